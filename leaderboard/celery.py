@@ -1,0 +1,44 @@
+"""The Celery application: two queues, one scheduled sweep. The broker is a doorbell; the database row is the queue."""
+
+from __future__ import annotations
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leaderboard.settings")
+
+from django.conf import settings
+
+app = Celery("leaderboard")
+app.conf.update(
+    broker_url=settings.BROKER_URL,
+    # results live in the database, so none is sent back
+    task_ignore_result=True,
+    # a lost message is rung again by the sweep, so nothing is gained by late acknowledgement
+    task_acks_late=False,
+    worker_prefetch_multiplier=1,
+    broker_connection_retry_on_startup=True,
+    # a request that rings the bell must never wait long for a broker that is away
+    broker_transport_options={"socket_connect_timeout": 0.5, "socket_timeout": 10, "retry_on_timeout": False},
+    broker_connection_timeout=1,
+    task_publish_retry=False,
+    task_routes={
+        "leaderboard.tasks.score": {"queue": "score"},
+        "leaderboard.tasks.sweep": {"queue": "score"},
+        "leaderboard.tasks.run_baseline": {"queue": "baseline"},
+    },
+    task_default_queue="score",
+    beat_schedule={
+        "sweep": {
+            "task": "leaderboard.tasks.sweep",
+            "schedule": settings.SWEEP_SECONDS,
+            # a sweep that waited longer than until the next one has nothing left to do
+            "options": {"expires": settings.SWEEP_SECONDS},
+        }
+    },
+    worker_hijack_root_logger=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    timezone="UTC",
+)
+app.autodiscover_tasks(["leaderboard"])

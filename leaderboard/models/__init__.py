@@ -1,0 +1,28 @@
+"""The tables, one file a noun. What must hold is enforced by the database itself wherever it can be."""
+
+from leaderboard.models.accounts import ApiToken, Membership, Team, User
+from leaderboard.models.baselines import BaselineRun
+from leaderboard.models.benchmarks import AnnotationImport, Benchmark
+from leaderboard.models.boards import BoardEvent, ReportedResult
+from leaderboard.models.jobs import Job, State
+from leaderboard.models.methods import Method
+from leaderboard.models.submissions import Evaluation, Quota, Score, Submission
+
+__all__ = [
+    "AnnotationImport",
+    "ApiToken",
+    "BaselineRun",
+    "Benchmark",
+    "BoardEvent",
+    "Evaluation",
+    "Job",
+    "Membership",
+    "Method",
+    "Quota",
+    "ReportedResult",
+    "Score",
+    "State",
+    "Submission",
+    "Team",
+    "User",
+]

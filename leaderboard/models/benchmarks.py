@@ -1,0 +1,88 @@
+"""What is measured: a dataset's split with its limits, dates and hidden annotations."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+from django.urls import reverse
+
+from leaderboard.models.accounts import Team, User
+from leaderboard.models.jobs import Job, job_constraints
+
+
+class Benchmark(models.Model):
+    """A dataset's split that people submit to. The dataset itself is a file of the evaluator."""
+
+    slug = models.SlugField(unique=True, max_length=60, help_text="Its address, such as lsp-test-pc.")
+    dataset = models.CharField(max_length=40)
+    split = models.CharField(max_length=40)
+    title = models.CharField(max_length=120)
+    summary = models.CharField(max_length=300, blank=True)
+    hidden = models.BooleanField(default=True, help_text="Participants do not have the annotations.")
+    public_elsewhere = models.BooleanField(default=False, help_text="The annotations can be had elsewhere.")
+    boxes_given = models.BooleanField(default=False, help_text="The public image list carries the people's boxes.")
+    is_public = models.BooleanField(default=True, help_text="Everyone may see it; else its teams only.")
+    teams = models.ManyToManyField(Team, blank=True, related_name="private_benchmarks")
+    organisers = models.ManyToManyField(User, blank=True, related_name="organised")
+    publishes_all = models.BooleanField(default=False, help_text="Every scored submission goes to the board at once.")
+    opens_at = models.DateTimeField(null=True, blank=True)
+    closes_at = models.DateTimeField(null=True, blank=True)
+    daily_limit = models.PositiveIntegerField(default=5, validators=[MinValueValidator(1)])
+    total_limit = models.PositiveIntegerField(default=200, validators=[MinValueValidator(1)])
+    running_limit = models.PositiveIntegerField(default=3, validators=[MinValueValidator(1)])
+    reject_limit = models.PositiveIntegerField(default=20, validators=[MinValueValidator(1)])
+    # of the annotations now in force; empty while there are none, and then nothing can be submitted
+    truth_sha256 = models.CharField(
+        max_length=64, blank=True, validators=[RegexValidator(r"^([0-9a-f]{64})?$", "a sha256 digest")]
+    )
+    # the blob of the public image list: ids, names, sizes, people, boxes where given
+    image_list_sha256 = models.CharField(max_length=64, blank=True)
+    image_count = models.PositiveIntegerField(default=0)
+    person_count = models.PositiveIntegerField(default=0)
+    has_images = models.BooleanField(default=False, help_text="Workers have its images, so baselines can run.")
+    # rises with every change a reader of the board can see
+    version = models.PositiveIntegerField(default=1)
+    position = models.PositiveSmallIntegerField(default=100, help_text="Order on the front page.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["position", "slug"]
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "split"], name="one_benchmark_per_dataset_and_split"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+    def get_absolute_url(self) -> str:
+        return reverse("board", args=[self.slug])
+
+    @property
+    def accepts_submissions(self) -> bool:
+        """Whether there are annotations to score against; dates are checked where a submission is accepted."""
+        return bool(self.truth_sha256)
+
+    def is_organiser(self, user: object) -> bool:
+        if not isinstance(user, User):
+            return False
+        return user.is_staff or self.organisers.filter(pk=user.pk).exists()
+
+
+class AnnotationImport(Job):
+    """An organiser's annotation file on its way: a worker checks it and puts it into force."""
+
+    benchmark = models.ForeignKey(Benchmark, on_delete=models.CASCADE, related_name="imports")
+    uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL)
+    # its name in the drop, where the web process can write and not read
+    drop_name = models.CharField(max_length=80, unique=True)
+    file_name = models.CharField(max_length=255)
+    # what the worker found: people, images, people with each joint
+    summary = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [*job_constraints("annotation_import")]
+
+    def __str__(self) -> str:
+        return f"{self.file_name} for {self.benchmark}"
