@@ -37,6 +37,8 @@ app.conf.update(
             "options": {"expires": settings.SWEEP_SECONDS},
         }
     },
+    # a worker process first starts its scoring sandbox
+    worker_proc_alive_timeout=60,
     worker_hijack_root_logger=False,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     timezone="UTC",

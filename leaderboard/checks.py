@@ -1,0 +1,41 @@
+"""System checks with ids: a misconfigured site says so at start, not in the middle of a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+
+@register()
+def demo_stays_on_loopback(**_: Any) -> list[CheckMessage]:
+    if settings.DEMO and not settings.LOOPBACK:
+        return [
+            Error(
+                "Demo accounts have public passwords and must not be reachable from elsewhere.",
+                hint="Unset POSEBOARD_DEMO, or let POSEBOARD_URL be a loopback address.",
+                id="poseboard.E001",
+            )
+        ]
+    return []
+
+
+@register()
+def sqlite_is_for_one_machine(**_: Any) -> list[CheckMessage]:
+    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3") and not settings.LOOPBACK:
+        return [
+            Warning(
+                "SQLite serves one machine only.",
+                hint="Set DATABASE_URL to a PostgreSQL server, or keep every process on this machine.",
+                id="poseboard.W001",
+            )
+        ]
+    return []
+
+
+@register(Tags.security, deploy=True)
+def debug_is_off(**_: Any) -> list[CheckMessage]:
+    if settings.DEBUG:
+        return [Error("POSEBOARD_DEBUG shows source code to visitors.", hint="Unset it.", id="poseboard.E002")]
+    return []

@@ -1,1 +1,17 @@
-urlpatterns: list = []
+"""The root of the addresses: the API, accounts, the operator's admin, health, then the pages."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+from leaderboard.api import api
+from leaderboard.health import healthz
+
+urlpatterns = [
+    path("healthz", healthz, name="healthz"),
+    path("api/v1/", api.urls),
+    path("account/", include("allauth.account.urls")),
+    path("admin/", admin.site.urls),
+    path("", include("leaderboard.views.urls")),
+]

@@ -78,7 +78,8 @@ class Evaluation(Job):
         constraints = [
             *job_constraints("evaluation"),
             models.UniqueConstraint(
-                fields=["submission", "evaluator_version", "truth_sha256"], name="one_evaluation_per_evaluator_and_truth"
+                fields=["submission", "evaluator_version", "truth_sha256"],
+                name="one_evaluation_per_evaluator_and_truth",
             ),
             models.UniqueConstraint(
                 fields=["submission"], condition=Q(current=True), name="one_current_evaluation_per_submission"

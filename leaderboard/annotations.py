@@ -1,0 +1,105 @@
+"""The store of hidden annotations and images. Only workers and the operator's shell use it: the web process has no such folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+
+from evaluator import public_images
+from leaderboard import blobs
+from leaderboard.models import Benchmark
+
+
+def folder(benchmark: Benchmark) -> Path:
+    return Path(settings.ANNOTATIONS_DIR) / benchmark.slug
+
+
+def truth_path(benchmark: Benchmark, sha256: str) -> Path:
+    """The annotations with that digest. Older ones stay, so that an evaluation can be repeated."""
+    return folder(benchmark) / f"{sha256}.json"
+
+
+def images_folder(benchmark: Benchmark) -> Path:
+    return folder(benchmark) / "images"
+
+
+def put_into_force(benchmark: Benchmark, content: bytes) -> dict[str, Any]:
+    """Check an annotation file in the one JSON form, keep it, and score new submissions against it from now on.
+
+    Returns a summary that names no coordinate: images, people, people with each joint.
+    Raises `evaluator.GroundTruthError` when the file cannot serve.
+    """
+    listing = public_images(content, boxes=benchmark.boxes_given, dataset=benchmark.dataset)
+    summary = summarise(content)
+    digest = hashlib.sha256(content).hexdigest()
+    target = truth_path(benchmark, digest)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{uuid.uuid4().hex}")
+    with partial.open("xb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    partial.chmod(0o600)
+    partial.replace(target)
+    image_list = blobs.store([json.dumps(listing, separators=(",", ":")).encode()], limit=1 << 30)
+    with transaction.atomic():
+        Benchmark.objects.filter(pk=benchmark.pk).update(
+            truth_sha256=digest,
+            image_list_sha256=image_list.sha256,
+            image_count=summary["images"],
+            person_count=summary["people"],
+            version=F("version") + 1,
+        )
+    benchmark.refresh_from_db()
+    return summary
+
+
+def put_images(benchmark: Benchmark, source: Path) -> int:
+    """Copy the benchmark's images, by the file names of its image list, to where workers read them.
+
+    Returns their number. Raises `FileNotFoundError` naming the first that is missing; then nothing changes.
+    """
+    listing = json.loads(blobs.path(benchmark.image_list_sha256).read_bytes())
+    names = [image["file_name"] for image in listing["images"]]
+    root = source.resolve()
+    files = [(name, (root / name).resolve()) for name in names]
+    for name, file in files:
+        if not file.is_relative_to(root) or not file.is_file():
+            raise FileNotFoundError(f"no image {name} in {source}")
+    target = images_folder(benchmark)
+    for name, file in files:
+        to = target / name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, to)
+    Benchmark.objects.filter(pk=benchmark.pk).update(has_images=True, version=F("version") + 1)
+    benchmark.refresh_from_db()
+    return len(files)
+
+
+def summarise(content: bytes) -> dict[str, Any]:
+    """Counts an organiser checks an import by: images, people, people with each joint, and how many of those occluded."""
+    document = json.loads(content)
+    people = [each for each in document["annotations"] if not each.get("iscrowd")]
+    names = document["categories"][0]["keypoints"]
+    flags = [each["keypoints"][2::3] for each in people]
+    return {
+        "images": len(document["images"]),
+        "people": len(people),
+        "joints": [
+            {
+                "joint": name,
+                "annotated": sum(row[joint] > 0 for row in flags),
+                "occluded": sum(row[joint] == 1 for row in flags),
+            }
+            for joint, name in enumerate(names)
+        ],
+    }

@@ -1,0 +1,109 @@
+"""Limits that hold under any number of parallel requests: a counter rises only in the statement that checks it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from django.db import transaction
+from django.db.models import F
+
+from leaderboard import clock
+from leaderboard.models import Benchmark, Quota, Team
+from leaderboard.refusals import Refused
+
+Kind = Quota.Kind
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a team has used of its limits on a benchmark."""
+
+    day_used: int
+    day_limit: int
+    total_used: int
+    total_limit: int
+    running: int
+    running_limit: int
+    rejects: int
+    reject_limit: int
+    resets_at: datetime
+
+    @property
+    def day_left(self) -> int:
+        return max(0, min(self.day_limit - self.day_used, self.total_limit - self.total_used))
+
+
+def standing(team: Team, benchmark: Benchmark) -> Standing:
+    """The team's counters on the benchmark, for the current UTC day."""
+    day = clock.today()
+    used = {
+        (row.kind, row.window): row.used
+        for row in Quota.objects.filter(team=team, benchmark=benchmark, window__in=["", day.isoformat()])
+    }
+    return Standing(
+        day_used=used.get((Kind.DAY, day.isoformat()), 0),
+        day_limit=benchmark.daily_limit,
+        total_used=used.get((Kind.TOTAL, ""), 0),
+        total_limit=benchmark.total_limit,
+        running=used.get((Kind.RUNNING, ""), 0),
+        running_limit=benchmark.running_limit,
+        rejects=used.get((Kind.REJECTS, day.isoformat()), 0),
+        reject_limit=benchmark.reject_limit,
+        resets_at=_midnight_after(day),
+    )
+
+
+def _midnight_after(day: date) -> datetime:
+    return datetime.combine(day + timedelta(days=1), time(), tzinfo=UTC)
+
+
+def charge(*, team: Team, benchmark: Benchmark) -> date:
+    """Take one of each limit, or raise `Refused` (429) and take none. Call it inside the accepting transaction.
+
+    Returns the UTC day that was charged, so that a refund goes where the charge came from.
+    """
+    moment = clock.now()
+    day = moment.date()
+    wait = int((_midnight_after(day) - moment).total_seconds()) + 1
+    rejects = _counter(team, benchmark, Kind.REJECTS, day.isoformat())
+    if rejects.used >= benchmark.reject_limit:
+        raise Refused(
+            "too_many_rejects",
+            f"{benchmark.reject_limit} files of {team} were rejected today. Check a file with `poseboard validate`, "
+            "and send it after midnight UTC.",
+            status=429,
+            retry_after=wait,
+        )
+    limits = [
+        (Kind.TOTAL, "", benchmark.total_limit, "in total: this team has no submission left on this benchmark.", None),
+        (Kind.DAY, day.isoformat(), benchmark.daily_limit, "a day: submit again after midnight UTC.", wait),
+        (Kind.RUNNING, "", benchmark.running_limit, "at once: wait until one of them is scored.", 5),
+    ]
+    for kind, window, limit, advice, retry_after in limits:
+        counter = _counter(team, benchmark, kind, window)
+        if not Quota.objects.filter(pk=counter.pk, used__lt=limit).update(used=F("used") + 1):
+            raise Refused(
+                f"quota_{kind}", f"{benchmark} takes {limit} of a team {advice}", status=429, retry_after=retry_after
+            )
+    return day
+
+
+def _counter(team: Team, benchmark: Benchmark, kind: str, window: str) -> Quota:
+    return Quota.objects.get_or_create(team=team, benchmark=benchmark, kind=kind, window=window)[0]
+
+
+@transaction.atomic
+def release(*, team: Team, benchmark: Benchmark, day: date | None, refund: bool, rejected: bool = False) -> None:
+    """A submission ended: it no longer runs; a refund gives its day and total back, a reject counts for itself."""
+    if day is None:  # a baseline: it was never charged
+        return
+    counters = Quota.objects.filter(team=team, benchmark=benchmark)
+    counters.filter(kind=Kind.RUNNING, window="").update(used=F("used") - 1)
+    if refund:
+        counters.filter(kind=Kind.TOTAL, window="").update(used=F("used") - 1)
+        counters.filter(kind=Kind.DAY, window=day.isoformat()).update(used=F("used") - 1)
+    if rejected:
+        today = clock.today().isoformat()
+        counter = _counter(team, benchmark, Kind.REJECTS, today)
+        Quota.objects.filter(pk=counter.pk).update(used=F("used") + 1)

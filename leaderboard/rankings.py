@@ -1,0 +1,255 @@
+"""A board: the fold over its events at a date, ordered by one metric and part, with reported numbers beside it.
+
+Best first by the metric's own direction. Equal values share a rank; a row without the number is last and has no rank.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Max
+
+from evaluator import load_dataset
+from leaderboard.models import Benchmark, BoardEvent, Method, ReportedResult, Score, Submission
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number with its 95 % interval, where there is one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    metric: str
+    part: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method on a board. `rank` is the best rank, `worst_rank` the last of those that share its value."""
+
+    kind: str
+    name: str
+    team: str
+    cells: dict[tuple[str, str], Cell]
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    rank: int | None = None
+    worst_rank: int | None = None
+    tied: bool = False
+    top: frozenset[tuple[str, str]] = frozenset()
+    authors: str = ""
+    year: int | None = None
+    team_id: int | None = None
+    method_id: int | None = None
+    submission_id: int | None = None
+    approach: str = ""
+    backbone: str = ""
+    input_size: str = ""
+    parameters: int | None = None
+    gflops: float | None = None
+    extra_data: str = ""
+    paper_url: str = ""
+    paper_title: str = ""
+    code_url: str = ""
+    published_at: datetime | None = None
+    source: str = ""
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Board:
+    benchmark: Benchmark
+    dataset: Any
+    metric: Any
+    part: str
+    columns: list[Column]
+    ranked: list[Row]
+    reported: list[Row]
+    entries: list[Row]
+    version: int
+    at: datetime | None
+
+
+class UnknownMetric(LookupError):
+    """The dataset has no such metric, or the metric no such part."""
+
+
+def board(
+    benchmark: Benchmark, *, metric: str | None = None, part: str | None = None, at: datetime | None = None
+) -> Board:
+    """The board of a benchmark by one metric and part, now or as it stood at a date. Raises `UnknownMetric`."""
+    dataset = load_dataset(benchmark.dataset)
+    specs = {spec.name: spec for spec in dataset.metrics}
+    spec = specs.get(metric or dataset.primary)
+    if spec is None:
+        raise UnknownMetric(f"{benchmark.dataset} has no metric {metric}: choose one of {', '.join(specs)}")
+    part = part or "all"
+    if part not in spec.parts:
+        raise UnknownMetric(f"{spec.name} has no part {part}: choose one of {', '.join(spec.parts)}")
+    key = (spec.name, part)
+    ranked = rank(_measured_rows(benchmark, at), key=key, higher_is_better=spec.higher_is_better)
+    reported = order(_reported_rows(benchmark), key=key, higher_is_better=spec.higher_is_better)
+    return Board(
+        benchmark=benchmark,
+        dataset=dataset,
+        metric=spec,
+        part=part,
+        columns=[Column(*column) for column in dataset.columns],
+        ranked=ranked,
+        reported=reported,
+        entries=merge(ranked, reported, higher_is_better=spec.higher_is_better),
+        version=benchmark.version,
+        at=at,
+    )
+
+
+# --- pure: rows in, rows out -----------------------------------------------------------------------------------------
+
+
+def order(rows: Iterable[Row], *, key: tuple[str, str], higher_is_better: bool) -> list[Row]:
+    """Rows with the value of `key` filled in, best first; those without it last; equal ones by name."""
+    sign = -1.0 if higher_is_better else 1.0
+    filled = []
+    for row in rows:
+        cell = row.cells.get(key)
+        filled.append(replace(row, value=cell.value, low=cell.low, high=cell.high) if cell else row)
+    return sorted(filled, key=lambda row: (row.value is None, sign * (row.value or 0.0), row.name, row.method_id or 0))
+
+
+def rank(rows: Iterable[Row], *, key: tuple[str, str], higher_is_better: bool) -> list[Row]:
+    """Ordered rows with their ranks: 1 + the number of better ones; equal values share the rank and are tied."""
+    ordered = order(rows, key=key, higher_is_better=higher_is_better)
+    values = [row.value for row in ordered if row.value is not None]
+    shared = Counter(values)
+    first = {value: values_before for values_before, value in reversed(list(enumerate(values)))}
+    tops = _tops(ordered)
+    result = []
+    for row in ordered:
+        if row.value is None:
+            result.append(row)
+            continue
+        best, equals = first[row.value] + 1, shared[row.value]
+        result.append(
+            replace(row, rank=best, worst_rank=best + equals - 1, tied=equals > 1, top=tops.get(id(row), frozenset()))
+        )
+    return result
+
+
+def _tops(rows: list[Row]) -> dict[int, frozenset[tuple[str, str]]]:
+    """For each row the numbers in which it alone is best, and nothing ties with it.
+
+    Without a paired test of two methods, intervals that overlap are taken as a tie.
+    """
+    tops: dict[int, set[tuple[str, str]]] = {}
+    for key in {key for row in rows for key in row.cells}:
+        holders = sorted((row for row in rows if key in row.cells), key=lambda row: -row.cells[key].value)
+        if len(holders) > 1:
+            best, second = holders[0].cells[key], holders[1].cells[key]
+            floor = best.value if best.low is None else best.low
+            others = second.value if second.high is None else max(row.cells[key].high or 0.0 for row in holders[1:])
+            if floor > others:
+                tops.setdefault(id(holders[0]), set()).add(key)
+    return {row: frozenset(keys) for row, keys in tops.items()}
+
+
+def merge(ranked: list[Row], reported: list[Row], *, higher_is_better: bool) -> list[Row]:
+    """Reported rows among the measured ones, by value; a measured row goes before a reported one of the same value."""
+    sign = -1.0 if higher_is_better else 1.0
+    both = [*ranked, *reported]
+    return sorted(both, key=lambda row: (row.value is None, sign * (row.value or 0.0), row.kind == "reported"))
+
+
+# --- rows from the tables --------------------------------------------------------------------------------------------
+
+
+def standing_events(benchmark: Benchmark, at: datetime | None) -> list[BoardEvent]:
+    """The placing event of each method that stands on the board, now or at a date."""
+    events = BoardEvent.objects.filter(benchmark=benchmark).select_related(
+        "submission", "submission__baseline_run", "method", "method__team"
+    )
+    if at is None:
+        return list(events.filter(current=True, kind__in=BoardEvent.STANDING))
+    last = (
+        BoardEvent.objects.filter(benchmark=benchmark, kind__in=BoardEvent.PLACING, at__lte=at)
+        .order_by()
+        .values("method")
+        .annotate(last=Max("pk"))
+        .values("last")
+    )
+    return list(events.filter(pk__in=last, kind__in=BoardEvent.STANDING))
+
+
+def _measured_rows(benchmark: Benchmark, at: datetime | None) -> list[Row]:
+    events = standing_events(benchmark, at)
+    cells: dict[int, dict[tuple[str, str], Cell]] = {}
+    scores = Score.objects.filter(evaluation__in=[event.evaluation_id for event in events])
+    for evaluation, metric, part, value, low, high in scores.values_list(
+        "evaluation", "metric", "part", "value", "low", "high"
+    ):
+        cells.setdefault(evaluation, {})[metric, part] = Cell(value, low, high)
+    rows = []
+    for event in events:
+        submission, method = event.submission, event.method
+        if submission is None or method is None or event.evaluation_id is None:
+            continue
+        rows.append(_measured_row(event, submission, method, cells.get(event.evaluation_id, {})))
+    return rows
+
+
+def _measured_row(event: BoardEvent, submission: Submission, method: Method, cells: dict[tuple[str, str], Cell]) -> Row:
+    run = getattr(submission, "baseline_run", None)
+    return Row(
+        kind="baseline" if submission.source == Submission.Source.BASELINE else "submission",
+        name=method.name,
+        team=method.team.name,
+        cells=cells,
+        authors=method.authors,
+        year=method.year,
+        team_id=method.team_id,
+        method_id=method.pk,
+        submission_id=submission.pk,
+        approach=method.approach,
+        backbone=method.backbone,
+        input_size=method.input_size,
+        parameters=method.parameters,
+        gflops=method.gflops,
+        extra_data=method.extra_data,
+        paper_url=method.paper_url,
+        paper_title=method.paper_title,
+        code_url=method.code_url,
+        published_at=event.at,
+        record=run.record if run else {},
+    )
+
+
+def _reported_rows(benchmark: Benchmark) -> list[Row]:
+    return [
+        Row(
+            kind="reported",
+            name=result.method,
+            team="",
+            cells={(score["metric"], score["part"]): Cell(score["value"]) for score in result.scores},
+            authors=result.authors,
+            year=result.year,
+            backbone=result.backbone,
+            input_size=result.input_size,
+            parameters=result.parameters,
+            gflops=result.gflops,
+            extra_data=result.extra_data,
+            paper_url=result.paper_url,
+            paper_title=result.paper_title,
+            source=result.source,
+        )
+        for result in ReportedResult.objects.filter(benchmark=benchmark)
+    ]

@@ -1,0 +1,54 @@
+"""The numbers that papers print: a data file with sources, read into the boards that the site has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from django.db import transaction
+from django.db.models import F
+
+from leaderboard.models import Benchmark, ReportedResult
+
+FILE = Path(__file__).with_name("reported_results.yaml")
+
+
+def read(file: Path = FILE) -> dict[str, dict[str, Any]]:
+    """The records by key, as the file has them: scores in percent, named metric/part."""
+    return yaml.safe_load(file.read_text())
+
+
+@transaction.atomic
+def load(file: Path = FILE) -> int:
+    """Show the file's records on the boards they belong to, in place of earlier ones. Returns how many are shown."""
+    benchmarks = {benchmark.slug: benchmark for benchmark in Benchmark.objects.all()}
+    shown = 0
+    for key, record in read(file).items():
+        benchmark = benchmarks.get(record["benchmark"])
+        if benchmark is None:
+            continue
+        ReportedResult.objects.update_or_create(benchmark=benchmark, key=key, defaults=_fields(record))
+        shown += 1
+    Benchmark.objects.filter(reported__isnull=False).update(version=F("version") + 1)
+    return shown
+
+
+def _fields(record: dict[str, Any]) -> dict[str, Any]:
+    variant, status, note = record.get("variant", ""), record.get("status", ""), record.get("note", "")
+    millions = record.get("parameters_millions")
+    return {
+        "method": f"{record['method']} {variant}".strip(),
+        "authors": record["authors"],
+        "year": record["year"],
+        "paper_title": record["paper"],
+        "paper_url": f"https://arxiv.org/abs/{record['arxiv']}" if record.get("arxiv") else "",
+        "source": "; ".join(part for part in (record["source"], status, note) if part)[:300],
+        "input_size": record.get("input_size", ""),
+        "parameters": round(millions * 1e6) if millions else None,
+        "gflops": record.get("gflops"),
+        "scores": [
+            {"metric": name.split("/")[0], "part": name.split("/")[1], "value": round(percent / 100, 6)}
+            for name, percent in record["scores"].items()
+        ],
+    }

@@ -1,0 +1,296 @@
+"""Every change of a submission's state, and nothing else changes state.
+
+Accept and commit are one transaction each. A worker's write counts only while its claim's fence is the row's.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+import evaluator
+from evaluator import PredictionError
+from leaderboard import clock, quotas
+from leaderboard.blobs import Blob
+from leaderboard.doorbell import ring
+from leaderboard.jobs import Claim, exhausted
+from leaderboard.models import (
+    Benchmark,
+    BoardEvent,
+    Evaluation,
+    Method,
+    Score,
+    State,
+    Submission,
+    Team,
+    User,
+)
+from leaderboard.refusals import Refused
+
+log = logging.getLogger(__name__)
+
+
+# --- accepting -------------------------------------------------------------------------------------------------------
+
+
+def submit(
+    *,
+    user: User | None,
+    team: Team,
+    benchmark: Benchmark,
+    method: Method,
+    blob: Blob,
+    source: str,
+    file_name: str = "",
+    idempotency_key: str = "",
+    publish_when_scored: bool = False,
+) -> tuple[Submission, bool]:
+    """Accept a stored file: charge the quota, make the submission and its evaluation, ring the workers.
+
+    Returns the submission and whether it is new: the same file for the same method on the same benchmark, or the same
+    idempotency key, gets the earlier submission back and costs nothing. Raises `Refused`.
+    """
+    wanted = (benchmark.pk, method.pk, blob.sha256)
+    try:
+        with transaction.atomic():
+            # the benchmark as it is now, not as the request read it: it may have closed, or got new annotations
+            benchmark = Benchmark.objects.get(pk=benchmark.pk)
+            if earlier := _earlier(user, wanted, idempotency_key):
+                return earlier, False
+            exempt = source in {Submission.Source.BASELINE, Submission.Source.IMPORT}
+            _check_open(benchmark, ignore_dates=exempt)
+            day = None if exempt else quotas.charge(team=team, benchmark=benchmark)
+            submission = Submission.objects.create(
+                benchmark=benchmark,
+                method=method,
+                team=team,
+                user=user,
+                sha256=blob.sha256,
+                size=blob.size,
+                file_name=file_name[-255:],
+                source=source,
+                idempotency_key=idempotency_key or None,
+                publish_when_scored=publish_when_scored,
+                quota_day=day,
+            )
+            Evaluation.objects.create(
+                submission=submission,
+                team=team,
+                evaluator_version=evaluator.__version__,
+                truth_sha256=benchmark.truth_sha256,
+            )
+            transaction.on_commit(lambda: ring("score"))
+            return submission, True
+    except IntegrityError:
+        # the same file came twice at the same moment: the other request won, and this one charged nothing
+        if earlier := _earlier(user, wanted, idempotency_key):
+            return earlier, False
+        raise
+
+
+def _earlier(user: User | None, wanted: tuple[int, int, str], idempotency_key: str) -> Submission | None:
+    if user and idempotency_key:
+        by_key = Submission.objects.filter(user=user, idempotency_key=idempotency_key).first()
+        if by_key:
+            if (by_key.benchmark_id, by_key.method_id, by_key.sha256) != wanted:
+                raise Refused(
+                    "idempotency_conflict",
+                    "This Idempotency-Key was used for another submission. Send a new key with a new submission.",
+                )
+            return by_key
+    benchmark, method, sha256 = wanted
+    return Submission.objects.filter(benchmark=benchmark, method=method, sha256=sha256, live=True).first()
+
+
+def _check_open(benchmark: Benchmark, *, ignore_dates: bool) -> None:
+    if not benchmark.truth_sha256:
+        raise Refused(
+            "no_annotations", f"{benchmark} has no annotations yet, so nothing can be scored: ask its organiser."
+        )
+    if ignore_dates:
+        return
+    now = clock.now()
+    if benchmark.opens_at and now < benchmark.opens_at:
+        raise Refused("not_open", f"{benchmark} opens at {benchmark.opens_at:%Y-%m-%d %H:%M} UTC: submit then.")
+    if benchmark.closes_at and now >= benchmark.closes_at:
+        raise Refused("closed", f"{benchmark} closed at {benchmark.closes_at:%Y-%m-%d %H:%M} UTC.")
+
+
+# --- what a worker may write -----------------------------------------------------------------------------------------
+
+
+def record(claim: Claim[Evaluation], report: dict[str, Any], *, seconds: float) -> bool:
+    """The evaluation's scores, in one transaction, if the claim still holds. False: fenced out, nothing written."""
+    with transaction.atomic():
+        counts = {key: report[key] for key in ("protocol", "images", "people", "entries") if key in report}
+        if not claim.move(State.SCORED, report=counts, seconds=seconds, error_code="", error_message=""):
+            return False
+        Score.objects.bulk_create(
+            Score(
+                evaluation=claim.job,
+                metric=score["metric"],
+                part=score["part"],
+                value=score["value"],
+                low=score.get("low"),
+                high=score.get("high"),
+                bounded=score.get("bounded", True),
+            )
+            for score in report["scores"]
+        )
+        submission = claim.job.submission
+        _end(submission, refund=False)
+        wanted = submission.publish_when_scored or submission.benchmark.publishes_all
+        present = _current(submission)
+        if wanted and not (present and present.kind == BoardEvent.Kind.DISQUALIFIED):
+            _place(BoardEvent.Kind.PUBLISHED, submission, evaluation=claim.job, by=submission.user)
+    return True
+
+
+def reject(claim: Claim[Evaluation], error: PredictionError) -> bool:
+    """The file is wrong: the submitter reads why, word for word, gets the quota back, and it counts as a reject."""
+    return _reject(claim, error.code, str(error), [problem.to_dict() for problem in error.problems])
+
+
+def _reject(claim: Claim[Evaluation], code: str, message: str, problems: list[dict[str, Any]]) -> bool:
+    with transaction.atomic():
+        if not claim.move(State.REJECTED, error_code=code, error_message=message, error_problems=problems):
+            return False
+        _end(claim.job.submission, refund=True, rejected=True)
+    return True
+
+
+# deaths that a file can cause: twice the same, and the file is what is wrong
+_RESOURCE_FAILURES = {
+    "memory": "needs more memory than scoring has",
+    "time": "takes longer to score than the limit allows",
+}
+
+
+def fail(claim: Claim[Evaluation], *, code: str, reference: str) -> bool:
+    """Our fault: try again; error with a refund after the third time; the same death twice is the file's fault."""
+    evaluation = claim.job
+    by_file = code in _RESOURCE_FAILURES or code.startswith("killed_")
+    if by_file and evaluation.last_failure == code:
+        why = _RESOURCE_FAILURES.get(code, "ends the scoring process")
+        return _reject(claim, "resource", f"This file {why}; it was tried twice. Send fewer detections an image.", [])
+    if evaluation.attempts >= settings.MAX_ATTEMPTS:
+        return _error(claim, reference)
+    with transaction.atomic():
+        if not claim.move(State.QUEUED, last_failure=code):
+            return False
+        transaction.on_commit(lambda: ring("score"))
+    return True
+
+
+def _error(claim: Claim[Evaluation], reference: str) -> bool:
+    with transaction.atomic():
+        message = f"Scoring failed on our side, so your quota was given back. The operator finds why under {reference}."
+        if not claim.move(State.ERRORED, error_code="platform", error_message=message):
+            return False
+        _end(claim.job.submission, refund=True)
+    return True
+
+
+def error_exhausted() -> int:
+    """End evaluations whose third worker was lost too, with a refund. Returns how many."""
+    ended = 0
+    for evaluation in exhausted(Evaluation).select_related("submission"):
+        ended += _error(Claim(evaluation, evaluation.fence), f"E-{evaluation.pk}")
+    return ended
+
+
+def _end(submission: Submission, *, refund: bool, rejected: bool = False) -> None:
+    if refund:
+        Submission.objects.filter(pk=submission.pk).update(live=False)
+    quotas.release(
+        team=submission.team,
+        benchmark=submission.benchmark,
+        day=submission.quota_day,
+        refund=refund,
+        rejected=rejected,
+    )
+
+
+# --- what people decide ----------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def cancel(*, submission: Submission, by: User) -> None:
+    """Stop a submission that has not ended. Before its scoring started, the quota is given back."""
+    evaluation = Evaluation.objects.select_for_update().get(submission=submission, current=True)
+    rows = Evaluation.objects.filter(pk=evaluation.pk, fence=evaluation.fence)
+    ending = {"finished_at": clock.now(), "lease_expires_at": None, "error_message": f"Cancelled by {by}."}
+    if rows.filter(state=State.QUEUED).update(state=State.CANCELLED, **ending):
+        _end(submission, refund=evaluation.attempts == 0)
+    elif rows.filter(state=State.RUNNING).update(state=State.CANCELLED, **ending):
+        _end(submission, refund=False)
+    else:
+        raise Refused("ended", f"{submission} has ended already, so there is nothing to cancel.")
+    Submission.objects.filter(pk=submission.pk).update(live=False)
+
+
+@transaction.atomic
+def publish(*, submission: Submission, by: User | None) -> BoardEvent:
+    """Put a scored submission on its board, in the place of the method's earlier one."""
+    # one at a time for a benchmark, so that two clicks make one event
+    Benchmark.objects.select_for_update().get(pk=submission.benchmark_id)
+    evaluation = Evaluation.objects.get(submission=submission, current=True)
+    if evaluation.state != State.SCORED:
+        raise Refused("not_scored", f"{submission} is {evaluation.state}: only a scored submission can be published.")
+    present = _current(submission)
+    if present and present.kind == BoardEvent.Kind.DISQUALIFIED:
+        raise Refused("disqualified", "The organiser disqualified this method: ask them before you publish again.")
+    if present and present.kind in BoardEvent.STANDING and present.evaluation_id == evaluation.pk:
+        return present
+    return _place(BoardEvent.Kind.PUBLISHED, submission, evaluation=evaluation, by=by)
+
+
+@transaction.atomic
+def withdraw(*, submission: Submission, by: User) -> BoardEvent:
+    """Take a submission from its board. Its count and its event stay."""
+    return _remove(BoardEvent.Kind.WITHDRAWN, submission, by=by)
+
+
+@transaction.atomic
+def disqualify(*, submission: Submission, by: User, note: str) -> BoardEvent:
+    """The organiser takes a submission from the board, and says why in public."""
+    return _remove(BoardEvent.Kind.DISQUALIFIED, submission, by=by, note=note)
+
+
+def _remove(kind: str, submission: Submission, *, by: User, note: str = "") -> BoardEvent:
+    Benchmark.objects.select_for_update().get(pk=submission.benchmark_id)
+    present = _current(submission)
+    if not present or present.kind not in BoardEvent.STANDING or present.submission_id != submission.pk:
+        raise Refused("not_public", f"{submission} does not stand on the board, so it cannot be taken from it.")
+    return _place(kind, submission, evaluation=present.evaluation, by=by, note=note)
+
+
+def _current(submission: Submission) -> BoardEvent | None:
+    return BoardEvent.objects.filter(
+        benchmark=submission.benchmark_id, method=submission.method_id, current=True
+    ).first()
+
+
+def _place(
+    kind: str, submission: Submission, *, evaluation: Evaluation | None, by: User | None, note: str = ""
+) -> BoardEvent:
+    """Append the event that now decides about the method's row, and give the board a new version."""
+    BoardEvent.objects.filter(benchmark=submission.benchmark_id, method=submission.method_id, current=True).update(
+        current=False
+    )
+    event = BoardEvent.objects.create(
+        kind=kind,
+        benchmark=submission.benchmark,
+        method=submission.method,
+        submission=submission,
+        evaluation=evaluation,
+        by=by,
+        note=note,
+        current=True,
+    )
+    Benchmark.objects.filter(pk=submission.benchmark_id).update(version=F("version") + 1)
+    return event

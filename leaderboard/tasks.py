@@ -1,0 +1,236 @@
+"""Celery: claim, call, record. A message says only "look"; what to do is in the database.
+
+The only module that sees Celery, the evaluator and the baselines together, and the only one with a broad `except`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_process_init, worker_ready
+from django.conf import settings
+from django.db import connection
+
+from evaluator import GroundTruthError, PredictionError
+from leaderboard import annotations, baselines, blobs, imports, jobs, submissions
+from leaderboard.doorbell import ring
+from leaderboard.jobs import Claim
+from leaderboard.models import AnnotationImport, BaselineRun, Evaluation
+from leaderboard.sandbox import Limits
+from leaderboard.scoring import Scorer, ScoringFailed
+
+log = logging.getLogger(__name__)
+
+_scorer: Scorer | None = None
+
+
+def scorer() -> Scorer:
+    """This worker process's own sandbox, started at its first use."""
+    global _scorer
+    if _scorer is None:
+        _scorer = Scorer(
+            Limits(
+                memory_bytes=settings.SCORING_MEMORY,
+                cpu_seconds=settings.SCORING_SECONDS,
+                wall_seconds=settings.SCORING_SECONDS,
+            )
+        )
+        atexit.register(_scorer.close)
+    return _scorer
+
+
+@worker_process_init.connect
+def warm_up(**_: Any) -> None:
+    """Start the zygote before the first submission comes, so that nobody waits for it.
+
+    In this thread: the kernel ends the zygote with the thread that started it.
+    """
+    log.info("the scoring sandbox has: %s", scorer().isolation())
+
+
+@worker_ready.connect
+def look_at_once(**_: Any) -> None:
+    """Rows may have been queued while no worker ran."""
+    sweep.delay()
+
+
+@shared_task(name="leaderboard.tasks.score")
+def score() -> str:
+    """Check one waiting annotation file, or score the submission that is next."""
+    if (waiting := jobs.claim_next(AnnotationImport)) is not None:
+        return check_annotations(waiting)
+    if (claim := jobs.claim_next(Evaluation)) is not None:
+        return evaluate(claim)
+    return "nothing to do"
+
+
+def evaluate(claim: Claim[Evaluation]) -> str:
+    """Score a claimed evaluation in the sandbox and record what came of it."""
+    evaluation = claim.job
+    submission = evaluation.submission
+    benchmark = submission.benchmark
+
+    def work() -> str:
+        started = time.monotonic()
+        try:
+            report = scorer().run(
+                dataset=benchmark.dataset,
+                predictions=blobs.path(submission.sha256),
+                truth=annotations.truth_path(benchmark, evaluation.truth_sha256),
+                images=blobs.path(benchmark.image_list_sha256),
+                heartbeat=claim.renew,
+                every=settings.HEARTBEAT_SECONDS,
+            )
+        except PredictionError as error:
+            submissions.reject(claim, error)
+            return f"{submission} rejected: {error.code}"
+        except ScoringFailed as failure:
+            if failure.code == "lease_lost":
+                return f"{submission}: lease lost"
+            reference = uuid.uuid4().hex[:12]
+            log.error("%s failed (%s, reference %s): %s", submission, failure.code, reference, failure.detail)
+            submissions.fail(claim, code=failure.code, reference=reference)
+            return f"{submission} failed: {failure.code}"
+        written = submissions.record(claim, report, seconds=time.monotonic() - started)
+        return f"{submission} scored" if written else f"{submission}: fenced out"
+
+    return _guarded(submission, work, lambda reference: submissions.fail(claim, code="crashed", reference=reference))
+
+
+def _guarded(subject: object, work: Callable[[], str], fail: Callable[[str], bool]) -> str:
+    """Do the work; whatever goes wrong, the job must not be stuck and the text must not reach a user."""
+    try:
+        return work()
+    except Exception:  # the one broad except of the system
+        reference = uuid.uuid4().hex[:12]
+        log.exception("%s failed, reference %s", subject, reference)
+        fail(reference)
+        return f"{subject} failed, reference {reference}"
+
+
+def check_annotations(claim: Claim[AnnotationImport]) -> str:
+    """Put an organiser's annotation file into force, or say what is wrong with it."""
+    job = claim.job
+
+    def work() -> str:
+        file = imports.dropped(job)
+        file.chmod(0o600)
+        try:
+            summary = annotations.put_into_force(job.benchmark, file.read_bytes())
+        except GroundTruthError as error:
+            imports.reject(claim, str(error))
+            return f"{job}: rejected"
+        imports.record(claim, summary)
+        return f"{job}: in force"
+
+    return _guarded(job, work, lambda reference: imports.fail(claim, reference))
+
+
+@shared_task(name="leaderboard.tasks.run_baseline")
+def run_baseline() -> str:
+    """Run the reference model that is next on its benchmark's images."""
+    claim = jobs.claim_next(BaselineRun)
+    if claim is None:
+        return "nothing to do"
+    run = claim.job
+    benchmark = run.benchmark
+    # torch is imported here, in the worker's own process: a device does not survive a fork
+    from baselines.predict import BaselineFailed, predict
+
+    def work() -> str:
+        keeper = _LeaseKeeper(claim)
+        try:
+            with keeper:
+                predictions, record = predict(
+                    run.baseline,
+                    json.loads(blobs.path(benchmark.image_list_sha256).read_bytes()),
+                    annotations.images_folder(benchmark),
+                    benchmark.dataset,
+                    variant=run.variant or None,
+                    checkpoints=settings.CHECKPOINTS_DIR,
+                    progress=keeper.progress,
+                )
+        except LeaseLost:
+            return f"{run}: lease lost"
+        except BaselineFailed as failure:
+            baselines.fail(claim, code=failure.code, message=str(failure), final=failure.final)
+            return f"{run}: {failure.code}"
+        written = baselines.record(claim, predictions, record.to_dict())
+        return f"{run}: {'submitted' if written else 'fenced out'}"
+
+    def failed(reference: str) -> bool:
+        message = f"The run failed on our side: the operator finds why under {reference}."
+        return baselines.fail(claim, code="crashed", message=message, final=False)
+
+    return _guarded(run, work, failed)
+
+
+class LeaseLost(Exception):
+    """Another worker has taken the run over, or it was cancelled."""
+
+
+class _LeaseKeeper:
+    """Renews a claim from a thread of its own, because one batch of a large network may outlast the lease."""
+
+    def __init__(self, claim: Claim[BaselineRun]) -> None:
+        self.claim = claim
+        self.done = threading.Event()
+        self.lost = threading.Event()
+        self.noted = 0.0
+        self.thread = threading.Thread(target=self._keep, daemon=True)
+
+    def __enter__(self) -> _LeaseKeeper:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.thread.join()
+
+    def _keep(self) -> None:
+        while not self.done.wait(settings.HEARTBEAT_SECONDS):
+            if not self.claim.renew():
+                self.lost.set()
+                break
+        connection.close()
+
+    def progress(self, done: int, total: int) -> None:
+        """Note how far the run is, once a second at most; stop it when its claim is gone."""
+        if self.lost.is_set():
+            raise LeaseLost
+        if time.monotonic() - self.noted < 1 and done < total:
+            return
+        self.noted = time.monotonic()
+        if not self.claim.note(images_done=done, images_total=total):
+            raise LeaseLost
+
+
+@shared_task(name="leaderboard.tasks.sweep")
+def sweep() -> str:
+    """The guarantee: end what failed three times, ring for what waits. Everything else may be lost and this still holds."""
+    ended = submissions.error_exhausted()
+    ended += _end_exhausted(AnnotationImport, imports.fail)
+    ended += _end_exhausted(
+        BaselineRun,
+        lambda claim, reference: baselines.fail(
+            claim, code="worker_lost", message=f"Its worker was lost three times ({reference}).", final=True
+        ),
+    )
+    waiting = jobs.claimable(Evaluation).count() + jobs.claimable(AnnotationImport).count()
+    for _ in range(min(waiting, 4)):
+        ring("score")
+    if jobs.claimable(BaselineRun).exists():
+        ring("baseline")
+    return f"{waiting} waiting, {ended} ended"
+
+
+def _end_exhausted(model: type[Any], end: Callable[[Claim[Any], str], bool]) -> int:
+    return sum(end(Claim(job, job.fence), f"{model.__name__} {job.pk}") for job in jobs.exhausted(model))

@@ -1,0 +1,106 @@
+"""Teams and the methods they own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet
+
+from leaderboard.models import Benchmark, BoardEvent, Membership, Method, Team, User
+from leaderboard.refusals import Refused
+
+# what a team may say of its method; everything else is ours
+METHOD_FIELDS = frozenset(
+    {
+        "description", "authors", "year", "paper_title", "paper_url", "code_url", "approach", "backbone",
+        "input_size", "parameters", "gflops", "extra_data",
+    }
+)  # fmt: skip
+
+
+def own_team(user: User) -> Team:
+    """The person's team of one, made at first use."""
+    existing = Team.objects.filter(person=user).first()
+    if existing:
+        return existing
+    try:
+        with transaction.atomic():
+            name = user.username
+            if Team.objects.filter(name=name).exists():
+                name = f"{name[:70]} ({user.pk})"
+            team = Team.objects.create(name=name, person=user)
+            Membership.objects.create(team=team, user=user, is_owner=True)
+            return team
+    except IntegrityError:
+        # a second request of the same person was faster
+        return Team.objects.get(person=user)
+
+
+def teams_of(user: User) -> QuerySet[Team]:
+    own_team(user)
+    return Team.objects.filter(memberships__user=user).order_by("name")
+
+
+def method_named(*, team: Team, name: str, **fields: Any) -> Method:
+    """The team's method of that name, made when there is none. Given fields fill a new method, or change an old one."""
+    _allowed(fields)
+    name = " ".join(name.split())
+    method = Method.objects.filter(team=team, name=name).first()
+    if method is None:
+        method = Method(team=team, name=name, **fields)
+        _check(method)
+        try:
+            with transaction.atomic():
+                method.save()
+            return method
+        except IntegrityError:
+            method = Method.objects.get(team=team, name=name)
+    changes = {key: value for key, value in fields.items() if getattr(method, key) != value}
+    if changes:
+        for key, value in changes.items():
+            setattr(method, key, value)
+        _check(method)
+        with transaction.atomic():
+            method.save(update_fields=list(changes))
+            _touch_boards(method)
+    return method
+
+
+@transaction.atomic
+def edit_method(*, method: Method, by: User, name: str | None = None, **fields: Any) -> Method:
+    """Change what a team says of its method. A new name is logged on every board it stands on."""
+    _allowed(fields)
+    old_name = method.name
+    for key, value in fields.items():
+        setattr(method, key, value)
+    if name is not None:
+        method.name = " ".join(name.split())
+    _check(method)
+    method.save()
+    if method.name != old_name:
+        for event in method.events.filter(current=True, kind__in=BoardEvent.STANDING):
+            BoardEvent.objects.create(
+                kind=BoardEvent.Kind.RENAMED, benchmark=event.benchmark, method=method, submission=event.submission,
+                by=by, note=f"from {old_name}",
+            )  # fmt: skip
+    _touch_boards(method)
+    return method
+
+
+def _allowed(fields: dict[str, Any]) -> None:
+    if unknown := set(fields) - METHOD_FIELDS:
+        raise TypeError(f"not fields of a method: {', '.join(sorted(unknown))}")
+
+
+def _check(method: Method) -> None:
+    try:
+        method.full_clean()
+    except ValidationError as error:
+        lines = [f"{field}: {' '.join(messages)}" for field, messages in error.message_dict.items()]
+        raise Refused("method_invalid", "The method cannot be kept. " + " ".join(lines), status=422) from None
+
+
+def _touch_boards(method: Method) -> None:
+    Benchmark.objects.filter(events__method=method, events__current=True).update(version=F("version") + 1)

@@ -1,0 +1,60 @@
+"""Who may see what. Every query a page or the API makes starts from one of these, so a stranger gets 404."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from leaderboard.models import Benchmark, BoardEvent, Submission, User
+
+Anyone = User | AnonymousUser | Any
+
+
+def benchmarks_for(user: Anyone) -> QuerySet[Benchmark]:
+    """Public ones; private ones for their teams, organisers and the operators."""
+    if not user.is_authenticated:
+        return Benchmark.objects.filter(is_public=True)
+    if user.is_staff:
+        return Benchmark.objects.all()
+    return Benchmark.objects.filter(
+        Q(is_public=True)
+        | Q(pk__in=Benchmark.objects.filter(teams__members=user).values("pk"))
+        | Q(pk__in=user.organised.values("pk"))
+    )
+
+
+def organised_by(user: Anyone) -> QuerySet[Benchmark]:
+    """The benchmarks whose limits, annotations and baselines this person decides about."""
+    if not user.is_authenticated:
+        return Benchmark.objects.none()
+    return Benchmark.objects.all() if user.is_staff else Benchmark.objects.filter(organisers=user)
+
+
+def own_submissions(user: Anyone) -> QuerySet[Submission]:
+    """Those of the person's teams."""
+    if not user.is_authenticated:
+        return Submission.objects.none()
+    return Submission.objects.filter(team__memberships__user=user)
+
+
+def submissions_for(user: Anyone) -> QuerySet[Submission]:
+    """Own ones, those that stand on a board this person may see, and all of a benchmark's for its organiser."""
+    standing = BoardEvent.objects.filter(
+        submission=OuterRef("pk"), current=True, kind__in=BoardEvent.STANDING, benchmark__in=benchmarks_for(user)
+    )
+    seen = Q(Exists(standing))
+    if user.is_authenticated:
+        seen |= Q(pk__in=own_submissions(user).values("pk")) | Q(benchmark__in=organised_by(user))
+    return Submission.objects.filter(seen)
+
+
+def may_publish(user: Anyone, submission: Submission) -> bool:
+    """Somebody of the team that owns it."""
+    return bool(user.is_authenticated) and submission.team.memberships.filter(user=user).exists()
+
+
+def may_see_details(user: Anyone, submission: Submission) -> bool:
+    """The file's name, errors and digests: the team's, the organiser's and the operator's."""
+    return may_publish(user, submission) or submission.benchmark.is_organiser(user)
