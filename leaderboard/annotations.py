@@ -1,4 +1,4 @@
-"""The store of hidden annotations and images. Only workers and the operator's shell use it: the web process has no such folder."""
+"""The store of hidden annotations and images, for workers and the operator: the web process has no such folder."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def put_images(benchmark: Benchmark, source: Path) -> int:
 
 
 def summarise(content: bytes) -> dict[str, Any]:
-    """Counts an organiser checks an import by: images, people, people with each joint, and how many of those occluded."""
+    """Counts that an organiser checks an import by: images, people, and how often each joint is annotated and occluded."""
     document = json.loads(content)
     people = [each for each in document["annotations"] if not each.get("iscrowd")]
     names = document["categories"][0]["keypoints"]

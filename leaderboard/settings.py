@@ -1,4 +1,4 @@
-"""Every setting comes from the environment; a wrong value raises, it is never guessed. docs/deploy.md lists them all."""
+"""Every setting comes from the environment; a wrong value raises, it is never guessed. docs/deploy.md has them all."""
 
 from __future__ import annotations
 

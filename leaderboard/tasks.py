@@ -215,7 +215,7 @@ class _LeaseKeeper:
 
 @shared_task(name="leaderboard.tasks.sweep")
 def sweep() -> str:
-    """The guarantee: end what failed three times, ring for what waits. Everything else may be lost and this still holds."""
+    """The guarantee: end what failed three times, ring for what waits. Any ring may be lost and this still holds."""
     ended = submissions.error_exhausted()
     ended += _end_exhausted(AnnotationImport, imports.fail)
     ended += _end_exhausted(

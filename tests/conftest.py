@@ -1,4 +1,4 @@
-"""What every test may ask for. Real annotations and predictions come from POSEBOARD_TEST_DATA, never from the project."""
+"""What every test may ask for. Real annotations and predictions come from POSEBOARD_TEST_DATA, not the project."""
 
 from __future__ import annotations
 

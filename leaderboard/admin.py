@@ -1,0 +1,101 @@
+"""What an operator may look at and mend by hand. States, scores and events change by operations only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.db.models import Model
+from django.http import HttpRequest
+
+from leaderboard.models import (
+    AnnotationImport,
+    ApiToken,
+    BaselineRun,
+    Benchmark,
+    BoardEvent,
+    Evaluation,
+    Membership,
+    Method,
+    Quota,
+    ReportedResult,
+    Submission,
+    Team,
+    User,
+)
+
+
+class ReadOnly(admin.ModelAdmin[Any]):
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class MembershipInline(admin.TabularInline[Any, Any]):
+    model = Membership
+    extra = 1
+
+
+@admin.register(Team)
+class TeamAdmin(admin.ModelAdmin[Any]):
+    list_display = ("name", "person", "created_at")
+    search_fields = ("name",)
+    inlines = (MembershipInline,)
+
+
+@admin.register(Benchmark)
+class BenchmarkAdmin(admin.ModelAdmin[Any]):
+    list_display = ("slug", "title", "dataset", "split", "hidden", "is_public", "person_count")
+    filter_horizontal = ("teams", "organisers")
+    readonly_fields = ("truth_sha256", "image_list_sha256", "image_count", "person_count", "has_images", "version")
+
+
+@admin.register(Method)
+class MethodAdmin(admin.ModelAdmin[Any]):
+    list_display = ("name", "team", "year", "approach")
+    search_fields = ("name", "team__name")
+
+
+@admin.register(Submission)
+class SubmissionAdmin(ReadOnly):
+    list_display = ("__str__", "benchmark", "method", "team", "source", "created_at")
+    list_filter = ("benchmark", "source")
+
+
+@admin.register(Evaluation, BaselineRun, AnnotationImport)
+class JobAdmin(ReadOnly):
+    list_display = ("__str__", "state", "attempts", "worker", "queued_at", "finished_at")
+    list_filter = ("state",)
+
+
+@admin.register(BoardEvent)
+class BoardEventAdmin(ReadOnly):
+    list_display = ("at", "kind", "benchmark", "method", "by")
+    list_filter = ("benchmark", "kind")
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnly):
+    list_display = ("name", "user", "prefix", "created_at", "last_used_at", "revoked_at")
+    fields = ("user", "name", "prefix", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at")
+
+
+@admin.register(Quota)
+class QuotaAdmin(ReadOnly):
+    list_display = ("team", "benchmark", "kind", "window", "used")
+
+
+@admin.register(ReportedResult)
+class ReportedResultAdmin(admin.ModelAdmin[Any]):
+    list_display = ("method", "benchmark", "year", "source")
+    list_filter = ("benchmark",)
+
+
+admin.site.register(User, UserAdmin)
+admin.site.site_header = "PoseBoard operations"

@@ -1,0 +1,55 @@
+"""The organiser submits a file for a team that cannot: a published method's released predictions, say."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from leaderboard import blobs, submissions
+from leaderboard.models import Benchmark, Submission, Team
+from leaderboard.refusals import Refused
+from leaderboard.teams import METHOD_FIELDS, method_named
+
+
+class Command(BaseCommand):
+    help = "Submit a predictions file on behalf of a team; it is scored like any other and published."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("benchmark")
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--method", required=True)
+        parser.add_argument("--team", required=True)
+        for field in sorted(METHOD_FIELDS):
+            parser.add_argument(f"--{field.replace('_', '-')}", default=None)
+        parser.add_argument("--private", action="store_true", help="do not publish it when it is scored")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        benchmark = Benchmark.objects.filter(slug=options["benchmark"]).first()
+        if benchmark is None:
+            raise CommandError(f"no benchmark {options['benchmark']}")
+        try:
+            with options["file"].open("rb") as stream:
+                blob = blobs.store(iter(lambda: stream.read(1 << 20), b""), limit=1 << 30)
+        except (OSError, blobs.TooLarge) as error:
+            raise CommandError(str(error)) from error
+        team, _ = Team.objects.get_or_create(name=options["team"])
+        fields = {field: options[field] for field in METHOD_FIELDS if options[field] is not None}
+        if "year" in fields:
+            fields["year"] = int(fields["year"])
+        try:
+            submission, created = submissions.submit(
+                user=None,
+                team=team,
+                benchmark=benchmark,
+                method=method_named(team=team, name=options["method"], **fields),
+                blob=blob,
+                source=Submission.Source.IMPORT,
+                file_name=options["file"].name,
+                publish_when_scored=not options["private"],
+            )
+        except Refused as refused:
+            raise CommandError(refused.message) from refused
+        self.stdout.write(f"{submission}: {'queued' if created else 'was there already'}")

@@ -1,0 +1,17 @@
+"""The project's settings with a data folder of its own, a broker within the process, and quick password hashes."""
+
+import os
+import tempfile
+
+os.environ.setdefault("POSEBOARD_TEST_FOLDER", tempfile.mkdtemp(prefix="poseboard-tests-"))
+os.environ["POSEBOARD_DATA"] = os.environ["POSEBOARD_TEST_FOLDER"]
+os.environ["BROKER_URL"] = "memory://"
+
+from leaderboard.settings import *
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
