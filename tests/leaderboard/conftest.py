@@ -109,7 +109,7 @@ def method(team: Team) -> Method:
 
 
 @pytest.fixture
-def send(benchmark: Benchmark, method: Method, alice: User):  # noqa: ANN201
+def send(benchmark: Benchmark, method: Method, alice: User):
     """Accept a file as Alice; `send(miss=3)` builds it, `send(content=b"...")` sends those bytes."""
 
     def send(content: bytes | None = None, *, miss: int = 0, to: Method = method, **fields: Any) -> Submission:
@@ -129,4 +129,7 @@ def claim() -> Claim[Evaluation]:
 
 def report(value: float = 0.5) -> dict[str, Any]:
     """What the sandbox hands over, with one score."""
-    return {"scores": [{"metric": "pck@0.2", "part": "all", "value": value, "low": None, "high": None}], "images": IMAGES}
+    return {
+        "scores": [{"metric": "pck@0.2", "part": "all", "value": value, "low": None, "high": None}],
+        "images": IMAGES,
+    }

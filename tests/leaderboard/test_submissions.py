@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from evaluator import PredictionError, validate
 
+from evaluator import PredictionError, validate
 from leaderboard import blobs, quotas, submissions
 from leaderboard.jobs import claim_next
 from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, Score, State, Submission, Team, User
-from leaderboard.refusals import Refused
 from leaderboard.rankings import board
+from leaderboard.refusals import Refused
 from tests.leaderboard.conftest import claim, predictions, report
 
 pytestmark = pytest.mark.django_db
