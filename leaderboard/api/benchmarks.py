@@ -1,0 +1,193 @@
+"""Benchmarks: what is measured, on which images, within which limits and dates."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.cache import get_conditional_response
+from ninja import Router, Schema
+
+from evaluator import load_dataset
+from leaderboard import blobs, quotas
+from leaderboard.api.access import anyone, caller, reads
+from leaderboard.api.application import REVALIDATED
+from leaderboard.api.problems import Problem, not_found
+from leaderboard.api.teams import team_of
+from leaderboard.models import Benchmark
+from leaderboard.visibility import Anyone, benchmarks_for
+
+router = Router(tags=["benchmarks"])
+
+
+class LimitsOut(Schema):
+    """Submissions of a team: a UTC day, in total, at once; and rejected files a day."""
+
+    day: int
+    total: int
+    running: int
+    rejects: int
+
+
+class BenchmarkOut(Schema):
+    slug: str
+    title: str
+    summary: str
+    dataset: str
+    split: str
+    hidden: bool
+    public_elsewhere: bool
+    boxes_given: bool
+    primary: str
+    images: int
+    people: int
+    accepts_submissions: bool
+    opens_at: datetime | None
+    closes_at: datetime | None
+    limits: LimitsOut
+    version: int
+    url: str
+    board_url: str
+    images_url: str
+
+
+class BenchmarksOut(Schema):
+    items: list[BenchmarkOut]
+
+
+class MetricOut(Schema):
+    name: str
+    title: str
+    description: str
+    higher_is_better: bool
+    parts: list[str]
+
+
+class BenchmarkDetails(BenchmarkOut):
+    """A benchmark with what its numbers are called and how a prediction's keypoints are ordered."""
+
+    joints: list[str]
+    metrics: list[MetricOut]
+    licence: str
+    citation: str
+
+
+class QuotaOut(Schema):
+    """What a team has used of its limits, and when the day begins anew."""
+
+    team: str
+    day_used: int
+    day_limit: int
+    total_used: int
+    total_limit: int
+    running: int
+    running_limit: int
+    rejects: int
+    reject_limit: int
+    resets_at: datetime
+
+
+def visible(user: Anyone, slug: str) -> Benchmark:
+    """The benchmark of that address, or a 404 that does not tell a private one from none."""
+    benchmark = None if "\0" in slug else benchmarks_for(user).filter(slug=slug).first()
+    if benchmark is None:
+        raise Problem(404, "benchmark_unknown", "There is no such benchmark that you may see.")
+    return benchmark
+
+
+def _shown(request: HttpRequest, benchmark: Benchmark) -> BenchmarkOut:
+    slug = benchmark.slug
+    return BenchmarkOut(
+        slug=slug,
+        title=benchmark.title,
+        summary=benchmark.summary,
+        dataset=benchmark.dataset,
+        split=benchmark.split,
+        hidden=benchmark.hidden,
+        public_elsewhere=benchmark.public_elsewhere,
+        boxes_given=benchmark.boxes_given,
+        primary=load_dataset(benchmark.dataset).primary,
+        images=benchmark.image_count,
+        people=benchmark.person_count,
+        accepts_submissions=benchmark.accepts_submissions,
+        opens_at=benchmark.opens_at,
+        closes_at=benchmark.closes_at,
+        limits=LimitsOut(
+            day=benchmark.daily_limit,
+            total=benchmark.total_limit,
+            running=benchmark.running_limit,
+            rejects=benchmark.reject_limit,
+        ),
+        version=benchmark.version,
+        url=request.build_absolute_uri(benchmark.get_absolute_url()),
+        board_url=request.build_absolute_uri(reverse("api:board", args=[slug])),
+        images_url=request.build_absolute_uri(reverse("api:benchmark_images", args=[slug])),
+    )
+
+
+@router.get("", response=BenchmarksOut, auth=anyone)
+def list_benchmarks(request: HttpRequest, response: HttpResponse) -> BenchmarksOut:
+    """The benchmarks the caller may see, in the order of the front page."""
+    response["Cache-Control"] = REVALIDATED
+    return BenchmarksOut(items=[_shown(request, benchmark) for benchmark in benchmarks_for(request.user)])
+
+
+@router.get("/{slug:slug}", response=BenchmarkDetails, auth=anyone)
+def get_benchmark(request: HttpRequest, slug: str, response: HttpResponse) -> BenchmarkDetails:
+    """One benchmark, with its metrics, their parts, and the joints in file order."""
+    benchmark = visible(request.user, slug)
+    dataset = load_dataset(benchmark.dataset)
+    response["Cache-Control"] = REVALIDATED
+    return BenchmarkDetails(
+        **_shown(request, benchmark).model_dump(),
+        joints=list(dataset.joints),
+        metrics=[
+            MetricOut(
+                name=spec.name,
+                title=spec.title,
+                description=spec.description,
+                higher_is_better=spec.higher_is_better,
+                parts=list(spec.parts),
+            )
+            for spec in dataset.metrics
+        ],
+        licence=dataset.licence,
+        citation=dataset.citation,
+    )
+
+
+@router.get("/{slug:slug}/images", auth=anyone, url_name="benchmark_images", response={200: dict, 304: None})
+def get_images(request: HttpRequest, slug: str) -> HttpResponseBase:
+    """The public image list: ids, file names, sizes, people, and boxes where the benchmark gives them."""
+    benchmark = visible(request.user, slug)
+    if not benchmark.image_list_sha256:
+        raise not_found("This benchmark has no images yet: its organiser has not imported the annotations.")
+    etag = f'"{benchmark.image_list_sha256}"'
+    response: HttpResponseBase | None = get_conditional_response(request, etag=etag)
+    if response is None:
+        content = blobs.path(benchmark.image_list_sha256).open("rb")
+        response = FileResponse(content, content_type="application/json")
+        response["ETag"] = etag
+    response["Cache-Control"] = REVALIDATED
+    return response
+
+
+@router.get("/{slug:slug}/quota", response=QuotaOut, auth=reads)
+def get_quota(request: HttpRequest, slug: str, team: int | None = None) -> QuotaOut:
+    """What the caller's team has used of the limits; `team` is the id of another team of theirs."""
+    benchmark, owner = visible(request.user, slug), team_of(caller(request), team)
+    used = quotas.standing(owner, benchmark)
+    return QuotaOut(
+        team=owner.name,
+        day_used=used.day_used,
+        day_limit=used.day_limit,
+        total_used=used.total_used,
+        total_limit=used.total_limit,
+        running=used.running,
+        running_limit=used.running_limit,
+        rejects=used.rejects,
+        reject_limit=used.reject_limit,
+        resets_at=used.resets_at,
+    )

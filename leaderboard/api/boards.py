@@ -1,0 +1,155 @@
+"""Boards: the standing of a benchmark by one metric and part, now or at a date."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Annotated, Any
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import get_conditional_response
+from ninja import Field, Query, Router, Schema
+from pydantic import AfterValidator
+
+from leaderboard import rankings
+from leaderboard.api.access import anyone
+from leaderboard.api.application import REVALIDATED
+from leaderboard.api.baselines import public_record
+from leaderboard.api.benchmarks import visible
+
+router = Router(tags=["boards"])
+
+
+class ScoreOut(Schema):
+    """A number with its 95 % interval, where there is one. Fractions, not percent."""
+
+    metric: str
+    part: str
+    value: float
+    low: float | None
+    high: float | None
+
+
+class EntryOut(Schema):
+    """A row. Only `submission` and `baseline` rows were measured here and have ranks; `reported` ones are from papers.
+
+    `rank` is shared by equal values, and `worst_rank` is the last of those that share it.
+    """
+
+    kind: str
+    rank: int | None
+    worst_rank: int | None
+    tied: bool
+    name: str
+    team: str
+    value: float | None
+    low: float | None
+    high: float | None
+    scores: list[ScoreOut]
+    authors: str
+    year: int | None
+    approach: str
+    backbone: str
+    input_size: str
+    parameters: int | None
+    gflops: float | None
+    extra_data: str
+    paper_title: str
+    paper_url: str
+    code_url: str
+    published_at: datetime | None
+    method_id: int | None
+    submission_id: int | None
+    url: str | None
+    source: str
+    run: dict[str, Any] | None
+
+
+class BoardOut(Schema):
+    """`version` rises with every change a reader can see; the ETag holds it."""
+
+    benchmark: str
+    metric: str
+    part: str
+    higher_is_better: bool
+    version: int
+    at: datetime | None
+    entries: list[EntryOut]
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+
+
+class BoardQuery(Schema):
+    metric: str | None = Field(None, max_length=40, description="The benchmark's primary metric by default")
+    part: str | None = Field(None, max_length=40, description="`all` by default")
+    at: Annotated[datetime, AfterValidator(_in_utc)] | None = Field(
+        None, description="The board as it stood at this date (UTC unless it says otherwise)"
+    )
+
+
+def _entry(row: rankings.Row, request: HttpRequest) -> EntryOut:
+    measured = row.kind != "reported"
+    return EntryOut(
+        kind=row.kind,
+        rank=row.rank,
+        worst_rank=row.worst_rank,
+        tied=row.tied,
+        name=row.name,
+        team=row.team,
+        value=row.value,
+        low=row.low,
+        high=row.high,
+        scores=[
+            ScoreOut(metric=metric, part=part, value=cell.value, low=cell.low, high=cell.high)
+            for (metric, part), cell in row.cells.items()
+        ],
+        authors=row.authors,
+        year=row.year,
+        approach=row.approach,
+        backbone=row.backbone,
+        input_size=row.input_size,
+        parameters=row.parameters,
+        gflops=row.gflops,
+        extra_data=row.extra_data,
+        paper_title=row.paper_title,
+        paper_url=row.paper_url,
+        code_url=row.code_url,
+        published_at=row.published_at,
+        method_id=row.method_id,
+        submission_id=row.submission_id,
+        url=request.build_absolute_uri(reverse("submission", args=[row.submission_id])) if measured else None,
+        source=row.source,
+        run=public_record(row.record) if row.kind == "baseline" else None,
+    )
+
+
+@router.get("/{slug:slug}", auth=anyone, url_name="board", response={200: BoardOut, 304: None})
+def get_board(request: HttpRequest, slug: str, response: HttpResponse, query: Query[BoardQuery]) -> Any:
+    """The entries, best first; reported ones stand among them by value, without a rank."""
+    benchmark = visible(request.user, slug)
+    etag = _etag(request, benchmark.pk, benchmark.version, query)
+    unchanged: HttpResponseBase | None = get_conditional_response(request, etag=etag)
+    if unchanged is not None:
+        unchanged["Cache-Control"] = REVALIDATED
+        return unchanged
+    board = rankings.board(benchmark, metric=query.metric, part=query.part, at=query.at)
+    response["ETag"], response["Cache-Control"] = etag, REVALIDATED
+    return BoardOut(
+        benchmark=benchmark.slug,
+        metric=board.metric.name,
+        part=board.part,
+        higher_is_better=board.metric.higher_is_better,
+        version=board.version,
+        at=board.at,
+        entries=[_entry(row, request) for row in board.entries],
+    )
+
+
+def _etag(request: HttpRequest, benchmark: int, version: int, query: BoardQuery) -> str:
+    asked = (request.get_host(), benchmark, query.metric, query.part, query.at and query.at.isoformat())
+    return f'"{version}-{hashlib.sha256(repr(asked).encode()).hexdigest()[:12]}"'

@@ -1,0 +1,48 @@
+"""Texts as they may come in: without characters that reorder what a reader sees or that a database refuses."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
+
+# they turn the direction of the text around them, so that a name reads as another
+_DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def _visible(text: str, allowed: str = "") -> str:
+    for letter in text:
+        if letter not in allowed and (unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} or letter in _DIRECTION):
+            raise ValueError(f"holds U+{ord(letter):04X}, a control character: leave it out")
+    return text
+
+
+def _visible_lines(text: str) -> str:
+    return _visible(text.replace("\r\n", "\n"), allowed="\n\t")
+
+
+def clean_file_name(name: str | None) -> str:
+    """A file's name as it is shown; it is never used as a path."""
+    last = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
+    kept = "".join(letter for letter in last if letter.isprintable() and letter not in _DIRECTION)
+    return kept[-255:].strip()
+
+
+def line(longest: int, shortest: int = 0) -> Any:
+    """One line of text of at most `longest` characters."""
+    limits = StringConstraints(strip_whitespace=True, min_length=shortest, max_length=longest)
+    return Annotated[str, AfterValidator(_visible), limits]
+
+
+def lines(longest: int) -> Any:
+    limits = StringConstraints(strip_whitespace=True, max_length=longest)
+    return Annotated[str, AfterValidator(_visible_lines), limits]
+
+
+def _given(value: object) -> object:
+    return None if value == "" else value
+
+
+# a form sends an empty text for a number that was not filled in
+WhenGiven = BeforeValidator(_given)

@@ -1,0 +1,132 @@
+"""The reference page, written by the server from the OpenAPI schema: no script, nothing from elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from ninja import NinjaAPI
+from ninja.openapi.docs import DocsBase
+
+Node = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FieldRow:
+    name: str
+    type: str
+    required: bool
+    description: str
+
+
+@dataclass(frozen=True)
+class OperationRow:
+    """One endpoint, ready to be shown. `sign_in`: "token", "optional" or "none"."""
+
+    id: str
+    method: str
+    path: str
+    summary: str
+    description: str
+    sign_in: str
+    parameters: list[FieldRow]
+    body_type: str
+    body: list[FieldRow]
+    answers: list[tuple[str, str, list[FieldRow]]]
+
+
+class Reference(DocsBase):
+    """Shows the schema in the look of the site."""
+
+    def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
+        schema = api.get_openapi_schema(path_params=kwargs)
+        context = {
+            "section": "api",
+            "title": schema["info"]["title"],
+            "groups": groups(schema),
+            "schemas": named_schemas(schema),
+            "root": request.build_absolute_uri(api.get_root_path(kwargs)).rstrip("/"),
+            "openapi_url": self.get_openapi_url(api, kwargs),
+        }
+        return render(request, "api/reference.html", context)
+
+
+def groups(schema: Node) -> list[tuple[str, list[OperationRow]]]:
+    """The operations by tag, in the order in which the routers were added."""
+    found: dict[str, list[OperationRow]] = {}
+    for path, methods in schema["paths"].items():
+        for method, details in methods.items():
+            found.setdefault(details["tags"][0], []).append(_operation(schema, path, method, details))
+    return list(found.items())
+
+
+def named_schemas(schema: Node) -> list[tuple[str, str, list[FieldRow]]]:
+    """Every object the answers are made of: name, what it says of itself, fields."""
+    definitions = schema["components"]["schemas"]
+    return [
+        (name, definitions[name].get("description", ""), rows)
+        for name in sorted(definitions)
+        if (rows := _rows(definitions[name]))
+    ]
+
+
+def _operation(schema: Node, path: str, method: str, details: Node) -> OperationRow:
+    # at most one media type a request
+    body_type, content = next(iter(details.get("requestBody", {}).get("content", {}).items()), ("", {}))
+    body = _rows(_resolved(schema, content.get("schema", {})))
+    security = details.get("security", [])
+    return OperationRow(
+        id=details["operationId"],
+        method=method.upper(),
+        path=path,
+        summary=details["summary"],
+        description=details.get("description", ""),
+        sign_in="none" if not security else "optional" if {} in security else "token",
+        parameters=[
+            FieldRow(each["name"], type_name(each["schema"]), each.get("required", False), each.get("description", ""))
+            for each in details["parameters"]
+        ],
+        body_type=body_type,
+        body=body,
+        answers=[
+            (str(status), answer["description"], _answer_types(answer))
+            for status, answer in details["responses"].items()
+        ],
+    )
+
+
+def _answer_types(answer: Node) -> list[FieldRow]:
+    return [
+        FieldRow(media, type_name(content["schema"]), True, "") for media, content in answer.get("content", {}).items()
+    ]
+
+
+def _rows(definition: Node) -> list[FieldRow]:
+    required = definition.get("required", [])
+    return [
+        FieldRow(name, type_name(each), name in required, each.get("description", ""))
+        for name, each in definition.get("properties", {}).items()
+    ]
+
+
+def _resolved(schema: Node, node: Node) -> Node:
+    if "$ref" in node:
+        found: Node = schema["components"]["schemas"][node["$ref"].rsplit("/", 1)[-1]]
+        return found
+    return node
+
+
+def type_name(node: Node) -> str:
+    """A schema in words: `integer or null`, `list of ScoreOut`."""
+    if "$ref" in node:
+        return str(node["$ref"].rsplit("/", 1)[-1])
+    if "enum" in node:
+        return "one of " + ", ".join(repr(value) for value in node["enum"])
+    for joined in ("anyOf", "oneOf", "allOf"):
+        if joined in node:
+            return " or ".join(type_name(each) for each in node[joined])
+    if node.get("type") == "array":
+        return f"list of {type_name(node.get('items', {}))}"
+    return str(node.get("format") or node.get("type") or "any")

@@ -1,0 +1,75 @@
+"""Reported results: numbers printed in papers, with their source. They were not verified here and have no rank."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router, Schema
+
+from leaderboard.api.access import anyone
+from leaderboard.api.application import REVALIDATED
+from leaderboard.api.benchmarks import visible
+from leaderboard.models import ReportedResult
+from leaderboard.visibility import benchmarks_for
+
+router = Router(tags=["reported results"])
+
+
+class ReportedScore(Schema):
+    metric: str
+    part: str
+    value: float
+
+
+class ReportedOut(Schema):
+    benchmark: str
+    key: str
+    method: str
+    authors: str
+    year: int | None
+    paper_title: str
+    paper_url: str
+    source: str
+    backbone: str
+    input_size: str
+    parameters: int | None
+    gflops: float | None
+    extra_data: str
+    scores: list[ReportedScore]
+
+
+class ReportedResultsOut(Schema):
+    items: list[ReportedOut]
+
+
+def _shown(result: ReportedResult) -> ReportedOut:
+    scores: list[dict[str, Any]] = result.scores
+    return ReportedOut(
+        benchmark=result.benchmark.slug,
+        key=result.key,
+        method=result.method,
+        authors=result.authors,
+        year=result.year,
+        paper_title=result.paper_title,
+        paper_url=result.paper_url,
+        source=result.source,
+        backbone=result.backbone,
+        input_size=result.input_size,
+        parameters=result.parameters,
+        gflops=result.gflops,
+        extra_data=result.extra_data,
+        scores=[ReportedScore(metric=each["metric"], part=each["part"], value=each["value"]) for each in scores],
+    )
+
+
+@router.get("", response=ReportedResultsOut, auth=anyone)
+def list_reported(request: HttpRequest, response: HttpResponse, benchmark: str | None = None) -> ReportedResultsOut:
+    """What papers report on the benchmarks the caller may see, or on one of them."""
+    results = ReportedResult.objects.select_related("benchmark").order_by("benchmark__slug", "key")
+    if benchmark is not None:
+        results = results.filter(benchmark=visible(request.user, benchmark))
+    else:
+        results = results.filter(benchmark__in=benchmarks_for(request.user))
+    response["Cache-Control"] = REVALIDATED
+    return ReportedResultsOut(items=[_shown(result) for result in results])
