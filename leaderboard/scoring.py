@@ -1,0 +1,475 @@
+"""Score one prediction file in a confined process: no database, no network, limits on memory, time and files.
+
+`Scorer.run` hands the job to the zygote (`leaderboard.zygote`), which forks a child for it, and waits: it renews the
+caller's lease, ends the child's process group when time is up or the lease is lost, and believes nothing the child
+says before it has checked it against a fixed schema of finite numbers. Celery's workers are daemonic and may not use
+multiprocessing, so the zygote is a subprocess. Standard library and the evaluator's errors only: no Django here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from evaluator.errors import CODES as PROBLEM_CODES
+from evaluator.errors import MOST_PROBLEMS, PredictionError, Problem
+from leaderboard.sandbox import DEFENCES, Limits
+from leaderboard.zygote import EVALUATE, ROOT
+
+__all__ = ["CODES", "Limits", "Scorer", "ScoringFailed"]
+
+CODES = {
+    "memory": "the evaluation needed more memory than is allowed",
+    "time": "the evaluation took longer than is allowed",
+    "killed_<SIGNAL>": "the scoring process died by this signal",
+    "crashed": "the evaluator raised an error of its own, or the scoring process ended without an answer",
+    "protocol": "the scoring process answered with something that is not a report",
+    "ground_truth": "the annotations or the dataset definition could not be read",
+    "lease_lost": "another worker has taken the job over",
+}
+ANSWER_BYTES = 8 << 20
+START_SECONDS = 60.0
+END_SECONDS = 5.0
+WATCH_SECONDS = 0.25
+BOOTSTRAP = """
+import sys
+root, target, *more = sys.argv[1:]
+sys.path[:0] = [root, *more]
+from leaderboard import zygote
+zygote.main(target)
+"""
+
+
+class ScoringFailed(Exception):
+    """Our fault, or nobody's: the file was not scored. `code` is one of `CODES`, `detail` is for the operator's log."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code, self.detail = code, detail
+
+
+class ZygoteGone(Exception):
+    """The zygote died or does not answer; a new one may do better."""
+
+
+class Scorer:
+    """Runs one job at a time in a confined child. Start it where the jobs run: it is not shared between processes.
+
+    Args:
+        limits: of every job.
+        evaluate_target: `module:function` called as `(dataset, predictions, truth, images=...)`, returns a `Report`
+            or its dict.
+        search_path: folders besides the project's from which `evaluate_target` may be imported.
+        defences: which parts of the sandbox to ask for; the tests leave one out to see that it matters.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        evaluate_target: str = EVALUATE,
+        search_path: Iterable[Path] = (),
+        defences: Iterable[str] = DEFENCES,
+    ) -> None:
+        self.limits, self.target = limits, evaluate_target
+        self.search_path, self.defences = [str(path) for path in search_path], list(defences)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._unread = b""
+        self._isolation: dict[str, Any] = {}
+        self._owner = os.getpid()
+        self._one_at_a_time = threading.Lock()
+
+    def run(
+        self,
+        *,
+        dataset: str,
+        predictions: Path,
+        truth: Path,
+        images: Path | None = None,
+        heartbeat: Callable[[], bool] = lambda: True,
+        every: float = 20.0,
+    ) -> dict[str, Any]:
+        """Score `predictions` against `truth`; returns `Report.to_dict()`, checked.
+
+        Raises:
+            evaluator.PredictionError: the submitter's fault, word for word as the evaluator said it.
+            ScoringFailed: ours; `lease_lost` when `heartbeat`, called about every `every` seconds, returned False.
+        """
+        job = {
+            "dataset": dataset,
+            "predictions": str(predictions.resolve()),
+            "truth": str(truth.resolve()),
+            "images": str(images.resolve()) if images else None,
+            "target": self.target,
+            "defences": self.defences,
+            "limits": vars(self.limits) | {},
+        }
+        with self._one_at_a_time:
+            lease = _Lease(heartbeat, every)
+            try:
+                answer = self._attempt(job, lease)
+            except ZygoteGone:
+                self._stop()
+                try:
+                    answer = self._attempt(job, lease)
+                except ZygoteGone as gone:
+                    self._stop()
+                    raise ScoringFailed("crashed", f"the zygote died twice: {gone}") from None
+        return read_answer(answer, dataset)
+
+    def isolation(self) -> dict[str, Any]:
+        """What the sandbox could get here, as `sandbox.probe` found it."""
+        with self._one_at_a_time:
+            try:
+                self._start()
+            except ZygoteGone as gone:
+                raise ScoringFailed("crashed", f"the zygote does not start: {gone}") from None
+            return dict(self._isolation)
+
+    def close(self) -> None:
+        """End the zygote and whatever it runs."""
+        self._stop()
+
+    def __enter__(self) -> Scorer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # the zygote
+
+    def _start(self) -> None:
+        if self._owner != os.getpid():  # a copy made by fork: the zygote belongs to the process that started it
+            self._process, self._control, self._owner = None, None, os.getpid()
+        if self._process and self._process.poll() is None:
+            return
+        self._stop()
+        ours, theirs = socket.socketpair()
+        temporary = tempfile.gettempdir()
+        environment = {"PATH": os.defpath, "HOME": temporary, "TMPDIR": temporary, "LANG": "C.UTF-8"}
+        # a fork after a second thread has started may hang; two workers on two cores gain nothing from threads
+        environment |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", BOOTSTRAP, str(ROOT), self.target, *self.search_path],
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                cwd="/",
+                env=environment,
+                start_new_session=True,
+            )
+        self._control, self._unread = ours, b""
+        message = self._receive(time.monotonic() + START_SECONDS)
+        if message is None or "ready" not in message:
+            self._stop()
+            raise ZygoteGone("it did not start")
+        self._isolation = message["ready"]
+
+    def _stop(self) -> None:
+        process, control = self._process, self._control
+        self._process = self._control = None
+        if process is None or self._owner != os.getpid():
+            return
+        if control is not None:
+            control.close()  # it ends its child and itself
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _send(self, message: dict[str, Any], descriptors: Iterable[int] = ()) -> None:
+        assert self._control is not None
+        data = json.dumps(message).encode() + b"\n"
+        try:
+            sent = socket.send_fds(self._control, [data], list(descriptors))
+            self._control.sendall(data[sent:])
+        except OSError as error:
+            raise ZygoteGone(str(error)) from None
+
+    def _receive(self, deadline: float) -> dict[str, Any] | None:
+        """The zygote's next message, or None when the deadline passes first."""
+        assert self._control is not None
+        while b"\n" not in self._unread:
+            self._control.settimeout(max(0.001, deadline - time.monotonic()))
+            try:
+                data = self._control.recv(1 << 16)
+            except TimeoutError:
+                return None
+            except OSError as error:
+                raise ZygoteGone(str(error)) from None
+            finally:
+                self._control.settimeout(None)
+            if not data:
+                raise ZygoteGone(f"ended with {self._process.poll() if self._process else None}")
+            self._unread += data
+        line, self._unread = self._unread.split(b"\n", 1)
+        message = json.loads(line)
+        assert isinstance(message, dict)
+        return message
+
+    # one job
+
+    def _attempt(self, job: dict[str, Any], lease: _Lease) -> bytes:
+        """The child's answer, unchecked. Raises ScoringFailed when there is none."""
+        self._start()
+        reading, writing = os.pipe()
+        try:
+            try:
+                self._send({"job": job}, [writing])
+            finally:
+                os.close(writing)
+            watch = _Watch(self.limits, memory_limited=bool(self._isolation.get("memory_limit")))
+            return self._wait(reading, lease, watch)
+        except ScoringFailed:
+            raise
+        except BaseException:  # a heartbeat that raises, an interrupt: the job must not run on, nor answer the next one
+            self._stop()
+            raise
+        finally:
+            os.close(reading)
+
+    def _wait(self, reading: int, lease: _Lease, watch: _Watch) -> bytes:
+        assert self._control is not None
+        answer, open_pipe, reason = b"", True, ""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._control, selectors.EVENT_READ)
+            selector.register(reading, selectors.EVENT_READ)
+            while True:
+                patience = (watch.due() if reason else min(lease.due(), watch.due())) - time.monotonic()
+                for ready, _ in selector.select(max(0.0, patience)):
+                    if ready.fileobj == reading:
+                        data = os.read(reading, 1 << 16)
+                        answer += data
+                        if not data:
+                            selector.unregister(reading)
+                            open_pipe = False
+                        elif len(answer) > ANSWER_BYTES:
+                            reason = reason or "protocol"
+                            selector.unregister(reading)
+                            open_pipe = False
+                    else:
+                        message = self._receive(time.monotonic() + END_SECONDS) or {}
+                        if "started" in message:
+                            watch.started(message["started"])
+                        elif "failed" in message:
+                            raise ScoringFailed(*message["failed"])
+                        elif "ended" in message:
+                            while open_pipe and (data := os.read(reading, 1 << 16)) and len(answer) <= ANSWER_BYTES:
+                                answer += data
+                            return self._conclude(answer, message, reason)
+                if not reason and not lease.renewed():
+                    reason = "lease_lost"
+                if not reason:
+                    reason = watch.exceeded()
+                if reason:
+                    if watch.overdue():
+                        # the zygote reads annotations, or hangs; its child dies with it
+                        assert self._process is not None
+                        self._process.kill()
+                        self._stop()
+                        raise ScoringFailed(reason, "the zygote had to be killed")
+                    if watch.kill_asked():
+                        self._send({"kill": True})
+
+    def _conclude(self, answer: bytes, ended: dict[str, Any], reason: str) -> bytes:
+        if len(answer) > ANSWER_BYTES:
+            raise ScoringFailed("protocol", f"the answer is longer than {ANSWER_BYTES} bytes")
+        if reason:
+            raise ScoringFailed(reason)
+        status = int(ended["ended"])
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
+            if name == "SIGXCPU" or ended["cpu_seconds"] >= self.limits.cpu_seconds:
+                raise ScoringFailed("time", f"{ended['cpu_seconds']:.1f} s of processor time")
+            raise ScoringFailed(f"killed_{name}")
+        if not answer:
+            raise ScoringFailed("crashed", f"ended with {os.waitstatus_to_exitcode(status)} and no answer")
+        return answer
+
+
+class _Lease:
+    """Calls the heartbeat when it is due."""
+
+    def __init__(self, heartbeat: Callable[[], bool], every: float) -> None:
+        self._heartbeat, self._every, self._next = heartbeat, every, time.monotonic() + every
+
+    def due(self) -> float:
+        return self._next
+
+    def renewed(self) -> bool:
+        if time.monotonic() < self._next:
+            return True
+        self._next = time.monotonic() + self._every
+        return bool(self._heartbeat())
+
+
+class _Watch:
+    """Wall-clock time, and the resident size where RLIMIT_AS does not hold."""
+
+    def __init__(self, limits: Limits, *, memory_limited: bool) -> None:
+        self._limits, self._watch_memory = limits, not memory_limited
+        self._deadline = time.monotonic() + limits.wall_seconds
+        self._last = math.inf
+        self._child = 0
+        self._at_start = 0
+
+    def started(self, child: int) -> None:
+        self._child = child
+        self._deadline = time.monotonic() + self._limits.wall_seconds
+        if self._watch_memory:
+            self._at_start = resident_bytes(child)
+
+    def due(self) -> float:
+        if self._last != math.inf:
+            return self._last
+        if self._watch_memory and self._child:
+            return min(self._deadline, time.monotonic() + WATCH_SECONDS)
+        return self._deadline
+
+    def exceeded(self) -> str:
+        """The code of the limit that was exceeded, or an empty string."""
+        if time.monotonic() >= self._deadline:
+            return "time"
+        if self._watch_memory and self._child:
+            grown = resident_bytes(self._child) - self._at_start
+            if grown > self._limits.memory_bytes:
+                return "memory"
+        return ""
+
+    def kill_asked(self) -> bool:
+        """True once: the first time a reason to kill is there."""
+        if self._last == math.inf:
+            self._last = time.monotonic() + END_SECONDS
+            return True
+        return False
+
+    def overdue(self) -> bool:
+        return time.monotonic() >= self._last
+
+
+def resident_bytes(process: int) -> int:
+    """Resident size of a process; 0 when it has ended."""
+    try:
+        if sys.platform.startswith("linux"):
+            return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        shown = subprocess.run(["ps", "-o", "rss=", "-p", str(process)], capture_output=True, text=True, check=False)
+        return int(shown.stdout) * 1024
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+# What the child says is checked here, word by word: it has read an untrusted file.
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_@.+-]{0,63}\Z")
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+_TEXT = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f]*\Z")
+_REPORT = {
+    "dataset": str,
+    "protocol": str,
+    "evaluator_version": str,
+    "truth_sha256": str,
+    "predictions_sha256": str,
+    "scores": list,
+    "images": int,
+    "people": int,
+    "entries": int,
+}
+_SCORE_KEYS = {"metric", "part", "value", "low", "high"}
+_PROBLEM_KEYS = {"code", "entry", "pointer", "message", "expected"}
+MAX_SCORES = 10_000
+MAX_TEXT = 2000
+
+
+def read_answer(answer: bytes, dataset: str) -> dict[str, Any]:
+    """The checked report in a child's answer.
+
+    Raises:
+        evaluator.PredictionError: when the answer is one.
+        ScoringFailed: `crashed` or `memory` when the answer says so, `protocol` when it is not an answer.
+    """
+    try:
+        parsed = json.loads(answer, parse_constant=_refuse_constant)
+        (kind, content), *more = parsed.items()
+        _require(not more, "more than one answer")
+        if kind == "report":
+            return _checked_report(content, dataset)
+        if kind == "prediction_error":
+            verdict: Exception = _checked_prediction_error(content)
+        else:
+            _require(kind == "failed", "unknown kind of answer")
+            code, detail = content
+            _require(code in {"memory", "crashed"} and isinstance(detail, str), "unknown failure")
+            verdict = ScoringFailed(code, detail[:4000])
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise ScoringFailed("protocol", f"{type(error).__name__}: {error}"[:400]) from None
+    raise verdict
+
+
+def _require(holds: bool, what: str) -> None:
+    if not holds:
+        raise ValueError(what)
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} in an answer")
+
+
+def _is_number(value: object) -> bool:
+    # an integer of JSON may be too large for a float, which math.isfinite does not forgive
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 < value < 1e300
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_TEXT and _TEXT.match(value) is not None
+
+
+def _checked_report(report: Any, dataset: str) -> dict[str, Any]:
+    _require(isinstance(report, dict) and report.keys() == _REPORT.keys(), "the keys of the report")
+    for key, kind in _REPORT.items():
+        value = report[key]
+        _require(type(value) is kind, f"the type of {key}")
+        _require(kind is not str or _is_text(value), f"the text of {key}")
+        _require(kind is not int or 0 <= value < 1 << 53, f"the size of {key}")
+    _require(report["dataset"] == dataset, "the report is of another dataset")
+    for key in ("truth_sha256", "predictions_sha256"):
+        _require(_SHA256.match(report[key]) is not None, key)
+    scores = report["scores"]
+    _require(0 < len(scores) <= MAX_SCORES, "the number of scores")
+    seen = set()
+    for score in scores:
+        _require(isinstance(score, dict) and score.keys() == _SCORE_KEYS, "the keys of a score")
+        name = (score["metric"], score["part"])
+        _require(all(isinstance(word, str) and _NAME.match(word) for word in name), "the name of a score")
+        _require(name not in seen, "the same score twice")
+        seen.add(name)
+        _require(_is_number(score["value"]), "the value of a score")
+        _require(all(score[end] is None or _is_number(score[end]) for end in ("low", "high")), "an interval")
+    return report
+
+
+def _checked_prediction_error(content: Any) -> PredictionError:
+    problems, total = content["problems"], content["total"]
+    _require(isinstance(problems, list) and 0 < len(problems) <= MOST_PROBLEMS, "the number of problems")
+    _require(type(total) is int and len(problems) <= total < 1 << 53, "the total of problems")
+    for problem in problems:
+        _require(isinstance(problem, dict) and problem.keys() == _PROBLEM_KEYS, "the keys of a problem")
+        _require(problem["code"] in PROBLEM_CODES, "the code of a problem")
+        _require(problem["entry"] is None or type(problem["entry"]) is int, "the entry of a problem")
+        _require(all(_is_text(problem[key]) for key in ("pointer", "message", "expected")), "the text of a problem")
+    return PredictionError([Problem(**problem) for problem in problems], total)

@@ -1,0 +1,421 @@
+"""The scoring process against hostile evaluations: every fault gets its name, and nothing is left behind."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from evaluator.errors import PredictionError, Problem
+from leaderboard.sandbox import DEFENCES
+from leaderboard.scoring import Limits, Scorer, ScoringFailed, read_answer
+from tests.scoring import hostile
+
+HERE = Path(__file__).resolve().parent
+LINUX = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="LINUX ONLY: this part of the sandbox is the kernel's"
+)
+LIMITS = Limits(memory_bytes=256 << 20, cpu_seconds=1, wall_seconds=2)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> dict[str, object]:
+    (tmp_path / "predictions.json").write_text("[]")
+    (tmp_path / "truth.json").write_text("{}")
+    return {"dataset": "lsp", "predictions": tmp_path / "predictions.json", "truth": tmp_path / "truth.json"}
+
+
+@pytest.fixture
+def scorer() -> Iterator[Callable[..., Scorer]]:
+    made: list[Scorer] = []
+
+    def make(target: str, limits: Limits = LIMITS, **options: object) -> Scorer:
+        made.append(Scorer(limits, evaluate_target=f"hostile:{target}", search_path=[HERE], **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def told(report: dict) -> dict:
+    return json.loads(report["protocol"])
+
+
+def children_of(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def alive(process: int) -> bool:
+    """Whether it runs: a zombie that its reaper has not got round to does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 5) -> bool:
+    deadline = time.monotonic() + seconds
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return true()
+
+
+def test_an_honest_evaluation_gets_the_files_and_its_report_comes_back(job, scorer):
+    assert told(scorer("honest").run(**job)) == {"predictions": "[]", "truth": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("target", "code"),
+    [
+        ("eat_memory", "memory"),
+        ("eat_numpy_memory", "memory"),
+        ("segfault", "killed_SIGSEGV"),
+        ("abort", "killed_SIGABRT"),
+        ("leave", "crashed"),
+        ("raise_error", "crashed"),
+        ("flood", "protocol"),
+        ("write_nonsense", "protocol"),
+    ],
+)
+def test_a_fault_has_a_name_and_the_next_job_is_scored(job, scorer, target, code):
+    runner = scorer(target)
+    for _ in range(2):
+        with pytest.raises(ScoringFailed) as caught:
+            runner.run(**job)
+        assert caught.value.code == code
+    runner.target = "hostile:honest"
+    assert told(runner.run(**job))["predictions"] == "[]"
+
+
+@pytest.mark.parametrize("target", ["spin", "sleep"])
+def test_an_endless_loop_ends_within_its_limit_and_two_seconds(job, scorer, target):
+    runner = scorer(target)
+    runner.isolation()
+    started = time.monotonic()
+    with pytest.raises(ScoringFailed) as caught:
+        runner.run(**job)
+    assert caught.value.code == "time"
+    assert time.monotonic() - started < 4
+
+
+def test_the_detail_of_a_crash_is_for_the_log(job, scorer):
+    with pytest.raises(ScoringFailed, match="a fault of the evaluator"):
+        scorer("raise_error").run(**job)
+
+
+def test_the_scoring_process_sees_nothing_of_the_worker(job, scorer, monkeypatch, tmp_path):
+    monkeypatch.setenv("DATABASE_URL", "postgres://poseboard:secret@localhost/poseboard")
+    monkeypatch.setenv("POSEBOARD_SECRET_KEY", "secret")
+    with (tmp_path / "open").open("w") as file:
+        os.set_inheritable(file.fileno(), True)
+        found = told(scorer("look_around").run(**job))
+    assert found["environment"] == [
+        *("HOME", "LANG", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PATH", "TMPDIR")
+    ]
+    assert found == found | {"opened": 1, "heavy": [], "group": True, "folder": "/"}  # the one is the result pipe
+
+
+@pytest.fixture
+def listener(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        (tmp_path / "port").write_text(str(server.getsockname()[1]))
+        yield server
+
+
+def need(runner: Scorer, *names: str) -> None:
+    missing = {name: why for name, why in runner.isolation()["missing"].items() if name in names}
+    if missing:
+        pytest.skip(f"THE SANDBOX LACKS {missing}")
+
+
+@LINUX
+def test_a_foreign_program_can_do_nothing(job, scorer, listener, tmp_path):
+    runner = scorer("attack")
+    need(runner, "seccomp", "landlock")
+    (tmp_path / "victim").write_text("secret")
+    outcomes = told(runner.run(**job))
+    assert set(outcomes.values()) == {"PermissionError"}
+    assert len(outcomes) == 13
+    assert (tmp_path / "victim").read_text() == "secret"
+    assert not (tmp_path / "written").exists()
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("defences", "connected"),
+    [((), "done"), (("network_namespace",), "OSError"), (("no_new_privs", "seccomp"), "PermissionError")],
+)
+def test_each_defence_alone_keeps_the_network_away_and_without_them_it_is_there(
+    job, scorer, listener, defences, connected
+):
+    runner = scorer("connect_only", defences=("rlimits", *defences))
+    need(runner, *defences)
+    assert told(runner.run(**job))["connect"] == connected
+
+
+@LINUX
+def test_without_the_memory_limit_the_resident_size_is_watched(job, scorer):
+    without = [name for name in DEFENCES if name != "rlimits"]
+    runner = scorer("eat_memory", Limits(memory_bytes=256 << 20, cpu_seconds=60, wall_seconds=60), defences=without)
+    runner.isolation()
+    runner._isolation["memory_limit"] = False
+    with pytest.raises(ScoringFailed) as caught:
+        runner.run(**job)
+    assert caught.value.code == "memory"
+
+
+@LINUX
+def test_a_process_that_left_the_group_is_found_and_ended(job, scorer):
+    runner = scorer("leave_a_process", defences=["rlimits", "no_new_privs"])
+    left = told(runner.run(**job))["left"]
+    assert not alive(int(left))
+
+
+def test_threads_are_allowed(job, scorer):
+    assert told(scorer("use_threads").run(**job)) == {"found": [1]}
+
+
+def test_a_lost_lease_ends_the_job(job, scorer):
+    beats: list[float] = []
+
+    def heartbeat() -> bool:
+        beats.append(time.monotonic())
+        return len(beats) < 3
+
+    runner = scorer("sleep", Limits(memory_bytes=256 << 20, cpu_seconds=60, wall_seconds=60))
+    with pytest.raises(ScoringFailed) as caught:
+        runner.run(**job, heartbeat=heartbeat, every=0.1)
+    assert caught.value.code == "lease_lost"
+    assert len(beats) == 3
+    assert all(0.09 < later - earlier < 1 for earlier, later in itertools.pairwise(beats))
+
+
+def test_an_error_in_the_heartbeat_leaves_the_scorer_usable(job, scorer):
+    runner = scorer("sleep", Limits(memory_bytes=256 << 20, cpu_seconds=60, wall_seconds=60))
+
+    def heartbeat() -> bool:
+        raise ConnectionError("the database is away")
+
+    with pytest.raises(ConnectionError):
+        runner.run(**job, heartbeat=heartbeat, every=0.05)
+    runner.target = "hostile:honest"
+    assert told(runner.run(**job))["predictions"] == "[]"
+
+
+def test_a_dead_zygote_is_replaced(job, scorer):
+    runner = scorer("honest")
+    runner.run(**job)
+    first = runner._process
+    first.kill()
+    assert told(runner.run(**job))["predictions"] == "[]"
+    assert runner._process.pid != first.pid
+
+
+@LINUX
+def test_a_zygote_that_dies_in_the_middle_of_a_job_takes_it_along_and_the_job_is_tried_once_more(job, scorer):
+    runner = scorer("sleep", Limits(memory_bytes=256 << 20, cpu_seconds=60, wall_seconds=60))
+    runner.isolation()
+    killed: list[int] = []
+    children: list[int] = []
+
+    def kill_it() -> bool:
+        zygote = runner._process.pid
+        if zygote not in killed and children_of(zygote):
+            children.extend(children_of(zygote))
+            killed.append(zygote)
+            os.kill(zygote, signal.SIGKILL)
+        return True
+
+    with pytest.raises(ScoringFailed, match="the zygote died twice"):
+        runner.run(**job, heartbeat=kill_it, every=0.05)
+    assert len(killed) == 2
+    assert wait_until(lambda: not any(alive(child) for child in children))
+
+
+@LINUX
+def test_a_hundred_jobs_leave_no_descriptors_and_no_processes(job, scorer):
+    runner = scorer("honest")
+    runner.run(**job)
+    zygote = runner._process.pid
+
+    def open_files() -> tuple[int, int]:
+        return tuple(len(list(Path(f"/proc/{process}/fd").iterdir())) for process in ("self", zygote))
+
+    before = open_files()
+    for _ in range(100):
+        runner.run(**job)
+    assert runner._process.pid == zygote
+    assert open_files() == before
+    assert children_of(zygote) == []
+    runner.close()
+    assert not alive(zygote)
+
+
+@LINUX
+@pytest.mark.parametrize("target", ["sleep", "spin"])
+def test_nothing_outlives_a_killed_worker(job, target):
+    program = f"""
+import sys
+from dataclasses import asdict
+from pathlib import Path
+sys.path[:0] = [{str(HERE.parent.parent)!r}]
+from leaderboard.scoring import Limits, Scorer
+scorer = Scorer(Limits(memory_bytes=1 << 28, cpu_seconds=60, wall_seconds=60), evaluate_target="hostile:{target}",
+                search_path=[Path({str(HERE)!r})])
+scorer.isolation()
+print(scorer._process.pid, flush=True)
+scorer.run(dataset="lsp", predictions=Path({str(job["predictions"])!r}), truth=Path({str(job["truth"])!r}))
+"""
+    worker = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    zygote = int(worker.stdout.readline())
+    assert wait_until(lambda: bool(children_of(zygote)))
+    (child,) = children_of(zygote)
+    worker.kill()
+    worker.wait()
+    worker.stdout.close()
+    assert wait_until(lambda: not alive(zygote) and not alive(child), 2)
+
+
+def test_a_scorer_copied_by_fork_starts_a_zygote_of_its_own(job, scorer):
+    runner = scorer("honest")
+    runner.run(**job)
+    zygote = runner._process.pid
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            runner.run(**job)
+            code = 0 if runner._process.pid != zygote else 2
+            runner.close()
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    runner.run(**job)
+    assert runner._process.pid == zygote
+
+
+@LINUX
+def test_the_isolation_names_what_holds(scorer):
+    isolation = scorer("honest").isolation()
+    assert sorted([*isolation["held"], *isolation["missing"]]) == sorted(DEFENCES)
+    assert "rlimits" in isolation["held"]
+    assert isolation["memory_limit"] is True
+
+
+def altered(**changes: object) -> str:
+    return json.dumps({"report": hostile.report(**changes)})
+
+
+SCORE = hostile.report()["scores"][0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "null",
+        "[]",
+        "{}",
+        "{" * 100_000,
+        "[" * 100_000,
+        '{"report": null}',
+        '{"report": {}, "failed": ["memory", ""]}',
+        '{"failed": ["lease_lost", ""]}',
+        '{"failed": "memory"}',
+        '{"prediction_error": {}}',
+        '{"prediction_error": "no"}',
+        altered(dataset="mpii"),
+        altered(extra=1),
+        altered(images=-1),
+        altered(images=True),
+        altered(images=1.5),
+        altered(protocol=7),
+        altered(protocol="\x1b[2J"),
+        altered(protocol="x" * 5000),
+        altered(truth_sha256="0" * 63),
+        altered(scores=[]),
+        altered(scores=[SCORE, SCORE]),
+        altered(scores=[SCORE | {"value": math.nan}]),
+        altered(scores=[SCORE | {"value": math.inf}]),
+        altered(scores=[SCORE | {"value": None}]),
+        altered(scores=[SCORE | {"value": "0.5"}]),
+        altered(scores=[SCORE | {"value": True}]),
+        altered(scores=[SCORE | {"low": math.nan}]),
+        altered(scores=[SCORE | {"metric": "<script>"}]),
+        altered(scores=[SCORE | {"part": ""}]),
+        altered(scores=[SCORE | {"more": 1}]),
+        altered(scores=[{"metric": "pck@0.2"}]),
+        altered(scores=[SCORE | {"part": f"p{number}"} for number in range(10_001)]),
+        altered(scores=[SCORE | {"value": 1}]).replace('"value": 1', '"value": 1' + "0" * 400),
+    ],
+    ids=lambda text: text[:60],
+)
+def test_an_answer_that_is_not_a_report_is_refused(text):
+    with pytest.raises(ScoringFailed) as caught:
+        read_answer(text.encode(), "lsp")
+    assert caught.value.code == "protocol"
+
+
+def test_a_report_is_believed_as_it_is():
+    assert read_answer(altered().encode(), "lsp") == hostile.report()
+    with_interval = hostile.report(scores=[SCORE | {"low": 0.4, "high": 0.6}])
+    assert read_answer(json.dumps({"report": with_interval}).encode(), "lsp") == with_interval
+
+
+def test_what_the_child_writes_is_checked_too(job, scorer):
+    job["predictions"].write_text(altered(scores=[SCORE | {"value": math.nan}]))
+    with pytest.raises(ScoringFailed) as caught:
+        scorer("answer").run(**job)
+    assert caught.value.code == "protocol"
+
+
+PROBLEMS = [
+    Problem("wrong_type", 3, "/3/score", 'the score is a string, "0.5" \u2212 \u2603', "a number"),
+    Problem("not_json", None, "", "line 1\nline 2", "JSON"),
+]
+
+
+def refused(**changes: object) -> bytes:
+    return json.dumps({"prediction_error": PredictionError(PROBLEMS, 1234).to_dict() | changes}).encode()
+
+
+def test_the_submitters_error_comes_back_word_for_word(job, scorer):
+    job["predictions"].write_bytes(refused())
+    with pytest.raises(PredictionError) as caught:
+        scorer("answer").run(**job)
+    assert caught.value.problems == PROBLEMS
+    assert caught.value.total == 1234
+    assert str(caught.value) == str(PredictionError(PROBLEMS, 1234))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"problems": []},
+        {"problems": [{}]},
+        {"total": 1},
+        {"total": "2"},
+        {"problems": [asdict(PROBLEMS[0])] * 101, "total": 101},
+        {"problems": [asdict(PROBLEMS[0]) | {"code": "made_up"}]},
+        {"problems": [asdict(PROBLEMS[0]) | {"entry": 1.5}]},
+        {"problems": [asdict(PROBLEMS[0]) | {"message": "x" * 5000}]},
+        {"problems": [asdict(PROBLEMS[0]) | {"message": "\x00"}]},
+        {"problems": [asdict(PROBLEMS[0]) | {"more": 1}]},
+    ],
+    ids=str,
+)
+def test_an_error_that_is_none_is_refused(changes):
+    with pytest.raises(ScoringFailed, match="protocol"):
+        read_answer(refused(**changes), "lsp")
