@@ -112,9 +112,9 @@ def _mannequins(people: dict[str, User], say: Callable[[str], None]) -> None:
         train_folder, val_folder, test_folder = (Path(scratch) / split for split in ("train", "val", "test"))
         # nobody can render the hidden split again without the seed, which is drawn here and kept with the annotations
         hidden_seed = secrets.randbits(62)
-        mannequins.write(train_folder, split="train", images=TRAIN_IMAGES, seed=1)
-        mannequins.write(val_folder, split="val", images=VAL_IMAGES, seed=2)
-        mannequins.write(test_folder, split="test", images=TEST_IMAGES, seed=hidden_seed)
+        mannequins.generate(train_folder, split="train", images=TRAIN_IMAGES, seed=1)
+        mannequins.generate(val_folder, split="val", images=VAL_IMAGES, seed=2)
+        mannequins.generate(test_folder, split="test", images=TEST_IMAGES, seed=hidden_seed)
         for benchmark, folder in ((val, val_folder), (test, test_folder)):
             annotations.put_into_force(benchmark, (folder / "annotations.json").read_bytes())
             annotations.put_images(benchmark, folder / "images")

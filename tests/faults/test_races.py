@@ -1,0 +1,94 @@
+"""Many at once, in real transactions, on whichever database the tests run on."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from leaderboard import blobs, quotas, submissions
+from leaderboard.jobs import claim_next
+from leaderboard.models import Benchmark, Evaluation, Method, Quota, Score, State, Submission, Team, User
+from leaderboard.refusals import Refused
+from leaderboard.teams import own_team
+from tests.leaderboard.conftest import predictions, report
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
+    """Run `act(0..count-1)` in as many threads that start together; returns what each returned or raised."""
+    results: list[Any] = [None] * count
+    together = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        together.wait()
+        try:
+            results[number] = act(number)
+        except (Refused, AssertionError) as error:
+            results[number] = error
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def submit(benchmark: Benchmark, method: Method, user: User, content: bytes) -> Submission:
+    blob = blobs.store([content], limit=1 << 20)
+    return submissions.submit(user=user, team=method.team, benchmark=benchmark, method=method, blob=blob, source="api")[
+        0
+    ]
+
+
+def test_limit_holds_under_parallel_submissions(benchmark: Benchmark, method: Method, alice: User) -> None:
+    Benchmark.objects.update(daily_limit=5, running_limit=100)
+    results = at_once(20, lambda number: submit(benchmark, method, alice, b"[]" + b" " * number))
+    kinds = Counter(type(result).__name__ for result in results)
+    assert kinds == {"Submission": 5, "Refused": 15}
+    assert {result.status for result in results if isinstance(result, Refused)} == {429}
+    assert quotas.standing(method.team, benchmark).day_used == 5 == Submission.objects.count()
+    assert Quota.objects.filter(kind=Quota.Kind.TOTAL).get().used == 5
+
+
+def test_same_file_sent_in_parallel_is_one_submission(benchmark: Benchmark, method: Method, alice: User) -> None:
+    results = at_once(10, lambda number: submit(benchmark, method, alice, b"[]"))
+    assert len({result.pk for result in results}) == 1
+    assert quotas.standing(method.team, benchmark).day_used == 1
+
+
+def test_own_team_is_made_once(db: None) -> None:
+    user = User.objects.create_user("dora", "dora@example.org", "a-long-password")
+    assert len({team.pk for team in at_once(8, lambda number: own_team(User.objects.get(pk=user.pk)))}) == 1
+    assert Team.objects.filter(person=user).count() == 1
+
+
+def test_each_evaluation_is_claimed_by_one_worker(benchmark: Benchmark, method: Method, alice: User) -> None:
+    for number in range(12):
+        submit(benchmark, method, alice, predictions(miss=number))
+    claims = at_once(24, lambda number: claim_next(Evaluation))
+    taken = [claim.job.pk for claim in claims if claim]
+    # a claim may find the row it wanted taken and come back empty-handed; nothing is ever taken twice
+    assert len(taken) == len(set(taken))
+    while claim := claim_next(Evaluation):
+        taken.append(claim.job.pk)
+    assert sorted(taken) == sorted(Evaluation.objects.values_list("pk", flat=True))
+
+
+def test_scores_are_written_once_by_racing_workers(benchmark: Benchmark, method: Method, alice: User) -> None:
+    submit(benchmark, method, alice, predictions())
+    claim = claim_next(Evaluation)
+    assert claim is not None
+    outcomes = at_once(8, lambda number: submissions.record(claim, report(), seconds=1))
+    assert outcomes.count(True) == 1
+    assert Score.objects.count() == 1
+    assert quotas.standing(method.team, benchmark).running == 0
+    assert Evaluation.objects.get().state == State.SCORED
