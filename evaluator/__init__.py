@@ -1,0 +1,81 @@
+"""The metrics of human pose estimation, as one library: read predictions and annotations, score, give intervals.
+
+>>> from evaluator import evaluate
+>>> evaluate("coco", "predictions.json", "annotations.json").scores  # doctest: +SKIP
+
+Importing this package imports nothing heavy; the first use of a name does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from evaluator.errors import CODES, DatasetDefinitionError, GroundTruthError, PredictionError, Problem
+
+if TYPE_CHECKING:
+    from evaluator.definitions import Dataset, MetricSpec, dataset_names, load_dataset, part_label
+    from evaluator.evaluation import Report, evaluate, measure, validate
+    from evaluator.ground_truth import public_images, read_truth
+    from evaluator.image_list import PublicImages, read_images
+    from evaluator.poses import Annotations, Predictions
+    from evaluator.predictions import Checked, read_predictions
+    from evaluator.tally import Score
+
+# Of the definitions and the code together: a change that can move a score raises it.
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Annotations": "poses",
+    "Checked": "predictions",
+    "Dataset": "definitions",
+    "MetricSpec": "definitions",
+    "Predictions": "poses",
+    "PublicImages": "image_list",
+    "Report": "evaluation",
+    "Score": "tally",
+    "dataset_names": "definitions",
+    "evaluate": "evaluation",
+    "load_dataset": "definitions",
+    "measure": "evaluation",
+    "part_label": "definitions",
+    "public_images": "ground_truth",
+    "read_images": "image_list",
+    "read_predictions": "predictions",
+    "read_truth": "ground_truth",
+    "validate": "evaluation",
+}
+
+__all__ = [  # noqa: RUF022 - grouped by what they are for
+    "evaluate",
+    "validate",
+    "measure",
+    "Report",
+    "Score",
+    "Checked",
+    "load_dataset",
+    "dataset_names",
+    "part_label",
+    "Dataset",
+    "MetricSpec",
+    "public_images",
+    "read_images",
+    "PublicImages",
+    "read_truth",
+    "Annotations",
+    "read_predictions",
+    "Predictions",
+    "PredictionError",
+    "Problem",
+    "CODES",
+    "GroundTruthError",
+    "DatasetDefinitionError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,305 @@
+"""Dataset definitions: one TOML each in `evaluator/datasets/`, checked on load with one-line errors."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluator.errors import DatasetDefinitionError
+from evaluator.poses import Booleans, Floats
+
+FOLDER = Path(__file__).parent / "datasets"
+
+Limb = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """One score of a dataset's boards: its name, and the measurement it comes from."""
+
+    name: str  # "pck@0.2": what Score.metric says
+    metric: str  # "pck": the file in evaluator/metrics
+    parameters: Mapping[str, Any]
+    title: str
+    description: str
+    higher_is_better: bool
+    parts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A usual column of the dataset's boards."""
+
+    metric: str
+    part: str
+    label: str
+
+    def __iter__(self) -> Any:
+        return iter((self.metric, self.part, self.label))
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A dataset's joints, limbs, parts and metrics, as its TOML says."""
+
+    name: str
+    title: str
+    citation: str
+    licence: str
+    url: str
+    description: str
+    protocol: str
+    joints: tuple[str, ...]
+    unscored: frozenset[str]
+    flip_pairs: tuple[tuple[str, str], ...]
+    sigmas: Floats  # [K], empty where no metric needs them
+    limbs: Mapping[str, Limb]  # two ends, each one joint or the middle of two
+    skeleton: tuple[tuple[str, str], ...]
+    parts: Mapping[str, tuple[str, ...]]
+    limb_parts: Mapping[str, tuple[str, ...]]
+    metrics: tuple[MetricSpec, ...]
+    primary: str
+    primary_part: str
+    columns: tuple[Column, ...]
+    single_person: bool
+    person_term: str
+    public_elsewhere: bool
+    splits: Mapping[str, str]
+    pose: Floats  # [K, 2] in the unit box, y down; front view: the person's right on the viewer's left
+
+    def joint(self, name: str) -> int:
+        """The index of a joint."""
+        try:
+            return self.joints.index(name)
+        except ValueError:
+            raise DatasetDefinitionError(f"{self.name}.toml: joints: a metric needs {name!r}") from None
+
+    @cached_property
+    def scored(self) -> Booleans:
+        """[K] bool: the joints that count."""
+        return np.array([joint not in self.unscored for joint in self.joints])
+
+    @property
+    def measurements(self) -> list[tuple[str, Mapping[str, Any], tuple[str, ...]]]:
+        """(metric, parameters, names of its scores): each measurement once, in the order of the file."""
+        found: list[tuple[str, Mapping[str, Any], list[str]]] = []
+        for spec in self.metrics:
+            if found and found[-1][1] is spec.parameters:
+                found[-1][2].append(spec.name)
+            else:
+                found.append((spec.metric, spec.parameters, [spec.name]))
+        return [(metric, parameters, tuple(names)) for metric, parameters, names in found]
+
+    def metric(self, name: str) -> MetricSpec:
+        """The metric of this name; KeyError when there is none."""
+        for spec in self.metrics:
+            if spec.name == name:
+                return spec
+        raise KeyError(name)
+
+
+def part_label(part: str) -> str:
+    """A part as people write it: `upper_leg` is "Upper leg"."""
+    return part.replace("_", " ").capitalize()
+
+
+def dataset_names() -> list[str]:
+    """The datasets there are, in alphabetical order."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+@cache
+def load_dataset(name: str) -> Dataset:
+    """The dataset of this name, such as "lsp"; DatasetDefinitionError when there is none or its file is wrong."""
+    if name not in dataset_names():
+        raise DatasetDefinitionError(f"no dataset {name!r}: one of {', '.join(dataset_names())}")
+    return read_dataset(FOLDER / f"{name}.toml")
+
+
+def read_dataset(path: Path) -> Dataset:
+    """Reads and checks one definition file."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DatasetDefinitionError(f"{path.name}: not TOML: {error}") from None
+    return _Reader(path.name, data).dataset(path.stem)
+
+
+KNOWN = frozenset(
+    "title citation licence url description protocol joints unscored flip_pairs sigmas limbs skeleton parts limb_parts "
+    "metrics primary primary_part columns single_person person_term public_elsewhere splits pose".split()
+)
+
+
+class _Reader:
+    """Takes a definition apart field by field; every complaint is one line with file and field."""
+
+    def __init__(self, file: str, data: dict[str, Any]) -> None:
+        self.file = file
+        self.data = data
+
+    def wrong(self, field: str, message: str) -> DatasetDefinitionError:
+        return DatasetDefinitionError(f"{self.file}: {field}: {message}")
+
+    def get(self, field: str, kind: type, default: Any = None) -> Any:
+        value = self.data.get(field, default)
+        if value is None:
+            raise self.wrong(field, "missing")
+        if type(value) is not kind:
+            raise self.wrong(field, f"expected {kind.__name__}, found {type(value).__name__}")
+        return value
+
+    def dataset(self, name: str) -> Dataset:
+        for field in self.data:
+            if field not in KNOWN:
+                raise self.wrong(field, "no such field")
+        joints = tuple(self.get("joints", list))
+        self.names("joints", joints, None)
+        if not joints or len(set(joints)) != len(joints):
+            raise self.wrong("joints", "expected a list of different names")
+        limbs = {limb: self.limb(f"limbs.{limb}", ends, joints) for limb, ends in self.get("limbs", dict, {}).items()}
+        parts = self.groups("parts", joints)
+        limb_parts = self.groups("limb_parts", tuple(limbs))
+        metrics = self.metrics(parts, limb_parts)
+        dataset = Dataset(
+            name=name,
+            **{
+                field: self.get(field, str)
+                for field in ("title", "citation", "licence", "url", "description", "protocol", "primary")
+            },
+            joints=joints,
+            unscored=frozenset(self.names("unscored", self.get("unscored", list, []), joints)),
+            flip_pairs=self.joint_pairs("flip_pairs", joints),
+            sigmas=self.sigmas(joints, metrics),
+            limbs=limbs,
+            skeleton=self.joint_pairs("skeleton", joints),
+            parts=parts,
+            limb_parts=limb_parts,
+            metrics=metrics,
+            primary_part=self.get("primary_part", str, "all"),
+            columns=self.columns(metrics),
+            single_person=self.get("single_person", bool),
+            person_term=self.get("person_term", str, "person"),
+            public_elsewhere=self.get("public_elsewhere", bool),
+            splits=self.get("splits", dict),
+            pose=self.pose(joints),
+        )
+        self.primary(dataset)
+        return dataset
+
+    def names(self, field: str, values: Iterable[Any], known: tuple[str, ...] | None) -> tuple[str, ...]:
+        for value in values:
+            if type(value) is not str:
+                raise self.wrong(field, f"expected names, found {value!r}")
+            if known is not None and value not in known:
+                raise self.wrong(field, f"unknown name {value!r}")
+        return tuple(values)
+
+    def joint_pairs(self, field: str, joints: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        pairs = []
+        for index, pair in enumerate(self.get(field, list)):
+            if type(pair) is not list or len(pair) != 2:
+                raise self.wrong(f"{field}[{index}]", "expected two joints")
+            first, second = self.names(f"{field}[{index}]", pair, joints)
+            pairs.append((first, second))
+        return tuple(pairs)
+
+    def groups(self, field: str, known: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+        groups = {}
+        for part, members in self.get(field, dict, {}).items():
+            if part == "all":
+                raise self.wrong(f"{field}.all", "`all` is everything that counts and is not listed")
+            if type(members) is not list or not members:
+                raise self.wrong(f"{field}.{part}", "expected a list of names")
+            groups[part] = self.names(f"{field}.{part}", members, known)
+        return groups
+
+    def limb(self, field: str, ends: Any, joints: tuple[str, ...]) -> Limb:
+        if type(ends) is not list or len(ends) != 2:
+            raise self.wrong(field, "expected two ends")
+        first, second = (
+            self.names(field, end if type(end) is list and 1 <= len(end) <= 2 else [end], joints) for end in ends
+        )
+        return first, second
+
+    def sigmas(self, joints: tuple[str, ...], metrics: tuple[MetricSpec, ...]) -> Floats:
+        sigmas = self.get("sigmas", list, [])
+        if not sigmas and all(spec.metric != "oks" for spec in metrics):
+            return np.zeros(0)
+        if len(sigmas) != len(joints):
+            raise self.wrong("sigmas", f"expected {len(joints)} numbers, one a joint, found {len(sigmas)}")
+        if not all(type(value) is float and math.isfinite(value) and value > 0 for value in sigmas):
+            raise self.wrong("sigmas", "expected positive numbers")
+        return np.array(sigmas)
+
+    def pose(self, joints: tuple[str, ...]) -> Floats:
+        pose = self.get("pose", dict)
+        if set(pose) != set(joints):
+            raise self.wrong("pose", f"expected a point for each joint, wrong: {sorted(set(pose) ^ set(joints))}")
+        for joint, point in pose.items():
+            if type(point) is not list or len(point) != 2 or not all(type(v) is float and 0 <= v <= 1 for v in point):
+                raise self.wrong(f"pose.{joint}", "expected [x, y] between 0.0 and 1.0")
+        return np.array([pose[joint] for joint in joints])
+
+    def metrics(
+        self, parts: Mapping[str, tuple[str, ...]], limb_parts: Mapping[str, tuple[str, ...]]
+    ) -> tuple[MetricSpec, ...]:
+        from evaluator.metrics import load_metric  # the metrics import this module for the type of their dataset
+
+        specs: list[MetricSpec] = []
+        for index, entry in enumerate(self.get("metrics", list)):
+            field = f"metrics[{index}]"
+            if type(entry) is not dict or not {"metric", "scores"} <= set(entry) <= {"metric", "scores", "parameters"}:
+                raise self.wrong(field, "expected metric, scores and perhaps parameters")
+            try:
+                metric = load_metric(entry["metric"])
+            except KeyError as error:
+                raise self.wrong(f"{field}.metric", str(error.args[0])) from None
+            parameters = entry.get("parameters", {})
+            try:
+                inspect.signature(metric.measure).bind(None, None, None, names=(), **parameters)
+            except TypeError as error:
+                raise self.wrong(f"{field}.parameters", f"{entry['metric']} says: {error}") from None
+            whole = {"pcp": tuple(limb_parts), "oks": ()}.get(entry["metric"], tuple(parts))
+            for score in entry["scores"]:
+                if type(score) is not dict or set(score) != {"name", "title", "description"}:
+                    raise self.wrong(f"{field}.scores", "expected name, title and description")
+                if any(spec.name == score["name"] for spec in specs):
+                    raise self.wrong(f"{field}.scores", f"{score['name']!r} stands there twice")
+                specs.append(
+                    MetricSpec(
+                        metric=entry["metric"],
+                        parameters=parameters,
+                        higher_is_better=metric.HIGHER_IS_BETTER,
+                        parts=(*whole, "all"),
+                        **score,
+                    )
+                )
+        return tuple(specs)
+
+    def columns(self, metrics: tuple[MetricSpec, ...]) -> tuple[Column, ...]:
+        columns = []
+        for index, column in enumerate(self.get("columns", list)):
+            if type(column) is not list or len(column) != 3 or not all(type(value) is str for value in column):
+                raise self.wrong(f"columns[{index}]", "expected [metric, part, label]")
+            self.score(f"columns[{index}]", column[0], column[1], metrics)
+            columns.append(Column(*column))
+        return tuple(columns)
+
+    def score(self, field: str, name: str, part: str, metrics: tuple[MetricSpec, ...]) -> None:
+        spec = next((spec for spec in metrics if spec.name == name), None)
+        if spec is None:
+            raise self.wrong(field, f"no metric {name!r}")
+        if part not in spec.parts:
+            raise self.wrong(field, f"{name} has no part {part!r}")
+
+    def primary(self, dataset: Dataset) -> None:
+        self.score("primary", dataset.primary, dataset.primary_part, dataset.metrics)

@@ -1,0 +1,114 @@
+"""What can be wrong, by who must act: the submitter, the operator of the annotations, or the author of a dataset file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+MOST_PROBLEMS = 100
+
+CODES: dict[str, str] = {
+    "empty_file": "The file holds nothing.",
+    "too_large": "The file, or what it inflates to, is larger than 1 GiB.",
+    "compression_ratio": "The archive inflates to more than 100 times its size: a bomb, or the wrong file.",
+    "gzip_damaged": "The gzip data is truncated or fails its checksum.",
+    "gzip_members": "Something follows the one gzip member.",
+    "zip_damaged": "The zip's structure contradicts itself, or its data fails its checksum.",
+    "zip_members": "The zip does not hold exactly one file.",
+    "zip_member_name": "The zip's member is not a plain file name that ends in .json or .json.gz.",
+    "zip_member_kind": "The zip's member is a link, a folder or a device.",
+    "zip_encrypted": "The zip is encrypted.",
+    "zip_method": "The zip uses a compression method or an extension other than stored and deflate.",
+    "nested_archive": "An archive inside an archive.",
+    "not_utf8": "The text is not UTF-8.",
+    "byte_order_mark": "The text starts with a byte order mark.",
+    "not_json": "The text is not JSON as RFC 8259 defines it.",
+    "trailing_data": "Something follows the JSON document.",
+    "too_deep": "The JSON is nested deeper than eight levels.",
+    "number_too_long": "A number has thousands of digits.",
+    "duplicate_key": "A key appears twice in one object.",
+    "not_a_list": "The document is not a list of entries.",
+    "not_an_object": "An entry is not an object.",
+    "missing_key": "An entry lacks a required key.",
+    "wrong_type": "A value has the wrong type, such as a number written as a string.",
+    "wrong_count": "A list has the wrong number of values.",
+    "not_finite": "A number is NaN or infinite.",
+    "out_of_range": "A number's magnitude is above 1e6.",
+    "invalid_id": "An id is not a whole number of at most 64 bits.",
+    "unknown_image": "The benchmark has no image of this id.",
+    "unknown_person": "The image has no person of this id.",
+    "missing_person_id": "The image has several people and the entry does not say which it means.",
+    "repeated_person": "Two entries are for the same person of the same image.",
+    "missing_joint": "A missing joint where the benchmark allows none.",
+    "incomplete_joint": "Some but not all numbers of a joint or a limb are null.",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with an upload. `entry` counts from 0; `pointer` is a JSON pointer (RFC 6901) into the document."""
+
+    code: str
+    entry: int | None
+    pointer: str
+    message: str
+    expected: str
+
+    def __str__(self) -> str:
+        where = "" if self.entry is None else f"entry {self.entry}, {self.pointer}: "
+        return f"{where}{self.message} (expected {self.expected})"
+
+
+class PredictionError(ValueError):
+    """The submitter's fault. Holds the first hundred problems; depends on the upload and on public definitions only."""
+
+    def __init__(self, problems: Sequence[Problem], total: int | None = None) -> None:
+        if not problems:
+            raise ValueError("a PredictionError has at least one problem")
+        self.problems: list[Problem] = list(problems)[:MOST_PROBLEMS]
+        self.total: int = len(problems) if total is None else total
+        super().__init__(self.problems, self.total)
+
+    @property
+    def code(self) -> str:
+        """The code of the first problem, a key of `CODES`."""
+        return self.problems[0].code
+
+    def __str__(self) -> str:
+        if self.total == 1:
+            return str(self.problems[0])
+        shown = len(self.problems)
+        head = f"{self.total} problems" + (f", the first {shown}" if shown < self.total else "")
+        return "\n".join([f"{head}:", *(f"- {problem}" for problem in self.problems)])
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "code": self.code,
+            "message": str(self),
+            "total": self.total,
+            "problems": [asdict(problem) for problem in self.problems],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> PredictionError:
+        """The same error, word for word, from `to_dict()`."""
+        return cls([Problem(**problem) for problem in data["problems"]], data["total"])
+
+
+class GroundTruthError(ValueError):
+    """The annotation file is wrong: its operator must act. Never shown to a submitter."""
+
+
+class DatasetDefinitionError(ValueError):
+    """A dataset's TOML is wrong: one line that names the file and the field."""
+
+
+def shown(value: object, limit: int = 60) -> str:
+    """A value of an upload as short, printable ASCII, fit for a message."""
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,0 +1,250 @@
+"""Annotation files: COCO keypoint annotation JSON in, arrays, digest and public image list out."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluator.definitions import Dataset, load_dataset
+from evaluator.errors import GroundTruthError
+from evaluator.image_list import PublicImages
+from evaluator.poses import Annotations, Floats, Integers
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def digest(source: str | Path | bytes | Mapping[str, Any] | list[Any]) -> str:
+    """sha256 of a file's bytes; of an object, that of its compact JSON with sorted keys."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    if isinstance(source, str | Path):
+        with Path(source).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(
+        json.dumps(source, sort_keys=True, separators=(",", ":"), default=_plain).encode()
+    ).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def read_truth(source: str | Path | bytes | Mapping[str, Any] | Annotations, dataset: Dataset) -> Annotations:
+    """The annotations of a path (JSON, perhaps gzipped), of a file's bytes, or of the parsed document.
+
+    GroundTruthError names the annotation or image that is wrong; it is for the operator, never for a submitter.
+    """
+    if isinstance(source, Annotations):
+        if source.keypoints.shape[1] != len(dataset.joints):
+            raise GroundTruthError(
+                f"the annotations have {source.keypoints.shape[1]} joints, not {len(dataset.joints)}"
+            )
+        return source
+    if isinstance(source, Mapping):
+        return _annotations(source, dataset, digest(source))
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    sha256 = digest(content)
+    try:
+        data = json.loads(gzip.decompress(content) if content[:2] == GZIP_MAGIC else content)
+    except (ValueError, OSError, EOFError, RecursionError) as error:
+        raise GroundTruthError(f"the annotation file is not JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise GroundTruthError("the annotation file is not an object with images and annotations")
+    return _annotations(data, dataset, sha256)
+
+
+def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Annotations:
+    for key in ("images", "annotations"):
+        if not isinstance(data.get(key), list):
+            raise GroundTruthError(f"the annotation file has no list {key!r}")
+    _check_joints(data, dataset)
+    images = sorted(data["images"], key=lambda image: _id(image, "id", "image"))
+    image_ids = np.array([image["id"] for image in images], dtype=np.int64)
+    if (np.diff(image_ids) == 0).any():
+        raise GroundTruthError(f"image {image_ids[:-1][np.diff(image_ids) == 0][0]} stands there twice")
+    rows = sorted(data["annotations"], key=lambda row: _id(row, "id", "annotation"))
+    ids = np.array([row["id"] for row in rows], dtype=np.int64)
+    if (np.diff(ids) == 0).any():
+        raise GroundTruthError(f"annotation {ids[:-1][np.diff(ids) == 0][0]} stands there twice")
+    row_images = np.array([_id(row, "image_id", "annotation") for row in rows], dtype=np.int64)
+    image = np.searchsorted(image_ids, row_images)
+    unknown = np.append(image_ids, -1)[image] != row_images
+    unknown |= image == len(image_ids)
+    if unknown.any():
+        raise GroundTruthError(
+            f"annotation {ids[unknown][0]} is on image {row_images[unknown][0]}, which is not listed"
+        )
+    keypoints, visibility = _keypoints(rows, dataset)
+    labelled = (visibility > 0).sum(axis=1)
+    given = np.array([row.get("num_keypoints", n) for row, n in zip(rows, labelled.tolist(), strict=True)], np.int64)
+    info = data.get("info") if isinstance(data.get("info"), dict) else {}
+    annotations = Annotations(
+        image_ids=image_ids,
+        image=image.astype(np.int64),
+        ids=ids,
+        person_ids=_person_ids(rows, row_images),
+        keypoints=keypoints,
+        visibility=visibility,
+        num_keypoints=given,
+        areas=_numbers(rows, "area", ()),
+        boxes=_numbers(rows, "bbox", (4,)),
+        crowd=np.array([bool(row.get("iscrowd", 0)) for row in rows], dtype=bool),
+        head_sizes=_numbers(rows, "head_size", ()),
+        torso_boxes=_numbers(rows, "torso_box", (2,)),
+        limbs=_limbs(rows, dataset),
+        sha256=sha256,
+        dataset=str(info.get("dataset", "")),
+        split=str(info.get("split", "")),
+        images=tuple({k: i[k] for k in ("id", "file_name", "width", "height") if k in i} for i in images),
+        warnings=tuple(
+            f"annotation {i}: num_keypoints is {n}, but {m} joints are labelled"
+            for i, n, m in zip(ids.tolist(), given.tolist(), labelled.tolist(), strict=True)
+            if n != m
+        ),
+    )
+    _check_people(annotations, dataset)
+    return annotations
+
+
+def _id(row: Any, key: str, what: str) -> int:
+    value = row.get(key) if isinstance(row, dict) else None
+    if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
+        raise GroundTruthError(f"an {what} whose {key} is {value!r}: expected a whole number")
+    return value
+
+
+def _check_joints(data: Mapping[str, Any], dataset: Dataset) -> None:
+    for category in data.get("categories") or []:
+        named = category.get("keypoints") if isinstance(category, dict) else None
+        if not named:
+            continue
+        if len(named) != len(dataset.joints):
+            raise GroundTruthError(f"the file has {len(named)} joints, {dataset.name} has {len(dataset.joints)}")
+        if set(named) == set(dataset.joints) and tuple(named) != dataset.joints:
+            raise GroundTruthError(f"the file's joints are not in the order of {dataset.name}")
+
+
+def _keypoints(rows: list[dict[str, Any]], dataset: Dataset) -> tuple[Floats, np.ndarray[Any, np.dtype[np.int8]]]:
+    joints = len(dataset.joints)
+    values = np.full((len(rows), joints, 3), np.nan)
+    for index, row in enumerate(rows):
+        keypoints = row.get("keypoints")
+        if not isinstance(keypoints, list) or len(keypoints) != 3 * joints:
+            raise GroundTruthError(f"annotation {row['id']}: keypoints are not {3 * joints} numbers")
+        try:
+            values[index] = np.array(keypoints, dtype=np.float64).reshape(joints, 3)
+        except (TypeError, ValueError):
+            raise GroundTruthError(f"annotation {row['id']}: keypoints are not {3 * joints} numbers") from None
+    flags = values[:, :, 2]
+    if not np.isin(flags, (0, 1, 2)).all():
+        raise GroundTruthError("a visibility flag is not 0, 1 or 2")
+    points = np.where(flags[..., None] > 0, values[:, :, :2], np.nan)
+    wrong = ~np.isfinite(points) & (flags[..., None] > 0)
+    if wrong.any():
+        raise GroundTruthError(f"annotation {rows[np.argwhere(wrong)[0][0]]['id']}: a labelled joint is not finite")
+    return points, flags.astype(np.int8)
+
+
+def _numbers(rows: list[dict[str, Any]], key: str, shape: tuple[int, ...]) -> Floats:
+    values = np.full((len(rows), *shape), np.nan)
+    for index, row in enumerate(rows):
+        if row.get(key) is None:
+            continue
+        try:
+            values[index] = np.array(row[key], dtype=np.float64).reshape(shape)
+        except (TypeError, ValueError):
+            raise GroundTruthError(f"annotation {row['id']}: {key} is not {int(np.prod(shape))} numbers") from None
+        if not np.isfinite(values[index]).all():
+            raise GroundTruthError(f"annotation {row['id']}: {key} is not finite")
+        if key != "bbox" and (values[index] < 0).any():
+            raise GroundTruthError(f"annotation {row['id']}: {key} is negative")
+    return values
+
+
+def _limbs(rows: list[dict[str, Any]], dataset: Dataset) -> Floats | None:
+    if not dataset.limbs or not any("limbs" in row for row in rows):
+        return None
+    if not all("limbs" in row for row in rows):
+        raise GroundTruthError("some annotations have limbs of their own and some have not")
+    return _numbers(rows, "limbs", (len(dataset.limbs), 2, 2))
+
+
+def _person_ids(rows: list[dict[str, Any]], row_images: Integers) -> Integers:
+    if any("person_id" in row for row in rows):
+        return np.array([_id(row, "person_id", "annotation") for row in rows], dtype=np.int64)
+    seen: Counter[int] = Counter()
+    numbers = []
+    for image in row_images.tolist():
+        numbers.append(seen[image])
+        seen[image] += 1
+    return np.array(numbers, dtype=np.int64)
+
+
+def _check_people(annotations: Annotations, dataset: Dataset) -> None:
+    if not annotations.people.any():
+        raise GroundTruthError("nobody is annotated")
+    if dataset.single_person:
+        keys = Counter(zip(annotations.image.tolist(), annotations.person_ids.tolist(), strict=True))
+        (image, person), times = keys.most_common(1)[0]
+        if times > 1:
+            raise GroundTruthError(f"image {annotations.image_ids[image]} has person {person} twice")
+
+
+def public_images(
+    truth: str | Path | bytes | Mapping[str, Any] | Annotations,
+    *,
+    boxes: bool,
+    dataset: str | None = None,
+    split: str | None = None,
+) -> dict[str, Any]:
+    """The public image list of a ground truth, ready for JSON: images, their people on single-person datasets.
+
+    `boxes`: the benchmark gives each person's box (baselines run on them, boards say so). `dataset` and `split` are
+    taken from the file's info when not given.
+    """
+    if isinstance(truth, Annotations):
+        annotations = truth
+        dataset = dataset or truth.dataset
+    else:
+        if dataset is None:
+            document = truth if isinstance(truth, Mapping) else json.loads(_bytes(truth))
+            dataset = (document.get("info") or {}).get("dataset")
+            truth = document if isinstance(truth, Mapping) else truth
+        if not dataset:
+            raise GroundTruthError("the annotations do not say of which dataset they are")
+        annotations = read_truth(truth, load_dataset(dataset))
+    definition = load_dataset(dataset)
+    images: list[dict[str, Any]] = [dict(image) for image in annotations.images]
+    if definition.single_person or boxes:
+        for image in images:
+            image["people"] = []
+        for row in np.flatnonzero(~annotations.crowd).tolist():
+            person: dict[str, Any] = {"person_id": int(annotations.person_ids[row])}
+            if boxes and np.isfinite(annotations.boxes[row]).all():
+                person["box"] = annotations.boxes[row].tolist()
+            images[annotations.image[row]]["people"].append(person)
+        for image in images:
+            image["people"].sort(key=lambda person: person["person_id"])
+    return {"dataset": dataset, "split": split or annotations.split, "images": images}
+
+
+def _bytes(source: str | Path | bytes) -> bytes:
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    return gzip.decompress(content) if content[:2] == GZIP_MAGIC else content
+
+
+def listed(annotations: Annotations, dataset: Dataset) -> PublicImages:
+    """The image list that uploads are checked against when the benchmark has published none."""
+    people: dict[int, list[int]] = {image: [] for image in annotations.image_ids.tolist()}
+    for row in np.flatnonzero(~annotations.crowd).tolist():
+        people[int(annotations.image_ids[annotations.image[row]])].append(int(annotations.person_ids[row]))
+    return PublicImages(dataset.name, annotations.split, {image: tuple(p) for image, p in people.items()})

@@ -1,0 +1,63 @@
+"""The metrics: one file each. The folder is the registry and the file name the slug.
+
+A metric is a module with `TITLE`, `SOURCE`, `HIGHER_IS_BETTER`, `INVARIANCES` and
+`measure(annotations, predictions, dataset, *, names, ...) -> Tally`, whose further keywords a dataset's TOML passes.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from evaluator.definitions import Dataset
+    from evaluator.poses import Annotations, Predictions
+    from evaluator.tally import Tally
+
+
+class Measure(Protocol):
+    def __call__(
+        self,
+        annotations: Annotations,
+        predictions: Predictions,
+        dataset: Dataset,
+        *,
+        names: Sequence[str],
+        **parameters: Any,
+    ) -> Tally: ...
+
+
+class Metric(Protocol):
+    """What a file of this folder defines. `INVARIANCES` are words of `evaluator.metrics.INVARIANCES`."""
+
+    TITLE: str
+    SOURCE: str
+    HIGHER_IS_BETTER: bool
+    INVARIANCES: frozenset[str]
+    measure: Measure
+
+
+INVARIANCES: dict[str, str] = {
+    "translation": "moving annotations and predictions together changes nothing",
+    "scale": "scaling annotations and predictions together changes nothing",
+    "rotation": "turning annotations and predictions together changes nothing",
+    "mirror": "mirroring annotations and predictions, left and right joints exchanged, changes nothing",
+    "confidence": "the predicted confidences and scores do not matter",
+    "rank": "only the order of the scores matters",
+    "farther": "moving one predicted joint away from its annotation never raises a score",
+}
+
+
+def metric_names() -> list[str]:
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load_metric(name: str) -> Metric:
+    """The metric of this name; KeyError with the known names when there is none."""
+    if name not in metric_names():
+        raise KeyError(f"no metric {name!r}: one of {', '.join(metric_names())}")
+    module: Any = import_module(f"{__name__}.{name}")
+    return module

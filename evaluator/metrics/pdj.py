@@ -1,0 +1,39 @@
+"""PDJ: the share of joints detected within a fraction of a base element, the torso or the person's box."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evaluator.definitions import Dataset
+from evaluator.metrics import pck
+from evaluator.poses import Annotations, Predictions
+from evaluator.tally import RateTally
+
+TITLE = "Percentage of detected joints"
+SOURCE = "Toshev and Szegedy, DeepPose, CVPR 2014 (torso); sum(d < t x diagonal) / n for the bounding box"
+HIGHER_IS_BETTER = True
+INVARIANCES = frozenset({"translation", "scale", "confidence", "farther"})
+
+# The base element decides whether the threshold itself is still a hit.
+STRICT = {"torso": False, "joint_box": True}
+
+
+def measure(
+    annotations: Annotations,
+    predictions: Predictions,
+    dataset: Dataset,
+    *,
+    names: Sequence[str],
+    base: str,
+    threshold: float,
+) -> RateTally:
+    """Joints at most `threshold` x torso away, or less than `threshold` x the diagonal of the annotated joints' box."""
+    return pck.measure(
+        annotations,
+        predictions,
+        dataset,
+        names=names,
+        normaliser=base,
+        threshold=threshold,
+        strict=STRICT[base],
+    )

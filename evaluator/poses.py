@@ -1,0 +1,86 @@
+"""Annotated and predicted people as arrays. Missing is NaN; rows are sorted, so file order never matters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Booleans = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Annotations:
+    """The annotated people of a split: I images, P people in ascending annotation id, K joints, L limbs.
+
+    `keypoints` and `limbs` are in pixels of the dataset's own coordinates, NaN where not annotated.
+    """
+
+    image_ids: Integers  # [I], ascending
+    image: Integers  # [P], index into image_ids
+    ids: Integers  # [P], ascending
+    person_ids: Integers  # [P], 0.. in each image
+    keypoints: Floats  # [P, K, 2]
+    visibility: NDArray[np.int8]  # [P, K]: 0 not annotated, 1 occluded, 2 visible
+    num_keypoints: Integers  # [P], the file's own field
+    areas: Floats  # [P], square pixels, NaN where the file gives none
+    boxes: Floats  # [P, 4]: x, y, width, height; NaN where the file gives none
+    crowd: Booleans  # [P]
+    head_sizes: Floats  # [P], pixels: 0.6 x the head box diagonal (MPII), NaN elsewhere
+    torso_boxes: Floats  # [P, 2], width and height (FLIC), NaN elsewhere
+    limbs: Floats | None = None  # [P, L, 2, 2] true limbs where the file has its own
+    sha256: str = ""
+    dataset: str = ""
+    split: str = ""
+    images: tuple[Mapping[str, Any], ...] = ()  # id, file_name, width, height; ascending id
+    warnings: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def people(self) -> Booleans:
+        """[P] bool: who counts as an annotated person (no crowd region, at least one labelled joint)."""
+        return ~self.crowd & (self.num_keypoints > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Predicted people: N entries in file order, K joints, L limbs. NaN is a missing joint (single-person datasets)."""
+
+    image_ids: Integers  # [N]
+    person_ids: Integers  # [N], 0 where the dataset has no persons of its own
+    keypoints: Floats  # [N, K, 3]: x, y in pixels, confidence
+    scores: Floats  # [N]
+    limbs: Floats | None = None  # [N, L, 2, 2] when a file brings its own
+    sha256: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """What was predicted for each annotated person, NaN where nothing was."""
+
+    keypoints: Floats  # [P, K, 2]
+    limbs: Floats | None  # [P, L, 2, 2]
+
+
+def aligned(annotations: Annotations, predictions: Predictions) -> Aligned:
+    """Gives each annotated person the prediction for it, by image id and person id."""
+    row = {
+        key: index
+        for index, key in enumerate(
+            zip(predictions.image_ids.tolist(), predictions.person_ids.tolist(), strict=True),
+        )
+    }
+    wanted = zip(annotations.image_ids[annotations.image].tolist(), annotations.person_ids.tolist(), strict=True)
+    rows = np.array([row.get(key, -1) for key in wanted], dtype=np.int64)
+    found = rows >= 0
+    keypoints = np.full((len(rows), *annotations.keypoints.shape[1:]), np.nan)
+    keypoints[found] = predictions.keypoints[rows[found], :, :2]
+    limbs = None
+    if predictions.limbs is not None:
+        limbs = np.full((len(rows), *predictions.limbs.shape[1:]), np.nan)
+        limbs[found] = predictions.limbs[rows[found]]
+    return Aligned(keypoints, limbs)

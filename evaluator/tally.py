@@ -1,0 +1,130 @@
+"""What a metric measured, image by image, and the scores it gives for any weighting of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from evaluator.poses import Floats, Integers
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number of a report, a fraction; `low` and `high` bound its 95 % interval where there is one."""
+
+    metric: str
+    part: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How much a score rests on: what an interval needs enough of."""
+
+    images: float
+    hits: float
+    misses: float
+
+
+class Tally(Protocol):
+    """What every metric returns. `columns` names the scores; a value is NaN where nothing was annotated for it."""
+
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """(metric, part) of each of the S scores."""
+        ...
+
+    def values(self, weights: Floats) -> Floats:
+        """[B, S] scores for B weightings of the images, weights of shape [B, I]."""
+        ...
+
+    def evidence(self) -> list[Evidence]:
+        """For each of the S scores."""
+        ...
+
+    def scores(self, weights: Floats | None = None) -> list[Score]:
+        """The defined scores for one weighting of the images, of shape [I]; all equal when not given."""
+        ...
+
+
+class Scored:
+    """`scores()` from `values()`: the same for every tally."""
+
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        raise NotImplementedError
+
+    def values(self, weights: Floats) -> Floats:
+        raise NotImplementedError
+
+    def images(self) -> int:
+        raise NotImplementedError
+
+    def scores(self, weights: Floats | None = None) -> list[Score]:
+        row = np.ones(self.images()) if weights is None else np.asarray(weights, dtype=np.float64)
+        values = self.values(row[None])[0]
+        return [
+            Score(metric, part, float(value))
+            for (metric, part), value in zip(self.columns, values, strict=True)
+            if np.isfinite(value)
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class RateTally(Scored):
+    """Hits and counts of E elements (joints or limbs) in I images; a part is the mean of its elements' rates.
+
+    `all` is pooled: all hits over all counts. Parts and elements that nobody annotated are left out.
+    """
+
+    metric: str
+    hits: Floats  # [I, E]
+    counts: Floats  # [I, E]
+    parts: Mapping[str, tuple[int, ...]]  # part -> elements
+    unit: int = 1  # what one hit counts (area under a curve counts half steps)
+
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        return tuple((self.metric, part) for part in (*self.parts, "all"))
+
+    def images(self) -> int:
+        return len(self.hits)
+
+    def values(self, weights: Floats) -> Floats:
+        hits, counts = weights @ self.hits, weights @ self.counts  # [B, E]
+        rates = _ratio(hits, counts)
+        values = np.empty((len(weights), len(self.parts) + 1))
+        for column, elements in enumerate(self.parts.values()):
+            of_part = rates[:, list(elements)]
+            known = ~np.isnan(of_part)
+            values[:, column] = _ratio(np.where(known, of_part, 0.0).sum(axis=1), known.sum(axis=1))
+        values[:, -1] = _ratio(hits.sum(axis=1), counts.sum(axis=1))
+        return values
+
+    def evidence(self) -> list[Evidence]:
+        groups: Sequence[Sequence[int]] = [*self.parts.values(), range(self.hits.shape[1])]
+        found = []
+        for elements in groups:
+            hits, counts = self.hits[:, list(elements)], self.counts[:, list(elements)]
+            total = float(counts.sum()) / self.unit
+            hit = float(hits.sum()) / self.unit
+            found.append(Evidence(float((counts.sum(axis=1) > 0).sum()), hit, total - hit))
+        return found
+
+
+def _ratio(numerator: Floats, denominator: Floats) -> Floats:
+    """Numerator over denominator, NaN where there is nothing to divide by."""
+    safe = np.where(denominator > 0, denominator, 1.0)
+    return np.where(denominator > 0, numerator / safe, np.nan)
+
+
+def by_image(values: Floats, image: Integers, images: int) -> Floats:
+    """[I, E] sums over the people of each image of values [P, E]; whole numbers, so the order does not matter."""
+    sums = np.zeros((images, values.shape[1]))
+    np.add.at(sums, image, values)
+    return sums
