@@ -26,6 +26,7 @@ app.conf.update(
     task_routes={
         "leaderboard.tasks.score": {"queue": "score"},
         "leaderboard.tasks.sweep": {"queue": "score"},
+        "leaderboard.tasks.collect": {"queue": "score"},
         "leaderboard.tasks.run_baseline": {"queue": "baseline"},
     },
     task_default_queue="score",
@@ -35,7 +36,8 @@ app.conf.update(
             "schedule": settings.SWEEP_SECONDS,
             # a sweep that waited longer than until the next one has nothing left to do
             "options": {"expires": settings.SWEEP_SECONDS},
-        }
+        },
+        "collect": {"task": "leaderboard.tasks.collect", "schedule": 3600},
     },
     # a worker process first starts its scoring sandbox
     worker_proc_alive_timeout=60,

@@ -53,6 +53,10 @@ def seed(say: Callable[[str], None]) -> None:
         ("demo", "Dana Demo", False), ("ada", "Ada Researcher", False), ("organiser", "Olu Organiser", False),
     )}  # fmt: skip
     _token(people["demo"])
+    (Path(settings.DATA) / "demo-logins.txt").write_text(
+        f"Sign in as demo or ada (researchers) or organiser, each with the password {PASSWORD}\n"
+        f"An API token of demo is in {Path(settings.DATA) / 'demo-token'}\n"
+    )
     for board in BOARDS:
         Benchmark.objects.get_or_create(
             slug=board.slug,

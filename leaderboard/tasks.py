@@ -23,7 +23,7 @@ from evaluator import GroundTruthError, PredictionError
 from leaderboard import annotations, baselines, blobs, imports, jobs, submissions
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim
-from leaderboard.models import AnnotationImport, BaselineRun, Evaluation
+from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Submission
 from leaderboard.sandbox import Limits
 from leaderboard.scoring import Scorer, ScoringFailed
 
@@ -230,6 +230,14 @@ def sweep() -> str:
     if jobs.claimable(BaselineRun).exists():
         ring("baseline")
     return f"{waiting} waiting, {ended} ended"
+
+
+@shared_task(name="leaderboard.tasks.collect")
+def collect() -> str:
+    """Delete what no row names and a day has passed over: uploads whose request ended before its row was written."""
+    known = set(Submission.objects.values_list("sha256", flat=True))
+    known |= set(Benchmark.objects.values_list("image_list_sha256", flat=True))
+    return f"{blobs.collect_orphans(known)} files deleted"
 
 
 def _end_exhausted(model: type[Any], end: Callable[[Claim[Any], str], bool]) -> int:

@@ -1,0 +1,145 @@
+"""Three ways in: curl, the `poseboard` command, and (test_browser.py) the page; on the demonstration's own board."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Stack, wait_for
+
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
+
+
+def sample(stack: Stack, *, shift: float = 0.0) -> list[dict[str, object]]:
+    """Everyone standing upright in the given box, made from the public image list alone."""
+    listing = stack.api.get("/benchmarks/mannequins-test/images").raise_for_status().json()
+    upright = [
+        (0.5, 0.08), (0.54, 0.06), (0.46, 0.06), (0.59, 0.08), (0.41, 0.08), (0.68, 0.22), (0.32, 0.22), (0.78, 0.38),
+        (0.22, 0.38), (0.8, 0.52), (0.2, 0.52), (0.62, 0.52), (0.38, 0.52), (0.63, 0.74), (0.37, 0.74), (0.64, 0.95),
+        (0.36, 0.95),
+    ]  # fmt: skip
+    entries = []
+    for image in listing["images"]:
+        for person in image["people"]:
+            x, y, width, height = person["box"]
+            keypoints = [number for u, v in upright for number in (x + shift + u * width, y + v * height, 1.0)]
+            entries.append({"image_id": image["id"], "category_id": 1, "keypoints": keypoints, "score": 0.9})
+    return entries
+
+
+@pytest.fixture
+def predictions(stack: Stack, tmp_path: Path) -> Path:
+    file = tmp_path / "predictions.json"
+    # a different file each time, so that the answer is never an earlier submission
+    file.write_text(json.dumps(sample(stack, shift=time.time() % 1)))
+    return file
+
+
+def test_demo_board_shows_scored_methods_and_the_baseline(stack: Stack) -> None:
+    def kinds() -> list[str]:
+        entries = stack.api.get("/boards/mannequins-test").json()["entries"]
+        return [entry["kind"] for entry in entries]
+
+    wait_for(lambda: kinds().count("submission") >= 3, seconds=60, what="the demo's methods to be scored")
+    wait_for(lambda: "baseline" in kinds(), seconds=180, what="the baseline to be run and scored")
+    entries = stack.api.get("/boards/mannequins-test").json()["entries"]
+    by_name = {entry["method"]: entry for entry in entries}
+    baseline = next(entry for entry in entries if entry["kind"] == "baseline")
+    mean_pose = next(entry for name, entry in by_name.items() if "mean" in name.lower())
+    assert baseline["value"] > mean_pose["value"]
+    assert baseline["rank"] == 1
+
+
+def test_hidden_split_is_drawn_anew_and_kept_from_readers(stack: Stack) -> None:
+    folder = stack.data / "annotations" / "mannequins-test"
+    assert (folder / "seed").stat().st_mode & 0o777 == 0o600
+    truth = next(folder.glob("*.json"))
+    assert truth.stat().st_mode & 0o777 == 0o600
+    assert len(json.loads(truth.read_text())["images"]) >= 300
+
+
+def test_curl_gets_202_and_a_score_within_five_seconds(stack: Stack, predictions: Path) -> None:
+    started = time.monotonic()
+    done = subprocess.run(
+        [
+            "curl", "-sS", "-i", f"{stack.url}/api/v1/submissions", "-H", f"Authorization: Bearer {stack.token}",
+            "-F", "benchmark=mannequins-test", "-F", "method=Upright by curl", "-F", f"file=@{predictions}",
+        ],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    head, body = done.stdout.replace("HTTP/1.1 100 Continue\r\n\r\n", "").split("\r\n\r\n", 1)
+    assert " 202 " in head.splitlines()[0]
+    assert "location: " in head.lower()
+    submission = json.loads(body)
+    ended = stack.settled(submission["id"], seconds=20)
+    assert ended["state"] == "scored", ended
+    assert time.monotonic() - started < 20
+    evaluation = ended["scores"]
+    assert {"ap", "ap50", "ap75", "ar"} <= {score["metric"] for score in evaluation}
+    assert all(0 <= score["value"] <= 1 for score in evaluation)
+
+
+def test_poseboard_command_submits_waits_and_agrees_with_the_offline_score(stack: Stack, predictions: Path) -> None:
+    assert stack.command("validate", "mannequins", str(predictions)).returncode == 0
+    done = stack.command(
+        "submit", "mannequins-test", str(predictions), "--method", "Upright by command", "--wait", "--json"
+    )
+    online = {(each["metric"], each["part"]): each["value"] for each in json.loads(done.stdout)["scores"]}
+    truth = next((stack.data / "annotations" / "mannequins-test").glob("*.json"))
+    offline = json.loads(
+        stack.command("evaluate", "mannequins", str(predictions), "--truth", str(truth), "--json").stdout
+    )["scores"]
+    assert online == {(each["metric"], each["part"]): each["value"] for each in offline}
+    board = json.loads(stack.command("board", "mannequins-test", "--json").stdout)
+    assert board["entries"]
+
+
+def test_bad_file_is_rejected_with_its_entry_and_costs_nothing(stack: Stack, tmp_path: Path) -> None:
+    entries = sample(stack)
+    entries[7]["keypoints"] = [1.0, 2.0, 3.0]
+    bad = tmp_path / "bad.json"
+    bad.write_text(json.dumps(entries))
+    assert stack.command("validate", "mannequins", str(bad), check=False).returncode == 2
+    with bad.open("rb") as file:
+        answer = stack.api.post(
+            "/submissions", data={"benchmark": "mannequins-test", "method": "Short"}, files={"file": file}
+        )
+    ended = stack.settled(answer.raise_for_status().json()["id"])
+    assert ended["state"] == "rejected"
+    error = ended["error"]
+    assert isinstance(error, dict)
+    assert error["problems"][0]["entry"] == 7
+
+
+def test_worker_killed_in_the_middle_of_scoring_loses_nothing(stack: Stack, tmp_path: Path) -> None:
+    """Twelve submissions; whenever one runs, its worker dies by -9, three times over. All are scored in the end."""
+    sent = []
+    for number in range(3):
+        content = json.dumps(sample(stack, shift=20.0 + number) * 20)
+        answer = stack.api.post(
+            "/submissions",
+            data={"benchmark": "mannequins-test", "method": f"Killed {number}"},
+            files={"file": ("p.json", content)},
+        )
+        sent.append(answer.raise_for_status().json()["id"])
+    kills = 0
+
+    def states() -> list[str]:
+        return [stack.api.get(f"/submissions/{each}").json()["state"] for each in sent]
+
+    deadline = time.monotonic() + 120
+    while kills < 2 and time.monotonic() < deadline:
+        if "running" in states():
+            for process in stack.processes("celery", "worker", "score"):
+                subprocess.run(["kill", "-9", str(process)], check=False)
+            kills += 1
+            time.sleep(2)
+        time.sleep(0.02)
+    assert kills == 2, "no submission was seen running"
+    ended = [stack.settled(each, seconds=120) for each in sent]
+    assert [each["state"] for each in ended] == ["scored"] * 3, ended
+    assert all(len(each["scores"]) >= 10 for each in ended)  # type: ignore[arg-type]
