@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.db.models import Model
@@ -26,7 +24,7 @@ from leaderboard.models import (
 )
 
 
-class ReadOnly(admin.ModelAdmin[Any]):
+class ReadOnly(admin.ModelAdmin):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
@@ -37,27 +35,27 @@ class ReadOnly(admin.ModelAdmin[Any]):
         return False
 
 
-class MembershipInline(admin.TabularInline[Any, Any]):
+class MembershipInline(admin.TabularInline):
     model = Membership
     extra = 1
 
 
 @admin.register(Team)
-class TeamAdmin(admin.ModelAdmin[Any]):
+class TeamAdmin(admin.ModelAdmin):
     list_display = ("name", "person", "created_at")
     search_fields = ("name",)
     inlines = (MembershipInline,)
 
 
 @admin.register(Benchmark)
-class BenchmarkAdmin(admin.ModelAdmin[Any]):
+class BenchmarkAdmin(admin.ModelAdmin):
     list_display = ("slug", "title", "dataset", "split", "hidden", "is_public", "person_count")
     filter_horizontal = ("teams", "organisers")
     readonly_fields = ("truth_sha256", "image_list_sha256", "image_count", "person_count", "has_images", "version")
 
 
 @admin.register(Method)
-class MethodAdmin(admin.ModelAdmin[Any]):
+class MethodAdmin(admin.ModelAdmin):
     list_display = ("name", "team", "year", "approach")
     search_fields = ("name", "team__name")
 
@@ -92,7 +90,7 @@ class QuotaAdmin(ReadOnly):
 
 
 @admin.register(ReportedResult)
-class ReportedResultAdmin(admin.ModelAdmin[Any]):
+class ReportedResultAdmin(admin.ModelAdmin):
     list_display = ("method", "benchmark", "year", "source")
     list_filter = ("benchmark",)
 

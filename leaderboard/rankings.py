@@ -14,6 +14,7 @@ from typing import Any
 from django.db.models import Max
 
 from evaluator import load_dataset
+from evaluator.definitions import Column, Dataset, MetricSpec
 from leaderboard.models import Benchmark, BoardEvent, Method, ReportedResult, Score, Submission
 
 
@@ -24,13 +25,6 @@ class Cell:
     value: float
     low: float | None = None
     high: float | None = None
-
-
-@dataclass(frozen=True)
-class Column:
-    metric: str
-    part: str
-    label: str
 
 
 @dataclass(frozen=True)
@@ -70,8 +64,8 @@ class Row:
 @dataclass(frozen=True)
 class Board:
     benchmark: Benchmark
-    dataset: Any
-    metric: Any
+    dataset: Dataset
+    metric: MetricSpec
     part: str
     columns: list[Column]
     ranked: list[Row]
@@ -105,7 +99,7 @@ def board(
         dataset=dataset,
         metric=spec,
         part=part,
-        columns=[Column(*column) for column in dataset.columns],
+        columns=_columns(dataset, [*ranked, *reported]),
         ranked=ranked,
         reported=reported,
         entries=merge(ranked, reported, higher_is_better=spec.higher_is_better),
@@ -168,6 +162,13 @@ def merge(ranked: list[Row], reported: list[Row], *, higher_is_better: bool) -> 
     sign = -1.0 if higher_is_better else 1.0
     both = [*ranked, *reported]
     return sorted(both, key=lambda row: (row.value is None, sign * (row.value or 0.0), row.kind == "reported"))
+
+
+def _columns(dataset: Dataset, rows: list[Row]) -> list[Column]:
+    """The dataset's usual columns, without those that no row fills."""
+    filled = {key for row in rows for key in row.cells}
+    columns = [column for column in dataset.columns if (column.metric, column.part) in filled]
+    return columns or list(dataset.columns)
 
 
 # --- rows from the tables --------------------------------------------------------------------------------------------

@@ -15,3 +15,6 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # a file as in production: in memory, threads would share one connection's locks
+    DATABASES["default"]["TEST"] = {"NAME": os.path.join(os.environ["POSEBOARD_TEST_FOLDER"], "test.sqlite3")}

@@ -72,6 +72,7 @@ def test_own_team_is_made_once(db: None) -> None:
 
 
 def test_each_evaluation_is_claimed_by_one_worker(benchmark: Benchmark, method: Method, alice: User) -> None:
+    Benchmark.objects.update(daily_limit=50)
     for number in range(12):
         submit(benchmark, method, alice, predictions(miss=number))
     claims = at_once(24, lambda number: claim_next(Evaluation))

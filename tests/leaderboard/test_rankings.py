@@ -7,7 +7,7 @@ import random
 import pytest
 
 from leaderboard.models import Benchmark, ReportedResult
-from leaderboard.rankings import Cell, Row, UnknownMetric, board, merge, rank
+from leaderboard.rankings import Cell, Row, UnknownMetric, board, merge, order, rank
 
 KEY = ("pck@0.2", "all")
 
@@ -58,7 +58,8 @@ def test_bold_only_where_intervals_do_not_meet() -> None:
 
 def test_reported_rows_stand_in_place_without_a_rank() -> None:
     ranked = rank([row("a", 0.9), row("b", 0.5)], key=KEY, higher_is_better=True)
-    merged = merge(ranked, [row("paper", 0.9, "reported"), row("old", 0.6, "reported")], higher_is_better=True)
+    papers = order([row("paper", 0.9, "reported"), row("old", 0.6, "reported")], key=KEY, higher_is_better=True)
+    merged = merge(ranked, papers, higher_is_better=True)
     assert [(each.name, each.rank) for each in merged] == [("a", 1), ("paper", None), ("old", None), ("b", 2)]
 
 
