@@ -1,0 +1,93 @@
+"""MPII's official RELEASE structure (mpii_human_pose_v1_u12_1.mat) -> flat arrays of its single people.
+
+The structure, as its README has it: `annolist(i).image.name`; `annolist(i).annorect(r)` with the head box x1 y1 x2 y2,
+`scale`, `objpos` and `annopoints.point(p)` with x, y, id (0..15) and is_visible; `img_train(i)`; `single_person{i}`:
+the r of the people who stand apart. Fields are missing, or empty, where there is nothing to say: the rectangles of
+test images have no head box and no points, and the points of the head (8, 9) no is_visible.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+JOINTS = 16
+
+
+def people(release: Any) -> dict[str, NDArray[np.generic]]:
+    """The annotated single people of the training images, in the order of the structure, counted from 1 as it counts.
+
+    `release` is what scipy reads with struct_as_record=False, squeeze_me=True. Returns `points` [N, 16, 2], `flags`
+    [N, 16] (0, 1 occluded, 2 visible), `head_boxes` [N, 4] (x1, y1, x2, y2), `center` [N, 2], `scale` [N], `names`
+    [N], `images` [N] (index in annolist, from 1), `persons` [N] (from 0 in each image), `rectangles` [N] (index in
+    annorect, from 1).
+    """
+    rows: dict[str, list[Any]] = {
+        name: []
+        for name in ("points", "flags", "head_boxes", "center", "scale", "names", "images", "persons", "rectangles")
+    }
+    annolist, train = _list(release.annolist), _list(release.img_train)
+    singles = _list(release.single_person)
+    if len(train) != len(annolist) or len(singles) != len(annolist):
+        raise ValueError(f"RELEASE has {len(annolist)} annolist, {len(train)} img_train, {len(singles)} single_person")
+    for index, (entry, is_train, single) in enumerate(zip(annolist, train, singles, strict=True), start=1):
+        if not int(is_train):
+            continue
+        rectangles = _list(getattr(entry, "annorect", None))
+        person = 0
+        for number in sorted(int(each) for each in _list(single)):
+            rectangle = rectangles[number - 1] if number <= len(rectangles) else None
+            points = _list(getattr(getattr(rectangle, "annopoints", None), "point", None))
+            box = [_float(rectangle, corner) for corner in ("x1", "y1", "x2", "y2")]
+            if not points or np.isnan(box).any():
+                continue
+            coordinates, flags = _joints(points)
+            place = getattr(rectangle, "objpos", None)
+            for name, value in (
+                ("points", coordinates),
+                ("flags", flags),
+                ("head_boxes", box),
+                ("center", [_float(place, "x"), _float(place, "y")]),
+                ("scale", _float(rectangle, "scale")),
+                ("names", str(entry.image.name)),
+                ("images", index),
+                ("persons", person),
+                ("rectangles", number),
+            ):
+                rows[name].append(value)
+            person += 1
+    if not rows["names"]:
+        raise ValueError("RELEASE has no annotated single person in a training image")
+    return {name: np.array(values) for name, values in rows.items()}
+
+
+def _joints(points: list[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    coordinates, flags = np.full((JOINTS, 2), np.nan), np.zeros(JOINTS, dtype=np.int64)
+    for point in points:
+        joint = int(point.id)
+        if not 0 <= joint < JOINTS:
+            raise ValueError(f"a point of RELEASE has the id {joint}; ids are 0..15")
+        coordinates[joint] = _float(point, "x"), _float(point, "y")
+        flags[joint] = 2 if _visible(getattr(point, "is_visible", None)) else 1
+    return coordinates, flags
+
+
+def _visible(value: Any) -> bool:
+    """A number, a text '0' or '1', or nothing at all: then the joint is one that can always be seen."""
+    if isinstance(value, np.ndarray):
+        value = value.item() if value.size == 1 else None
+    return value is None or value == "" or int(value) != 0
+
+
+def _float(structure: Any, field: str) -> float:
+    value = np.asarray(getattr(structure, field, np.nan), dtype=np.float64)
+    return float(value.flat[0]) if value.size else float("nan")
+
+
+def _list(value: Any) -> list[Any]:
+    """A squeezed structure array: nothing, one thing, or an array of things."""
+    if value is None:
+        return []
+    return list(value.flat) if isinstance(value, np.ndarray) else [value]

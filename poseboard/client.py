@@ -1,0 +1,388 @@
+"""The typed client of a server's API: submit a file, follow it, read boards. It speaks `/api/v1` and nothing else."""
+
+from __future__ import annotations
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from poseboard.packing import packed
+
+FINISHED = frozenset({"scored", "rejected", "errored", "cancelled"})
+POSTS = 3  # attempts to hand a file over when the connection breaks; they share one Idempotency-Key
+
+
+class ApiError(Exception):
+    """The server answered with an error, or not at all (`status` 0). `code` is stable; `detail` is for people."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        retry_after: float | None = None,
+        problem: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail = status, code, detail
+        self.retry_after = retry_after
+        self.problem = dict(problem or {})
+
+
+class StillRunning(Exception):
+    """The submission did not finish within the time that the caller gave; `submission` is its last known state."""
+
+    def __init__(self, submission: Submission) -> None:
+        super().__init__(f"submission {submission.id} is still {submission.state}")
+        self.submission = submission
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One score: a fraction, with its interval where there is one."""
+
+    metric: str
+    part: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A submission as the server tells it; `raw` is its whole JSON."""
+
+    id: str
+    state: str
+    benchmark: str
+    method: str
+    sha256: str
+    created_at: str
+    scores: tuple[ScoreRow, ...]
+    error: Mapping[str, Any] | None
+    url: str
+    public: bool
+    raw: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINISHED
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    slug: str
+    dataset: str
+    split: str
+    hidden: bool
+    raw: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class BoardEntry:
+    """One row of a board; `rank` is None for rows that are shown without one."""
+
+    rank: int | None
+    method: str
+    team: str
+    kind: str
+    value: float | None
+    low: float | None
+    high: float | None
+    raw: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Board:
+    benchmark: str
+    metric: str
+    part: str
+    entries: tuple[BoardEntry, ...]
+    raw: Mapping[str, Any] = field(repr=False)
+
+
+class Client:
+    """One server, and the token to use there. Use it as a context manager, or close it."""
+
+    def __init__(self, url: str, token: str | None = None, *, timeout: float = 60.0) -> None:
+        self.url = url.rstrip("/")
+        parts = urlsplit(self.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"{url!r} is not the address of a server, such as https://pose.example.org")
+        headers = {"Accept": "application/json", "User-Agent": "poseboard"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        # a proxy of the environment cannot reach this machine's own loopback
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=headers,
+            timeout=httpx.Timeout(timeout, connect=15.0),
+            trust_env=not is_loopback(parts.hostname),
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def benchmarks(self) -> list[Benchmark]:
+        """Every benchmark that the caller may see. Raises ApiError."""
+        return [
+            Benchmark(
+                slug=str(item["slug"]),
+                dataset=str(item["dataset"]),
+                split=str(item["split"]),
+                hidden=bool(item["hidden"]),
+                raw=item,
+            )
+            for item in self._items("/api/v1/benchmarks", "items")
+        ]
+
+    def board(self, benchmark: str, *, metric: str | None = None, part: str | None = None) -> Board:
+        """A leaderboard by one metric and part (the benchmark's own where they are None). Raises ApiError."""
+        asked = {key: value for key, value in (("metric", metric), ("part", part)) if value is not None}
+        document = self._json("GET", f"/api/v1/boards/{quote(benchmark, safe='')}", params=asked)
+        entries = _listed(document, "entries")
+        return Board(
+            benchmark=benchmark,
+            metric=str(document.get("metric") or metric or ""),
+            part=str(document.get("part") or part or ""),
+            entries=tuple(_entry(each) for each in entries),
+            raw=document,
+        )
+
+    def submission(self, submission_id: str) -> Submission:
+        """The submission as it stands now. Raises ApiError."""
+        return _submission(self._json("GET", f"/api/v1/submissions/{quote(str(submission_id), safe='')}"))
+
+    def submit(
+        self,
+        benchmark: str,
+        file: Path,
+        *,
+        method: str,
+        publish: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Submission:
+        """Send a prediction file, compressed on the way when it is not already. Raises ApiError.
+
+        With `publish` it goes on the board as soon as it is scored. `progress(sent, total)` is called with bytes. A
+        connection that breaks is tried again under the same Idempotency-Key, so that the server takes the file once.
+        """
+        key = str(uuid.uuid4())
+        form = {"benchmark": benchmark, "method": method, **({"publish": "true"} if publish else {})}
+        with packed(file) as (name, stream, size):
+            for attempt in range(1, POSTS + 1):
+                stream.seek(0)
+                upload = _Counting(stream, size, progress)
+                try:
+                    document = self._json(
+                        "POST",
+                        "/api/v1/submissions",
+                        data=form,
+                        files={"file": (name, upload, "application/octet-stream")},
+                        headers={"Idempotency-Key": key},
+                    )
+                    return _submission(document)
+                except ApiError as error:
+                    if error.status or attempt == POSTS:
+                        raise
+                    time.sleep(attempt)
+        raise AssertionError("unreachable")
+
+    def wait(
+        self,
+        submission_id: str,
+        *,
+        timeout: float = 3600.0,
+        changed: Callable[[Submission], None] | None = None,
+    ) -> Submission:
+        """Ask until the submission is finished, less and less often, and no more often than the server allows.
+
+        Trouble on the way (a restart, a limit on requests) is waited out. Raises StillRunning after `timeout` seconds,
+        and ApiError for what will not mend itself.
+        """
+        deadline = time.monotonic() + timeout
+        pause, last, trouble = 0.4, None, None
+        while True:
+            wanted = 0.0
+            try:
+                now = self.submission(submission_id)
+                if changed is not None and (last is None or now.state != last.state):
+                    changed(now)
+                last, trouble = now, None
+                if now.finished:
+                    return now
+            except ApiError as error:
+                if 400 <= error.status < 500 and error.status not in {408, 429}:
+                    raise
+                wanted, trouble = error.retry_after or 0.0, error
+            left = deadline - time.monotonic()
+            if left <= 0:
+                if last is not None:
+                    raise StillRunning(last)
+                assert trouble is not None
+                raise trouble
+            # spread out, so that a class of a hundred clients does not ask in step
+            time.sleep(min(left, max(wanted, pause * random.uniform(0.8, 1.2))))  # noqa: S311
+            pause = min(10.0, pause * 1.5)
+
+    def _items(self, path: str, key: str) -> list[Mapping[str, Any]]:
+        """All pages of a list: `next` is the cursor of the following one."""
+        items: list[Mapping[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            document = self._json("GET", path, params={"cursor": cursor} if cursor else {})
+            items += _listed(document, key)
+            following = document.get("next")
+            if not following or following == cursor:
+                return items
+            cursor = str(following)
+
+    def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        try:
+            response = self._http.request(method, path, **request)
+        except httpx.TimeoutException as error:
+            raise ApiError(0, "timeout", f"{self.url} did not answer in time") from error
+        except httpx.HTTPError as error:
+            raise ApiError(0, "unreachable", f"{self.url} cannot be reached: {error}") from error
+        if not response.is_success:
+            raise _error(self.url, response)
+        try:
+            document = response.json()
+        except ValueError as error:
+            raise _not_ours(self.url, response) from error
+        if not isinstance(document, dict):
+            raise _not_ours(self.url, response)
+        return document
+
+
+class _Counting:
+    """A file that reports how much of it was read."""
+
+    def __init__(self, stream: BinaryIO, size: int, progress: Callable[[int, int], None] | None) -> None:
+        self._stream, self._size, self._progress = stream, size, progress
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._stream.read(size)
+        if self._progress is not None:
+            self._progress(self._stream.tell(), self._size)
+        return block
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def __iter__(self) -> Iterator[bytes]:
+        while block := self.read(65536):
+            yield block
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address or name means this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _error(url: str, response: httpx.Response) -> ApiError:
+    """The problem details of a response; a plain sentence where a proxy or another program answered."""
+    try:
+        problem = response.json()
+    except ValueError:
+        problem = None
+    if not isinstance(problem, dict) or "detail" not in problem:
+        text = f"{url} answered {response.status_code} {response.reason_phrase}"
+        if response.is_redirect:
+            text += f" to {response.headers.get('Location', 'nowhere')}: use the address it names"
+        problem = {"detail": text, "code": "not_a_problem"}
+    wait = response.headers.get("Retry-After", "")
+    return ApiError(
+        response.status_code,
+        str(problem.get("code") or "unknown"),
+        str(problem["detail"]),
+        retry_after=float(wait) if wait.isdigit() else None,
+        problem=problem,
+    )
+
+
+def _not_ours(url: str, response: httpx.Response) -> ApiError:
+    kind = response.headers.get("Content-Type", "no content type")
+    return ApiError(0, "not_poseboard", f"{url} does not answer as a PoseBoard server (it sent {kind})")
+
+
+def _listed(document: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    items = document.get(key)
+    if not isinstance(items, list):
+        raise ApiError(0, "not_poseboard", f"the answer has no list {key!r}: client and server do not fit together")
+    return items
+
+
+def _submission(document: Mapping[str, Any]) -> Submission:
+    try:
+        return Submission(
+            id=str(document["id"]),
+            state=str(document["state"]),
+            benchmark=str(document["benchmark"]),
+            method=_name(document["method"]),
+            sha256=str(document.get("sha256") or ""),
+            created_at=str(document.get("created_at") or ""),
+            scores=tuple(_score(each) for each in document.get("scores") or ()),
+            error=document.get("error"),
+            url=str(document.get("url") or ""),
+            public=bool(document.get("public", False)),
+            raw=document,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ApiError(0, "not_poseboard", f"the server's answer is not a submission ({error!r})") from error
+
+
+def _score(row: Mapping[str, Any]) -> ScoreRow:
+    return ScoreRow(
+        metric=str(row["metric"]),
+        part=str(row["part"]),
+        value=float(row["value"]),
+        low=_optional(row.get("low")),
+        high=_optional(row.get("high")),
+    )
+
+
+def _entry(row: Mapping[str, Any]) -> BoardEntry:
+    rank = row.get("rank")
+    return BoardEntry(
+        rank=None if rank is None else int(rank),
+        method=_name(row.get("method") or row.get("name")),
+        team=_name(row.get("team")),
+        kind=str(row.get("kind") or ""),
+        value=_optional(row.get("value")),
+        low=_optional(row.get("low")),
+        high=_optional(row.get("high")),
+        raw=row,
+    )
+
+
+def _name(value: Any) -> str:
+    """A method or a team: its name, or an object that has one."""
+    if isinstance(value, Mapping):
+        value = value.get("name")
+    return str(value or "")
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,113 @@
+"""JSON passes through, checked; converted files pass through again."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evaluator import GroundTruthError, PredictionError, dataset_names, load_dataset
+from evaluator.convert import CONVERTIBLE, ConversionError, convert_predictions, convert_truth
+
+
+def annotations(dataset: str) -> dict[str, Any]:
+    joints = load_dataset(dataset).joints
+    person = {
+        "id": 5, "image_id": 7, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0, "note": "kept",
+        "keypoints": [1, 2, 2] * len(joints), "num_keypoints": len(joints), "head_size": 3, "torso_box": [4, 5],
+    }  # fmt: skip
+    return {
+        "info": {"description": "small"},
+        "images": [{"id": 7, "file_name": "7.jpg"}],
+        "annotations": [person],
+        "categories": [{"id": 1, "name": "person", "keypoints": list(joints), "skeleton": []}],
+    }
+
+
+def results(dataset: str) -> list[dict[str, Any]]:
+    return [
+        {"image_id": 7, "category_id": 1, "keypoints": [1, 2, 0.5] * len(load_dataset(dataset).joints), "score": 0.25}
+    ]
+
+
+def write(path: Path, document: Any) -> Path:
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_every_dataset_has_its_converter() -> None:
+    assert sorted(CONVERTIBLE) == dataset_names()
+    with pytest.raises(ConversionError, match="no converter for the dataset 'cocoo': there are coco, crowdpose, flic"):
+        convert_truth("cocoo", Path("x.json"))
+
+
+@pytest.mark.parametrize("dataset", CONVERTIBLE)
+def test_json_passes_through(tmp_path, dataset) -> None:
+    document = convert_truth(dataset, write(tmp_path / "truth.json", annotations(dataset)), split="test")
+    assert document["info"] == {"description": "small", "dataset": dataset, "split": "test"}
+    assert document["annotations"] == annotations(dataset)["annotations"]
+    assert convert_predictions(dataset, write(tmp_path / "p.json", results(dataset))) == results(dataset)
+    packed = tmp_path / "p.json.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "p.json").read_bytes()))
+    assert convert_predictions(dataset, packed) == results(dataset)
+
+
+def test_what_convert_writes_it_takes_again(tmp_path, write_matlab) -> None:
+    joints = np.ones((3, 14, 2000))
+    joints[:2] = np.arange(14)[:, None]
+    document = convert_truth("lsp", write_matlab(tmp_path / "joints.mat", joints=joints))
+    assert convert_truth("lsp", write(tmp_path / "again.json", document)) == document
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "neither a MATLAB file|empty|not JSON"),
+        (b"{", "not JSON: .* at line 1, column 2"),
+        (b'{"images": NaN}', "NaN is not a number of JSON"),
+        (b"[" * 100_000, "nested too deeply|not JSON"),
+        (b'{"a": "\xff"}', "not UTF-8 text at byte 7"),
+        (b"[1, 2]", "an object with images, annotations and categories is expected"),
+        (gzip.compress(b"{}" * 500)[:-9], "damaged gzip"),
+    ],
+)
+def test_annotations_that_are_no_json(tmp_path, content, message) -> None:
+    (tmp_path / "truth.json").write_bytes(content)
+    with pytest.raises(ConversionError, match=message):
+        convert_truth("coco", tmp_path / "truth.json")
+
+
+def test_annotations_that_do_not_fit_are_refused(tmp_path) -> None:
+    with pytest.raises(GroundTruthError, match="14 joints"):
+        convert_truth("coco", write(tmp_path / "truth.json", annotations("crowdpose")))
+    wrong = annotations("coco")
+    wrong["annotations"][0]["image_id"] = 8
+    with pytest.raises(GroundTruthError, match="image 8"):
+        convert_truth("coco", write(tmp_path / "truth.json", wrong))
+
+
+def test_predictions_that_the_server_would_refuse_are_refused(tmp_path) -> None:
+    wrong = results("coco")
+    del wrong[0]["score"]
+    with pytest.raises(PredictionError) as caught:
+        convert_predictions("coco", write(tmp_path / "p.json", wrong))
+    assert caught.value.code == "missing_key"
+
+
+def test_sticks_do_not_go_with_json(tmp_path) -> None:
+    with pytest.raises(ConversionError, match="sticks are added to an official file"):
+        convert_predictions("lsp", write(tmp_path / "p.json", results("lsp")), limbs=tmp_path / "p.json")
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("dataset", "stem"), [("coco", "xt_example_coco"), ("crowdpose", "xt_example_crowdpose")])
+def test_the_real_files_pass_through(real_data: Path, dataset: str, stem: str) -> None:
+    official = json.loads((real_data / "coco" / f"{stem}_val.json").read_text())
+    document = convert_truth(dataset, real_data / "coco" / f"{stem}_val.json")
+    assert {**document, "info": None} == {**official, "info": None}
+    entries = convert_predictions(dataset, real_data / "coco" / f"{stem}_preds.json")
+    assert entries == json.loads((real_data / "coco" / f"{stem}_preds.json").read_text())
