@@ -235,10 +235,10 @@ def warm() -> None:
     """Import what an evaluation needs: in every child it would cost more than a small job."""
     import evaluator
 
+    for name in evaluator.__all__:
+        getattr(evaluator, name)
     for name in evaluator.dataset_names():
         evaluator.load_dataset(name)
-    for module in ("evaluator.evaluate", "evaluator.predictions", "evaluator.ground_truth", "evaluator.image_list"):
-        importlib.import_module(module)
     for file in sorted((ROOT / "evaluator" / "metrics").glob("[!_]*.py")):
         importlib.import_module(f"evaluator.metrics.{file.stem}")
 
