@@ -1,0 +1,116 @@
+"""What a worker does with what it claims, in the real sandbox."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+from django.core.management import call_command
+
+from evaluator import evaluate
+from leaderboard import annotations, imports, tasks
+from leaderboard.models import AnnotationImport, Benchmark, Evaluation, State, User
+from leaderboard.refusals import Refused
+from tests.leaderboard.conftest import IMAGES, predictions, truth_document
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _fresh_scorer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(tasks, "_scorer", None)
+    yield
+    if tasks._scorer is not None:
+        tasks._scorer.close()
+
+
+def upload(name: str, content: bytes) -> SimpleNamespace:
+    return SimpleNamespace(name=name, chunks=lambda: [content])
+
+
+def test_score_is_the_one_a_researcher_gets_offline(send) -> None:
+    submission = send(miss=5)
+    assert tasks.score() == f"{submission} scored"
+    stored = {(score.metric, score.part): score.value for score in Evaluation.objects.get().scores.all()}
+    offline = evaluate("lsp", predictions(miss=5), json.dumps(truth_document()).encode())
+    assert stored == {(score.metric, score.part): score.value for score in offline.scores}
+    assert stored["pck@0.2", "all"] == pytest.approx(9 / 14)
+    assert tasks.score() == "nothing to do"
+
+
+def test_bad_file_is_rejected_word_for_word(send) -> None:
+    content = b'[{"image_id": 77, "person_id": 0, "keypoints": [1, 2, 3], "score": 1}]'
+    send(content=content)
+    assert "rejected" in tasks.score()
+    evaluation = Evaluation.objects.get()
+    assert evaluation.state == State.REJECTED
+    assert evaluation.error_problems[0]["entry"] == 0
+    assert evaluation.error_message
+
+
+def test_lost_truth_is_our_fault_and_says_no_path(send, benchmark: Benchmark) -> None:
+    submission = send()
+    annotations.truth_path(benchmark, benchmark.truth_sha256).unlink()
+    for _ in range(3):
+        assert "failed" in tasks.score()
+    evaluation = Evaluation.objects.get(submission=submission)
+    assert evaluation.state == State.ERRORED
+    assert "annotations" not in evaluation.error_message
+    assert "/" not in evaluation.error_message
+
+
+def test_organisers_file_comes_into_force_after_a_worker_checked_it(benchmark: Benchmark, alice: User) -> None:
+    before = benchmark.truth_sha256
+    document = truth_document(images=3)
+    job = imports.take(benchmark=benchmark, uploaded_file=upload("t.json", json.dumps(document).encode()), by=alice)
+    assert imports.dropped(job).stat().st_mode & 0o444 == 0
+    with pytest.raises(Refused, match="being checked"):
+        imports.take(benchmark=benchmark, uploaded_file=upload("t.json", b"{}"), by=alice)
+    tasks.score()
+    job.refresh_from_db()
+    benchmark.refresh_from_db()
+    assert job.state == State.DONE
+    assert job.summary["people"] == 3
+    assert job.summary["joints"][0] == {"joint": "right_ankle", "annotated": 3, "occluded": 0}
+    assert benchmark.image_count == 3
+    assert benchmark.truth_sha256 != before
+    assert not imports.dropped(job).exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1, 2", b'{"images": [], "annotations": [{"id": 1}]}'])
+def test_damaged_annotation_file_changes_nothing(benchmark: Benchmark, alice: User, content: bytes) -> None:
+    before = benchmark.truth_sha256
+    imports.take(benchmark=benchmark, uploaded_file=upload("t.json", content), by=alice)
+    tasks.score()
+    job = AnnotationImport.objects.get()
+    benchmark.refresh_from_db()
+    assert job.state == State.REJECTED, job.error_message
+    assert job.error_message
+    assert benchmark.truth_sha256 == before
+
+
+def test_new_annotations_leave_running_evaluations_on_the_old_ones(send, benchmark: Benchmark) -> None:
+    submission = send()
+    annotations.put_into_force(benchmark, json.dumps(truth_document(images=3)).encode())
+    # the public image list is the new one by now, the evaluation keeps the annotations it was accepted for
+    assert submission.evaluation.truth_sha256 != benchmark.truth_sha256
+
+
+def test_import_benchmark_and_submission_from_the_shell(db: None, tmp_path) -> None:
+    truth, predicted = tmp_path / "truth.json", tmp_path / "predicted.json"
+    truth.write_text(json.dumps(truth_document()))
+    predicted.write_bytes(predictions(miss=2))
+    said = io.StringIO()
+    call_command("import_benchmark", "lsp", str(truth), "--split", "test-pc", stdout=said)
+    call_command("import_submission", "lsp-test-pc", str(predicted), "--method", "A", "--team", "Authors", stdout=said)
+    assert f"lsp-test-pc: {IMAGES} images, {IMAGES} people" in said.getvalue()
+    tasks.score()
+    assert Benchmark.objects.get().events.get(current=True).kind == "published"
+
+
+def test_sweep_rings_for_what_waits(send) -> None:
+    send()
+    assert tasks.sweep() == "1 waiting, 0 ended"
