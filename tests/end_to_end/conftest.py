@@ -1,4 +1,4 @@
-"""The whole stack as `make serve` runs it: broker, gunicorn, workers, scheduler and demo, in a data folder of its own."""
+"""The whole stack as `make serve` runs it: broker, gunicorn, workers, scheduler, demo; in a data folder of its own."""
 
 from __future__ import annotations
 
