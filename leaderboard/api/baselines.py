@@ -37,7 +37,7 @@ class BaselinesOut(Schema):
     items: list[BaselineOut]
 
 
-class NewRun(Schema):
+class NewRun(fields.Strict):
     baseline: fields.line(60, 1)  # type: ignore[valid-type]
     benchmark: fields.line(60, 1)  # type: ignore[valid-type]
     variant: fields.line(60) = ""  # type: ignore[valid-type]

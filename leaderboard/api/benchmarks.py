@@ -169,8 +169,7 @@ def get_images(request: HttpRequest, slug: str) -> HttpResponseBase:
     if response is None:
         content = blobs.path(benchmark.image_list_sha256).open("rb")
         response = FileResponse(content, content_type="application/json")
-        response["ETag"] = etag
-    response["Cache-Control"] = REVALIDATED
+    response["ETag"], response["Cache-Control"] = etag, REVALIDATED
     return response
 
 

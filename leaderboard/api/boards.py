@@ -135,7 +135,7 @@ def get_board(request: HttpRequest, slug: str, response: HttpResponse, query: Qu
     etag = _etag(request, benchmark.pk, benchmark.version, query)
     unchanged: HttpResponseBase | None = get_conditional_response(request, etag=etag)
     if unchanged is not None:
-        unchanged["Cache-Control"] = REVALIDATED
+        unchanged["ETag"], unchanged["Cache-Control"] = etag, REVALIDATED
         return unchanged
     board = rankings.board(benchmark, metric=query.metric, part=query.part, at=query.at)
     response["ETag"], response["Cache-Control"] = etag, REVALIDATED

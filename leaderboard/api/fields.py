@@ -5,10 +5,16 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 # they turn the direction of the text around them, so that a name reads as another
 _DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class Strict(BaseModel):
+    """A JSON body: an object with no fields but these. A django-ninja schema would take the attributes of anything."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 def _visible(text: str, allowed: str = "") -> str:
@@ -32,12 +38,12 @@ def clean_file_name(name: str | None) -> str:
 def line(longest: int, shortest: int = 0) -> Any:
     """One line of text of at most `longest` characters."""
     limits = StringConstraints(strip_whitespace=True, min_length=shortest, max_length=longest)
-    return Annotated[str, AfterValidator(_visible), limits]
+    return Annotated[str, limits, AfterValidator(_visible)]
 
 
 def lines(longest: int) -> Any:
     limits = StringConstraints(strip_whitespace=True, max_length=longest)
-    return Annotated[str, AfterValidator(_visible_lines), limits]
+    return Annotated[str, limits, AfterValidator(_visible_lines)]
 
 
 def _given(value: object) -> object:

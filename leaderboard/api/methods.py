@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 from ninja import Field, Query, Router, Schema
+from pydantic import BaseModel
 
 from leaderboard import teams
 from leaderboard.api import fields
@@ -25,7 +26,7 @@ MOST_PARAMETERS = 10**15
 Approach = Literal["", "top-down", "bottom-up", "one-stage", "single-person"]
 
 
-class Description(Schema):
+class Description(BaseModel):
     """What a team may say of its method. What is left out stays as it is."""
 
     description: fields.lines(4000) = ""  # type: ignore[valid-type]
@@ -42,7 +43,7 @@ class Description(Schema):
     extra_data: fields.line(200) = Field("", description="Training data beyond the dataset's own")  # type: ignore[valid-type]
 
 
-class MethodEdit(Description):
+class MethodEdit(Description, fields.Strict):
     name: fields.line(80, 1) | None = None  # type: ignore[valid-type]
 
 

@@ -34,7 +34,8 @@ class OperationRow:
     parameters: list[FieldRow]
     body_type: str
     body: list[FieldRow]
-    answers: list[tuple[str, str, list[FieldRow]]]
+    # status, description, names of the objects it may be
+    answers: list[tuple[str, str, list[str]]]
 
 
 class Reference(DocsBase):
@@ -91,16 +92,15 @@ def _operation(schema: Node, path: str, method: str, details: Node) -> Operation
         body_type=body_type,
         body=body,
         answers=[
-            (str(status), answer["description"], _answer_types(answer))
-            for status, answer in details["responses"].items()
+            (str(status), answer["description"], _objects(answer)) for status, answer in details["responses"].items()
         ],
     )
 
 
-def _answer_types(answer: Node) -> list[FieldRow]:
-    return [
-        FieldRow(media, type_name(content["schema"]), True, "") for media, content in answer.get("content", {}).items()
-    ]
+def _objects(answer: Node) -> list[str]:
+    schemas = [content["schema"] for content in answer.get("content", {}).values()]
+    each = [part for schema in schemas for part in schema.get("anyOf", [schema])]
+    return [type_name(part) for part in each if "$ref" in part]
 
 
 def _rows(definition: Node) -> list[FieldRow]:
