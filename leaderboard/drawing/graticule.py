@@ -1,0 +1,190 @@
+"""One continuous scale for all rows of a board: marks and whiskers on it are positions, so it need not start at zero."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.utils.safestring import SafeString
+
+from leaderboard.drawing import marks
+from leaderboard.drawing.numbers import interval_in_words, percent, short
+from leaderboard.drawing.svg import el, join
+
+STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 25.0, 50.0)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From `low` to `high` in percent, a labelled line every `step`."""
+
+    low: float
+    high: float
+    step: float
+
+    def position(self, value: float) -> float:
+        """Where a fraction stands, in percent of the width, kept inside the scale."""
+        return min(100.0, max(0.0, 100 * (100 * value - self.low) / (self.high - self.low)))
+
+    @property
+    def majors(self) -> list[float]:
+        count = round((self.high - self.low) / self.step)
+        return [self.low + index * self.step for index in range(count + 1)]
+
+    @property
+    def minors(self) -> list[float]:
+        return [major + self.step / 2 for major in self.majors[:-1]]
+
+    @property
+    def words(self) -> str:
+        return f"{short(self.low)} to {short(self.high)}"
+
+
+def scale(fractions: Iterable[float | None], *, most_lines: int = 6) -> Scale:
+    """The tightest scale in round steps that holds all the values, within 0 and 100 when they are."""
+    values = [100 * value for value in fractions if value is not None and math.isfinite(value)]
+    if not values:
+        return Scale(0.0, 100.0, 20.0)
+    low, high = min(values), max(values)
+    for step in STEPS:
+        start, end = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+        if end - start < 2 * step - 1e-9:
+            # one value, or several within a step: give it air on both sides
+            start, end = start - step, end + step
+        if high <= 100 and end > 100:
+            start, end = start - (end - 100), 100.0
+        if low >= 0 and start < 0:
+            start, end = 0.0, max(end, step)
+        if (end - start) / step <= most_lines + 1e-9 and end - start >= 1.0:
+            return Scale(start, end, step)
+    return Scale(0.0, 100.0, 20.0)
+
+
+def symbol(on: Scale, *, id_: str = "scale") -> SafeString:
+    """The lines of the scale, written once a page and used by every row."""
+    lines = [_vertical("g0", on.position(minor / 100)) for minor in on.minors]
+    lines += [_vertical("g1", on.position(major / 100)) for major in on.majors]
+    return el("svg", el("symbol", *lines, id=id_), class_="defs", aria_hidden="true", width=0, height=0)
+
+
+def header(on: Scale, *, height: int = 44) -> SafeString:
+    """The labelled ticks over the rows."""
+    parts = []
+    for major in on.majors:
+        x = on.position(major / 100)
+        parts.append(_vertical("g1", x, height - 8, height))
+        parts.append(el("text", short(major), class_="tickt", x=f"{x:.2f}%", y=height - 13, text_anchor="middle"))
+    parts += [_vertical("g0", on.position(minor / 100), height - 4, height) for minor in on.minors]
+    return el("svg", *parts, height=height, aria_hidden="true")
+
+
+def row(
+    on: Scale, kind: str, value: float, low: float | None, high: float | None, *, height: int = 52, id_: str = "scale"
+) -> SafeString:
+    """A row's mark and whisker. The label says the same in words; phones print the ends of the scale."""
+    middle = height / 2
+    parts = [el("use", href=f"#{id_}", width="100%", height="100%"), *whisker(on, kind, low, high, middle)]
+    parts.append(marks.at_percent(kind, on.position(value), middle))
+    parts.append(_ends(on, height))
+    return el("svg", *parts, height=height, role="img", aria_label=in_words(kind, value, low, high))
+
+
+def in_words(kind: str, value: float, low: float | None, high: float | None) -> str:
+    """`73.6, 95 % interval 72.1 to 75.0`."""
+    if low is None or high is None:
+        return f"{percent(value)}, {'reported, ' if kind == 'reported' else ''}no interval"
+    return f"{percent(value)}, 95 % interval {interval_in_words(low, high)}"
+
+
+def whisker(on: Scale, kind: str, low: float | None, high: float | None, y: float) -> list[SafeString]:
+    """The interval as a line with caps; nothing where there is no interval."""
+    if low is None or high is None:
+        return []
+    name = marks.SHORT[kind]
+    left, right = on.position(low), on.position(high)
+    return [
+        el("line", class_=f"whisk w-{name}", x1=f"{left:.2f}%", x2=f"{right:.2f}%", y1=y, y2=y),
+        _vertical(f"cap w-{name}", left, y - 4.5, y + 4.5),
+        _vertical(f"cap w-{name}", right, y - 4.5, y + 4.5),
+    ]
+
+
+def mini(
+    kind: str,
+    value: float,
+    low: float | None,
+    high: float | None,
+    *,
+    best: tuple[str, float] | None = None,
+    height: int = 34,
+) -> SafeString:
+    """The scale of one score card, with the board's best (kind, value) where it is somebody else's."""
+    on = scale([value, low, high, best[1] if best else None], most_lines=8)
+    middle = height / 2
+    parts = [
+        _vertical("g1" if index % 2 else "g0", on.position(major / 100), 0, height)
+        for index, major in enumerate(on.majors)
+    ]
+    parts += whisker(on, kind, low, high, middle)
+    if best:
+        x = on.position(best[1])
+        anchor = "end" if x > 70 else "start" if x < 30 else "middle"
+        parts.append(
+            el("text", f"board best {percent(best[1])}", class_="tickt", x=f"{x:.2f}%", y=-3, text_anchor=anchor)
+        )
+        parts.append(marks.at_percent(best[0], x, middle))
+    parts.append(marks.at_percent(kind, on.position(value), middle))
+    parts.append(_ends(on, height))
+    label = f"{in_words(kind, value, low, high)}, on a scale from {on.words}"
+    return el("svg", *parts, class_="mini", height=height, role="img", aria_label=label)
+
+
+def bar(value: float, *, words: str = "") -> SafeString:
+    """A thin bar of a fraction under a number, decoration beside it."""
+    return el(
+        "svg",
+        el("rect", width=f"{min(100.0, max(0.0, 100 * value)):.1f}%", height=3),
+        height=3,
+        aria_hidden="true",
+        class_=words or None,
+    )
+
+
+def ranks(best: int, worst: int, total: int) -> SafeString:
+    """The strip of possible ranks on a score card: possible ones tinted, the best filled."""
+    shown = range(1, min(total, 12) + 1)
+    width = 100 / len(shown)
+    parts = []
+    for place in shown:
+        kind = "r-own" if place == best else "r-may" if best <= place <= worst else "r-no"
+        x = (place - 1) * width
+        parts.append(el("rect", class_=kind, x=f"{x + 0.6:.2f}%", y=9, width=f"{width - 1.2:.2f}%", height=16, rx=2))
+        parts.append(
+            el(
+                "text",
+                place,
+                class_="tickt inv" if place == best else "tickt",
+                x=f"{x + width / 2:.2f}%",
+                y=21,
+                text_anchor="middle",
+            )
+        )
+    label = f"rank {best} of {total}" if best == worst else f"rank {best}, could be {best} to {worst}, of {total}"
+    return el("svg", *parts, class_="mini", height=34, role="img", aria_label=label)
+
+
+def _ends(on: Scale, height: float) -> SafeString:
+    return el(
+        "g",
+        el("text", short(on.low), class_="tickt", x=2, y=height - 3),
+        el("text", short(on.high), class_="tickt", x="100%", y=height - 3, text_anchor="end", dx=-2),
+        class_="ends",
+    )
+
+
+def _vertical(class_: str, x: float, y1: float | str = 0, y2: float | str = "100%") -> SafeString:
+    return el("line", class_=class_, x1=f"{x:.2f}%", x2=f"{x:.2f}%", y1=y1, y2=y2)
+
+
+__all__ = ["Scale", "bar", "header", "in_words", "join", "mini", "ranks", "row", "scale", "symbol", "whisker"]

@@ -1,0 +1,279 @@
+"""A dataset's joints as a figure, from its definition file: the person's right on the viewer's left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.safestring import SafeString
+
+from leaderboard.drawing.numbers import interval, percent
+from leaderboard.drawing.svg import el, join
+
+Point = tuple[float, float]
+
+# how wide the silhouette is along a bone, as a share of the figure's height, by the word in its lower joint's name
+_FLESH = {"elbow": 0.075, "wrist": 0.06, "knee": 0.1, "ankle": 0.075}
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """What a part scored, a fraction with its interval."""
+
+    part: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def side(joint: str) -> str:
+    """`r`, `l` or `c` (on the axis), by the person's own left and right."""
+    words = joint.lower().replace("-", "_").split("_")
+    if "right" in words or words[0] == "r":
+        return "r"
+    return "l" if "left" in words or words[0] == "l" else "c"
+
+
+def has_pose(dataset: Any) -> bool:
+    """Whether the definition file gives a pose to draw."""
+    pose = getattr(dataset, "pose", None)
+    return pose is not None and len(pose) == len(dataset.joints) > 0
+
+
+def placed(dataset: Any, *, height: float, turns: Mapping[str, float] | None = None) -> dict[str, Point]:
+    """Every joint's place in a box of that height, centred on x = 0. `turns` bends limbs: joint -> degrees about it."""
+    points = {name: (float(x), float(y)) for name, (x, y) in zip(dataset.joints, dataset.pose, strict=True)}
+    if turns:
+        points = _bent(dataset, points, turns)
+    xs, ys = [x for x, _ in points.values()], [y for _, y in points.values()]
+    extent = max(max(ys) - min(ys), 1e-6)
+    factor, middle, top = height / extent, (min(xs) + max(xs)) / 2, min(ys)
+    return {name: ((x - middle) * factor, (y - top) * factor) for name, (x, y) in points.items()}
+
+
+_CHAINS = {"shoulder": ("elbow", "wrist"), "elbow": ("wrist",), "hip": ("knee", "ankle"), "knee": ("ankle",)}
+
+
+def _bent(dataset: Any, points: dict[str, Point], turns: Mapping[str, float]) -> dict[str, Point]:
+    """Rotate what hangs below a joint (forearm below elbow, leg below hip), so that not every figure stands at attention."""
+    points = dict(points)
+    for pivot, degrees in turns.items():
+        word = pivot.split("_")[-1]
+        below = [pivot.replace(word, lower) for lower in _CHAINS.get(word, ())]
+        if pivot not in points:
+            continue
+        cx, cy = points[pivot]
+        cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        for name in below:
+            if name in points:
+                x, y = points[name][0] - cx, points[name][1] - cy
+                points[name] = (cx + cos * x - sin * y, cy + sin * x + cos * y)
+    return points
+
+
+# a gesture for each dataset's card, in degrees about the joint
+GESTURES: dict[str, dict[str, float]] = {
+    "coco": {"left_shoulder": -105, "left_elbow": -35, "right_elbow": -18, "left_hip": -6},
+    "crowdpose": {"right_shoulder": 75, "left_shoulder": -75, "right_elbow": 40, "left_elbow": -40},
+    "mpii": {"right_shoulder": 62, "right_elbow": -70, "left_shoulder": -55, "left_elbow": 55, "right_hip": 42, "right_knee": -48, "left_hip": -22, "left_knee": 20},
+    "lsp": {"right_shoulder": 95, "right_elbow": 35, "left_shoulder": -78, "left_elbow": 50, "right_hip": 26, "right_knee": -30, "left_hip": -24, "left_knee": 22},
+    "flic": {"right_shoulder": 18, "right_elbow": 65, "left_shoulder": -12, "left_elbow": 22},
+    "mannequins": {"right_shoulder": 30, "right_elbow": 85, "left_shoulder": -60, "left_elbow": -75, "left_hip": -14, "right_hip": 10},
+}  # fmt: skip
+
+
+def figure(dataset: Any, *, label: str, gesture: bool = True) -> SafeString:
+    """The small figure of a card. Nothing where the definition has no pose."""
+    if not has_pose(dataset):
+        return join([])
+    points = placed(dataset, height=160, turns=GESTURES.get(dataset.name) if gesture else None)
+    pad = 16
+    x0, x1 = min(x for x, _ in points.values()) - pad, max(x for x, _ in points.values()) + pad
+    y0, y1 = min(y for _, y in points.values()) - pad, max(y for _, y in points.values()) + pad
+    parts = [_silhouette(points, 160), *_bones(dataset, points)]
+    parts += [
+        el("circle", class_=f"j{side(name)} jt", cx=round(x, 1), cy=round(y, 1), r=_small(name, 3.4))
+        for name, (x, y) in points.items()
+    ]
+    box = f"{x0:.0f} {y0:.0f} {x1 - x0:.0f} {y1 - y0:.0f}"
+    return el("svg", *parts, class_="fig", viewBox=box, role="img", aria_label=label)
+
+
+def named(dataset: Any) -> SafeString:
+    """The figure with every joint's number and name on leader lines: for the dataset's page."""
+    if not has_pose(dataset):
+        return join([])
+    points = _centred(placed(dataset, height=300), dataset)
+    labels: dict[str, list[_Label]] = {"left": [], "right": []}
+    for index, name in enumerate(dataset.joints):
+        x, y = points[name]
+        where = "left" if side(name) == "r" or (side(name) == "c" and index % 2) else "right"
+        words = name.replace("_", " ")
+        for prefix in ("right ", "left "):
+            words = words.removeprefix(prefix)
+        labels[where].append(_Label(f"{index} {words}", "", (x, y), 0))
+    parts = [_silhouette(points, 300), *_bones(dataset, points)]
+    parts += [
+        el("circle", class_=f"j{side(name)} jt", cx=round(x, 1), cy=round(y, 1), r=_small(name, 4.2))
+        for name, (x, y) in points.items()
+    ]
+    return _labelled(parts, labels, f"The {len(dataset.joints)} joints of {dataset.title} with their numbers", gap=17)
+
+
+def with_results(dataset: Any, results: Sequence[PartResult], *, label: str) -> SafeString:
+    """Rings on the joints of each part: the larger the ring, the more is missed. Parts are labelled once.
+
+    A part's number is the mean of its left and right joint, so both carry the same ring.
+    """
+    joints_of = {part: tuple(joints) for part, joints in getattr(dataset, "parts", {}).items()}
+    shown = [
+        result
+        for result in results
+        if result.part in joints_of and result.part != "all" and len(joints_of[result.part]) <= 4
+    ]
+    if not has_pose(dataset) or not shown:
+        return join([])
+    points = _centred(placed(dataset, height=310), dataset)
+    worst = max(max(1 - result.value for result in shown), 0.18)
+    parts = [_silhouette(points, 310), *_bones(dataset, points)]
+    labels: dict[str, list[_Label]] = {"left": [], "right": []}
+    drawn: set[str] = set()
+    ordered = sorted(shown, key=lambda result: min(points[name][1] for name in joints_of[result.part]))
+    for index, result in enumerate(ordered):
+        radius = 5 + 14 * (1 - result.value) / worst
+        for name in joints_of[result.part]:
+            if name not in drawn:
+                drawn.add(name)
+                parts.append(_ring(name, points[name], radius))
+        where, wanted = ("left", "r") if index % 2 == 0 else ("right", "l")
+        target = next((name for name in joints_of[result.part] if side(name) == wanted), joints_of[result.part][0])
+        text = f"{result.part.replace('_', ' ').capitalize()} {percent(result.value)}"
+        labels[where].append(_Label(text, interval(result.low, result.high), points[target], radius))
+    parts += [
+        el("circle", class_=f"j{side(name)} jt", cx=round(x, 1), cy=round(y, 1), r=3)
+        for name, (x, y) in points.items()
+        if name not in drawn
+    ]
+    return _labelled(parts, labels, label, gap=34)
+
+
+@dataclass(frozen=True)
+class _Label:
+    text: str
+    second: str
+    target: Point
+    radius: float
+
+
+def _labelled(parts: list[SafeString], labels: Mapping[str, list[_Label]], label: str, *, gap: float) -> SafeString:
+    bottom = 346.0
+    for where, items in labels.items():
+        sign, edge, anchor = (-1, 12.0, "end") if where == "left" else (1, 308.0, "start")
+        for item, y in zip(*_spread(items, gap), strict=True):
+            bottom = max(bottom, y + 16)
+            x0 = item.target[0] + sign * (item.radius + 1)
+            bend = 60.0 if where == "left" else 260.0
+            path = f"M{x0:.1f} {item.target[1]:.1f}L{bend} {y:.1f}H{edge - sign * 6:.1f}"
+            if sign * (bend - x0) < 4:
+                path = f"M{x0:.1f} {item.target[1]:.1f}L{edge - sign * 6:.1f} {y:.1f}"
+            parts.append(el("path", class_="lead", d=path, fill="none"))
+            parts.append(
+                el(
+                    "text",
+                    item.text,
+                    class_="lab",
+                    x=edge,
+                    y=round(y + (1 if item.second else 4), 1),
+                    text_anchor=anchor,
+                )
+            )
+            if item.second:
+                parts.append(el("text", item.second, class_="ax", x=edge, y=round(y + 15, 1), text_anchor=anchor))
+    parts.append(el("text", "Right", class_="sidelab", x=-70, y=12, fill="var(--right)"))
+    parts.append(el("text", "Left", class_="sidelab", x=390, y=12, text_anchor="end", fill="var(--left)"))
+    return el(
+        "svg", *parts, class_="plot bodyfig", viewBox=f"-72 0 464 {bottom + 14:.0f}", role="img", aria_label=label
+    )
+
+
+def _spread(items: list[_Label], gap: float) -> tuple[list[_Label], list[float]]:
+    """Labels beside their joints, pushed apart until none touches the next."""
+    items = sorted(items, key=lambda item: (item.target[1], item.target[0]))
+    places: list[float] = []
+    for item in items:
+        places.append(max(item.target[1], places[-1] + gap) if places else item.target[1])
+    return items, places
+
+
+def _centred(points: dict[str, Point], dataset: Any) -> dict[str, Point]:
+    widest = max(abs(x) for x, _ in points.values())
+    # a short, wide figure (an upper body) must leave room for its labels
+    factor = min(1.0, 105 / max(widest, 1e-6))
+    return {name: (160 + x * factor, 34 + y * factor) for name, (x, y) in points.items()}
+
+
+def _ring(name: str, point: Point, radius: float) -> SafeString:
+    colour = {"r": "var(--right)", "l": "var(--left)", "c": "var(--axis)"}[side(name)]
+    x, y = round(point[0], 1), round(point[1], 1)
+    ring = el("circle", class_="ring", cx=x, cy=y, r=round(radius, 1), stroke=colour)
+    return join([ring, el("circle", class_=f"j{side(name)}", cx=x, cy=y, r=2.6)])
+
+
+def _bones(dataset: Any, points: Mapping[str, Point]) -> list[SafeString]:
+    bones = []
+    for a, b in dataset.skeleton:
+        if a not in points or b not in points:
+            continue
+        sides = {side(a), side(b)} - {"c"}
+        colour = sides.pop() if len(sides) == 1 else "c"
+        (x1, y1), (x2, y2) = points[a], points[b]
+        bones.append(el("path", class_=f"bone b{colour}", d=f"M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"))
+    return bones
+
+
+def _silhouette(points: Mapping[str, Point], height: float) -> SafeString:
+    """The soft body behind the bones, drawn only from joints that the dataset has."""
+    parts: list[SafeString] = []
+    torso = [points.get(name) for name in ("right_shoulder", "left_shoulder", "left_hip", "right_hip")]
+    if all(torso):
+        path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in (point for point in torso if point)) + "Z"
+        parts.append(el("path", d=path, fill="currentColor", stroke_width=round(height * 0.09, 1)))
+    for lower, width in _FLESH.items():
+        upper = {"elbow": "shoulder", "wrist": "elbow", "knee": "hip", "ankle": "knee"}[lower]
+        for which in ("right", "left"):
+            a, b = points.get(f"{which}_{upper}"), points.get(f"{which}_{lower}")
+            if a and b:
+                parts.append(
+                    el("path", d=f"M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}", stroke_width=round(height * width, 1))
+                )
+    if head := _head(points, height):
+        parts.append(head)
+    return el("g", *parts, class_="ghost") if parts else join([])
+
+
+def _head(points: Mapping[str, Point], height: float) -> SafeString | None:
+    face = [points[name] for name in points if name.split("_")[-1] in {"nose", "eye", "ear"}]
+    top = next((points[name] for name in points if name in {"head_top", "head", "top_head", "headtop"}), None)
+    neck = next((points[name] for name in points if name in {"neck", "upper_neck", "thorax"}), None)
+    size = height * 0.075
+    if face:
+        x, y = sum(p[0] for p in face) / len(face), sum(p[1] for p in face) / len(face)
+    elif top and neck:
+        x, y = (top[0] * 0.62 + neck[0] * 0.38), (top[1] * 0.62 + neck[1] * 0.38)
+    else:
+        return None
+    return el(
+        "ellipse",
+        cx=round(x, 1),
+        cy=round(y, 1),
+        rx=round(size, 1),
+        ry=round(size * 1.25, 1),
+        fill="currentColor",
+        stroke="none",
+    )
+
+
+def _small(name: str, usual: float) -> float:
+    return usual * 0.62 if name.split("_")[-1] in {"nose", "eye", "ear"} else usual

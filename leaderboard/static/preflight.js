@@ -1,0 +1,367 @@
+// Checks a predictions file in the page, by the server's rules, before it is sent. Nothing leaves the browser.
+// The rules come from public things only: the dataset's joints and the benchmark's public image list.
+
+export const MOST_PROBLEMS = 100;
+const LARGEST = 1e6;
+const LARGEST_INFLATED = 2 ** 30;
+const NUMBER = "a finite number of magnitude up to 1e6";
+// what stands in for NaN and Infinity, which JSON has no words for, while the rest is read
+const NON_FINITE = "\u0000not finite: ";
+
+class Problems {
+  constructor() {
+    this.list = [];
+    this.total = 0;
+  }
+
+  add(code, entry, pointer, message, expected) {
+    this.total += 1;
+    if (this.list.length < MOST_PROBLEMS) this.list.push({ code, entry, pointer, message, expected });
+  }
+}
+
+function shown(value) {
+  if (typeof value === "string" && value.startsWith(NON_FINITE)) return value.slice(NON_FINITE.length);
+  const text = value === undefined ? "nothing" : JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+function isNumber(problems, entry, pointer, what, value) {
+  if (typeof value === "string" && value.startsWith(NON_FINITE)) {
+    problems.add("not_finite", entry, pointer, `${what} is ${shown(value)}`, NUMBER);
+  } else if (typeof value !== "number") {
+    problems.add("wrong_type", entry, pointer, `${what} is ${shown(value)}`, NUMBER);
+  } else if (!Number.isFinite(value)) {
+    problems.add("not_finite", entry, pointer, `${what} is too large to be a number`, NUMBER);
+  } else if (Math.abs(value) > LARGEST) {
+    problems.add("out_of_range", entry, pointer, `${what} is ${shown(value)}`, NUMBER);
+  } else {
+    return true;
+  }
+  return false;
+}
+
+function wholeNumber(problems, entry, item, key, required) {
+  if (!(key in item)) {
+    if (required) problems.add("missing_key", entry, "", `no ${key}`, `a ${key}`);
+    return null;
+  }
+  if (!Number.isInteger(item[key])) {
+    problems.add("wrong_type", entry, `/${key}`, `${key} is ${shown(item[key])}`, "a whole number");
+    return null;
+  }
+  return item[key];
+}
+
+function groups(problems, entry, path, what, values, size, unit, single) {
+  for (let start = 0; start < values.length; start += size) {
+    const group = values.slice(start, start + size);
+    const missing = group.filter((value) => value === null).length;
+    const index = start / size;
+    if (missing === size && single) continue;
+    if (missing === size) {
+      problems.add("missing_joint", entry, `${path}/${start}`, `${unit} ${index} is missing`, "a place for every joint");
+    } else if (missing) {
+      problems.add("incomplete_joint", entry, `${path}/${start}`, `${unit} ${index} is partly null`, "all null, or none");
+    } else {
+      group.forEach((value, offset) => {
+        isNumber(problems, entry, `${path}/${start + offset}`, `${what}[${start + offset}]`, value);
+      });
+    }
+  }
+}
+
+// Returns {problems, total, entries, images: ids covered, most: poses in one image, hints}.
+export function check(document_, rules, imageList) {
+  const problems = new Problems();
+  const result = { problems: problems.list, total: 0, entries: 0, covered: 0, images: null, most: 0, hints: [] };
+  const people = imageList ? new Map(imageList.images.map((image) => [image.id, image.people ? image.people.map((person) => person.person_id) : null])) : null;
+  result.images = people ? people.size : null;
+  if (!Array.isArray(document_)) {
+    problems.add("not_a_list", null, "", `the document is ${Array.isArray(document_) ? "a list" : typeof document_ === "object" ? "an object" : shown(document_)}`, "a list of entries");
+    result.total = problems.total;
+    return result;
+  }
+  const numbers = 3 * rules.joints.length;
+  const expected = `${numbers} numbers: x, y, confidence for each of ${rules.joints.length} joints`;
+  const counts = new Map();
+  const seen = new Map();
+  let smallest = Infinity;
+  document_.forEach((item, entry) => {
+    if (item === null || typeof item !== "object" || Array.isArray(item)) {
+      problems.add("not_an_object", entry, "", `the entry is ${shown(item)}`, "an object");
+      return;
+    }
+    const image = wholeNumber(problems, entry, item, "image_id", true);
+    const person = rules.single ? wholeNumber(problems, entry, item, "person_id", false) : 0;
+    if (!("score" in item)) problems.add("missing_key", entry, "", "no score", "a score");
+    else isNumber(problems, entry, "/score", "score", item.score);
+    if (!("keypoints" in item)) {
+      problems.add("missing_key", entry, "", "no keypoints", "keypoints");
+    } else if (!Array.isArray(item.keypoints)) {
+      problems.add("wrong_type", entry, "/keypoints", `keypoints is ${shown(item.keypoints)}`, expected);
+    } else if (item.keypoints.length !== numbers) {
+      problems.add("wrong_count", entry, "/keypoints", `keypoints has ${item.keypoints.length} values`, expected);
+    } else {
+      groups(problems, entry, "/keypoints", "keypoints", item.keypoints, 3, "joint", rules.single);
+      for (let joint = 0; joint < numbers; joint += 3) {
+        const x = item.keypoints[joint];
+        const y = item.keypoints[joint + 1];
+        if (typeof x === "number" && x < smallest) smallest = x;
+        if (typeof y === "number" && y < smallest) smallest = y;
+      }
+    }
+    if (rules.limbs && "limbs" in item) {
+      if (!Array.isArray(item.limbs) || item.limbs.length !== rules.limbs) {
+        const found = Array.isArray(item.limbs) ? `limbs has ${item.limbs.length} values` : `limbs is ${shown(item.limbs)}`;
+        problems.add("wrong_count", entry, "/limbs", found, `a list of ${rules.limbs} limbs, each [x1, y1, x2, y2]`);
+      } else {
+        item.limbs.forEach((limb, index) => {
+          if (!Array.isArray(limb) || limb.length !== 4) problems.add("wrong_count", entry, `/limbs/${index}`, `limb ${index} is ${shown(limb)}`, "four numbers [x1, y1, x2, y2]");
+          else groups(problems, entry, `/limbs/${index}`, `limbs[${index}]`, limb, 4, "limb", rules.single);
+        });
+      }
+    }
+    if (image === null) return;
+    counts.set(image, (counts.get(image) || 0) + 1);
+    if (people && !people.has(image)) {
+      problems.add("unknown_image", entry, "/image_id", `image_id ${image} is not in this split`, "an id of the image list");
+      return;
+    }
+    if (!rules.single) return;
+    const listed = (people && people.get(image)) || [0];
+    let who = person;
+    if (who === null) {
+      if (listed.length > 1) {
+        problems.add("missing_person_id", entry, "", `image ${image} has ${listed.length} people and the entry does not say which`, "a person_id");
+        return;
+      }
+      who = listed[0];
+    } else if (people && !listed.includes(who)) {
+      problems.add("unknown_person", entry, "/person_id", `image ${image} has no person ${who}`, `one of ${listed.slice(0, 8).join(", ")}`);
+      return;
+    }
+    const key = `${image} ${who}`;
+    if (seen.has(key)) {
+      problems.add("repeated_person", entry, "", `a second entry for person ${who} of image ${image}; the first is entry ${seen.get(key)}`, `one entry a ${rules.term}`);
+    } else {
+      seen.set(key, entry);
+    }
+  });
+  result.total = problems.total;
+  result.entries = document_.length;
+  result.covered = people ? [...counts.keys()].filter((image) => people.has(image)).length : counts.size;
+  result.most = Math.max(0, ...[...counts.values()].slice(0, 100000));
+  if (people && result.covered < people.size && !problems.total) {
+    const lost = people.size - result.covered;
+    result.hints.push(`${lost.toLocaleString("en")} of ${people.size.toLocaleString("en")} images have no entry. Everybody in them counts as missed.`);
+  }
+  if (smallest === 1) result.hints.push("The smallest coordinate is exactly 1.0: pixels are counted from 0 here. One pixel moves strict metrics.");
+  return result;
+}
+
+// The text of a file: .json as it is, .json.gz inflated. A zip is left to the server.
+export async function text(file) {
+  const head = new Uint8Array(await file.slice(0, 4).arrayBuffer());
+  if (head[0] === 0x50 && head[1] === 0x4b) return null;
+  let stream = file.stream();
+  if (head[0] === 0x1f && head[1] === 0x8b) stream = stream.pipeThrough(new DecompressionStream("gzip"));
+  const reader = stream.getReader();
+  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+  const parts = [];
+  let size = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    size += value.byteLength;
+    if (size > LARGEST_INFLATED) throw new RangeError("more than 1 GiB inflated");
+    parts.push(decoder.decode(value, { stream: true }));
+  }
+  parts.push(decoder.decode());
+  return parts.join("");
+}
+
+// JSON, and where the only trouble is NaN or Infinity, the document with those marked so that they can be named.
+export function parse(source) {
+  try {
+    return JSON.parse(source);
+  } catch (error) {
+    const marked = source.replace(/("(?:[^"\\]|\\.)*")|(-?\bInfinity\b|\bNaN\b)/g, (whole, string, word) => string || JSON.stringify(NON_FINITE + word));
+    if (marked === source) throw error;
+    return JSON.parse(marked);
+  }
+}
+
+// --- the page ---
+
+const SIGNS = {
+  bad: "M8 2 14.5 13.5h-13ZM8 6.5v3.2M8 11.4v.2",
+  warn: "M8 2 14.5 13.5h-13ZM8 6.5v3.2M8 11.4v.2",
+  ok: "M2.5 8.5 6.3 12.3 13.5 4.5",
+};
+
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+function sign(kind) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  for (const [key, value] of Object.entries({ viewBox: "0 0 16 16", fill: "none", stroke: "currentColor", "stroke-width": "1.6", "aria-hidden": "true" })) svg.setAttribute(key, value);
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", SIGNS[kind]);
+  svg.append(path);
+  return svg;
+}
+
+function bytes(count) {
+  return count < 1000 ? `${count} B` : count < 1e6 ? `${Math.round(count / 1000)} kB` : `${(count / 1e6).toFixed(2)} MB`;
+}
+
+function many(count, word) {
+  return `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+}
+
+function page() {
+  const form = document.getElementById("submit-form");
+  const input = document.getElementById("id_file");
+  const drop = document.getElementById("drop");
+  const panel = document.getElementById("checks");
+  const send = document.getElementById("send");
+  const said = document.getElementById("checks-said");
+  const rules = JSON.parse(document.getElementById("rules").textContent);
+  const described = JSON.parse(document.getElementById("described").textContent);
+  const sendText = send ? send.textContent : "";
+  let list = null;
+  let turn = 0;
+
+  function images() {
+    if (!rules.images) return Promise.resolve(null);
+    list = list || fetch(rules.images, { credentials: "same-origin" }).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
+    return list;
+  }
+
+  function allow(yes) {
+    if (!send) return;
+    send.disabled = !yes;
+    send.classList.toggle("off", !yes);
+    send.classList.toggle("go", yes);
+    send.textContent = yes ? sendText : "Mend the file first";
+  }
+
+  function show(kind, title, line, result) {
+    panel.hidden = false;
+    panel.className = `checks ${kind}`;
+    const heading = element("h3", { id: "checks-title" }, title);
+    const head = element("header", {}, sign(kind), element("div", {}, heading, element("p", { class: "small soft" }, line)));
+    panel.replaceChildren(head);
+    said.textContent = `${title}. ${line}`;
+    if (!result) return;
+    if (result.problems.length) {
+      const copy = element("button", { type: "button", class: "btn tiny push" }, "Copy the list");
+      copy.addEventListener("click", async () => {
+        const lines = result.problems.map((each) => `${each.entry === null ? "file" : `entry ${each.entry}`}${each.pointer}: ${each.message} (expected ${each.expected})`);
+        await navigator.clipboard.writeText(lines.join("\n"));
+        copy.textContent = "Copied";
+      });
+      head.append(copy);
+    }
+    const covered = result.images === null ? result.covered.toLocaleString("en") : `${result.covered.toLocaleString("en")} of ${result.images.toLocaleString("en")}`;
+    const coverage = element("div", {}, element("dt", {}, "Images covered"), element("dd", {}, covered));
+    if (result.images) coverage.append(element("progress", { max: result.images, value: result.covered, "aria-label": "Images covered" }));
+    panel.append(
+      element("dl", { class: "facts" },
+        element("div", {}, element("dt", {}, "Entries"), element("dd", {}, result.entries.toLocaleString("en"))),
+        coverage,
+        element("div", {}, element("dt", {}, "Poses an image"), element("dd", {}, `${result.most} `, element("small", { class: "muted small" }, "at most"))),
+        element("div", {}, element("dt", {}, "Problems"), element("dd", {}, result.total.toLocaleString("en")))),
+    );
+    if (!result.problems.length && !result.hints.length) return;
+    const items = element("ol", { class: "probs" });
+    for (const each of result.problems) {
+      const where = element("span", { class: "where" }, each.entry === null ? "file" : `entry ${each.entry}`);
+      if (each.pointer) where.append(element("span", { class: "ptr" }, each.pointer));
+      items.append(element("li", {}, where, element("div", {}, element("p", {}, each.message), element("p", {}, `Expected ${each.expected}.`)), element("span", { class: "got" }, each.code)));
+    }
+    for (const hint of result.hints) {
+      items.append(element("li", {}, element("span", { class: "where warnw" }, "hint"), element("div", {}, element("p", {}, hint)), element("span", { class: "got" })));
+    }
+    items.tabIndex = 0;
+    items.setAttribute("aria-label", "What was found");
+    panel.append(items);
+  }
+
+  async function look(file) {
+    const mine = ++turn;
+    const started = performance.now();
+    document.getElementById("drop-name").textContent = file.name;
+    document.getElementById("drop-fact").textContent = `${bytes(file.size)}. Being checked in this page; nothing has been sent.`;
+    document.getElementById("drop-button").textContent = "Choose another file";
+    fill("file", file.name);
+    if (file.size > rules.limit) {
+      show("bad", "The file is too large to be sent from this page", `At most ${rules.limit >> 20} MiB. Compress it: .json.gz and .zip are read too.`, null);
+      allow(false);
+      return;
+    }
+    let result = null;
+    try {
+      const source = await text(file);
+      if (mine !== turn) return;
+      if (source === null) {
+        show("warn", "A zip is checked on the server", "It must hold exactly one .json file. Send it, or unpack it to have it checked here.", null);
+        allow(true);
+        return;
+      }
+      const document_ = parse(source);
+      result = check(document_, rules, await images());
+    } catch (error) {
+      if (mine !== turn) return;
+      const because = error instanceof SyntaxError ? `It is not JSON: ${error.message}.` : error instanceof RangeError ? "It holds more than 1 GiB." : "It is damaged, or not UTF-8 text.";
+      show("bad", "The file cannot be read, so it cannot be sent yet", `${because} Checking costs no quota.`, null);
+      allow(false);
+      return;
+    }
+    if (mine !== turn) return;
+    const seconds = ((performance.now() - started) / 1000).toFixed(2);
+    document.getElementById("drop-fact").textContent = `${bytes(file.size)}. Checked in this page in ${seconds} s; nothing has been sent.`;
+    if (result.total) {
+      const rest = result.total > result.problems.length ? `The first ${result.problems.length} are listed. ` : "";
+      show("bad", `${many(result.total, "problem")}, so this file cannot be sent yet`, `${rest}Checking costs no quota. Mend the file and drop it again.`, result);
+      allow(false);
+    } else {
+      const hinted = result.hints.length ? ` and ${many(result.hints.length, "hint")}` : "";
+      show(result.hints.length ? "warn" : "ok", `${many(result.entries, "entry").replace("entrys", "entries")}, no problem${hinted}`, "The server checks it again. It has not been sent yet.", result);
+      allow(true);
+    }
+  }
+
+  function fill(name, value) {
+    for (const target of document.querySelectorAll(`[data-fill=${name}]`)) target.textContent = value;
+  }
+
+  input.addEventListener("change", () => { if (input.files.length) look(input.files[0]); });
+  for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
+  for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
+  drop.addEventListener("drop", (event) => {
+    event.preventDefault();
+    if (!event.dataTransfer.files.length) return;
+    input.files = event.dataTransfer.files;
+    look(input.files[0]);
+  });
+  const method = document.getElementById("id_method");
+  method.addEventListener("input", () => {
+    fill("method", method.value.replace(/["\\$`]/g, "\\$&") || "My method");
+    const known = described[method.value];
+    if (!known) return;
+    for (const [key, value] of Object.entries(known)) {
+      const field = document.getElementById(`id_${key}`);
+      if (field && !field.value) field.value = value;
+    }
+  });
+  form.addEventListener("submit", () => { if (send) { send.setAttribute("aria-busy", "true"); send.textContent = "Sending…"; } });
+  if (input.files.length) look(input.files[0]);
+}
+
+if (typeof document !== "undefined" && document.getElementById("submit-form")) page();

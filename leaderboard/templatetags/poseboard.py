@@ -1,0 +1,238 @@
+"""What templates say numbers, times and marks with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+import evaluator
+from leaderboard.drawing import graticule, marks, numbers, skeleton
+from leaderboard.drawing.svg import el
+
+register = template.Library()
+
+register.filter("percent", numbers.percent)
+register.filter("ordinal", numbers.ordinal)
+register.simple_tag(marks.mark, name="mark")
+
+
+@register.simple_tag
+def glyph(kind: str, label: str = "") -> SafeString:
+    """The mark alone; its word must stand beside it, or be given as the label."""
+    return marks.glyph(kind, label=label or None)
+
+
+@register.filter
+def interval(cell: Any) -> str:
+    """`72.1–75.0` of anything with `low` and `high`."""
+    return numbers.interval(cell.low, cell.high) if cell else ""
+
+
+@register.filter
+def interval_in_words(cell: Any) -> str:
+    return numbers.interval_in_words(cell.low, cell.high) if cell else ""
+
+
+@register.filter
+def bar(value: float) -> SafeString:
+    return graticule.bar(value)
+
+
+@register.filter
+def lookup(mapping: Mapping[Any, Any], key: Any) -> Any:
+    return mapping.get(key)
+
+
+@register.filter
+def when(moment: datetime | None) -> SafeString | str:
+    """A moment, in UTC until the page's script writes it in the reader's zone with UTC in the title."""
+    if moment is None:
+        return ""
+    utc = moment.astimezone(UTC)
+    text = f"{utc:%-d %b %Y, %H:%M}"
+    return format_html('<time datetime="{}" title="{} UTC">{} UTC</time>', f"{utc:%Y-%m-%dT%H:%M:%SZ}", text, text)
+
+
+@register.filter
+def day(moment: datetime | None) -> SafeString | str:
+    """A moment of which the day is enough."""
+    if moment is None:
+        return ""
+    utc = moment.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" data-day title="{} UTC">{}</time>',
+        f"{utc:%Y-%m-%dT%H:%M:%SZ}",
+        f"{utc:%-d %b %Y, %H:%M}",
+        f"{utc:%-d %b %Y}",
+    )
+
+
+@register.filter
+def ago(moment: datetime | None) -> SafeString | str:
+    """How long since: `2 min ago`, `3 h ago`, `yesterday`, then the day."""
+    if moment is None:
+        return ""
+    seconds = (timezone.now() - moment).total_seconds()
+    utc = moment.astimezone(UTC)
+    if seconds < 60:
+        text = "just now"
+    elif seconds < 3600:
+        text = f"{seconds // 60:.0f} min ago"
+    elif seconds < 86_400:
+        text = f"{seconds // 3600:.0f} h ago"
+    elif seconds < 172_800:
+        text = "yesterday"
+    else:
+        text = f"{utc:%-d %b %Y}"
+    return format_html(
+        '<time datetime="{}" data-ago title="{} UTC">{}</time>',
+        f"{utc:%Y-%m-%dT%H:%M:%SZ}",
+        f"{utc:%-d %b %Y, %H:%M}",
+        text,
+    )
+
+
+@register.filter
+def until(moment: datetime | None) -> str:
+    """How long from now: `7 h 41 min`."""
+    if moment is None:
+        return ""
+    minutes = max(0, int((moment - timezone.now()).total_seconds() // 60))
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+@register.filter
+def size(count: int | None) -> str:
+    """Bytes as `214 kB`, `1.60 MB`."""
+    if count is None:
+        return numbers.MISSING
+    if count < 1000:
+        return f"{count} B"
+    if count < 1_000_000:
+        return f"{count / 1000:.0f} kB"
+    return f"{count / 1e6:.2f} MB"
+
+
+@register.filter
+def seconds(value: float | None) -> str:
+    if value is None:
+        return ""
+    if value < 10:
+        return f"{value:.1f} s"
+    return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min"
+
+
+@register.filter
+def millions(value: float | None) -> str:
+    return numbers.MISSING if not value else f"{value / 1e6:.1f}" if value >= 1e5 else f"{value / 1e6:.2g}"
+
+
+@register.filter
+def thousands(value: int | None) -> str:
+    return numbers.MISSING if value is None else f"{value:,}"
+
+
+@register.filter
+def digest(value: str) -> str:
+    """The beginning and end of a sha256."""
+    return f"{value[:8]}…{value[-4:]}" if value else numbers.MISSING
+
+
+@register.filter
+def initials(user: Any) -> str:
+    words = str(user).replace("_", " ").replace("-", " ").split()
+    return "".join(word[0] for word in words[:2]).upper() or "?"
+
+
+@register.filter
+def https(url: str) -> str:
+    """The address if it is https, else nothing: no other scheme ever becomes a link."""
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return ""
+    return url if parts.scheme == "https" and parts.hostname else ""
+
+
+@register.filter
+def words(name: str) -> str:
+    """`upper_leg` as `Upper leg`."""
+    text = str(name).replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+@register.filter
+def field_class(bound: Any) -> str:
+    """The look of a form field, by its widget."""
+    kind = bound.field.widget.__class__.__name__
+    return {"CheckboxInput": "check", "Textarea": "input area", "RadioSelect": "", "CheckboxSelectMultiple": ""}.get(
+        kind, "input"
+    )
+
+
+@register.simple_tag
+def field(bound: Any, label: str = "") -> SafeString:
+    """A form field with its label, hint and errors, tied together for assistive technology."""
+    describers = [f"{bound.auto_id}_hint" if bound.help_text else "", f"{bound.auto_id}_error" if bound.errors else ""]
+    attributes: dict[str, str] = {"class": field_class(bound)}
+    if described := " ".join(each for each in describers if each):
+        attributes["aria-describedby"] = described
+    if bound.errors:
+        attributes["aria-invalid"] = "true"
+    widget = bound.as_widget(attrs=attributes)
+    name = el("label", label or bound.label, *([] if bound.field.required else [_optional()]), for_=bound.id_for_label)
+    hint = el("p", bound.help_text, class_="hint", id=f"{bound.auto_id}_hint") if bound.help_text else ""
+    errors = el("p", " ".join(bound.errors), class_="wrong", id=f"{bound.auto_id}_error") if bound.errors else ""
+    if attributes["class"] == "check":
+        return el("div", el("span", widget, name, class_="checkline"), hint, errors, class_="field")
+    return el("div", name, widget, hint, errors, class_="field")
+
+
+def _optional() -> SafeString:
+    return el("span", " optional", class_="optional")
+
+
+@register.simple_tag
+def evaluator_version() -> str:
+    return evaluator.__version__
+
+
+_ICONS = {
+    "export": "M8 2v8M4.5 7 8 10.5 11.5 7M2.5 13.5h11",
+    "cite": "M3 4h4v4.5c0 2-1 3-3 3.5M10 4h4v4.5c0 2-1 3-3 3.5",
+    "share": "M6.5 9.5a3 3 0 0 0 4.2 0l2.4-2.4a3 3 0 0 0-4.2-4.2l-.9.9M9.5 6.5a3 3 0 0 0-4.2 0L2.9 8.9a3 3 0 0 0 4.2 4.2l.9-.9",
+    "warn": "M8 2 14.5 13.5h-13ZM8 6.5v3.2M8 11.4v.2",
+    "info": "M8 14.2A6.2 6.2 0 1 0 8 1.8a6.2 6.2 0 0 0 0 12.4ZM8 7.2v4M8 4.7v.2",
+    "ok": "M2.5 8.5 6.3 12.3 13.5 4.5",
+    "lock": "M4 7.5h8v6H4ZM5.5 7.5V5a2.5 2.5 0 0 1 5 0v2.5",
+}
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    return el(
+        "svg",
+        el("path", d=_ICONS[name]),
+        viewBox="0 0 16 16",
+        fill="none",
+        stroke="currentColor",
+        stroke_width=1.6,
+        aria_hidden="true",
+    )
+
+
+@register.simple_tag
+def dataset_figure(name: str) -> SafeString | str:
+    """A dataset's joints in a gesture, from its definition; nothing where it cannot be read."""
+    try:
+        dataset = evaluator.load_dataset(name)
+    except evaluator.DatasetDefinitionError:
+        return ""
+    return skeleton.figure(dataset, label=f"{len(dataset.joints)} joints of {dataset.title}")

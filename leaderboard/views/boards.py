@@ -1,0 +1,247 @@
+"""Boards: the list of them, one of them, and one as a file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.cache import cache
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.utils.http import parse_etags, quote_etag
+from django.views.decorators.gzip import gzip_page
+from django.views.decorators.http import require_safe
+
+import evaluator
+from leaderboard import blobs, rankings
+from leaderboard.drawing import charts, graticule
+from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Method
+from leaderboard.models.jobs import OPEN_STATES
+from leaderboard.rankings import Board, Column, Row
+from leaderboard.views import exports, sentences
+from leaderboard.views.answers import public_for_anonymous
+from leaderboard.views.board_query import FIRST_ROWS, BoardQuery, chosen, columns_of, parse
+from leaderboard.views.standings import standing
+from leaderboard.visibility import benchmarks_for
+
+
+@require_safe
+@public_for_anonymous
+def boards(request: HttpRequest) -> HttpResponse:
+    """All benchmarks; with `q`, also the methods and teams on them."""
+    words = request.GET.get("q", "")[:80].replace("\x00", "").split()
+    benchmarks = benchmarks_for(request.user)
+    cards = [(benchmark, standing(benchmark)) for benchmark in benchmarks]
+    found: list[Method] = []
+    if words:
+        methods = Method.objects.select_related("team").filter(
+            events__current=True, events__kind__in=BoardEvent.STANDING, events__benchmark__in=benchmarks
+        )
+        for word in words:
+            methods = (
+                methods.filter(name__icontains=word)
+                | methods.filter(team__name__icontains=word)
+                | methods.filter(authors__icontains=word)
+            )
+        found = list(methods.distinct().order_by("name")[:50])
+        needles = [word.casefold() for word in words]
+        cards = [
+            (benchmark, short)
+            for benchmark, short in cards
+            if all(needle in f"{benchmark.title} {benchmark.dataset} {benchmark.slug}".casefold() for needle in needles)
+        ]
+    context = {"section": "boards", "cards": cards, "found": found, "q": " ".join(words)}
+    return render(request, "boards.html", context)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table with what is drawn in it."""
+
+    row: Row
+    scale: Any
+    cells: list[tuple[Column, Any, bool]]
+    top: bool
+
+
+def board_tag(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun]) -> str:
+    """What the page shows, as a digest: the board's version, the view of it, and how far baselines are."""
+    progress = ";".join(f"{run.pk}.{run.state}.{run.images_done}" for run in runs)
+    said = f"{benchmark.pk}|{benchmark.version}|{evaluator.__version__}|{query.parameters()}|{progress}"
+    return hashlib.sha256(said.encode()).hexdigest()[:32]
+
+
+@gzip_page
+@require_safe
+@public_for_anonymous
+def board(request: HttpRequest, slug: str) -> HttpResponseBase:
+    """One board. Anonymous readers share a copy of it until its version changes."""
+    benchmark = get_object_or_404(benchmarks_for(request.user), slug=slug)
+    query = parse(request.GET)
+    runs = list(BaselineRun.objects.filter(benchmark=benchmark, state__in=OPEN_STATES).order_by("pk"))
+    if request.user.is_authenticated:
+        return render(request, "board.html", board_page(benchmark, query, runs))
+    tag = board_tag(benchmark, query, runs)
+    if quote_etag(tag) in [each.removeprefix("W/") for each in parse_etags(request.headers.get("If-None-Match", ""))]:
+        response: HttpResponse = HttpResponseNotModified()
+    else:
+        page = cache.get(f"board:{tag}")
+        if page is None:
+            page = render(request, "board.html", board_page(benchmark, query, runs)).content
+            cache.set(f"board:{tag}", page, 600)
+        response = HttpResponse(page)
+    response["ETag"] = quote_etag(tag)
+    return response
+
+
+def _board(benchmark: Benchmark, query: BoardQuery) -> Board:
+    try:
+        return rankings.board(benchmark, metric=query.metric or None, part=query.part or None, at=query.moment)
+    except rankings.UnknownMetric as unknown:
+        raise Http404(str(unknown)) from None
+
+
+def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun]) -> dict[str, Any]:
+    """Everything the template shows."""
+    found = _board(benchmark, query)
+    columns = columns_of(found)
+    rows = chosen(found, query)
+    shown = rows if query.all else rows[:FIRST_ROWS]
+    on = graticule.scale([value for row in rows for value in (row.value, row.low, row.high)])
+    lines = [_line(row, columns, (found.metric.name, found.part), on) for row in shown]
+    siblings = [
+        (other, standing(other))
+        for other in Benchmark.objects.filter(dataset=benchmark.dataset, is_public=True).exclude(pk=benchmark.pk)
+    ]
+    entries = found.entries
+    counts = {kind: sum(row.kind == kind for row in entries) for kind in ("submission", "baseline", "reported")}
+    plain_rows = [row for row in entries if row.kind not in query.hidden]
+    titles = {
+        "measured": any(row.value is not None for row in found.ranked),
+        "parameters": any(row.parameters for row in rows),
+        "gflops": any(row.gflops for row in rows),
+        "extra": any(row.extra_data for row in rows),
+    }
+    return {
+        "section": "boards",
+        "benchmark": benchmark,
+        "board": found,
+        "query": query,
+        "columns": columns,
+        "lines": lines,
+        "more": len(rows) - len(shown),
+        "all_link": query.link(all=True),
+        "scale": on,
+        "scale_symbol": graticule.symbol(on),
+        "scale_header": graticule.header(on),
+        "counts": counts,
+        "has": titles,
+        "siblings": siblings,
+        "runs": [] if query.moment else runs,
+        "verdict": sentences.board_verdict(
+            found.ranked, people=benchmark.person_count, higher_is_better=found.metric.higher_is_better
+        ),
+        "reported_note": sentences.reported_note(
+            found.ranked, found.reported, higher_is_better=found.metric.higher_is_better
+        ),
+        "charts": [
+            charts.best_over_time(
+                plain_rows, metric_title=found.metric.title, higher_is_better=found.metric.higher_is_better
+            ),
+            charts.every_part(plain_rows, columns),
+            charts.against_cost(plain_rows, metric_title=found.metric.title),
+        ],
+        "approaches": [
+            (value, name)
+            for value, name in Method.Approach.choices
+            if value and (any(row.approach == value for row in entries) or query.approach == value)
+        ],
+        "headers": headers(found, columns, query, titles),
+        "phone_columns": f"k{min(max(len(columns), 5), 7)}" if columns else "k5",
+        "exports": [
+            ("csv", "CSV"),
+            ("json", "JSON"),
+            ("md", "Markdown"),
+            ("tex", "LaTeX"),
+            ("bib", "BibTeX of the papers"),
+        ],
+        "width": 7 + len(columns) + titles["parameters"] + titles["gflops"] + titles["extra"],
+    }
+
+
+def _line(row: Row, columns: list[Column], main: tuple[str, str], on: graticule.Scale) -> Line:
+    drawn = graticule.row(on, row.kind, row.value, row.low, row.high) if row.value is not None else ""
+    keys = [(column, (column.metric, column.part)) for column in columns]
+    return Line(row, drawn, [(column, row.cells.get(key), key in row.top) for column, key in keys], main in row.top)
+
+
+@dataclass(frozen=True)
+class Header:
+    """A column's head: a link that sorts by it, or turns the order round where it sorts already."""
+
+    label: str
+    link: str
+    sorted: str
+    title: str = ""
+
+
+def headers(found: Board, columns: list[Column], query: BoardQuery, has: dict[str, bool]) -> dict[str, Any]:
+    directions = {spec.name: spec.higher_is_better for spec in found.dataset.metrics}
+
+    def head(key: str, label: str, large_first: bool, title: str = "") -> Header:
+        active = query.sort == key
+        link = query.link(sort=key, reverse=active and not query.reverse)
+        direction = "" if not active else "descending" if large_first != query.reverse else "ascending"
+        return Header(label, link, direction, title)
+
+    part = "" if found.part == "all" else f" {_words(found.part)}"
+    return {
+        "main": head("", f"{found.metric.title}{part}", found.metric.higher_is_better),
+        "method": head("method", "Method", False),
+        "columns": [
+            head(
+                f"{column.metric}/{column.part}",
+                column.label,
+                directions.get(column.metric, True),
+                _words(column.part) if column.part != "all" else "",
+            )
+            for column in columns
+        ],
+        "parameters": head("parameters", "Params, M", False),
+        "gflops": head("gflops", "GFLOPs", False),
+        "extra": head("extra", "Extra data", False),
+    }
+
+
+def _words(part: str) -> str:
+    return part.replace("_", " ").capitalize()
+
+
+@require_safe
+@public_for_anonymous
+def board_export(request: HttpRequest, slug: str, form: str) -> HttpResponse:
+    """The board in the same view as a file."""
+    if form not in exports.TYPES:
+        raise Http404("A board can be had as csv, json, md, tex and bib.")
+    benchmark = get_object_or_404(benchmarks_for(request.user), slug=slug)
+    query = parse(request.GET)
+    found = _board(benchmark, query)
+    text = exports.write(form, found, chosen(found, query), columns_of(found))
+    response = HttpResponse(text, content_type=exports.TYPES[form])
+    response["Content-Disposition"] = f'attachment; filename="{benchmark.slug}.{form}"'
+    response["ETag"] = quote_etag(board_tag(benchmark, query, []))
+    return response
+
+
+@require_safe
+@public_for_anonymous
+def image_list(request: HttpRequest, slug: str) -> HttpResponse:
+    """The public image list: what a submission is checked against, in the page and in a shell."""
+    benchmark = get_object_or_404(benchmarks_for(request.user), slug=slug)
+    if not benchmark.image_list_sha256:
+        raise Http404(f"{benchmark} has no image list yet: its organiser imports annotations first.")
+    response = HttpResponse(blobs.path(benchmark.image_list_sha256).read_bytes(), content_type="application/json")
+    response["ETag"] = quote_etag(benchmark.image_list_sha256[:32])
+    return response

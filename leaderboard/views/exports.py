@@ -1,0 +1,249 @@
+"""A board as a file: CSV, JSON, Markdown, LaTeX, BibTeX. The same board gives the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from leaderboard.rankings import Board, Column, Row
+
+TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "md": "text/markdown; charset=utf-8",
+    "tex": "text/x-tex; charset=utf-8",
+    "bib": "text/x-bibtex; charset=utf-8",
+}
+
+
+def write(form: str, board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    """The rows in the form of that file ending."""
+    return {"csv": _csv, "json": _json, "md": _markdown, "tex": _latex, "bib": _bibtex}[form](board, rows, columns)
+
+
+def cell_safe(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: a leading = + - @ tab or return is preceded by an apostrophe."""
+    return (
+        f"'{text}"
+        if text.lstrip(" \u00a0\ufeff")[:1]
+        in ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+        else text
+    )
+
+
+def _csv(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\r\n")
+    main = f"{board.metric.name}/{board.part}"
+    names = [f"{column.metric}/{column.part}" for column in columns]
+    table.writerow(
+        [
+            "rank",
+            "worst_rank",
+            "kind",
+            "method",
+            "team",
+            "authors",
+            "year",
+            main,
+            f"{main} low",
+            f"{main} high",
+            *names,
+            "approach",
+            "backbone",
+            "input_size",
+            "parameters",
+            "gflops",
+            "extra_data",
+            "paper",
+            "code",
+            "source",
+        ]
+    )
+    for row in rows:
+        cells = [row.cells.get((column.metric, column.part)) for column in columns]
+        values: list[Any] = [
+            row.rank,
+            row.worst_rank,
+            row.kind,
+            row.name,
+            row.team,
+            row.authors,
+            row.year,
+            row.value,
+            row.low,
+            row.high,
+            *(cell.value if cell else None for cell in cells),
+            row.approach,
+            row.backbone,
+            row.input_size,
+            row.parameters,
+            row.gflops,
+            row.extra_data,
+            row.paper_url,
+            row.code_url,
+            row.source,
+        ]
+        table.writerow(
+            ["" if value is None else cell_safe(value) if isinstance(value, str) else value for value in values]
+        )
+    return out.getvalue()
+
+
+def _json(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    document = {
+        "benchmark": board.benchmark.slug,
+        "dataset": board.benchmark.dataset,
+        "split": board.benchmark.split,
+        "metric": board.metric.name,
+        "part": board.part,
+        "version": board.version,
+        "at": board.at.isoformat() if board.at else None,
+        "truth_sha256": board.benchmark.truth_sha256,
+        "entries": [
+            {
+                "rank": row.rank,
+                "worst_rank": row.worst_rank,
+                "kind": row.kind,
+                "method": row.name,
+                "team": row.team,
+                "authors": row.authors,
+                "year": row.year,
+                "value": row.value,
+                "low": row.low,
+                "high": row.high,
+                "scores": [
+                    {"metric": metric, "part": part, "value": cell.value, "low": cell.low, "high": cell.high}
+                    for (metric, part), cell in sorted(row.cells.items())
+                ],
+                "approach": row.approach,
+                "backbone": row.backbone,
+                "input_size": row.input_size,
+                "parameters": row.parameters,
+                "gflops": row.gflops,
+                "extra_data": row.extra_data,
+                "paper_title": row.paper_title,
+                "paper_url": row.paper_url,
+                "code_url": row.code_url,
+                "source": row.source,
+                "published_at": row.published_at.isoformat() if row.published_at else None,
+            }
+            for row in rows
+        ],
+    }
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+_KIND = {"submission": "", "baseline": " (baseline, run here)", "reported": " (reported, not verified)"}
+
+
+def _markdown(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    def safe(text: str) -> str:
+        return re.sub(r"([\\`*_{}\[\]<>|#!~&])", r"\\\1", " ".join(text.split()))
+
+    head = ["Rank", "Method", f"{board.metric.title}", "95 % interval", *(column.label for column in columns)]
+    lines = ["| " + " | ".join(safe(each) for each in head) + " |", "|---:|:---|" + "---:|" * (len(head) - 2)]
+    for row in rows:
+        cells = [row.cells.get((column.metric, column.part)) for column in columns]
+        named = safe(row.name) + _KIND[row.kind]
+        values = [
+            _rank(row),
+            named,
+            _percent(row.value),
+            _interval(row),
+            *(_percent(cell.value if cell else None) for cell in cells),
+        ]
+        lines.append("| " + " | ".join(values) + " |")
+    return "\n".join(lines) + "\n"
+
+
+_TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}  # fmt: skip
+
+
+def tex_safe(text: str) -> str:
+    """A text in which no character is a command of TeX."""
+    return "".join(_TEX.get(character, character) for character in " ".join(text.split()))
+
+
+def _latex(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    lines = [
+        f"% {board.benchmark.slug}, {board.metric.name}/{board.part}, board version {board.version}; needs booktabs",
+        r"\begin{tabular}{rl" + "r" * (1 + len(columns)) + "}",
+        r"\toprule",
+        " & ".join(["Rank", "Method", tex_safe(board.metric.title), *(tex_safe(column.label) for column in columns)])
+        + r" \\",
+        r"\midrule",
+    ]
+    for row in rows:
+        cells = [row.cells.get((column.metric, column.part)) for column in columns]
+        mark = {"submission": "", "baseline": r"$^\diamond$", "reported": r"$^\circ$"}[row.kind]
+        values = [
+            _rank(row, dash="--"),
+            tex_safe(row.name) + mark,
+            _percent(row.value, missing="--"),
+            *(_percent(cell.value if cell else None, missing="--") for cell in cells),
+        ]
+        lines.append(" & ".join(values) + r" \\")
+    lines += [
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"% diamond: baseline, run on the server; circle: reported in a paper, not verified",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _bibtex(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    """One entry a paper, of what the rows say; a row without a paper has none."""
+    seen: dict[str, str] = {}
+    for row in rows:
+        title = row.paper_title or (row.name if row.paper_url else "")
+        if not title:
+            continue
+        identity = title.casefold()
+        if identity in seen:
+            continue
+        author = row.authors.replace(" et al.", " and others").replace(";", " and ")
+        fields = [
+            ("title", "{" + tex_safe(title) + "}"),
+            ("author", tex_safe(author)),
+            ("year", str(row.year or "")),
+            ("url", re.sub(r"[{}\\\s]", "", row.paper_url)),
+        ]
+        key = _bib_key(row, title, {entry.split("{", 1)[1].split(",", 1)[0] for entry in seen.values()})
+        inside = "".join(f"  {name} = {{{value}}},\n" for name, value in fields if value)
+        seen[identity] = f"@misc{{{key},\n{inside}}}\n"
+    return "\n".join(seen.values())
+
+
+def _bib_key(row: Row, title: str, taken: set[str]) -> str:
+    first = (
+        re.sub(r"[^a-z]", "", (row.authors or row.name).split()[0].casefold())
+        if (row.authors or row.name).split()
+        else ""
+    )
+    word = next((w for w in re.findall(r"[a-z]+", title.casefold()) if len(w) > 3), "pose")
+    stem = f"{first or 'anon'}{row.year or ''}{word}"
+    key, number = stem, 1
+    while key in taken:
+        number += 1
+        key = f"{stem}{number}"
+    return key
+
+
+def _rank(row: Row, dash: str = "–") -> str:
+    if row.rank is None:
+        return dash
+    between = "--" if dash == "--" else "–"
+    return str(row.rank) if row.worst_rank in (None, row.rank) else f"{row.rank} ({row.rank}{between}{row.worst_rank})"
+
+
+def _percent(value: float | None, missing: str = "–") -> str:
+    return missing if value is None else f"{100 * value:.1f}"
+
+
+def _interval(row: Row) -> str:
+    return "–" if row.low is None or row.high is None else f"{100 * row.low:.1f}–{100 * row.high:.1f}"

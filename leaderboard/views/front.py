@@ -1,0 +1,88 @@
+"""The front page: what the site is, its boards, the newest results, how to submit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
+
+from evaluator import load_dataset
+from leaderboard.drawing import graticule, skeleton
+from leaderboard.drawing.skeleton import PartResult
+from leaderboard.models import Benchmark, BoardEvent
+from leaderboard.views.answers import public_for_anonymous
+from leaderboard.views.standings import Standing, standing
+from leaderboard.visibility import benchmarks_for
+
+NEWEST = 6
+
+
+@dataclass(frozen=True)
+class News:
+    event: BoardEvent
+    row: Any
+    metric: str
+    scale: SafeString
+
+
+@require_safe
+@public_for_anonymous
+def front(request: HttpRequest) -> HttpResponse:
+    benchmarks = list(benchmarks_for(request.user))
+    cards = [(benchmark, standing(benchmark)) for benchmark in benchmarks]
+    news, news_scale = _newest(benchmarks)
+    example = next(
+        (benchmark for benchmark in benchmarks if benchmark.accepts_submissions), benchmarks[0] if benchmarks else None
+    )
+    context = {
+        "section": "boards",
+        "cards": cards,
+        "news": news,
+        "news_scale": news_scale,
+        "hero": _hero(cards),
+        "example": example,
+    }
+    return render(request, "front.html", context)
+
+
+def _newest(benchmarks: list[Benchmark]) -> tuple[list[News], SafeString]:
+    """The newest rows on one scale, and the scale's lines."""
+    events = list(
+        BoardEvent.objects.filter(benchmark__in=benchmarks, current=True, kind__in=BoardEvent.STANDING)
+        .select_related("benchmark", "method", "submission")
+        .order_by("-at", "-id")[:NEWEST]
+    )
+    found = []
+    for event in events:
+        short = standing(event.benchmark)
+        row = short.by_submission.get(event.submission_id or 0) if short else None
+        if short and row and row.value is not None:
+            found.append((event, row, short.metric_title))
+    on = graticule.scale([value for _, row, _ in found for value in (row.value, row.low, row.high)])
+    news = [
+        News(event, row, metric, graticule.row(on, row.kind, row.value, row.low, row.high, height=58, id_="news"))
+        for event, row, metric in found
+    ]
+    return news, graticule.symbol(on, id_="news")
+
+
+def _hero(cards: list[tuple[Benchmark, Standing | None]]) -> dict[str, Any] | None:
+    """The best measured method's parts on the body; else the joints of the first dataset, without numbers."""
+    for benchmark, short in cards:
+        if not short or not short.measured or not short.best or not short.part_values:
+            continue
+        dataset = load_dataset(benchmark.dataset)
+        label = f"{short.metric_title} of {short.best.name} by part on {benchmark.title}"
+        results = [PartResult(*values) for values in short.part_values]
+        drawing = skeleton.with_results(dataset, results, label=label)
+        if drawing:
+            return {"drawing": drawing, "benchmark": benchmark, "short": short}
+    for benchmark, _ in cards:
+        dataset = load_dataset(benchmark.dataset)
+        if skeleton.has_pose(dataset):
+            return {"drawing": skeleton.named(dataset), "benchmark": benchmark, "short": None, "dataset": dataset}
+    return None

@@ -1,0 +1,108 @@
+"""A method with its results everywhere, and a team with its methods."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db.models import Count, Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from leaderboard import teams, visibility
+from leaderboard.forms import MethodForm
+from leaderboard.models import BoardEvent, Method, Team
+from leaderboard.refusals import Refused
+from leaderboard.views.answers import kept_private
+from leaderboard.views.standings import standing
+
+
+def _visible(request: HttpRequest) -> Any:
+    """Methods that stand on a board the reader may see, and the reader's own."""
+    seen = Q(
+        events__current=True,
+        events__kind__in=BoardEvent.STANDING,
+        events__benchmark__in=visibility.benchmarks_for(request.user),
+    )
+    if request.user.is_authenticated:
+        seen |= Q(team__memberships__user=request.user) | Q(
+            submissions__benchmark__in=visibility.organised_by(request.user)
+        )
+    return Method.objects.filter(seen).select_related("team").distinct()
+
+
+def _owns(request: HttpRequest, team: Team) -> bool:
+    return bool(request.user.is_authenticated) and team.memberships.filter(user=request.user).exists()
+
+
+@kept_private
+@require_safe
+def method(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(_visible(request), pk=pk)
+    owner = _owns(request, found.team)
+    events = (
+        BoardEvent.objects.filter(
+            method=found,
+            current=True,
+            kind__in=BoardEvent.STANDING,
+            benchmark__in=visibility.benchmarks_for(request.user),
+        )
+        .select_related("benchmark", "submission")
+        .order_by("benchmark__position", "benchmark__slug")
+    )
+    lines = []
+    for event in events:
+        short = standing(event.benchmark)
+        row = short.by_submission.get(event.submission_id or 0) if short else None
+        if short and row:
+            lines.append((event, row, short))
+    unpublished = (
+        found.submissions.select_related("benchmark").prefetch_related("evaluations").order_by("-pk")[:20]
+        if owner
+        else []
+    )
+    return render(request, "method.html", {"method": found, "owner": owner, "lines": lines, "submissions": unpublished})
+
+
+@kept_private
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(_visible(request), pk=pk)
+    if not _owns(request, found.team) or found.is_baseline:
+        raise Http404
+    form = MethodForm(request.POST or None, method=found)
+    if request.method == "POST" and form.is_valid():
+        fields = form.fields_for_operation()
+        try:
+            teams.edit_method(method=found, by=request.user, name=form.cleaned_data["name"], **fields)  # type: ignore[arg-type]
+        except Refused as refused:
+            form.add_error(None, str(refused))
+        else:
+            messages.success(request, "Saved. Every board it stands on shows it.")
+            return redirect("method", found.pk)
+    status = 400 if form.errors else 200
+    return render(request, "method_edit.html", {"method": found, "form": form}, status=status)
+
+
+@kept_private
+@require_safe
+def team(request: HttpRequest, pk: int) -> HttpResponse:
+    """A team with its methods. One that has nothing on a board is seen by its members only."""
+    found = get_object_or_404(Team, pk=pk)
+    methods = _visible(request).filter(team=found).order_by("name")
+    member = _owns(request, found)
+    if not member and not methods.exists():
+        raise Http404
+    counts = (
+        found.submissions.filter(benchmark__in=visibility.benchmarks_for(request.user))
+        .values("benchmark__slug", "benchmark__title")
+        .annotate(n=Count("pk"))
+        .order_by("benchmark__title")
+    )
+    people = list(found.memberships.select_related("user").order_by("pk")) if member else []
+    return render(
+        request, "team.html", {"team": found, "methods": methods, "member": member, "people": people, "counts": counts}
+    )

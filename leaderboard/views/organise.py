@@ -1,0 +1,178 @@
+"""The organiser's pages: make a benchmark, set its limits and dates, import annotations, run baselines, publish."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db import transaction
+from django.db.models import Count, F, Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from leaderboard import baselines, imports, submissions
+from leaderboard.forms import BaselineForm, BenchmarkForm, ImportForm, NewBenchmarkForm
+from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Evaluation, State, Submission
+from leaderboard.refusals import Refused
+from leaderboard.views.answers import kept_private, say_refusal
+from leaderboard.visibility import Anyone, organised_by
+
+
+def may_create(user: Anyone) -> bool:
+    """Operators, whom they permit, and those who organise a benchmark already."""
+    return bool(user.is_staff or user.has_perm("leaderboard.add_benchmark") or organised_by(user).exists())
+
+
+@kept_private
+@login_required
+@require_safe
+def organise(request: HttpRequest) -> HttpResponse:
+    rows = organised_by(request.user).annotate(
+        sent=Count("submissions", distinct=True), teams_sent=Count("submissions__team", distinct=True)
+    )
+    return render(request, "organise.html", {"benchmarks": rows, "may_create": may_create(request.user)})
+
+
+@kept_private
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def new(request: HttpRequest) -> HttpResponse:
+    if not may_create(request.user):
+        raise Http404
+    form = NewBenchmarkForm(request.POST or None, initial={"dataset": request.GET.get("dataset", "")})
+    if request.method == "POST" and form.is_valid():
+        with transaction.atomic():
+            made = Benchmark.objects.create(**form.cleaned_data)
+            made.organisers.add(request.user)  # type: ignore[arg-type]
+        messages.success(request, "The benchmark is there. Import its annotations, and it takes submissions.")
+        return redirect("organise_benchmark", made.slug)
+    return render(request, "organise_new.html", {"form": form}, status=400 if form.errors else 200)
+
+
+def _own(request: HttpRequest, slug: str) -> Benchmark:
+    return get_object_or_404(organised_by(request.user), slug=slug)
+
+
+@kept_private
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def benchmark(request: HttpRequest, slug: str) -> HttpResponse:
+    """Everything about one benchmark; its POST is the form of words, limits and dates."""
+    found = _own(request, slug)
+    form = BenchmarkForm(request.POST or None, instance=_own(request, slug))
+    if request.method == "POST" and form.is_valid():
+        changes = {name: form.cleaned_data[name] for name in form.changed_data}
+        if changes:
+            Benchmark.objects.filter(pk=found.pk).update(version=F("version") + 1, **changes)
+        messages.success(request, "Saved.")
+        return redirect("organise_benchmark", slug)
+    context = {
+        **_live(found),
+        "form": form,
+        "import_form": ImportForm(),
+        "baseline_form": BaselineForm(names=baselines.available()),
+    }
+    return render(request, "organise_benchmark.html", context, status=400 if form.errors else 200)
+
+
+@kept_private
+@login_required
+@require_safe
+def live(request: HttpRequest, slug: str) -> HttpResponse:
+    """The parts that change by themselves: imports and runs."""
+    polls = request.GET.get("n", "0")
+    count = int(polls) if polls.isascii() and polls.isdigit() and len(polls) < 5 else 0
+    return render(request, "_organise_live.html", _live(_own(request, slug), polls=count + 1))
+
+
+def _live(found: Benchmark, *, polls: int = 0) -> dict[str, Any]:
+    jobs = list(found.imports.select_related("uploaded_by")[:5])
+    runs = list(found.baseline_runs.select_related("submission", "requested_by")[:8])
+    scored = _unpublished(found)
+    return {
+        "benchmark": found,
+        "imports": jobs,
+        "latest": next((job for job in jobs if job.state == State.DONE and job.summary), None),
+        "runs": runs,
+        "open": any(job.is_open for job in jobs) or any(run.is_open for run in runs),
+        "unpublished": len(scored),
+        "counts": Evaluation.objects.filter(submission__benchmark=found, current=True).aggregate(
+            waiting=Count("pk", filter=Q(state=State.QUEUED)),
+            running=Count("pk", filter=Q(state=State.RUNNING)),
+            scored=Count("pk", filter=Q(state=State.SCORED)),
+            rejected=Count("pk", filter=Q(state=State.REJECTED)),
+            errored=Count("pk", filter=Q(state=State.ERRORED)),
+        ),
+        "polls": polls,
+        "poll_seconds": min(10, 2 + max(0, polls - 10)),
+    }
+
+
+def _unpublished(found: Benchmark) -> list[Submission]:
+    """The newest scored submission of each method about whose row nobody has decided yet."""
+    decided = BoardEvent.objects.filter(benchmark=found, current=True).values("method")
+    rows = (
+        Submission.objects.filter(benchmark=found, evaluations__current=True, evaluations__state=State.SCORED)
+        .exclude(method__in=decided)
+        .order_by("method", "-pk")
+    )
+    newest: dict[int, Submission] = {}
+    for row in rows:
+        newest.setdefault(row.method_id, row)
+    return list(newest.values())
+
+
+@kept_private
+@login_required
+@require_POST
+def act(request: HttpRequest, slug: str, action: str) -> HttpResponse:
+    """Import annotations, queue a baseline, cancel a run, publish all."""
+    found = _own(request, slug)
+    actions = {"import": _import, "run": _run, "cancel-run": _cancel_run, "publish": _publish}
+    if action not in actions:
+        raise Http404
+    try:
+        messages.success(request, actions[action](request, found))
+    except Refused as refused:
+        say_refusal(request, refused)
+    return redirect("organise_benchmark", slug)
+
+
+def _import(request: HttpRequest, found: Benchmark) -> str:
+    form = ImportForm(request.POST, request.FILES)
+    if not form.is_valid():
+        raise Refused("file", "Choose an annotation file first.", status=422)
+    imports.take(benchmark=found, uploaded_file=form.cleaned_data["file"], by=request.user)  # type: ignore[arg-type]
+    return "The file is in the drop. A worker checks it; nobody can read it back from here."
+
+
+def _run(request: HttpRequest, found: Benchmark) -> str:
+    form = BaselineForm(request.POST, names=baselines.available())
+    if not form.is_valid():
+        raise Refused("baseline", "Choose one of the baselines.", status=422)
+    run = baselines.request_run(benchmark=found, by=request.user, **form.cleaned_data)  # type: ignore[arg-type]
+    return (
+        f"{run.baseline.replace('_', ' ').capitalize()} is queued. Its result arrives as a submission, like any other."
+    )
+
+
+def _cancel_run(request: HttpRequest, found: Benchmark) -> str:
+    number = request.POST.get("run", "")
+    run = get_object_or_404(
+        BaselineRun,
+        benchmark=found,
+        pk=int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0,
+    )
+    baselines.cancel(run=run, by=request.user)  # type: ignore[arg-type]
+    return "The run was cancelled."
+
+
+def _publish(request: HttpRequest, found: Benchmark) -> str:
+    waiting = _unpublished(found)
+    for each in waiting:
+        submissions.publish(submission=each, by=request.user)  # type: ignore[arg-type]
+    if not waiting:
+        raise Refused("nothing", "Every scored method's row has been decided about already.")
+    return f"{len(waiting)} published."

@@ -1,0 +1,60 @@
+"""A person's page: who they are here, their teams, their API tokens."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from leaderboard import teams, tokens
+from leaderboard.forms import TokenForm
+from leaderboard.models import ApiToken
+from leaderboard.refusals import Refused
+from leaderboard.views.answers import kept_private, say_refusal
+
+
+@kept_private
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def profile(request: HttpRequest) -> HttpResponse:
+    """The answer to the form carries the new token's text, once: it is in no message, no session and no address."""
+    user = request.user
+    secret, made = "", None
+    form = TokenForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        data = form.cleaned_data
+        try:
+            made, secret = tokens.create(
+                user=user, name=data["name"], scopes=data["scopes"], expires_at=form.expires_at()
+            )  # type: ignore[arg-type]
+        except Refused as refused:
+            form.add_error(None, str(refused))
+        else:
+            form = TokenForm()
+    own = ApiToken.objects.filter(user=user).order_by("revoked_at", "-pk")
+    context = {
+        "form": form,
+        "tokens": own.filter(revoked_at=None),
+        "revoked": own.exclude(revoked_at=None)[:20],
+        "secret": secret,
+        "made": made,
+        "teams": teams.teams_of(user),  # type: ignore[arg-type]
+        "section": "profile",
+    }
+    return render(request, "profile.html", context, status=400 if form.errors else 200)
+
+
+@kept_private
+@login_required
+@require_POST
+def revoke(request: HttpRequest, pk: int) -> HttpResponse:
+    token = get_object_or_404(ApiToken, pk=pk, user=request.user)
+    try:
+        tokens.revoke(token=token, by=request.user)  # type: ignore[arg-type]
+    except Refused as refused:
+        say_refusal(request, refused)
+    else:
+        messages.success(request, f"The token {token.name} opens nothing any more.")
+    return redirect("profile")

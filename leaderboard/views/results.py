@@ -1,0 +1,249 @@
+"""What a submission's page shows: its progress, its numbers, its problems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.safestring import SafeString
+
+from evaluator import load_dataset
+from leaderboard.drawing import graticule, skeleton
+from leaderboard.drawing.numbers import ordinal
+from leaderboard.drawing.skeleton import PartResult
+from leaderboard.models import BoardEvent, Evaluation, Score, State, Submission
+from leaderboard.templatetags.poseboard import seconds, size, when
+from leaderboard.views import sentences
+from leaderboard.views.standings import standing
+
+# the first polls follow one another closely, later ones ever less: 2, 2, 2, 3, 4 ... 10 seconds
+QUICK_POLLS = 5
+SLOWEST_POLL = 10
+
+
+@dataclass(frozen=True)
+class Step:
+    name: str
+    state: str  # done, now, next, bad
+    fact: object
+
+
+@dataclass(frozen=True)
+class ScoreCard:
+    title: str
+    value: float
+    low: float | None
+    high: float | None
+    mini: SafeString
+
+
+@dataclass(frozen=True)
+class PartTable:
+    """A metric's numbers by part."""
+
+    spec: Any
+    rows: list[tuple[str, Any, SafeString]]
+    scale: Any
+    symbol: SafeString
+    header: SafeString
+
+
+def primary_scores(evaluations: Iterable[Evaluation]) -> dict[int, Score]:
+    """The main number of each scored evaluation, in one query."""
+    scored = {each.pk: each.submission for each in evaluations if each.state == State.SCORED}
+    wanted = {}
+    for pk, submission in scored.items():
+        dataset = load_dataset(submission.benchmark.dataset)
+        wanted[pk] = (dataset.primary, dataset.primary_part)
+    rows = Score.objects.filter(evaluation__in=wanted, metric__in={metric for metric, _ in wanted.values()})
+    return {row.evaluation_id: row for row in rows if wanted[row.evaluation_id] == (row.metric, row.part)}
+
+
+def page(submission: Submission, viewer: Any, *, polls: int = 0) -> dict[str, Any]:
+    """Everything the page and its live part show; `polls` were made already."""
+    evaluation = submission.evaluation
+    events = list(
+        BoardEvent.objects.filter(benchmark=submission.benchmark, method=submission.method).select_related(
+            "by", "submission"
+        )
+    )
+    standing_event = next((event for event in events if event.current), None)
+    public = bool(
+        standing_event and standing_event.kind in BoardEvent.STANDING and standing_event.submission_id == submission.pk
+    )
+    disqualified = bool(standing_event and standing_event.kind == BoardEvent.Kind.DISQUALIFIED)
+    context: dict[str, Any] = {
+        "section": "submissions",
+        "submission": submission,
+        "benchmark": submission.benchmark,
+        "method": submission.method,
+        "evaluation": evaluation,
+        "viewer": viewer,
+        "kind": "baseline" if submission.source == Submission.Source.BASELINE else "submission",
+        "run": getattr(submission, "baseline_run", None),
+        "public": public,
+        "disqualified": disqualified,
+        "replaces": bool(standing_event and standing_event.kind in BoardEvent.STANDING and not public),
+        "events": [event for event in events if event.submission_id == submission.pk],
+        "steps": steps(submission, evaluation),
+        "said": said(evaluation),
+        "open": evaluation.is_open,
+        "polls": polls,
+        "poll_seconds": min(SLOWEST_POLL, 2 + max(0, polls - QUICK_POLLS)),
+        "problems": evaluation.error_problems[:100] if viewer.details else [],
+    }
+    if evaluation.state == State.SCORED:
+        context.update(_numbers(submission, evaluation, context["kind"]))
+    return context
+
+
+def steps(submission: Submission, evaluation: Evaluation) -> list[Step]:
+    """Uploaded, Checked, Queued, Scoring, Scored, each with its fact. The check is part of the scoring run."""
+    state = evaluation.state
+    uploaded = Step("Uploaded", "done", f"{size(submission.size)}")
+    waited = (evaluation.started_at - evaluation.queued_at).total_seconds() if evaluation.started_at else None
+    entries = evaluation.report.get("entries")
+    if state == State.QUEUED:
+        return [
+            uploaded,
+            Step("Queued", "now", _place_in_line(evaluation)),
+            Step("Checked", "next", ""),
+            Step("Scoring", "next", ""),
+            Step("Scored", "next", ""),
+        ]
+    queued = Step("Queued", "done", f"waited {seconds(max(0.0, waited))}" if waited is not None else "")
+    if state == State.RUNNING:
+        return [
+            uploaded,
+            queued,
+            Step("Checked", "now", ""),
+            Step("Scoring", "now", f"attempt {evaluation.attempts}"),
+            Step("Scored", "next", ""),
+        ]
+    if state == State.SCORED:
+        return [
+            uploaded, queued, Step("Checked", "done", f"{entries:,} entries, no problem" if entries is not None else "no problem"),
+            Step("Scoring", "done", f"{seconds(evaluation.seconds)}, attempt {evaluation.attempts}"), Step("Scored", "done", when(evaluation.finished_at)),
+        ]  # fmt: skip
+    if state == State.REJECTED:
+        return [
+            uploaded,
+            queued,
+            Step("Refused", "bad", "you must mend the file"),
+            Step("Scoring", "next", ""),
+            Step("Scored", "next", ""),
+        ]
+    if state == State.ERRORED:
+        return [
+            uploaded,
+            queued,
+            Step("Checked", "next", ""),
+            Step("Failed", "bad", "the operator must act"),
+            Step("Scored", "next", ""),
+        ]
+    return [
+        uploaded,
+        Step("Cancelled", "bad", when(evaluation.finished_at)),
+        Step("Checked", "next", ""),
+        Step("Scoring", "next", ""),
+        Step("Scored", "next", ""),
+    ]
+
+
+def _place_in_line(evaluation: Evaluation) -> str:
+    before = Evaluation.objects.filter(state=State.QUEUED, pk__lt=evaluation.pk).count()
+    running = Evaluation.objects.filter(state=State.RUNNING).count()
+    return f"{ordinal(before + 1)} in line, {running} being scored"
+
+
+def said(evaluation: Evaluation) -> str:
+    """The sentence that assistive technology hears when the state changes."""
+    return {
+        State.QUEUED: f"Queued: {_place_in_line(evaluation)}." if evaluation.state == State.QUEUED else "",
+        State.RUNNING: "It is being scored.",
+        State.SCORED: "Scored. The results are below.",
+        State.REJECTED: "Refused: the file has problems that you must mend. They are listed below.",
+        State.ERRORED: "Scoring failed on our side. Your quota was given back.",
+        State.CANCELLED: "Cancelled.",
+    }.get(State(evaluation.state), "")
+
+
+def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[str, Any]:
+    dataset = load_dataset(submission.benchmark.dataset)
+    scores = {(score.metric, score.part): score for score in evaluation.scores.all()}
+    specs = {spec.name: spec for spec in dataset.metrics}
+    short = standing(submission.benchmark)
+    main = scores.get((dataset.primary, dataset.primary_part))
+    best = None
+    if short and short.best and short.best.value is not None and short.best.submission_id != submission.pk:
+        best = (short.best.kind, short.best.value)
+    cards = [_card(specs[dataset.primary].title, main, kind, best)] if main else []
+    others = [
+        (spec, scores[spec.name, "all"])
+        for spec in dataset.metrics
+        if spec.name != dataset.primary and (spec.name, "all") in scores
+    ]
+    cards += [_card(spec.title, score, kind, None) for spec, score in others[:2]]
+    row = short.by_submission.get(submission.pk) if short else None
+    rank = None
+    if row and row.rank and short:
+        rank = {"best": row.rank, "worst": row.worst_rank or row.rank, "total": short.measured, "if_published": False}
+    elif main and short:
+        higher = specs[dataset.primary].higher_is_better
+        others_values = [
+            other.value
+            for other in short.by_submission.values()
+            if other.value is not None and other.method_id != submission.method_id
+        ]
+        better = sum((value > main.value) == higher and value != main.value for value in others_values)
+        same = sum(value == main.value for value in others_values)
+        rank = {"best": better + 1, "worst": better + 1 + same, "total": len(others_values) + 1, "if_published": True}
+    if rank:
+        rank["strip"] = graticule.ranks(rank["best"], rank["worst"], rank["total"])
+    tables = [table for spec in dataset.metrics if (table := _table(spec, scores, kind))]
+    parts = [
+        PartResult(part, score.value, score.low, score.high)
+        for (metric, part), score in scores.items()
+        if metric == dataset.primary and part != "all"
+    ]
+    by_value = sorted(((each.part, each.value) for each in parts), key=lambda pair: pair[1])
+    return {
+        "dataset": dataset,
+        "cards": cards,
+        "rank": rank,
+        "tables": tables,
+        "singles": [
+            (spec, scores[spec.name, "all"])
+            for spec in dataset.metrics
+            if len(spec.parts) <= 1 and (spec.name, "all") in scores
+        ],
+        "body": skeleton.with_results(
+            dataset,
+            parts,
+            label=f"{specs[dataset.primary].title} of each part on the body; larger rings are larger errors",
+        ),
+        "primary_title": specs[dataset.primary].title,
+        "verdict": sentences.submission_verdict(worst_parts=by_value, best_parts=by_value[::-1]),
+        "people": submission.benchmark.person_count,
+        "fewest": sentences.FEWEST_PEOPLE,
+    }
+
+
+def _card(title: str, score: Score, kind: str, best: tuple[str, float] | None) -> ScoreCard:
+    return ScoreCard(
+        title, score.value, score.low, score.high, graticule.mini(kind, score.value, score.low, score.high, best=best)
+    )
+
+
+def _table(spec: Any, scores: dict[tuple[str, str], Score], kind: str) -> PartTable | None:
+    found = [(part, scores[spec.name, part]) for part in spec.parts if (spec.name, part) in scores]
+    if len(found) < 2:
+        return None
+    on = graticule.scale([value for _, score in found for value in (score.value, score.low, score.high)])
+    name = "s-" + "".join(character if character.isalnum() else "-" for character in spec.name)
+    rows = [
+        (part, score, graticule.row(on, kind, score.value, score.low, score.high, height=30, id_=name))
+        for part, score in found
+    ]
+    return PartTable(spec, rows, on, graticule.symbol(on, id_=name), graticule.header(on, height=34))

@@ -1,0 +1,53 @@
+"""A valid predictions file of a benchmark, made of public things only: its image list and its dataset's typical pose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+
+def sample(dataset: Any, images: dict[str, Any]) -> Iterator[str]:
+    """The JSON text, an entry a piece. The pose is laid into each given box, else into the middle of each image."""
+    pose = [(float(x), float(y)) for x, y in dataset.pose] or [(0.5, 0.5)] * len(dataset.joints)
+    first = True
+    yield "["
+    for image in images["images"]:
+        for person, box in _people(dataset, image):
+            x0, y0, width, height = box
+            keypoints = [
+                number for x, y in pose for number in (round(x0 + x * width, 1), round(y0 + y * height, 1), 0.5)
+            ]
+            entry: dict[str, Any] = {"image_id": image["id"], "keypoints": keypoints, "score": 0.5}
+            if dataset.single_person:
+                entry["person_id"] = person
+            yield ("" if first else ",") + "\n" + json.dumps(entry)
+            first = False
+    yield "\n]\n"
+
+
+def _people(dataset: Any, image: dict[str, Any]) -> Iterator[tuple[int, tuple[float, float, float, float]]]:
+    listed = image.get("people")
+    if not listed:
+        # one pose an image; on a single-person dataset an image without a list of people has person 0
+        listed = [{"person_id": 0}]
+    share = 1 / len(listed)
+    width, height = float(image.get("width") or 200), float(image.get("height") or 200)
+    for index, person in enumerate(listed):
+        box = person.get("box")
+        if box:
+            yield person["person_id"], (box[0], box[1], box[2], box[3])
+        else:
+            side = min(width * share, height)
+            yield (
+                person["person_id"],
+                (width * share * index + (width * share - side) / 2, (height - side) / 2, side, side),
+            )
+
+
+def excerpt(dataset: Any, joints: int = 2) -> str:
+    """An entry as the format's example shows it: the first joints, then dots."""
+    pose = [(float(x), float(y)) for x, y in dataset.pose][:joints] or [(0.5, 0.1)] * joints
+    numbers = ", ".join(f"{20 + 100 * x:.1f}, {20 + 160 * y:.1f}, 0.9" for x, y in pose)
+    person = '\n  "person_id": 0,' if dataset.single_person else ""
+    return f'[{{"image_id": 1001,{person}\n  "keypoints": [{numbers}, …],\n  "score": 0.97}}, …]'

@@ -1,0 +1,131 @@
+"""The sentence above a board or a submission: what the numbers allow one to say, and what they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from leaderboard.drawing.numbers import interval_in_words, percent, points
+
+FEWEST_PEOPLE = 200
+
+
+def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool = True) -> SafeString | None:
+    """About the measured rows, best first. None where nothing is measured.
+
+    Two intervals that do not overlap are called apart; two that do are called undecided, never equal and never better:
+    only a paired test could tell, and the board does not claim one.
+    """
+    rows = [row for row in ranked if row.value is not None]
+    if not rows:
+        return None
+    first = rows[0]
+    if len(rows) == 1:
+        return format_html(
+            "<strong>Only {} has been measured</strong>, at {}. There is nothing yet to compare it with.",
+            first.name,
+            _with_interval(first),
+        )
+    second = rows[1]
+    lead = abs(first.value - second.value)
+    sharing = [row for row in rows if row.value == first.value]
+    if len(sharing) > 1:
+        return format_html(
+            "<strong>{} share the {} value, {}.</strong>",
+            _listed([row.name for row in sharing]),
+            "highest" if higher_is_better else "lowest",
+            percent(first.value),
+        )
+    ahead = format_html("<strong>{} leads by {} points</strong>", first.name, points(lead))
+    if first.low is None or first.high is None or any(row.low is None or row.high is None for row in rows[1:]):
+        return format_html("{} over {}. {}", ahead, second.name, _no_interval(people))
+    overlapping = [row for row in rows[1:] if row.low <= first.high and first.low <= row.high]
+    if not overlapping:
+        rest = _rest(rows[1:], people)
+        return format_html("{}, and its interval lies clear of every other.{}", ahead, rest)
+    if len(overlapping) == 1:
+        return format_html(
+            "<strong>{} has the best number</strong>, {} points before {}. Their intervals overlap, so {} people alone do not settle the order of the two.",
+            first.name, points(lead), second.name, f"{people:,}",
+        )  # fmt: skip
+    return format_html(
+        "<strong>{} has the best number</strong>, {} points before {}. The intervals of {} others overlap its own, so {} people alone do not settle who leads.",
+        first.name, points(lead), second.name, len(overlapping), f"{people:,}",
+    )  # fmt: skip
+
+
+def _rest(rows: Sequence[Any], people: int) -> SafeString | str:
+    """About the group behind a clear leader, where their intervals run into one another."""
+    group = [rows[0]]
+    for row in rows[1:]:
+        if not (row.low <= group[0].high and group[0].low <= row.high):
+            break
+        group.append(row)
+    if len(group) < 3:
+        return ""
+    span = abs(group[0].value - group[-1].value)
+    return format_html(
+        " The next {} lie within {} points, with intervals that overlap: {} people alone do not put them in order.",
+        _count(len(group)),
+        points(span),
+        f"{people:,}",
+    )
+
+
+def _no_interval(people: int) -> str:
+    if people and people < FEWEST_PEOPLE:
+        return f"There are no intervals, with fewer than {FEWEST_PEOPLE} people, so the lead may be chance."
+    return "These numbers have no intervals, so the lead may be chance."
+
+
+def _with_interval(row: Any) -> str:
+    words = interval_in_words(row.low, row.high)
+    return f"{percent(row.value)} (95 % interval {words})" if words else percent(row.value)
+
+
+def reported_note(ranked: Sequence[Any], reported: Sequence[Any], *, higher_is_better: bool) -> SafeString | str:
+    """Said only where a printed number is better than every measured one."""
+    measured = [row.value for row in ranked if row.value is not None]
+    printed = [row for row in reported if row.value is not None]
+    if not measured or not printed:
+        return ""
+    best = printed[0]
+    ahead = best.value > max(measured) if higher_is_better else best.value < min(measured)
+    if not ahead:
+        return ""
+    return format_html(" {} printed {}, which was not verified here and is not ranked.", best.name, percent(best.value))
+
+
+def submission_verdict(
+    *, worst_parts: Sequence[tuple[str, float]], best_parts: Sequence[tuple[str, float]]
+) -> SafeString | None:
+    """Where a submission is weak and where strong, by part; none where it has no parts."""
+    if not worst_parts or not best_parts or worst_parts[0][0] == best_parts[0][0]:
+        return None
+    worst, best = worst_parts[0], best_parts[0]
+    return format_html(
+        "<strong>{} is its weakest part, at {}</strong>; {} is its strongest, at {}.",
+        _words(worst[0]),
+        percent(worst[1]),
+        _words(best[0]).lower(),
+        percent(best[1]),
+    )
+
+
+def _words(part: str) -> str:
+    return part.replace("_", " ").capitalize()
+
+
+def _count(number: int) -> str:
+    return {2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine"}.get(
+        number, str(number)
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > 3:
+        return f"{', '.join(names[:2])} and {len(names) - 2} more"
+    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,260 @@
+"""Submitting a file, watching it being scored, deciding who sees it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from evaluator import load_dataset
+from leaderboard import blobs, quotas, submissions, teams, visibility
+from leaderboard.forms import SubmitForm
+from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, State, Submission
+from leaderboard.refusals import Refused
+from leaderboard.views import results
+from leaderboard.views.answers import kept_private, say_refusal, with_retry
+from leaderboard.views.samples import sample as sample_of
+
+PER_PAGE = 50
+
+
+@kept_private
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
+    """The form, and what it sends. Without a benchmark, the first open one is chosen, and the others are a click away."""
+    mine = visibility.benchmarks_for(request.user).exclude(truth_sha256="")
+    chosen = slug or request.GET.get("benchmark")
+    benchmark = get_object_or_404(visibility.benchmarks_for(request.user), slug=chosen) if chosen else mine.first()
+    if benchmark is None:
+        return render(request, "submit_nothing.html", {})
+    if not slug:
+        return redirect("submit_to", benchmark.slug)
+    own = teams.teams_of(request.user)  # type: ignore[arg-type]
+    team = (
+        own.filter(pk=_whole(request.GET.get("team"))).first() or own.filter(person=request.user).first() or own.first()
+    )
+    form = SubmitForm(
+        request.POST or None,
+        request.FILES or None,
+        teams=own,
+        initial={"team": team, "method": request.GET.get("method", "")},
+    )
+    refusal: Refused | None = None
+    if request.method == "POST" and form.is_valid():
+        try:
+            made, new = _take(request, benchmark, form)
+        except Refused as refused:
+            refusal = refused
+            form.add_error(None, str(refused))
+        except blobs.TooLarge as error:
+            form.add_error("file", str(error))
+        else:
+            if not new:
+                messages.info(request, "This file was sent before for this method, so nothing was charged: here it is.")
+            return redirect(made)
+    status = refusal.status if refusal else 400 if form.errors else 200
+    response = render(request, "submit.html", _submit_page(request, benchmark, form, team, list(mine)), status=status)
+    return with_retry(response, refusal) if refusal else response
+
+
+def _take(request: HttpRequest, benchmark: Benchmark, form: SubmitForm) -> tuple[Submission, bool]:
+    data = form.cleaned_data
+    blob = blobs.store(data["file"].chunks(), limit=upload_limit())
+    method = teams.method_named(team=data["team"], name=data["method"], **form.stated())
+    return submissions.submit(
+        user=request.user,  # type: ignore[arg-type]
+        team=data["team"],
+        benchmark=benchmark,
+        method=method,
+        blob=blob,
+        source=Submission.Source.WEB,
+        file_name=data["file"].name or "",
+        publish_when_scored=data["visibility"] == "publish",
+    )
+
+
+def upload_limit() -> int:
+    return int(settings.UPLOAD_LIMIT)
+
+
+def _submit_page(
+    request: HttpRequest, benchmark: Benchmark, form: SubmitForm, team: Any, others: list[Benchmark]
+) -> dict[str, Any]:
+    dataset = load_dataset(benchmark.dataset)
+    standing = quotas.standing(team, benchmark)
+    earlier = Method.objects.filter(team__memberships__user=request.user, is_baseline=False).order_by("-pk")[:100]
+    described = {
+        method.name: {name: getattr(method, name) for name in ("paper_url", "code_url", "approach", "extra_data")}
+        for method in earlier
+    }
+    return {
+        "benchmark": benchmark,
+        "benchmarks": others,
+        "form": form,
+        "team": team,
+        "standing": standing,
+        "pips": [index < standing.day_used for index in range(standing.day_limit)] if standing.day_limit <= 20 else [],
+        "dataset": dataset,
+        "earlier": earlier,
+        "described": described,
+        "rules": {
+            "images": reverse("image_list", args=[benchmark.slug]) if benchmark.image_list_sha256 else "",
+            "joints": list(dataset.joints),
+            "limbs": len(dataset.limbs),
+            "single": dataset.single_person,
+            "term": dataset.person_term,
+            "limit": upload_limit(),
+            "title": benchmark.title,
+        },
+        "upload_mib": upload_limit() >> 20,
+        "site": settings.SITE_URL,
+    }
+
+
+def _whole(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 0
+
+
+@require_safe
+def sample(request: HttpRequest, slug: str) -> HttpResponseBase:
+    """A valid file for download, made from the public image list."""
+    benchmark = get_object_or_404(visibility.benchmarks_for(request.user), slug=slug)
+    if not benchmark.image_list_sha256:
+        raise Http404(
+            f"{benchmark} has no image list yet, so there is no sample: its organiser imports annotations first."
+        )
+    images = json.loads(blobs.path(benchmark.image_list_sha256).read_bytes())
+    response = StreamingHttpResponse(
+        sample_of(load_dataset(benchmark.dataset), images), content_type="application/json"
+    )
+    response["Content-Disposition"] = f'attachment; filename="{benchmark.slug}-sample.json"'
+    return response
+
+
+@kept_private
+@login_required
+@require_safe
+def mine(request: HttpRequest) -> HttpResponse:
+    """What the reader's teams have sent, newest first."""
+    rows = (
+        visibility.own_submissions(request.user)
+        .select_related("benchmark", "method", "team")
+        .prefetch_related("evaluations", "events")
+        .order_by("-pk")
+    )
+    before = _whole(request.GET.get("before"))
+    if before:
+        rows = rows.filter(pk__lt=before)
+    found = list(rows[: PER_PAGE + 1])
+    lines = [_MineLine(each) for each in found[:PER_PAGE]]
+    values = results.primary_scores([line.evaluation for line in lines])
+    for line in lines:
+        line.score = values.get(line.evaluation.pk)
+    context = {"lines": lines, "next": found[PER_PAGE - 1].pk if len(found) > PER_PAGE else None, "section": "mine"}
+    return render(request, "my_submissions.html", context)
+
+
+class _MineLine:
+    """A submission with what its line shows."""
+
+    def __init__(self, submission: Submission) -> None:
+        self.submission = submission
+        self.evaluation: Evaluation = submission.evaluation
+        self.public = any(event.current and event.kind in BoardEvent.STANDING for event in submission.events.all())
+        self.score: Any = None
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """What the reader may do with a submission."""
+
+    owner: bool
+    details: bool
+    organiser: bool
+
+
+def _found(request: HttpRequest, pk: int) -> tuple[Submission, Viewer]:
+    rows = visibility.submissions_for(request.user).select_related(
+        "benchmark", "method", "team", "user", "baseline_run"
+    )
+    found = get_object_or_404(rows.prefetch_related("evaluations"), pk=pk)
+    owner = visibility.may_publish(request.user, found)
+    organiser = bool(request.user.is_authenticated) and found.benchmark.is_organiser(request.user)
+    return found, Viewer(owner=owner, details=owner or organiser, organiser=organiser)
+
+
+@kept_private
+@require_safe
+def submission(request: HttpRequest, pk: int) -> HttpResponse:
+    found, viewer = _found(request, pk)
+    return render(request, "submission.html", results.page(found, viewer))
+
+
+@kept_private
+@require_safe
+def status(request: HttpRequest, pk: int) -> HttpResponse:
+    """The live part of the page. `n` counts the polls: from it comes how long the next one waits."""
+    found, viewer = _found(request, pk)
+    polls = min(_whole(request.GET.get("n")), 1000)
+    return render(request, "_submission_live.html", {**results.page(found, viewer, polls=polls + 1), "swapped": True})
+
+
+@kept_private
+@require_safe
+def report(request: HttpRequest, pk: int) -> HttpResponse:
+    """The scores as the command line prints them."""
+    found, viewer = _found(request, pk)
+    evaluation = found.evaluation
+    if evaluation.state != State.SCORED:
+        raise Http404("It has no report: only a scored submission has one.")
+    document = {
+        "dataset": found.benchmark.dataset,
+        **evaluation.report,
+        "evaluator_version": evaluation.evaluator_version,
+        "truth_sha256": evaluation.truth_sha256,
+        "predictions_sha256": found.sha256 if viewer.details else None,
+        "scores": list(evaluation.scores.order_by("pk").values("metric", "part", "value", "low", "high")),
+    }
+    response = JsonResponse(document, json_dumps_params={"indent": 1})
+    response["Content-Disposition"] = f'attachment; filename="S-{found.pk}.json"'
+    return response
+
+
+@kept_private
+@login_required
+@require_POST
+def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
+    """Publish, withdraw, cancel: the owner's. Disqualify: the organiser's."""
+    found, viewer = _found(request, pk)
+    owners = {"publish": submissions.publish, "withdraw": submissions.withdraw, "cancel": submissions.cancel}
+    said = {
+        "publish": "It stands on the board now.",
+        "withdraw": "It is off the board. Its count stays.",
+        "cancel": "It was cancelled.",
+        "disqualify": "It is off the board, and the board says why.",
+    }
+    try:
+        if action in owners and viewer.owner:
+            owners[action](submission=found, by=request.user)  # type: ignore[operator]
+        elif action == "disqualify" and viewer.organiser:
+            note = request.POST.get("note", "").strip()[:300]
+            if not note:
+                raise Refused("note", "Say why: the reason is public.", status=422)
+            submissions.disqualify(submission=found, by=request.user, note=note)  # type: ignore[arg-type]
+        else:
+            raise Http404
+    except Refused as refused:
+        say_refusal(request, refused)
+    else:
+        messages.success(request, said[action])
+    return redirect(found)
