@@ -166,7 +166,7 @@ class Scorer:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-c", BOOTSTRAP, str(ROOT), self.target, *self.search_path],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 cwd="/",
                 env=environment,

@@ -1,0 +1,107 @@
+# make help lists the commands. Everything is installed into .venv; a repeated run installs nothing.
+#
+#   PORT=8000             where make serve listens
+#   POSEBOARD_DATA=data   database, uploads and annotations of make serve
+#   BASELINES=0           leave the reference models and torch out of make serve
+#   PYTHON=python3.12     the interpreter for .venv, 3.11 to 3.13
+
+PYTHON ?=
+BASELINES ?= 1
+export PORT POSEBOARD_DATA BASELINES DEMO
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+DEFINITION := pyproject.toml constraints.txt
+SOURCES := manage.py baselines evaluator leaderboard poseboard benchmarks tests
+
+# .venv remembers what was installed into it: everything, what serving needs, or that without torch
+DEV := $(VENV)/.installed-dev
+SERVE := $(VENV)/.installed-serve
+LIGHT := $(VENV)/.installed-serve-without-baselines
+ifeq ($(BASELINES),0)
+SERVING := $(LIGHT)
+else
+SERVING := $(SERVE)
+endif
+
+.PHONY: help setup serve test test-services lint format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make serve   run PoseBoard on this machine, with demo content: http://127.0.0.1:$(or $(PORT),8000)"
+	@echo "make setup   make .venv with everything for development"
+	@echo "make test    check the style and types, run every test, on SQLite and on PostgreSQL"
+	@echo "make lint    ruff and mypy"
+	@echo "make format  let ruff format the code"
+	@echo "make clean   remove what was built; data/ and .venv stay"
+
+setup: $(DEV)
+
+serve: $(SERVING)
+	@exec $(BIN)/python manage.py serve
+
+test: $(DEV) test-services lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python tests/services.py postgres -- $(BIN)/python -m pytest -n 2 --dist loadgroup \
+	    tests/leaderboard tests/api tests/faults
+
+test-services: $(DEV)
+	@$(BIN)/python tests/services.py install
+
+lint: $(DEV)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+format: $(DEV)
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+clean:
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .test-services
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@chosen="$(PYTHON)"; \
+	for name in python3 python3.13 python3.12 python3.11; do \
+	    [ -n "$$chosen" ] && break; \
+	    "$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && chosen="$$name"; \
+	done; \
+	if [ -z "$$chosen" ]; then echo "PoseBoard needs Python 3.11, 3.12 or 3.13: make serve PYTHON=python3.12" >&2; exit 1; fi; \
+	echo "Making $(VENV) with $$chosen"; \
+	if ! "$$chosen" -c 'import ensurepip, venv' 2>/dev/null; then \
+	    if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	        apt-get update -qq && apt-get install -qq -y --no-install-recommends python3-venv; \
+	    else \
+	        echo "Python's venv module is missing. Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; \
+	    fi; \
+	fi; \
+	"$$chosen" -m venv $(VENV)
+
+$(DEV): $(DEFINITION) | $(BIN)/python
+	@$(MAKE) --no-print-directory say-torch
+	@echo "Installing everything for development into $(VENV)"
+	@$(INSTALL) -e ".[dev]"
+	@touch $(LIGHT) $(SERVE) $@
+
+$(SERVE): $(DEFINITION) | $(BIN)/python
+	@$(MAKE) --no-print-directory say-torch
+	@echo "Installing the server and the baselines into $(VENV)"
+	@$(INSTALL) -e ".[server,baselines]"
+	@touch $(LIGHT) $@
+
+$(LIGHT): $(DEFINITION) | $(BIN)/python
+	@echo "Installing the server into $(VENV)"
+	@$(INSTALL) -e ".[server]"
+	@touch $@
+
+# pip's own plan tells which torch it would take: the one for CUDA brings gigabytes of libraries along
+.PHONY: say-torch
+say-torch:
+	@$(BIN)/python -c 'import torch' 2>/dev/null || \
+	$(INSTALL) --dry-run --no-deps --report - torch 2>/dev/null | $(BIN)/python -c 'import json, sys; \
+	needs = json.load(sys.stdin)["install"][0]["metadata"].get("requires_dist", []); \
+	cuda = any(name.startswith(("nvidia-", "cuda-")) for name in needs); \
+	print("torch for this machine comes with CUDA: a download of about 3 GB." if cuda else \
+	"torch for this machine is a download of about 200 MB.", "BASELINES=0 make serve leaves it out.")' || true

@@ -1,0 +1,23 @@
+#!/usr/bin/env python
+"""Django's commands, and `serve`, which runs everything on one machine."""
+
+import os
+import sys
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leaderboard.settings")
+    from leaderboard import stack
+
+    # before the settings are read: they read the environment once
+    if sys.argv[1:2] == ["serve"]:
+        stack.choose_environment(os.environ)
+    else:
+        stack.find_broker(os.environ)
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()
