@@ -114,7 +114,7 @@ def _check_length(request: HttpRequest) -> None:
     except ValueError:
         raise problems.Problem(400, "bad_request", "The Content-Length is not a number.") from None
     if length > settings.UPLOAD_LIMIT + _FORM_ALLOWANCE:
-        _discard(request, min(length, 2 * settings.UPLOAD_LIMIT))
+        _discard(request, min(length, 4 * settings.UPLOAD_LIMIT + _FORM_ALLOWANCE))
         raise problems.too_large()
 
 

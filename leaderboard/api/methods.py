@@ -16,7 +16,7 @@ from leaderboard.api.access import caller, reads, reads_if_signed_in, submits
 from leaderboard.api.cursors import Page, page_of
 from leaderboard.api.problems import not_found
 from leaderboard.models import BoardEvent, Method
-from leaderboard.visibility import Anyone, benchmarks_for
+from leaderboard.visibility import benchmarks_for
 
 router = Router(tags=["methods"])
 
@@ -107,14 +107,14 @@ def _own(request: HttpRequest, method: Method) -> OwnMethodOut:
     return OwnMethodOut(**_public(request, method), team_id=method.team_id, created_at=method.created_at)
 
 
-def own_methods(user: Anyone) -> QuerySet[Method]:
+def own_methods(user: Any) -> QuerySet[Method]:
     """Those of the person's teams."""
     if not user.is_authenticated:
         return Method.objects.none()
     return Method.objects.filter(team__memberships__user=user).select_related("team")
 
 
-def methods_for(user: Anyone) -> QuerySet[Method]:
+def methods_for(user: Any) -> QuerySet[Method]:
     """Own ones, and those that stand on a board this person may see."""
     standing = BoardEvent.objects.filter(
         method=OuterRef("pk"), current=True, kind__in=BoardEvent.STANDING, benchmark__in=benchmarks_for(user)

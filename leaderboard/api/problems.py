@@ -140,7 +140,7 @@ def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
     )
 
 
-def answer(request: HttpRequest, error: Exception) -> HttpResponse:
+def answer(request: HttpRequest, error: Any) -> HttpResponse:
     """The response to anything that an endpoint, or what is around it, raised."""
     for kind, handler in _HANDLERS.items():
         if isinstance(error, kind):

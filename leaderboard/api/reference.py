@@ -75,7 +75,8 @@ def named_schemas(schema: Node) -> list[tuple[str, str, list[FieldRow]]]:
 
 def _operation(schema: Node, path: str, method: str, details: Node) -> OperationRow:
     # at most one media type a request
-    body_type, content = next(iter(details.get("requestBody", {}).get("content", {}).items()), ("", {}))
+    contents: dict[str, Node] = details.get("requestBody", {}).get("content", {})
+    body_type, content = next(iter(contents.items()), ("", {}))
     body = _rows(_resolved(schema, content.get("schema", {})))
     security = details.get("security", [])
     return OperationRow(

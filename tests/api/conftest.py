@@ -22,7 +22,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from leaderboard import annotations, submissions, tokens
+from leaderboard import ground_truth, submissions, tokens
 from leaderboard.jobs import claim_next
 from leaderboard.models import ApiToken, Benchmark, Evaluation, Membership, Submission, Team, User
 from leaderboard.teams import own_team
@@ -79,7 +79,7 @@ def benchmark(db: None) -> Benchmark:
     board = Benchmark.objects.create(
         slug="lsp-test-pc", dataset="lsp", split="test-pc", title="LSP", daily_limit=20, running_limit=20
     )
-    annotations.put_into_force(board, json.dumps(truth_document()).encode())
+    ground_truth.put_into_force(board, json.dumps(truth_document()).encode())
     return board
 
 
@@ -88,7 +88,7 @@ def private_benchmark(team: Team) -> Benchmark:
     """Only Alice's team may see it."""
     board = Benchmark.objects.create(slug="secret-test", dataset="lsp", split="secret", title="Secret", is_public=False)
     board.teams.add(team)
-    annotations.put_into_force(board, json.dumps(truth_document()).encode())
+    ground_truth.put_into_force(board, json.dumps(truth_document()).encode())
     return board
 
 
@@ -192,13 +192,13 @@ import django
 django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
-from leaderboard import annotations, tokens
+from leaderboard import ground_truth, tokens
 from leaderboard.models import Benchmark, User
 from tests.leaderboard.conftest import truth_document
 board = Benchmark.objects.create(
     slug="lsp-test-pc", dataset="lsp", split="test-pc", title="LSP", daily_limit=5, running_limit=100
 )
-annotations.put_into_force(board, json.dumps(truth_document()).encode())
+ground_truth.put_into_force(board, json.dumps(truth_document()).encode())
 texts = {}
 for name in ("alice", "charlie"):
     user = User.objects.create_user(name, f"{name}@example.org", "a-long-password")

@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from leaderboard import submissions
+from leaderboard import ground_truth, submissions
 from leaderboard.models import Benchmark, BoardEvent, Method, ReportedResult, Submission, User
 from tests.api.conftest import API, Sender, score_next
 
@@ -181,12 +181,11 @@ def test_annotations_are_in_no_answer(
 ) -> None:
     """A coordinate that only the annotations hold is in nothing that the API says."""
     canary = "71.4242424"
-    from leaderboard import annotations
     from tests.leaderboard.conftest import truth_document
 
     document = truth_document()
     document["annotations"][0]["keypoints"][0] = float(canary)
-    annotations.put_into_force(Benchmark.objects.get(), json.dumps(document).encode())
+    ground_truth.put_into_force(Benchmark.objects.get(), json.dumps(document).encode())
     paths = ["/benchmarks", "/benchmarks/lsp-test-pc", "/benchmarks/lsp-test-pc/images", "/boards/lsp-test-pc",
              f"/submissions/{three[0]}", "/submissions", "/methods", "/baselines/runs", "/openapi.json"]  # fmt: skip
     for client in (anonymous, as_alice, as_olu):
