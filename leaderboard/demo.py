@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from leaderboard import annotations, baselines, blobs, reported, submissions, tokens
+from leaderboard import baselines, blobs, ground_truth, reported, submissions, tokens
 from leaderboard.models import ApiToken, Benchmark, Method, Submission, User
 from leaderboard.teams import method_named, own_team
 
@@ -120,9 +120,9 @@ def _mannequins(people: dict[str, User], say: Callable[[str], None]) -> None:
         mannequins.generate(val_folder, split="val", images=VAL_IMAGES, seed=2)
         mannequins.generate(test_folder, split="test", images=TEST_IMAGES, seed=hidden_seed)
         for benchmark, folder in ((val, val_folder), (test, test_folder)):
-            annotations.put_into_force(benchmark, (folder / "annotations.json").read_bytes())
-            annotations.put_images(benchmark, folder / "images")
-        seed_file = annotations.folder(test) / "seed"
+            ground_truth.put_into_force(benchmark, (folder / "annotations.json").read_bytes())
+            ground_truth.put_images(benchmark, folder / "images")
+        seed_file = ground_truth.folder(test) / "seed"
         seed_file.touch(mode=0o600)
         seed_file.write_text(f"{hidden_seed}\n")
         image_list = json.loads(blobs.path(test.image_list_sha256).read_bytes())

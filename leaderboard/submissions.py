@@ -152,7 +152,7 @@ def record(claim: Claim[Evaluation], report: dict[str, Any], *, seconds: float) 
 
 def reject(claim: Claim[Evaluation], error: PredictionError) -> bool:
     """The file is wrong: the submitter reads why, word for word, gets the quota back, and it counts as a reject."""
-    return _reject(claim, error.code, str(error), [problem.to_dict() for problem in error.problems])
+    return _reject(claim, error.code, str(error), error.to_dict()["problems"])
 
 
 def _reject(claim: Claim[Evaluation], code: str, message: str, problems: list[dict[str, Any]]) -> bool:

@@ -20,7 +20,7 @@ from django.conf import settings
 from django.db import connection
 
 from evaluator import GroundTruthError, PredictionError
-from leaderboard import annotations, baselines, blobs, imports, jobs, submissions
+from leaderboard import baselines, blobs, ground_truth, imports, jobs, submissions
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim
 from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Submission
@@ -84,7 +84,7 @@ def evaluate(claim: Claim[Evaluation]) -> str:
             report = scorer().run(
                 dataset=benchmark.dataset,
                 predictions=blobs.path(submission.sha256),
-                truth=annotations.truth_path(benchmark, evaluation.truth_sha256),
+                truth=ground_truth.truth_path(benchmark, evaluation.truth_sha256),
                 images=blobs.path(benchmark.image_list_sha256),
                 heartbeat=claim.renew,
                 every=settings.HEARTBEAT_SECONDS,
@@ -124,7 +124,7 @@ def check_annotations(claim: Claim[AnnotationImport]) -> str:
         file = imports.dropped(job)
         file.chmod(0o600)
         try:
-            summary = annotations.put_into_force(job.benchmark, file.read_bytes())
+            summary = ground_truth.put_into_force(job.benchmark, file.read_bytes())
         except GroundTruthError as error:
             imports.reject(claim, str(error))
             return f"{job}: rejected"
@@ -152,7 +152,7 @@ def run_baseline() -> str:
                 predictions, record = predict(
                     run.baseline,
                     json.loads(blobs.path(benchmark.image_list_sha256).read_bytes()),
-                    annotations.images_folder(benchmark),
+                    ground_truth.images_folder(benchmark),
                     benchmark.dataset,
                     variant=run.variant or None,
                     checkpoints=settings.CHECKPOINTS_DIR,

@@ -17,4 +17,4 @@ STORAGES = {
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # a file as in production: in memory, threads would share one connection's locks
-    DATABASES["default"]["TEST"] = {"NAME": os.path.join(os.environ["POSEBOARD_TEST_FOLDER"], "test.sqlite3")}
+    DATABASES["default"]["TEST"] = {"NAME": DATA / "test.sqlite3"}

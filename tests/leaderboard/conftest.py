@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leaderboard import annotations, blobs, submissions
+from leaderboard import blobs, ground_truth, submissions
 from leaderboard.jobs import Claim, claim_next
 from leaderboard.models import Benchmark, Evaluation, Membership, Method, Submission, Team, User
 from leaderboard.teams import own_team
@@ -99,7 +99,7 @@ def charlie(db: None) -> User:
 @pytest.fixture
 def benchmark(db: None) -> Benchmark:
     board = Benchmark.objects.create(slug="lsp-test-pc", dataset="lsp", split="test-pc", title="LSP", running_limit=50)
-    annotations.put_into_force(board, json.dumps(truth_document()).encode())
+    ground_truth.put_into_force(board, json.dumps(truth_document()).encode())
     return board
 
 

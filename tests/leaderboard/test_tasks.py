@@ -11,7 +11,7 @@ import pytest
 from django.core.management import call_command
 
 from evaluator import evaluate
-from leaderboard import annotations, imports, tasks
+from leaderboard import ground_truth, imports, tasks
 from leaderboard.models import AnnotationImport, Benchmark, Evaluation, State, User
 from leaderboard.refusals import Refused
 from tests.leaderboard.conftest import IMAGES, predictions, truth_document
@@ -53,7 +53,7 @@ def test_bad_file_is_rejected_word_for_word(send) -> None:
 
 def test_lost_truth_is_our_fault_and_says_no_path(send, benchmark: Benchmark) -> None:
     submission = send()
-    annotations.truth_path(benchmark, benchmark.truth_sha256).unlink()
+    ground_truth.truth_path(benchmark, benchmark.truth_sha256).unlink()
     for _ in range(3):
         assert "failed" in tasks.score()
     evaluation = Evaluation.objects.get(submission=submission)
@@ -94,7 +94,7 @@ def test_damaged_annotation_file_changes_nothing(benchmark: Benchmark, alice: Us
 
 def test_new_annotations_leave_running_evaluations_on_the_old_ones(send, benchmark: Benchmark) -> None:
     submission = send()
-    annotations.put_into_force(benchmark, json.dumps(truth_document(images=3)).encode())
+    ground_truth.put_into_force(benchmark, json.dumps(truth_document(images=3)).encode())
     # the public image list is the new one by now, the evaluation keeps the annotations it was accepted for
     assert submission.evaluation.truth_sha256 != benchmark.truth_sha256
 

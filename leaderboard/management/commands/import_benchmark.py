@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from evaluator import DatasetDefinitionError, GroundTruthError, dataset_names, load_dataset
-from leaderboard import annotations, reported
+from leaderboard import ground_truth, reported
 from leaderboard.models import Benchmark, User
 
 
@@ -77,8 +77,8 @@ class Command(BaseCommand):
             except User.DoesNotExist as error:
                 raise CommandError(f"no user {name}: create the account first") from error
         try:
-            summary = annotations.put_into_force(benchmark, content)
-            images = annotations.put_images(benchmark, options["images"]) if options["images"] else 0
+            summary = ground_truth.put_into_force(benchmark, content)
+            images = ground_truth.put_images(benchmark, options["images"]) if options["images"] else 0
         except (GroundTruthError, FileNotFoundError) as error:
             if made:
                 benchmark.delete()
@@ -99,7 +99,4 @@ def annotation_json(dataset: str, file: Path, split: str | None) -> bytes:
         return file.read_bytes()
     from evaluator.convert import convert_truth
 
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "truth.json"
-        convert_truth(dataset, file, target, split=split)
-        return target.read_bytes()
+    return json.dumps(convert_truth(dataset, file, split=split), allow_nan=False).encode()

@@ -86,7 +86,7 @@ def put_images(benchmark: Benchmark, source: Path) -> int:
 
 
 def summarise(content: bytes) -> dict[str, Any]:
-    """Counts that an organiser checks an import by: images, people, and how often each joint is annotated and occluded."""
+    """Counts to check an import by: images, people, and how often each joint is annotated and occluded."""
     document = json.loads(content)
     people = [each for each in document["annotations"] if not each.get("iscrowd")]
     names = document["categories"][0]["keypoints"]
