@@ -52,18 +52,20 @@ def note(message: str) -> None:
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: int = 0) -> None:
-    """Rows as a table, whose last `right` columns are numbers; only called on a terminal."""
+    """Rows as a table below a title, whose last `right` columns are numbers; only called on a terminal."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    console = Console()
+    console.print(Text(printable(title), style="bold"), soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
     for index, column in enumerate(columns):
         number = index >= len(columns) - right
         table.add_column(column, justify="right" if number else "left", no_wrap=number)
     for row in rows:
         table.add_row(*[Text(printable(cell)) for cell in row])
-    Console().print(table)
+    console.print(table)
 
 
 def show_lines(rows: Sequence[Sequence[object]]) -> None:

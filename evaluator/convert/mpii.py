@@ -137,7 +137,7 @@ def _head_box_file(
 def _valid_json(path: Path, document: Any) -> dict[str, Any]:
     """Names, visibility flags, centres and scales of a list of {image, joints_vis, center, scale}."""
     try:
-        found = {
+        found: dict[str, Any] = {
             "names": [str(person["image"]) for person in document],
             "visible": np.array([person["joints_vis"] for person in document], dtype=np.float64),
             "center": np.array([person["center"] for person in document], dtype=np.float64),

@@ -47,7 +47,7 @@ def test_a_joint_at_the_origin_is_annotated(tmp_path, write_matlab, joints) -> N
     assert document["annotations"][0]["keypoints"][9:12] == [0, 0, 2]
 
 
-@pytest.mark.parametrize("kind", ["uint8", "int16", "uint16", "int32", "uint32", "int64", "float32", "float64"])
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "int32", "float32"])
 def test_predictions_of_any_number_type(tmp_path, write_matlab, numbers, kind) -> None:
     pred = numbers.integers(0, 200, (2, 14, 1000)).astype(kind)
     if kind.startswith("float"):
