@@ -8,8 +8,9 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from ninja import Query, Router, Schema
+from ninja import Query, Router
 from ninja.responses import Status
+from pydantic import BaseModel
 
 from leaderboard import baselines
 from leaderboard.api import fields
@@ -29,11 +30,11 @@ PUBLIC_RECORD = (
 )  # fmt: skip
 
 
-class BaselineOut(Schema):
+class BaselineOut(BaseModel):
     name: str
 
 
-class BaselinesOut(Schema):
+class BaselinesOut(BaseModel):
     items: list[BaselineOut]
 
 
@@ -43,7 +44,7 @@ class NewRun(fields.Strict):
     variant: fields.line(60) = ""  # type: ignore[valid-type]
 
 
-class RunOut(Schema):
+class RunOut(BaseModel):
     """A run, to its organiser. It ends in a submission like everyone's."""
 
     id: int
@@ -62,7 +63,7 @@ class RunOut(Schema):
     record: dict[str, Any]
 
 
-class RunsOut(Schema):
+class RunsOut(BaseModel):
     items: list[RunOut]
     next: str | None
 

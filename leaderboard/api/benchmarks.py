@@ -8,7 +8,8 @@ from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.cache import get_conditional_response
-from ninja import Router, Schema
+from ninja import Router
+from pydantic import BaseModel
 
 from evaluator import load_dataset
 from leaderboard import blobs, quotas
@@ -22,7 +23,7 @@ from leaderboard.visibility import Anyone, benchmarks_for
 router = Router(tags=["benchmarks"])
 
 
-class LimitsOut(Schema):
+class LimitsOut(BaseModel):
     """Submissions of a team: a UTC day, in total, at once; and rejected files a day."""
 
     day: int
@@ -31,7 +32,7 @@ class LimitsOut(Schema):
     rejects: int
 
 
-class BenchmarkOut(Schema):
+class BenchmarkOut(BaseModel):
     slug: str
     title: str
     summary: str
@@ -53,11 +54,11 @@ class BenchmarkOut(Schema):
     images_url: str
 
 
-class BenchmarksOut(Schema):
+class BenchmarksOut(BaseModel):
     items: list[BenchmarkOut]
 
 
-class MetricOut(Schema):
+class MetricOut(BaseModel):
     name: str
     title: str
     description: str
@@ -74,7 +75,7 @@ class BenchmarkDetails(BenchmarkOut):
     citation: str
 
 
-class QuotaOut(Schema):
+class QuotaOut(BaseModel):
     """What a team has used of its limits, and when the day begins anew."""
 
     team: str

@@ -7,7 +7,8 @@ import binascii
 from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
-from ninja import Field, Schema
+from ninja import Field
+from pydantic import BaseModel
 
 from leaderboard.api.problems import Problem
 
@@ -16,7 +17,7 @@ M = TypeVar("M", bound=Model)
 LARGEST_KEY = 2**63 - 1
 
 
-class Page(Schema):
+class Page(BaseModel):
     """Which part of a list: `cursor` is the `next` of the page before."""
 
     cursor: str | None = Field(None, max_length=64, description="`next` of the page before")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
-from ninja import Field, Query, Router, Schema
+from ninja import Field, Query, Router
 from pydantic import BaseModel
 
 from leaderboard import teams
@@ -47,7 +47,7 @@ class MethodEdit(Description, fields.Strict):
     name: fields.line(80, 1) | None = None  # type: ignore[valid-type]
 
 
-class MethodOut(Schema):
+class MethodOut(BaseModel):
     """A method, to everyone."""
 
     id: int
@@ -76,7 +76,7 @@ class OwnMethodOut(MethodOut):
     created_at: datetime
 
 
-class MethodsOut(Schema):
+class MethodsOut(BaseModel):
     items: list[OwnMethodOut]
     next: str | None
 

@@ -17,8 +17,9 @@ from django.core.exceptions import PermissionDenied, RequestDataTooBig, Suspicio
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
-from ninja import NinjaAPI, Schema
+from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
+from pydantic import BaseModel
 
 from leaderboard.blobs import TooLarge
 from leaderboard.rankings import UnknownMetric
@@ -39,14 +40,14 @@ class Problem(Exception):
         self.headers = headers or {}
 
 
-class FieldError(Schema):
+class FieldError(BaseModel):
     """What is wrong with one field of the request."""
 
     field: str
     message: str
 
 
-class ProblemDetails(Schema):
+class ProblemDetails(BaseModel):
     """RFC 9457. `code` is stable; `detail` is for people."""
 
     type: str = "about:blank"

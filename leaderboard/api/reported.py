@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Router, Schema
+from ninja import Router
+from pydantic import BaseModel
 
 from leaderboard.api.access import anyone
 from leaderboard.api.application import REVALIDATED
@@ -16,13 +17,13 @@ from leaderboard.visibility import benchmarks_for
 router = Router(tags=["reported results"])
 
 
-class ReportedScore(Schema):
+class ReportedScore(BaseModel):
     metric: str
     part: str
     value: float
 
 
-class ReportedOut(Schema):
+class ReportedOut(BaseModel):
     benchmark: str
     key: str
     method: str
@@ -39,7 +40,7 @@ class ReportedOut(Schema):
     scores: list[ReportedScore]
 
 
-class ReportedResultsOut(Schema):
+class ReportedResultsOut(BaseModel):
     items: list[ReportedOut]
 
 

@@ -12,9 +12,10 @@ from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from ninja import Field, File, Form, Query, Router, Schema
+from ninja import Field, File, Form, Query, Router
 from ninja.files import UploadedFile
 from ninja.responses import Status
+from pydantic import BaseModel
 
 from leaderboard import blobs, submissions, teams
 from leaderboard.api import fields
@@ -42,13 +43,13 @@ class NewSubmission(Description):
     team: int | None = Field(None, description="The id of one of your teams; your own by default")
 
 
-class MethodName(Schema):
+class MethodName(BaseModel):
     id: int
     name: str
     url: str
 
 
-class ErrorOut(Schema):
+class ErrorOut(BaseModel):
     """Why it was not scored. `problems` are the first hundred, each with the position of its entry."""
 
     code: str
@@ -56,7 +57,7 @@ class ErrorOut(Schema):
     problems: list[dict[str, Any]]
 
 
-class SubmissionOut(Schema):
+class SubmissionOut(BaseModel):
     """A submission that stands on a board, to everyone."""
 
     id: int
@@ -90,7 +91,7 @@ class OwnSubmissionOut(SubmissionOut):
     error: ErrorOut | None
 
 
-class SubmissionsOut(Schema):
+class SubmissionsOut(BaseModel):
     items: list[OwnSubmissionOut]
     next: str | None
 

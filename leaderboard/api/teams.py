@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router
+from pydantic import BaseModel
 
 from leaderboard import teams
 from leaderboard.api.access import caller, reads, signed_in
@@ -16,17 +17,17 @@ from leaderboard.visibility import organised_by
 router = Router(tags=["accounts"])
 
 
-class TeamName(Schema):
+class TeamName(BaseModel):
     id: int
     name: str
 
 
-class MemberOut(Schema):
+class MemberOut(BaseModel):
     username: str
     is_owner: bool
 
 
-class TeamOut(Schema):
+class TeamOut(BaseModel):
     """A team, to its members. `own`: the caller's team of one."""
 
     id: int
@@ -35,18 +36,18 @@ class TeamOut(Schema):
     members: list[MemberOut]
 
 
-class TeamsOut(Schema):
+class TeamsOut(BaseModel):
     items: list[TeamOut]
 
 
-class TokenInUse(Schema):
+class TokenInUse(BaseModel):
     prefix: str
     name: str
     scopes: list[str]
     expires_at: datetime | None
 
 
-class MeOut(Schema):
+class MeOut(BaseModel):
     username: str
     name: str
     teams: list[TeamName]

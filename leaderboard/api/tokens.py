@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router
+from pydantic import BaseModel
 
 from leaderboard import tokens
 from leaderboard.api.access import caller, reads, signed_in
@@ -15,7 +16,7 @@ from leaderboard.models import ApiToken
 router = Router(tags=["tokens"])
 
 
-class TokenOut(Schema):
+class TokenOut(BaseModel):
     id: int
     name: str
     prefix: str
@@ -26,7 +27,7 @@ class TokenOut(Schema):
     revoked_at: datetime | None
 
 
-class TokensOut(Schema):
+class TokensOut(BaseModel):
     items: list[TokenOut]
 
 
