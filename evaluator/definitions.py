@@ -133,10 +133,7 @@ def read_dataset(path: Path) -> Dataset:
     return _Reader(path.name, data).dataset(path.stem)
 
 
-KNOWN = frozenset(
-    "title citation licence url description protocol joints unscored flip_pairs sigmas limbs skeleton parts limb_parts "
-    "metrics primary primary_part columns single_person person_term public_elsewhere splits pose".split()
-)
+KNOWN = frozenset(Dataset.__dataclass_fields__) - {"name"}
 
 
 class _Reader:

@@ -77,8 +77,8 @@ def limbs_of(keypoints: Floats, dataset: Dataset) -> Floats:
 def within(distances: Floats, lengths: Floats, threshold: float, *, strict: bool = False) -> Booleans:
     """Whether distances are at most (`strict`: under) threshold x length. NaN, and a length of zero, never are."""
     with np.errstate(invalid="ignore"):
-        near = distances < threshold * lengths if strict else distances <= threshold * lengths
-        return near & (lengths > 0)
+        limit = threshold * lengths
+        return np.asarray((distances < limit if strict else distances <= limit) & (lengths > 0))
 
 
 def area_under_curve(distances: Floats, lengths: Floats, threshold: float, step: float) -> tuple[Floats, int]:

@@ -25,6 +25,9 @@ class NonFinite:
 
     text: str
 
+    def __str__(self) -> str:
+        return self.text
+
 
 @dataclass
 class Problems:

@@ -1,4 +1,4 @@
-"""What can be wrong, by who must act: the submitter, the operator of the annotations, or the author of a dataset file."""
+"""What can be wrong, by who must act: submitter, operator of the annotations, or author of a dataset."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CODES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with an upload. `entry` counts from 0; `pointer` is a JSON pointer (RFC 6901) into the document."""
+    """One thing wrong with an upload. `entry` counts from 0; `pointer` is a JSON pointer (RFC 6901)."""
 
     code: str
     entry: int | None
@@ -108,7 +108,7 @@ class DatasetDefinitionError(ValueError):
 def shown(value: object, limit: int = 60) -> str:
     """A value of an upload as short, printable ASCII, fit for a message."""
     try:
-        text = json.dumps(value)
+        text = json.dumps(value, default=str)
     except (TypeError, ValueError, RecursionError):
         text = f"a {type(value).__name__}"
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -86,7 +86,8 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
     keypoints, visibility = _keypoints(rows, dataset)
     labelled = (visibility > 0).sum(axis=1)
     given = np.array([row.get("num_keypoints", n) for row, n in zip(rows, labelled.tolist(), strict=True)], np.int64)
-    info = data.get("info") if isinstance(data.get("info"), dict) else {}
+    info: Any = data.get("info")
+    info = info if isinstance(info, dict) else {}
     annotations = Annotations(
         image_ids=image_ids,
         image=image.astype(np.int64),

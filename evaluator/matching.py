@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -96,7 +97,7 @@ def greedy(
     # Within a detection the best candidate stands last, so "the best" is the largest position.
     order = np.lexsort((candidates.person, candidates.similarity, candidates.detection, rank))
     bounds = np.searchsorted(rank[order], np.arange(rank.max(initial=-1) + 2))
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in pairwise(bounds.tolist()):
         if first == last:
             continue
         chosen = order[first:last]

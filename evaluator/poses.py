@@ -43,7 +43,7 @@ class Annotations:
     @property
     def people(self) -> Booleans:
         """[P] bool: who counts as an annotated person (no crowd region, at least one labelled joint)."""
-        return ~self.crowd & (self.num_keypoints > 0)
+        return np.asarray(~self.crowd & (self.num_keypoints > 0))
 
 
 @dataclass(frozen=True, eq=False)

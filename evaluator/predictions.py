@@ -28,7 +28,7 @@ Source = str | Path | bytes | list[Any] | dict[str, Any] | Predictions
 LARGEST = 1e6
 NUMBER = "a finite number of magnitude up to 1e6"
 WHOLE_NUMBER = "a whole number"
-READ_KEYS = frozenset({"image_id", "person_id", "keypoints", "score", "limbs"})
+READ_KEYS = frozenset({"image_id", "keypoints", "score"})
 NUMBERS = frozenset({int, float})
 
 
@@ -153,6 +153,7 @@ class _EntryReader:
         self.ids = _Ids(dataset, images, problems)
         self.numbers = 3 * len(dataset.joints)
         self.limbs = len(dataset.limbs)
+        self.read_keys = READ_KEYS | ({"person_id"} if self.single else set()) | ({"limbs"} if self.limbs else set())
         self.problems = problems
         self.rows = rows
         self.expected = f"{self.numbers} numbers: x, y, confidence for each of {len(dataset.joints)} joints"
@@ -167,11 +168,13 @@ class _EntryReader:
         score = self._score(number, entry)
         keypoints = self._keypoints(number, entry)
         limbs = self._limbs(number, entry["limbs"]) if self.limbs and "limbs" in entry else None
-        for key in entry.keys() - READ_KEYS:
+        for key in entry.keys() - self.read_keys:
             if isinstance(entry[key], list | dict) and depth(entry[key]) > MOST_DEPTH - 2:
                 self.problems.add("too_deep", number, "", f"{shown(key)} is nested too deep", f"{MOST_DEPTH} levels")
-        known = self.problems.total == before and image is not None and self.ids.check(number, image, person)
-        if not known or keypoints is None or score is None:
+        if image is None or (self.single and person is None and "person_id" in entry):
+            return
+        known = self.ids.check(number, image, person)
+        if self.problems.total != before or not known or keypoints is None or score is None:
             return
         rows = self.rows
         try:
@@ -193,7 +196,9 @@ class _EntryReader:
                 self.problems.add("missing_key", number, "", f"no {key}", f"a {key}")
             return None
         value = entry[key]
-        if type(value) is not int:
+        if isinstance(value, NonFinite):
+            self.problems.add("not_finite", number, f"/{key}", f"{key} is {value.text}", WHOLE_NUMBER)
+        elif type(value) is not int:
             self.problems.add("wrong_type", number, f"/{key}", f"{key} is {shown(value)}", WHOLE_NUMBER)
         elif not -(1 << 63) <= value < 1 << 63:
             self.problems.add("invalid_id", number, f"/{key}", f"{key} is {shown(value)}", "a 64-bit whole number")
@@ -309,7 +314,7 @@ def _arrays(rows: _Rows, dataset: Dataset, sha256: str) -> Predictions:
 def _ranges(predictions: Predictions, entry: Sequence[int]) -> Problems:
     """Numbers that are infinite or too large; NaN is a missing joint by now."""
     problems = Problems()
-    flat = predictions.keypoints.reshape(len(entry), -1)
+    flat = predictions.keypoints.reshape(len(entry), predictions.keypoints.shape[1] * 3)
     for values, path in ((flat, "/keypoints/{}"), (predictions.scores[:, None], "/score")):
         for row, column in np.argwhere(np.abs(values) > LARGEST).tolist():
             value = float(values[row, column])

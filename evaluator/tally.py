@@ -35,6 +35,11 @@ class Tally(Protocol):
     """What every metric returns. `columns` names the scores; a value is NaN where nothing was annotated for it."""
 
     @property
+    def images(self) -> int:
+        """I, the images that can be weighted, in the order of the annotations' image ids."""
+        ...
+
+    @property
     def columns(self) -> tuple[tuple[str, str], ...]:
         """(metric, part) of each of the S scores."""
         ...
@@ -52,31 +57,19 @@ class Tally(Protocol):
         ...
 
 
-class Scored:
-    """`scores()` from `values()`: the same for every tally."""
-
-    @property
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        raise NotImplementedError
-
-    def values(self, weights: Floats) -> Floats:
-        raise NotImplementedError
-
-    def images(self) -> int:
-        raise NotImplementedError
-
-    def scores(self, weights: Floats | None = None) -> list[Score]:
-        row = np.ones(self.images()) if weights is None else np.asarray(weights, dtype=np.float64)
-        values = self.values(row[None])[0]
-        return [
-            Score(metric, part, float(value))
-            for (metric, part), value in zip(self.columns, values, strict=True)
-            if np.isfinite(value)
-        ]
+def defined_scores(tally: Tally, weights: Floats | None) -> list[Score]:
+    """A tally's scores from its values: those that are defined."""
+    row = np.ones(tally.images) if weights is None else np.asarray(weights, dtype=np.float64)
+    values = tally.values(row[None])[0]
+    return [
+        Score(metric, part, float(value))
+        for (metric, part), value in zip(tally.columns, values, strict=True)
+        if np.isfinite(value)
+    ]
 
 
 @dataclass(frozen=True, eq=False)
-class RateTally(Scored):
+class RateTally:
     """Hits and counts of E elements (joints or limbs) in I images; a part is the mean of its elements' rates.
 
     `all` is pooled: all hits over all counts. Parts and elements that nobody annotated are left out.
@@ -92,8 +85,12 @@ class RateTally(Scored):
     def columns(self) -> tuple[tuple[str, str], ...]:
         return tuple((self.metric, part) for part in (*self.parts, "all"))
 
+    @property
     def images(self) -> int:
         return len(self.hits)
+
+    def scores(self, weights: Floats | None = None) -> list[Score]:
+        return defined_scores(self, weights)
 
     def values(self, weights: Floats) -> Floats:
         hits, counts = weights @ self.hits, weights @ self.counts  # [B, E]

@@ -21,7 +21,7 @@ from evaluator.matching import (
     pairs,
 )
 from evaluator.poses import Annotations, Booleans, Floats, Integers, Predictions
-from evaluator.tally import Evidence, Scored
+from evaluator.tally import Evidence, Score, defined_scores
 
 TITLE = "Average precision and recall by object keypoint similarity"
 SOURCE = "COCO keypoint evaluation (Lin et al., ECCV 2014), as pycocotools 2.0.11 computes it on input without ties"
@@ -62,7 +62,7 @@ STATISTICS: dict[str, Statistic] = {
 
 
 @dataclass(frozen=True, eq=False)
-class MatchTally(Scored):
+class MatchTally:
     """The matches behind OKS average precision; any weighting of the images is accumulated anew."""
 
     names: tuple[str, ...]
@@ -72,8 +72,12 @@ class MatchTally(Scored):
     def columns(self) -> tuple[tuple[str, str], ...]:
         return tuple((name, "all") for name in self.names)
 
+    @property
     def images(self) -> int:
         return self.matches.images
+
+    def scores(self, weights: Floats | None = None) -> list[Score]:
+        return defined_scores(self, weights)
 
     def values(self, weights: Floats) -> Floats:
         values = np.full((len(weights), len(self.names)), np.nan)
@@ -158,7 +162,7 @@ def _areas(annotations: Annotations, box_share: float | None) -> Floats:
 def _outside(areas: Floats, ranges: Floats) -> Booleans:
     """[A, n] whether areas [n] lie outside the ranges [A, 2]."""
     with np.errstate(invalid="ignore"):
-        return (areas < ranges[:, :1]) | (areas > ranges[:, 1:])
+        return np.asarray((areas < ranges[:, :1]) | (areas > ranges[:, 1:]))
 
 
 def _extents(keypoints: Floats) -> Floats:
@@ -179,7 +183,7 @@ def _candidates(
     detection, person = pairs(detections.image, annotations.image[people], len(annotations.image_ids))
     true, labelled = annotations.keypoints[people], annotations.visibility[people] > 0
     boxes, sizes = annotations.boxes[people], areas[people]
-    bare = ~labelled.any(axis=1)
+    bare = labelled.sum(axis=1) == 0
     if np.isnan(boxes[bare]).any():
         raise GroundTruthError("an annotation without labelled joints has no bbox, which OKS needs for it")
     kept: list[tuple[Integers, Integers, Floats]] = []
@@ -214,7 +218,7 @@ def _beyond(keypoints: Floats, boxes: Floats) -> Floats:
 
 
 def oks(offsets: Floats, labelled: Booleans, areas: Floats, sigmas: Floats) -> Floats:
-    """[n] object keypoint similarity: the mean over labelled joints of exp(-d^2 / (2 s^2 k^2)), k = 2 sigma, s^2 = area.
+    """[n] object keypoint similarity: mean over labelled joints of exp(-d^2 / (2 s^2 k^2)), k = 2 sigma, s^2 = area.
 
     offsets [n, K, 2] in pixels, labelled [n, K], areas [n] in square pixels, sigmas [K]. 0 where it is not finite.
     """

@@ -10,7 +10,7 @@ from evaluator.poses import Annotations, Predictions, aligned
 from evaluator.tally import RateTally, by_image
 
 TITLE = "Percentage of correct keypoints"
-SOURCE = "Yang and Ramanan, Articulated human detection with flexible mixtures of parts, TPAMI 2013; Sapp and Taskar, MODEC, CVPR 2013"
+SOURCE = "Yang and Ramanan, TPAMI 2013; the torso as in Sapp and Taskar, MODEC, CVPR 2013"
 HIGHER_IS_BETTER = True
 # Mirroring turns the torso of one side into that of the other.
 INVARIANCES = frozenset({"translation", "scale", "rotation", "confidence", "farther"})

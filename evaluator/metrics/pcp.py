@@ -41,7 +41,7 @@ def measure(
     if loose:
         hits = within(distances.mean(axis=-1), lengths, threshold)
     else:
-        hits = within(distances, lengths[..., None], threshold).all(axis=-1)
+        hits = np.logical_and.reduce(within(distances, lengths[..., None], threshold), axis=-1)
     images = len(annotations.image_ids)
     limbs = list(dataset.limbs)
     return RateTally(

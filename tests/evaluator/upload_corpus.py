@@ -1,0 +1,317 @@
+"""Hostile and broken uploads, built here: name -> (dataset, bytes, expected code, fragment of the message)."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+import zipfile
+import zlib
+from typing import Any
+
+from evaluator import load_dataset
+
+COCO_JOINTS, LSP_JOINTS = len(load_dataset("coco").joints), len(load_dataset("lsp").joints)
+IMAGES: dict[str, dict[str, Any]] = {
+    "coco": {"dataset": "coco", "split": "test", "images": [{"id": 785}, {"id": 40083}]},
+    "lsp": {
+        "dataset": "lsp",
+        "split": "test",
+        "images": [
+            {"id": 1001, "people": [{"person_id": 0}]},
+            {"id": 1002, "people": [{"person_id": 0}, {"person_id": 1}]},
+        ],
+    },
+}
+
+Case = tuple[str, bytes, str, str]
+
+
+def entry(dataset: str = "coco", **changes: Any) -> dict[str, Any]:
+    """A valid entry, changed; a value of `...` removes the key."""
+    joints = COCO_JOINTS if dataset == "coco" else LSP_JOINTS
+    made = {"image_id": 785 if dataset == "coco" else 1001, "keypoints": [10.5, 20, 0.9] * joints, "score": 0.5}
+    made |= changes
+    return {key: value for key, value in made.items() if value is not ...}
+
+
+def text(*entries: Any) -> bytes:
+    return json.dumps(list(entries)).encode()
+
+
+VALID = text(entry())
+
+
+def with_keypoint(index: int, raw: str, dataset: str = "coco") -> bytes:
+    """A valid file in which one number of the keypoints is the given raw text."""
+    made = entry(dataset)
+    made["keypoints"] = [*made["keypoints"]]
+    made["keypoints"][index] = "@"
+    return text(made).replace(b'"@"', raw.encode())
+
+
+def raw(key: str, value: str) -> bytes:
+    return text(entry(**{key: "@"})).replace(b'"@"', value.encode())
+
+
+def zipped(content: bytes = VALID, name: str = "p.json", *, method: int = zipfile.ZIP_DEFLATED, mode: int = 0) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        info = zipfile.ZipInfo(name)
+        info.compress_type = method
+        info.create_system = 3
+        info.external_attr = mode << 16
+        archive.writestr(info, content)
+    return out.getvalue()
+
+
+def zip_of(*names: str) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            archive.writestr(name, VALID)
+    return out.getvalue()
+
+
+def patched(content: bytes, signature: bytes, offset: int, value: bytes) -> bytes:
+    """The bytes with a field of the first (for the end record, the last) record of this signature overwritten."""
+    at = content.rfind(signature) + offset
+    return content[:at] + value + content[at + len(value) :]
+
+
+def encrypted() -> bytes:
+    flagged = patched(zipped(), b"PK\x01\x02", 8, struct.pack("<H", 1))
+    return patched(flagged, b"PK\x03\x04", 6, struct.pack("<H", 1))
+
+
+def overlapping(count: int) -> bytes:
+    """A zip of many directory entries that all point at one local header."""
+    one = zipped(b"[" + b" " * 100_000 + b"]")
+    at, end = one.rfind(b"PK\x01\x02"), one.rfind(b"PK\x05\x06")
+    directory = one[at:end] * count
+    record = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, min(count, 65535), min(count, 65535), len(directory), at, 0)
+    return one[:at] + directory + record
+
+
+def hidden_overlap() -> bytes:
+    """Two directory entries while the end record says one."""
+    made = overlapping(2)
+    return patched(made, b"PK\x05\x06", 8, struct.pack("<HH", 1, 1))
+
+
+def zeros(megabytes: int) -> bytes:
+    """`megabytes` of blanks, deflated to about a thousandth, as one gzip member."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    block = b" " * (1 << 20)
+    return b"".join([*(packer.compress(block) for _ in range(megabytes)), packer.flush()])
+
+
+def zip_bomb() -> bytes:
+    return zipped(b" " * (80 << 20))
+
+
+def overwritten_size() -> bytes:
+    """A member that inflates to more than it declares."""
+    made = zipped()
+    made = patched(made, b"PK\x01\x02", 24, struct.pack("<I", 3))
+    return patched(made, b"PK\x03\x04", 22, struct.pack("<I", 3))
+
+
+COCO, LSP = "coco", "lsp"
+
+DOCUMENTS: dict[str, Case] = {
+    "nothing at all": (COCO, b"", "empty_file", "empty"),
+    "blanks": (COCO, b" \n\t ", "empty_file", "empty"),
+    "an object": (COCO, b'{"annotations": []}', "not_a_list", "annotations"),
+    "a number": (COCO, b"3", "not_a_list", "the document is 3"),
+    "null": (COCO, b"null", "not_a_list", "null"),
+    "a string": (COCO, b'"[]"', "not_a_list", "[]"),
+    "NaN alone": (COCO, b"NaN", "not_a_list", "NaN"),
+    "a word": (COCO, b"hello", "not_json", "line 1, column 1"),
+    "an unclosed list": (COCO, b"[", "not_json", "truncated?"),
+    "a truncated entry": (COCO, VALID[:-30], "not_json", "in entry 0"),
+    "a truncated string": (COCO, b'[{"image_i', "not_json", "not valid JSON"),
+    "a missing comma": (COCO, text(entry())[:-1] + b" {}]", "not_json", "expected a comma"),
+    "a trailing comma": (COCO, VALID[:-1] + b",]", "not_json", "in entry 1"),
+    "single quotes": (COCO, b"[{'image_id': 785}]", "not_json", "not valid JSON"),
+    "a comment": (COCO, b"[ /* none */ ]", "not_json", "not valid JSON"),
+    "a leading zero": (COCO, raw("image_id", "0785"), "not_json", "not valid JSON"),
+    "a plus sign": (COCO, with_keypoint(0, "+1.0"), "not_json", "not valid JSON"),
+    "a hexadecimal number": (COCO, with_keypoint(0, "0x10"), "not_json", "not valid JSON"),
+    "a control character": (COCO, b'[{"a\x00b": 1}]', "not_json", "not valid JSON"),
+    "trailing text": (COCO, VALID + b"x", "trailing_data", "something follows"),
+    "two documents": (COCO, VALID + b"\n" + VALID, "trailing_data", "something follows"),
+    "text after an empty list": (COCO, b"[] []", "trailing_data", "something follows"),
+    "a trailing NUL": (COCO, VALID + b"\x00", "trailing_data", "something follows"),
+    "a byte order mark": (COCO, b"\xef\xbb\xbf" + VALID, "byte_order_mark", "byte order mark"),
+    "UTF-16": (COCO, VALID.decode().encode("utf-16"), "byte_order_mark", "byte order mark"),
+    "invalid UTF-8": (COCO, b'[{"name": "\xff\xfe"}]', "not_utf8", "byte 11"),
+    "an overlong encoding": (COCO, b'[{"name": "\xc0\xaf"}]', "not_utf8", "is not UTF-8"),
+    "a surrogate in UTF-8": (COCO, b'[{"name": "\xed\xa0\x80"}]', "not_utf8", "is not UTF-8"),
+    "a pickle": (COCO, b"\x80\x04\x95\x00\x00\x00\x00\x00\x00\x00\x00.", "not_utf8", "byte 0"),
+    "a MATLAB file": (COCO, b"MATLAB 5.0 MAT-file" + bytes(200), "not_json", "not valid JSON"),
+    "100,000 open lists": (COCO, b"[" * 100_000, "too_deep", "nested too deep"),
+    "100,000 open objects": (COCO, b'[{"a":' * 100_000, "too_deep", "nested too deep"),
+    "nine levels in an extra key": (COCO, raw("extra", "[[[[[[[1]]]]]]]"), "too_deep", "extra"),
+    "levels hidden in person_id": (COCO, raw("person_id", "[[[[[[[1]]]]]]]"), "too_deep", "person_id"),
+    "an integer of 5,000 digits": (COCO, raw("image_id", "9" * 5000), "number_too_long", "thousands of digits"),
+    "an id of 200 digits": (COCO, raw("image_id", "9" * 200), "invalid_id", "64-bit"),
+    "an id of 2^63": (COCO, raw("image_id", str(1 << 63)), "invalid_id", "64-bit"),
+    "a coordinate of 200 digits": (COCO, with_keypoint(0, "9" * 200), "out_of_range", "/0/keypoints/0"),
+    "a coordinate of 400 digits": (COCO, with_keypoint(0, "9" * 400), "out_of_range", "/0/keypoints"),
+    "a score of 400 digits": (COCO, raw("score", "9" * 400), "out_of_range", "score"),
+    "a key twice": (COCO, b'[{"image_id": 785, ' + text(entry())[2:], "duplicate_key", '"image_id" appears twice'),
+    "an extra key twice": (COCO, raw("extra", '{"a": 1, "a": 2}'), "duplicate_key", '"a" appears twice'),
+    "NaN": (COCO, with_keypoint(4, "NaN"), "not_finite", "/0/keypoints/4"),
+    "Infinity": (COCO, with_keypoint(4, "Infinity"), "not_finite", "keypoints[4] is Infinity"),
+    "minus Infinity": (COCO, with_keypoint(4, "-Infinity"), "not_finite", "keypoints[4] is -Infinity"),
+    "1e999": (COCO, with_keypoint(4, "1e999"), "not_finite", "/0/keypoints/4"),
+    "a NaN score": (COCO, raw("score", "NaN"), "not_finite", "score is NaN"),
+    "an infinite score": (COCO, raw("score", "1e400"), "not_finite", "/0/score"),
+    "a NaN id": (COCO, raw("image_id", "NaN"), "not_finite", "image_id is NaN"),
+    "NaN in an extra key": (COCO, raw("extra", "NaN"), "not_finite", "entry 0"),
+    "a confidence of NaN": (COCO, with_keypoint(5, "NaN"), "not_finite", "/0/keypoints/5"),
+    "a coordinate of 1e7": (COCO, with_keypoint(0, "1e7"), "out_of_range", "10000000.0"),
+    "a coordinate just above 1e6": (COCO, with_keypoint(0, "-1000000.0001"), "out_of_range", "magnitude up to 1e6"),
+    "a number as a string": (COCO, with_keypoint(0, '"10"'), "wrong_type", 'keypoints[0] is "10"'),
+    "a boolean coordinate": (COCO, with_keypoint(0, "true"), "wrong_type", "keypoints[0] is true"),
+    "a nested coordinate": (COCO, with_keypoint(0, "[1]"), "wrong_type", "keypoints[0] is [1]"),
+}
+
+ENTRIES: dict[str, Case] = {
+    "an entry that is a list": (COCO, b"[[]]", "not_an_object", "the entry is []"),
+    "an entry that is null": (COCO, b"[null]", "not_an_object", "null"),
+    "an empty object": (COCO, b"[{}]", "missing_key", "no image_id"),
+    "no image id": (COCO, text(entry(image_id=...)), "missing_key", "no image_id"),
+    "no keypoints": (COCO, text(entry(keypoints=...)), "missing_key", "no keypoints"),
+    "no score": (COCO, text(entry(score=...)), "missing_key", "no score"),
+    "an id of 785.0": (COCO, text(entry(image_id=785.0)), "wrong_type", "image_id is 785.0"),
+    "an id of true": (COCO, text(entry(image_id=True)), "wrong_type", "image_id is true"),
+    "an id as a string": (COCO, text(entry(image_id="785")), "wrong_type", 'image_id is "785"'),
+    "an id of null": (COCO, text(entry(image_id=None)), "wrong_type", "image_id is null"),
+    "an unknown image": (COCO, text(entry(image_id=786)), "unknown_image", "no image 786"),
+    "the second entry is wrong": (COCO, text(entry(), entry(image_id=-1)), "unknown_image", "entry 1, /1/image_id"),
+    "50 numbers": (COCO, text(entry(keypoints=[1.0] * 50)), "wrong_count", "has 50 values"),
+    "only x and y": (COCO, text(entry(keypoints=[1.0] * 34)), "wrong_count", "x, y, confidence"),
+    "no numbers": (COCO, text(entry(keypoints=[])), "wrong_count", "has 0 values"),
+    "nested keypoints": (COCO, text(entry(keypoints=[[1, 2, 3]] * 17)), "wrong_count", "has 17 values"),
+    "keypoints as an object": (COCO, text(entry(keypoints={"nose": 1})), "wrong_type", "keypoints is"),
+    "keypoints of null": (COCO, text(entry(keypoints=None)), "wrong_type", "keypoints is null"),
+    "a score as a string": (COCO, text(entry(score="0.5")), "wrong_type", 'score is "0.5"'),
+    "a score of true": (COCO, text(entry(score=True)), "wrong_type", "score is true"),
+    "a score of null": (COCO, text(entry(score=None)), "wrong_type", "score is null"),
+    "a missing joint with many people": (
+        COCO,
+        text(entry(keypoints=[None] * 3 + [1.0] * 48)),
+        "missing_joint",
+        "joint 0 is missing",
+    ),
+    "half a joint with many people": (
+        COCO,
+        text(entry(keypoints=[1.0, None, 1.0] + [1.0] * 48)),
+        "incomplete_joint",
+        "joint 0 is partly null",
+    ),
+    "half a joint": (
+        LSP,
+        text(entry("lsp", keypoints=[1.0] * 3 + [None, None, 0.5] + [1.0] * 36)),
+        "incomplete_joint",
+        "/0/keypoints/3",
+    ),
+    "the same person twice": (LSP, text(entry("lsp"), entry("lsp", person_id=0)), "repeated_person", "entry 1"),
+    "no person id where there are two": (LSP, text(entry("lsp", image_id=1002)), "missing_person_id", "has 2 people"),
+    "a person who is not there": (LSP, text(entry("lsp", person_id=1)), "unknown_person", "no person 1"),
+    "person -1": (LSP, text(entry("lsp", person_id=-1)), "unknown_person", "no person -1"),
+    "person 0.0": (LSP, text(entry("lsp", person_id=0.0)), "wrong_type", "person_id is 0.0"),
+    "person false": (LSP, text(entry("lsp", person_id=False)), "wrong_type", "person_id is false"),
+    "person null": (LSP, text(entry("lsp", person_id=None)), "wrong_type", "person_id is null"),
+    "nine limbs": (LSP, text(entry("lsp", limbs=[[0, 0, 1, 1]] * 9)), "wrong_count", "limbs has 9 values"),
+    "a limb of three": (LSP, text(entry("lsp", limbs=[[0, 0, 1]] * 10)), "wrong_count", "/0/limbs/0"),
+    "half a limb": (LSP, text(entry("lsp", limbs=[[None, 0, 1, 1]] * 10)), "incomplete_joint", "limb 0"),
+    "limbs as an object": (LSP, text(entry("lsp", limbs={})), "wrong_type", "limbs is {}"),
+    "a limb too far": (LSP, text(entry("lsp", limbs=[[0, 0, 1, 2e6]] * 10)), "out_of_range", "/0/limbs/0/3"),
+}
+
+ARCHIVES: dict[str, Case] = {
+    "a truncated gzip": (COCO, gzip.compress(VALID)[:-20], "gzip_damaged", "ends early"),
+    "a gzip header": (COCO, b"\x1f\x8b", "gzip_damaged", "ends early"),
+    "a gzip with a wrong checksum": (
+        COCO,
+        gzip.compress(VALID)[:-8] + b"\x00" * 4 + gzip.compress(VALID)[-4:],
+        "gzip_damaged",
+        "damaged",
+    ),
+    "a gzip of noise": (COCO, gzip.compress(VALID)[:10] + b"\xff" * 50, "gzip_damaged", "damaged"),
+    "two gzip members": (COCO, gzip.compress(VALID) * 2, "gzip_members", "something follows"),
+    "bytes after gzip": (COCO, gzip.compress(VALID) + b"x", "gzip_members", "something follows"),
+    "gzip in gzip": (COCO, gzip.compress(gzip.compress(VALID)), "nested_archive", "another archive"),
+    "zip in gzip": (COCO, gzip.compress(zipped()), "nested_archive", "another archive"),
+    "an empty gzip": (COCO, gzip.compress(b""), "empty_file", "empty"),
+    "a gzip bomb": (COCO, zeros(200), "compression_ratio", "100 times"),
+    "an empty zip": (COCO, zip_of(), "zip_members", "holds 0 files"),
+    "two files in a zip": (COCO, zip_of("a.json", "b.json"), "zip_members", "holds 2 files"),
+    "100 overlapping members": (COCO, overlapping(100), "zip_members", "holds 100 files"),
+    "100,000 members": (COCO, overlapping(100_000), "zip_members", "holds 65535 files"),
+    "an overlap that the end record hides": (COCO, hidden_overlap(), "zip_damaged", "exactly one entry"),
+    "a zip bomb": (COCO, zip_bomb(), "compression_ratio", "100 times"),
+    "a zip that declares 3 GiB": (
+        COCO,
+        patched(zipped(), b"PK\x01\x02", 24, struct.pack("<I", 3 << 30)),
+        "too_large",
+        "1 GiB",
+    ),
+    "zip in zip": (COCO, zipped(zipped(), method=zipfile.ZIP_STORED), "nested_archive", "another zip"),
+    "gzip in gzip in zip": (
+        COCO,
+        zipped(gzip.compress(gzip.compress(VALID)), "p.json.gz"),
+        "nested_archive",
+        "another",
+    ),
+    "an encrypted zip": (COCO, encrypted(), "zip_encrypted", "encrypted"),
+    "a zip with bzip2": (COCO, zipped(method=zipfile.ZIP_BZIP2), "zip_method", "method 12"),
+    "a zip with LZMA": (COCO, zipped(method=zipfile.ZIP_LZMA), "zip_method", "method 14"),
+    "a symlink": (COCO, zipped(b"/etc/passwd", mode=0o120777), "zip_member_kind", "link"),
+    "a device": (COCO, zipped(b"", mode=0o020666), "zip_member_kind", "device"),
+    "a folder": (COCO, zipped(b"", "p.json/", method=zipfile.ZIP_STORED), "zip_member_kind", "folder"),
+    "a name with ..": (COCO, zipped(name="../p.json"), "zip_member_name", "unfit name"),
+    "an absolute name": (COCO, zipped(name="/p.json"), "zip_member_name", "unfit name"),
+    "a name with a backslash": (COCO, zipped(name="..\\p.json"), "zip_member_name", "unfit name"),
+    "a drive letter": (COCO, zipped(name="C:p.json"), "zip_member_name", "unfit name"),
+    "a name in a folder": (COCO, zipped(name="a/p.json"), "zip_member_name", "unfit name"),
+    "another ending": (COCO, zipped(name="p.pkl"), "zip_member_name", "ends in .json"),
+    "a NUL in the name": (
+        COCO,
+        zipped(name="a#b.json").replace(b"a#b.json", b"a\x00b.json"),
+        "zip_member_name",
+        "unfit name",
+    ),
+    "something before the zip": (COCO, b"PK\x03\x04" + zipped(), "zip_damaged", "not where its end record says"),
+    "something after the zip": (COCO, zipped() + b"x", "zip_damaged", "does not end it"),
+    "a truncated zip": (COCO, zipped()[:-5], "zip_damaged", "no end record"),
+    "half a zip": (COCO, zipped()[:60], "zip_damaged", "no end record"),
+    "a zip with a wrong checksum": (
+        COCO,
+        patched(zipped(), b"PK\x01\x02", 16, b"\x00" * 4),
+        "zip_damaged",
+        "length and checksum",
+    ),
+    "a zip whose member says less than it holds": (COCO, overwritten_size(), "zip_damaged", "length and checksum"),
+    "a zip whose packed length is wrong": (
+        COCO,
+        patched(zipped(), b"PK\x01\x02", 20, struct.pack("<I", 10)),
+        "zip_damaged",
+        "overlap",
+    ),
+    "a member that starts elsewhere": (
+        COCO,
+        patched(zipped(), b"PK\x01\x02", 42, struct.pack("<I", 4)),
+        "zip_damaged",
+        "does not start the file",
+    ),
+    "a zip64 length": (COCO, patched(zipped(), b"PK\x01\x02", 20, b"\xff" * 4), "zip_method", "zip64"),
+    "two names": (COCO, patched(zipped(), b"PK\x03\x04", 30, b"q"), "zip_damaged", "disagree"),
+    "NaN in a zip": (COCO, zipped(with_keypoint(4, "NaN")), "not_finite", "/0/keypoints/4"),
+}
+
+CORPUS: dict[str, Case] = DOCUMENTS | ENTRIES | ARCHIVES
