@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 MATLAB_73 = b"MATLAB 7.3"
 STRUCTURES = "structures"  # no variable of an official file has this name
+MOST_MEMORY = 8 << 30
 HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -108,7 +109,17 @@ def _mpii_release(path: Path, *, hdf5: bool) -> dict[str, NDArray[np.generic]]:
     return people(variables["RELEASE"])
 
 
+def _limit_memory() -> None:
+    """A damaged header can ask for any amount of memory; the largest official file needs about 1 GiB."""
+    import resource  # not on Windows, and without effect on macOS
+
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY if hard < 0 else min(MOST_MEMORY, hard), hard))
+
+
 if __name__ == "__main__":
+    if sys.platform == "linux":
+        _limit_memory()
     try:
         main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))
     except Unreadable as problem:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -74,3 +76,12 @@ def test_no_file(tmp_path) -> None:
         convert_truth("lsp", tmp_path / "joints.mat")
     with pytest.raises(ConversionError, match="is not a file"):
         convert_truth("lsp", tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the address space is limited on Linux only")
+def test_a_header_that_asks_for_all_memory(tmp_path) -> None:
+    """An HDF5 file may declare terabytes in a few kilobytes."""
+    with h5py.File(tmp_path / "huge.h5", "w") as file:
+        file.create_dataset("preds", shape=(1 << 34, 16, 2), chunks=(1024, 16, 2), dtype="f8")
+    with pytest.raises(ConversionError, match=r"huge\.h5: (not enough memory|damaged)"):
+        convert_predictions("mpii", tmp_path / "huge.h5")
