@@ -147,7 +147,7 @@ class SubmitForm(forms.Form):
         file = self.cleaned_data["file"]
         if file.size > settings.UPLOAD_LIMIT:
             raise ValidationError(
-                f"The file is larger than {settings.UPLOAD_LIMIT >> 20} MiB. Compress it: .json.gz and .zip are read too."
+                f"The file is larger than {settings.UPLOAD_LIMIT >> 20} MiB. Compress it: .json.gz and .zip are read."
             )
         return file
 
@@ -188,7 +188,7 @@ class NewBenchmarkForm(forms.Form):
     slug = forms.SlugField(
         max_length=60,
         label="Address",
-        help_text="Small letters, digits and dashes, as in lsp-test-pc. It cannot be changed.",
+        help_text="Small letters, digits, dashes, as in lsp-test-pc. It stays.",
     )
     title = forms.CharField(max_length=120, validators=[printable])
     summary = forms.CharField(

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from django.utils.safestring import SafeString
 
 from leaderboard.drawing import marks
 from leaderboard.drawing.graticule import Scale, scale
+from leaderboard.drawing.labels import Labels, names
 from leaderboard.drawing.numbers import interval, percent, short
 from leaderboard.drawing.svg import el
 
 LEFT, RIGHT, TOP, BOTTOM = 34.0, 408.0, 14.0, 260.0
+FRAME = (LEFT, 0.0, 422.0, BOTTOM)
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Chart:
     note: str
     svg: SafeString | None
     head: tuple[str, ...] = ()
-    rows: list[tuple[str, ...]] = field(default_factory=list)
+    rows: Sequence[tuple[str, ...]] = ()
 
 
 def best_over_time(rows: Sequence[Any], *, metric_title: str, higher_is_better: bool) -> Chart:
@@ -52,20 +55,24 @@ def best_over_time(rows: Sequence[Any], *, metric_title: str, higher_is_better: 
 
     parts = _levels(on, LEFT)
     parts += _time_axis(first, last, by_year=by_year, x_of=x_of)
-    line = _steps(
-        [(x_of(moment), _y(on, row.value), row) for moment, row in timed if row.kind != "reported" or not measured],
+    steps = _steps(
+        [
+            (x_of(moment), _y(on, row.value), row.value)
+            for moment, row in timed
+            if row.kind != "reported" or not measured
+        ],
         higher_is_better,
     )
-    if line:
-        parts.append(el("path", class_="curve", stroke="var(--ink)", d=line))
-    labels = _Labels()
-    for moment, row in timed:
+    labels = Labels(FRAME)
+    if steps:
+        parts.append(el("path", class_="curve", stroke="var(--ink)", d=_path(steps)))
+        for (x1, y1), (x2, y2) in pairwise(steps):
+            labels.avoid(x1, y1, x2, y2)
+    for (moment, row), name in zip(timed, names([row for _, row in timed]), strict=True):
         x, y = x_of(moment), _y(on, row.value)
-        if row.low is not None and row.high is not None:
-            parts += _upright(row.kind, x, _y(on, row.low), _y(on, row.high))
-        parts.append(marks.at(row.kind, x, y))
-        labels.want(x, y, _brief(row.name))
-    parts += labels.placed(budget=9)
+        parts += _marked(on, row, x, y, labels)
+        labels.want(x, y, name)
+    parts += labels.placed(budget=7)
     note = "Year of publication." if by_year else "When each result was published here."
     if any(row.low is not None for _, row in timed):
         note += " Whiskers are 95 % intervals."
@@ -164,15 +171,13 @@ def against_cost(rows: Sequence[Any], *, metric_title: str) -> Chart:
         x = round(x_of(tick), 1)
         parts.append(el("line", class_="base0", x1=x, x2=x, y1=BOTTOM, y2=BOTTOM + 5))
         parts.append(el("text", short(tick), class_="ax", x=x, y=278, text_anchor="middle"))
-    labels = _Labels()
-    for cost, row in costed:
+    labels = Labels(FRAME)
+    for (cost, row), short_name in zip(costed, names([row for _, row in costed]), strict=True):
         x, y = x_of(cost), _y(on, row.value)
-        if row.low is not None and row.high is not None:
-            parts += _upright(row.kind, x, _y(on, row.low), _y(on, row.high))
-        parts.append(marks.at(row.kind, x, y))
-        labels.want(x, y, _brief(row.name))
-    parts += labels.placed(budget=9)
-    note = f"{name[0].upper()}{name[1:]}, as stated by each method{', logarithmic' if logarithmic else ''}. Up and left is better."
+        parts += _marked(on, row, x, y, labels)
+        labels.want(x, y, short_name)
+    parts += labels.placed(budget=8)
+    note = f"{name[0].upper()}{name[1:]}, as stated by each method{', logarithmic' if logarithmic else ''}."
     table = [
         (row.name, marks.WORDS[row.kind], f"{cost:.3g}", percent(row.value), interval(row.low, row.high) or "–")
         for cost, row in sorted(costed, key=lambda pair: pair[0])
@@ -214,18 +219,32 @@ def _upright(kind: str, x: float, y1: float, y2: float) -> list[SafeString]:
     return [el("line", class_=f"whisk w-{name}", x1=x, x2=x, y1=y1, y2=y2), *caps]
 
 
-def _steps(points: list[tuple[float, float, Any]], higher_is_better: bool) -> str:
-    """The running best as a path: level until something better comes."""
-    path, best = "", None
-    for x, y, row in points:
+def _marked(on: Scale, row: Any, x: float, y: float, labels: Labels) -> list[SafeString]:
+    """A row's mark with its whisker, which names must keep clear of."""
+    parts = []
+    if row.low is not None and row.high is not None:
+        labels.avoid(x, _y(on, row.low), x, _y(on, row.high))
+        parts += _upright(row.kind, x, _y(on, row.low), _y(on, row.high))
+    return [*parts, marks.at(row.kind, x, y)]
+
+
+def _steps(points: list[tuple[float, float, float]], higher_is_better: bool) -> list[tuple[float, float]]:
+    """The corners of the running best: level until something better comes."""
+    corners: list[tuple[float, float]] = []
+    best: float | None = None
+    for x, y, value in points:
         if best is None:
-            path = f"M{x:.1f} {y:.1f}"
-        elif (row.value > best) == higher_is_better and row.value != best:
-            path += f"H{x:.1f}V{y:.1f}"
+            corners.append((x, y))
+        elif value != best and (value > best) == higher_is_better:
+            corners += [(x, corners[-1][1]), (x, y)]
         else:
             continue
-        best = row.value
-    return f"{path}H{RIGHT}" if path else ""
+        best = value
+    return [*corners, (RIGHT, corners[-1][1])] if corners else []
+
+
+def _path(corners: list[tuple[float, float]]) -> str:
+    return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in corners)
 
 
 def _moment(row: Any, *, by_year: bool) -> float | None:
@@ -261,51 +280,6 @@ def _time_axis(first: float, last: float, *, by_year: bool, x_of: Any) -> list[S
         parts.append(el("line", class_="base0", x1=x, x2=x, y1=BOTTOM, y2=BOTTOM + 5))
         parts.append(el("text", text, class_="ax", x=x, y=278, text_anchor="middle"))
     return parts
-
-
-class _Labels:
-    """Names beside marks; one that would touch another is left out, and stands in the table."""
-
-    def __init__(self) -> None:
-        self.wanted: list[tuple[float, float, str]] = []
-
-    def want(self, x: float, y: float, text: str) -> None:
-        self.wanted.append((x, y, text))
-
-    def placed(self, *, budget: int) -> list[SafeString]:
-        taken: list[tuple[float, float, float, float]] = [(x - 6, y - 6, x + 6, y + 6) for x, y, _ in self.wanted]
-        parts: list[SafeString] = []
-        # the best first: they are what one looks for
-        for x, y, text in sorted(self.wanted, key=lambda item: item[1]):
-            if len(parts) >= budget:
-                break
-            width = 6.4 * len(text)
-            for dx, dy, anchor in (
-                (10, 4, "start"),
-                (-10, 4, "end"),
-                (0, -11, "middle"),
-                (0, 20, "middle"),
-                (8, -9, "start"),
-                (8, 17, "start"),
-                (-8, -9, "end"),
-                (-8, 17, "end"),
-            ):
-                left = x + dx - (width if anchor == "end" else width / 2 if anchor == "middle" else 0)
-                box = (left, y + dy - 10, left + width, y + dy + 3)
-                if box[0] < LEFT or box[2] > 420 or box[1] < 0 or box[3] > BOTTOM:
-                    continue
-                if any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
-                    continue
-                taken.append(box)
-                parts.append(
-                    el("text", text, class_="lab halo", x=round(x + dx, 1), y=round(y + dy, 1), text_anchor=anchor)
-                )
-                break
-        return parts
-
-
-def _brief(name: str) -> str:
-    return name if len(name) <= 22 else f"{name[:20].rstrip()}…"
 
 
 def _ticks(most: float) -> list[float]:

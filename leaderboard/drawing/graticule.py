@@ -1,4 +1,4 @@
-"""One continuous scale for all rows of a board: marks and whiskers on it are positions, so it need not start at zero."""
+"""One continuous scale for all rows: marks and whiskers on it are positions, so it need not start at zero."""
 
 from __future__ import annotations
 
@@ -80,11 +80,23 @@ def header(on: Scale, *, height: int = 44) -> SafeString:
 
 
 def row(
-    on: Scale, kind: str, value: float, low: float | None, high: float | None, *, height: int = 52, id_: str = "scale"
+    on: Scale,
+    kind: str,
+    value: float,
+    low: float | None,
+    high: float | None,
+    *,
+    height: int = 52,
+    id_: str = "scale",
+    bleed: int = 0,
 ) -> SafeString:
-    """A row's mark and whisker. The label says the same in words; phones print the ends of the scale."""
+    """A row's mark and whisker. The label says the same in words; phones print the ends of the scale.
+
+    The lines run on by `bleed` above and below, for a cell that may be taller because its row's name is long.
+    """
     middle = height / 2
-    parts = [el("use", href=f"#{id_}", width="100%", height="100%"), *whisker(on, kind, low, high, middle)]
+    lines = el("use", href=f"#{id_}", y=-bleed, width="100%", height=height + 2 * bleed)
+    parts = [lines, *whisker(on, kind, low, high, middle)]
     parts.append(marks.at_percent(kind, on.position(value), middle))
     parts.append(_ends(on, height))
     return el("svg", *parts, height=height, role="img", aria_label=in_words(kind, value, low, high))
@@ -120,7 +132,10 @@ def mini(
     height: int = 34,
 ) -> SafeString:
     """The scale of one score card, with the board's best (kind, value) where it is somebody else's."""
-    on = scale([value, low, high, best[1] if best else None], most_lines=8)
+    # room beside the whisker, so that its length says something
+    room = 1.5 * (high - low) if low is not None and high is not None else 0.05
+    around = [max(0.0, value - room), min(1.0, value + room)] if 0 <= value <= 1 else []
+    on = scale([value, low, high, best[1] if best else None, *around], most_lines=8)
     middle = height / 2
     parts = [
         _vertical("g1" if index % 2 else "g0", on.position(major / 100), 0, height)

@@ -1,4 +1,4 @@
-"""The three marks: a filled circle was submitted, a filled diamond was run here, a dashed ring was printed in a paper."""
+"""The three marks: a filled circle was submitted, a diamond was run here, a dashed ring was printed in a paper."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How numbers are written: percent without the sign and one decimal in tables, en dashes in ranges, `–` when missing."""
+"""How numbers are written: percent without the sign, one decimal in tables, en dashes in ranges, `–` when missing."""
 
 from __future__ import annotations
 

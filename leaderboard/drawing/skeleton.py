@@ -57,7 +57,7 @@ _CHAINS = {"shoulder": ("elbow", "wrist"), "elbow": ("wrist",), "hip": ("knee", 
 
 
 def _bent(dataset: Any, points: dict[str, Point], turns: Mapping[str, float]) -> dict[str, Point]:
-    """Rotate what hangs below a joint (forearm below elbow, leg below hip), so that not every figure stands at attention."""
+    """Rotate what hangs below a joint: the forearm below the elbow, the leg below the hip."""
     points = dict(points)
     for pivot, degrees in turns.items():
         word = pivot.split("_")[-1]
@@ -73,14 +73,23 @@ def _bent(dataset: Any, points: dict[str, Point], turns: Mapping[str, float]) ->
     return points
 
 
-# a gesture for each dataset's card, in degrees about the joint
+# a gesture for each dataset's card, in degrees about the joint, so that not every figure stands at attention
 GESTURES: dict[str, dict[str, float]] = {
     "coco": {"left_shoulder": -105, "left_elbow": -35, "right_elbow": -18, "left_hip": -6},
     "crowdpose": {"right_shoulder": 75, "left_shoulder": -75, "right_elbow": 40, "left_elbow": -40},
-    "mpii": {"right_shoulder": 62, "right_elbow": -70, "left_shoulder": -55, "left_elbow": 55, "right_hip": 42, "right_knee": -48, "left_hip": -22, "left_knee": 20},
-    "lsp": {"right_shoulder": 95, "right_elbow": 35, "left_shoulder": -78, "left_elbow": 50, "right_hip": 26, "right_knee": -30, "left_hip": -24, "left_knee": 22},
+    "mpii": {
+        "right_shoulder": 62, "right_elbow": -70, "left_shoulder": -55, "left_elbow": 55,
+        "right_hip": 48, "right_knee": -62, "left_hip": -16, "left_knee": 4,
+    },
+    "lsp": {
+        "right_shoulder": 95, "right_elbow": 35, "left_shoulder": -78, "left_elbow": 50,
+        "right_hip": 26, "right_knee": -30, "left_hip": -24, "left_knee": 22,
+    },
     "flic": {"right_shoulder": 18, "right_elbow": 65, "left_shoulder": -12, "left_elbow": 22},
-    "mannequins": {"right_shoulder": 30, "right_elbow": 85, "left_shoulder": -60, "left_elbow": -75, "left_hip": -14, "right_hip": 10},
+    "mannequins": {
+        "right_shoulder": 30, "right_elbow": 85, "left_shoulder": -60, "left_elbow": -75,
+        "left_hip": -14, "right_hip": 10,
+    },
 }  # fmt: skip
 
 
@@ -119,7 +128,9 @@ def named(dataset: Any) -> SafeString:
         el("circle", class_=f"j{side(name)} jt", cx=round(x, 1), cy=round(y, 1), r=_small(name, 4.2))
         for name, (x, y) in points.items()
     ]
-    return _labelled(parts, labels, f"The {len(dataset.joints)} joints of {dataset.title} with their numbers", gap=17)
+    return _labelled(
+        parts, labels, f"The {len(dataset.joints)} joints of {dataset.title} with their numbers", gap=17, joints=points
+    )
 
 
 def with_results(dataset: Any, results: Sequence[PartResult], *, label: str) -> SafeString:
@@ -147,8 +158,11 @@ def with_results(dataset: Any, results: Sequence[PartResult], *, label: str) -> 
             if name not in drawn:
                 drawn.add(name)
                 parts.append(_ring(name, points[name], radius))
-        where, wanted = ("left", "r") if index % 2 == 0 else ("right", "l")
-        target = next((name for name in joints_of[result.part] if side(name) == wanted), joints_of[result.part][0])
+        where, wanted = ("right", "l") if index % 2 == 0 else ("left", "r")
+        members = joints_of[result.part]
+        target = next(
+            (name for name in members if side(name) == wanted), min(members, key=lambda name: points[name][1])
+        )
         text = f"{result.part.replace('_', ' ').capitalize()} {percent(result.value)}"
         labels[where].append(_Label(text, interval(result.low, result.high), points[target], radius))
     parts += [
@@ -156,7 +170,7 @@ def with_results(dataset: Any, results: Sequence[PartResult], *, label: str) -> 
         for name, (x, y) in points.items()
         if name not in drawn
     ]
-    return _labelled(parts, labels, label, gap=34)
+    return _labelled(parts, labels, label, gap=34, joints=points)
 
 
 @dataclass(frozen=True)
@@ -167,18 +181,28 @@ class _Label:
     radius: float
 
 
-def _labelled(parts: list[SafeString], labels: Mapping[str, list[_Label]], label: str, *, gap: float) -> SafeString:
+def _labelled(
+    parts: list[SafeString],
+    labels: Mapping[str, list[_Label]],
+    label: str,
+    *,
+    gap: float,
+    joints: Mapping[str, Point],
+) -> SafeString:
     bottom = 346.0
     for where, items in labels.items():
         sign, edge, anchor = (-1, 12.0, "end") if where == "left" else (1, 308.0, "start")
-        for item, y in zip(*_spread(items, gap), strict=True):
+        for item, y in zip(*_spread(items, gap, sign, joints), strict=True):
             bottom = max(bottom, y + 16)
             x0 = item.target[0] + sign * (item.radius + 1)
-            bend = 60.0 if where == "left" else 260.0
-            path = f"M{x0:.1f} {item.target[1]:.1f}L{bend} {y:.1f}H{edge - sign * 6:.1f}"
-            if sign * (bend - x0) < 4:
-                path = f"M{x0:.1f} {item.target[1]:.1f}L{edge - sign * 6:.1f} {y:.1f}"
-            parts.append(el("path", class_="lead", d=path, fill="none"))
+            end, bend = edge - sign * 6, edge - sign * 34
+            bends = abs(y - item.target[1]) > 2 and sign * (bend - x0) > 4
+            path = (
+                f"M{x0:.1f} {item.target[1]:.1f}L{bend} {y:.1f}H{end:.1f}"
+                if bends
+                else f"M{x0:.1f} {item.target[1]:.1f}L{end:.1f} {y:.1f}"
+            )
+            parts.insert(1, el("path", class_="lead", d=path, fill="none"))
             parts.append(
                 el(
                     "text",
@@ -198,13 +222,20 @@ def _labelled(parts: list[SafeString], labels: Mapping[str, list[_Label]], label
     )
 
 
-def _spread(items: list[_Label], gap: float) -> tuple[list[_Label], list[float]]:
-    """Labels beside their joints, pushed apart until none touches the next."""
-    items = sorted(items, key=lambda item: (item.target[1], item.target[0]))
-    places: list[float] = []
+def _spread(
+    items: list[_Label], gap: float, sign: int, joints: Mapping[str, Point]
+) -> tuple[list[_Label], list[float]]:
+    """Labels beside their joints, below what stands further out at the same height, pushed apart until none touches."""
+    wanted = []
     for item in items:
-        places.append(max(item.target[1], places[-1] + gap) if places else item.target[1])
-    return items, places
+        x, y = item.target
+        outside = [other for ox, other in joints.values() if sign * (ox - x) > 12 and abs(other - y) < 24]
+        wanted.append((max(outside) + 30 if outside and gap > 20 else y, item))
+    wanted.sort(key=lambda pair: (pair[0], pair[1].target[0]))
+    places: list[float] = []
+    for y, _ in wanted:
+        places.append(max(y, places[-1] + gap) if places else y)
+    return [item for _, item in wanted], places
 
 
 def _centred(points: dict[str, Point], dataset: Any) -> dict[str, Point]:
@@ -235,6 +266,7 @@ def _bones(dataset: Any, points: Mapping[str, Point]) -> list[SafeString]:
 
 def _silhouette(points: Mapping[str, Point], height: float) -> SafeString:
     """The soft body behind the bones, drawn only from joints that the dataset has."""
+    height = _stature(points, height)
     parts: list[SafeString] = []
     torso = [points.get(name) for name in ("right_shoulder", "left_shoulder", "left_hip", "right_hip")]
     if all(torso):
@@ -251,6 +283,14 @@ def _silhouette(points: Mapping[str, Point], height: float) -> SafeString:
     if head := _head(points, height):
         parts.append(head)
     return el("g", *parts, class_="ghost") if parts else join([])
+
+
+def _stature(points: Mapping[str, Point], otherwise: float) -> float:
+    """How tall the whole body would be, from its torso: of an upper body one sees the half."""
+    if not {"left_shoulder", "left_hip"} <= points.keys():
+        return otherwise
+    (x1, y1), (x2, y2) = points["left_shoulder"], points["left_hip"]
+    return math.hypot(x2 - x1, y2 - y1) * 2.9
 
 
 def _head(points: Mapping[str, Point], height: float) -> SafeString | None:

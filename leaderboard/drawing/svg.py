@@ -16,7 +16,7 @@ def el(name: str, *children: object, **attributes: object) -> SafeString:
         for key, value in attributes.items()
         if value is not None
     )
-    inside = "".join(conditional_escape(child) for child in children)
+    inside = "".join(_escaped(child) for child in children)
     body = f"<{name}{written}>{inside}</{name}>" if children else f"<{name}{written}/>"
     return mark_safe(body)  # noqa: S308  every part of it was escaped above
 
@@ -24,6 +24,10 @@ def el(name: str, *children: object, **attributes: object) -> SafeString:
 def join(parts: list[SafeString]) -> SafeString:
     """Elements one after another."""
     return mark_safe("".join(conditional_escape(part) for part in parts))  # noqa: S308  escaped here
+
+
+def _escaped(child: object) -> str:
+    return conditional_escape(child if isinstance(child, str) else str(child))
 
 
 def _attribute(key: str) -> str:

@@ -168,6 +168,18 @@ def words(name: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+_ABBREVIATED = {
+    "Shoulder": "Sho", "Elbow": "Elb", "Wrist": "Wri", "Ankle": "Ank",
+    "Upper leg": "U leg", "Lower leg": "L leg", "Upper arm": "U arm", "Forearm": "F arm",
+}  # fmt: skip
+
+
+@register.filter
+def abbreviated(label: str) -> str:
+    """A column's label in the field's short form."""
+    return _ABBREVIATED.get(label, label)
+
+
 @register.filter
 def field_class(bound: Any) -> str:
     """The look of a form field, by its widget."""
@@ -207,7 +219,10 @@ def evaluator_version() -> str:
 _ICONS = {
     "export": "M8 2v8M4.5 7 8 10.5 11.5 7M2.5 13.5h11",
     "cite": "M3 4h4v4.5c0 2-1 3-3 3.5M10 4h4v4.5c0 2-1 3-3 3.5",
-    "share": "M6.5 9.5a3 3 0 0 0 4.2 0l2.4-2.4a3 3 0 0 0-4.2-4.2l-.9.9M9.5 6.5a3 3 0 0 0-4.2 0L2.9 8.9a3 3 0 0 0 4.2 4.2l.9-.9",
+    "share": (
+        "M6.5 9.5a3 3 0 0 0 4.2 0l2.4-2.4a3 3 0 0 0-4.2-4.2l-.9.9"
+        "M9.5 6.5a3 3 0 0 0-4.2 0L2.9 8.9a3 3 0 0 0 4.2 4.2l.9-.9"
+    ),
     "warn": "M8 2 14.5 13.5h-13ZM8 6.5v3.2M8 11.4v.2",
     "info": "M8 14.2A6.2 6.2 0 1 0 8 1.8a6.2 6.2 0 0 0 0 12.4ZM8 7.2v4M8 4.7v.2",
     "ok": "M2.5 8.5 6.3 12.3 13.5 4.5",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -26,7 +28,7 @@ def baselines(request: HttpRequest) -> HttpResponse:
     models = []
     for name in names:
         done = [(run, row) for run, row in lines if run.baseline == name]
-        latest = next((run.record for run, _ in done if run.record), {})
+        latest: dict[str, Any] = next((run.record for run, _ in done if run.record), {})
         models.append(
             {
                 "name": name,

@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 
 from django.utils.dateparse import parse_date, parse_datetime
 
-from leaderboard.rankings import Board, Column, Row
+from evaluator.definitions import Column
+from leaderboard.rankings import Board, Row
 
 KINDS = ("submission", "baseline", "reported")
 FIRST_ROWS = 100

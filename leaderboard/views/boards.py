@@ -15,11 +15,13 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 import evaluator
+from evaluator.definitions import Column
 from leaderboard import blobs, rankings
 from leaderboard.drawing import charts, graticule
 from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Method
 from leaderboard.models.jobs import OPEN_STATES
-from leaderboard.rankings import Board, Column, Row
+from leaderboard.rankings import Board, Row
+from leaderboard.templatetags.poseboard import abbreviated
 from leaderboard.views import exports, sentences
 from leaderboard.views.answers import public_for_anonymous
 from leaderboard.views.board_query import FIRST_ROWS, BoardQuery, chosen, columns_of, parse
@@ -133,6 +135,8 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
         "lines": lines,
         "more": len(rows) - len(shown),
         "all_link": query.link(all=True),
+        "now_link": query.link(at=""),
+        "carried": query.without("at"),
         "scale": on,
         "scale_symbol": graticule.symbol(on),
         "scale_header": graticule.header(on),
@@ -172,7 +176,7 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
 
 
 def _line(row: Row, columns: list[Column], main: tuple[str, str], on: graticule.Scale) -> Line:
-    drawn = graticule.row(on, row.kind, row.value, row.low, row.high) if row.value is not None else ""
+    drawn = graticule.row(on, row.kind, row.value, row.low, row.high, bleed=30) if row.value is not None else ""
     keys = [(column, (column.metric, column.part)) for column in columns]
     return Line(row, drawn, [(column, row.cells.get(key), key in row.top) for column, key in keys], main in row.top)
 
@@ -203,7 +207,7 @@ def headers(found: Board, columns: list[Column], query: BoardQuery, has: dict[st
         "columns": [
             head(
                 f"{column.metric}/{column.part}",
-                column.label,
+                abbreviated(column.label),
                 directions.get(column.metric, True),
                 _words(column.part) if column.part != "all" else "",
             )

@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from leaderboard.rankings import Board, Column, Row
+from evaluator.definitions import Column
+from leaderboard.rankings import Board, Row
 
 TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -161,7 +162,10 @@ def _markdown(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> s
     return "\n".join(lines) + "\n"
 
 
-_TEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}  # fmt: skip
+_TEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+}  # fmt: skip
 
 
 def tex_safe(text: str) -> str:

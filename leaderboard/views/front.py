@@ -64,7 +64,9 @@ def _newest(benchmarks: list[Benchmark]) -> tuple[list[News], SafeString]:
             found.append((event, row, short.metric_title))
     on = graticule.scale([value for _, row, _ in found for value in (row.value, row.low, row.high)])
     news = [
-        News(event, row, metric, graticule.row(on, row.kind, row.value, row.low, row.high, height=58, id_="news"))
+        News(
+            event, row, metric, graticule.row(on, row.kind, row.value or 0.0, row.low, row.high, height=58, id_="news")
+        )
         for event, row, metric in found
     ]
     return news, graticule.symbol(on, id_="news")

@@ -15,7 +15,7 @@ from leaderboard import teams, visibility
 from leaderboard.forms import MethodForm
 from leaderboard.models import BoardEvent, Method, Team
 from leaderboard.refusals import Refused
-from leaderboard.views.answers import kept_private
+from leaderboard.views.answers import kept_private, person
 from leaderboard.views.standings import standing
 
 
@@ -27,14 +27,14 @@ def _visible(request: HttpRequest) -> Any:
         events__benchmark__in=visibility.benchmarks_for(request.user),
     )
     if request.user.is_authenticated:
-        seen |= Q(team__memberships__user=request.user) | Q(
+        seen |= Q(team__memberships__user=person(request)) | Q(
             submissions__benchmark__in=visibility.organised_by(request.user)
         )
     return Method.objects.filter(seen).select_related("team").distinct()
 
 
 def _owns(request: HttpRequest, team: Team) -> bool:
-    return bool(request.user.is_authenticated) and team.memberships.filter(user=request.user).exists()
+    return bool(request.user.is_authenticated) and team.memberships.filter(user=person(request)).exists()
 
 
 @kept_private
@@ -77,7 +77,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         fields = form.fields_for_operation()
         try:
-            teams.edit_method(method=found, by=request.user, name=form.cleaned_data["name"], **fields)  # type: ignore[arg-type]
+            teams.edit_method(method=found, by=person(request), name=form.cleaned_data["name"], **fields)
         except Refused as refused:
             form.add_error(None, str(refused))
         else:

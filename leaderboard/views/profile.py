@@ -12,7 +12,7 @@ from leaderboard import teams, tokens
 from leaderboard.forms import TokenForm
 from leaderboard.models import ApiToken
 from leaderboard.refusals import Refused
-from leaderboard.views.answers import kept_private, say_refusal
+from leaderboard.views.answers import kept_private, person, say_refusal
 
 
 @kept_private
@@ -20,7 +20,7 @@ from leaderboard.views.answers import kept_private, say_refusal
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
     """The answer to the form carries the new token's text, once: it is in no message, no session and no address."""
-    user = request.user
+    user = person(request)
     secret, made = "", None
     form = TokenForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -28,7 +28,7 @@ def profile(request: HttpRequest) -> HttpResponse:
         try:
             made, secret = tokens.create(
                 user=user, name=data["name"], scopes=data["scopes"], expires_at=form.expires_at()
-            )  # type: ignore[arg-type]
+            )
         except Refused as refused:
             form.add_error(None, str(refused))
         else:
@@ -40,7 +40,7 @@ def profile(request: HttpRequest) -> HttpResponse:
         "revoked": own.exclude(revoked_at=None)[:20],
         "secret": secret,
         "made": made,
-        "teams": teams.teams_of(user),  # type: ignore[arg-type]
+        "teams": teams.teams_of(user),
         "section": "profile",
     }
     return render(request, "profile.html", context, status=400 if form.errors else 200)
@@ -50,9 +50,9 @@ def profile(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def revoke(request: HttpRequest, pk: int) -> HttpResponse:
-    token = get_object_or_404(ApiToken, pk=pk, user=request.user)
+    token = get_object_or_404(ApiToken, pk=pk, user=person(request))
     try:
-        tokens.revoke(token=token, by=request.user)  # type: ignore[arg-type]
+        tokens.revoke(token=token, by=person(request))
     except Refused as refused:
         say_refusal(request, refused)
     else:

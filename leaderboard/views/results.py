@@ -99,56 +99,36 @@ def page(submission: Submission, viewer: Any, *, polls: int = 0) -> dict[str, An
 
 
 def steps(submission: Submission, evaluation: Evaluation) -> list[Step]:
-    """Uploaded, Checked, Queued, Scoring, Scored, each with its fact. The check is part of the scoring run."""
+    """Uploaded, Queued, Checked, Scoring, Scored, each with its fact. The check is the first part of a scoring run."""
     state = evaluation.state
-    uploaded = Step("Uploaded", "done", f"{size(submission.size)}")
-    waited = (evaluation.started_at - evaluation.queued_at).total_seconds() if evaluation.started_at else None
-    entries = evaluation.report.get("entries")
+    uploaded = Step("Uploaded", "done", size(submission.size))
+    later = [Step("Checked", "next", ""), Step("Scoring", "next", ""), Step("Scored", "next", "")]
     if state == State.QUEUED:
-        return [
-            uploaded,
-            Step("Queued", "now", _place_in_line(evaluation)),
-            Step("Checked", "next", ""),
-            Step("Scoring", "next", ""),
-            Step("Scored", "next", ""),
-        ]
-    queued = Step("Queued", "done", f"waited {seconds(max(0.0, waited))}" if waited is not None else "")
+        return [uploaded, Step("Queued", "now", _place_in_line(evaluation)), *later]
+    if state == State.CANCELLED:
+        return [uploaded, Step("Cancelled", "bad", when(evaluation.finished_at)), *later]
+    waited = (evaluation.started_at - evaluation.queued_at).total_seconds() if evaluation.started_at else None
+    queued = Step("Queued", "done", "" if waited is None else f"waited {seconds(max(0.0, waited))}")
     if state == State.RUNNING:
-        return [
-            uploaded,
-            queued,
-            Step("Checked", "now", ""),
-            Step("Scoring", "now", f"attempt {evaluation.attempts}"),
-            Step("Scored", "next", ""),
-        ]
-    if state == State.SCORED:
-        return [
-            uploaded, queued, Step("Checked", "done", f"{entries:,} entries, no problem" if entries is not None else "no problem"),
-            Step("Scoring", "done", f"{seconds(evaluation.seconds)}, attempt {evaluation.attempts}"), Step("Scored", "done", when(evaluation.finished_at)),
-        ]  # fmt: skip
+        return [uploaded, queued, Step("Checked", "now", ""), Step("Scoring", "now", _attempt(evaluation)), later[2]]
     if state == State.REJECTED:
-        return [
-            uploaded,
-            queued,
-            Step("Refused", "bad", "you must mend the file"),
-            Step("Scoring", "next", ""),
-            Step("Scored", "next", ""),
-        ]
+        return [uploaded, queued, Step("Refused", "bad", "mend the file"), *later[1:]]
     if state == State.ERRORED:
-        return [
-            uploaded,
-            queued,
-            Step("Checked", "next", ""),
-            Step("Failed", "bad", "the operator must act"),
-            Step("Scored", "next", ""),
-        ]
+        return [uploaded, queued, later[0], Step("Failed", "bad", "the operator must act"), later[2]]
+    entries = evaluation.report.get("entries")
+    checked = "no problem" if entries is None else f"{entries:,} entries, no problem"
+    scoring = ", ".join(fact for fact in (seconds(evaluation.seconds), _attempt(evaluation)) if fact)
     return [
         uploaded,
-        Step("Cancelled", "bad", when(evaluation.finished_at)),
-        Step("Checked", "next", ""),
-        Step("Scoring", "next", ""),
-        Step("Scored", "next", ""),
+        queued,
+        Step("Checked", "done", checked),
+        Step("Scoring", "done", scoring),
+        Step("Scored", "done", when(evaluation.finished_at)),
     ]
+
+
+def _attempt(evaluation: Evaluation) -> str:
+    return f"attempt {evaluation.attempts}"
 
 
 def _place_in_line(evaluation: Evaluation) -> str:
@@ -186,7 +166,7 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
     ]
     cards += [_card(spec.title, score, kind, None) for spec, score in others[:2]]
     row = short.by_submission.get(submission.pk) if short else None
-    rank = None
+    rank: dict[str, Any] | None = None
     if row and row.rank and short:
         rank = {"best": row.rank, "worst": row.worst_rank or row.rank, "total": short.measured, "if_published": False}
     elif main and short:

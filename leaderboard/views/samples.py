@@ -1,4 +1,4 @@
-"""A valid predictions file of a benchmark, made of public things only: its image list and its dataset's typical pose."""
+"""A valid predictions file, made of public things only: the benchmark's image list and the dataset's typical pose."""
 
 from __future__ import annotations
 

@@ -40,28 +40,39 @@ def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool 
             percent(first.value),
         )
     ahead = format_html("<strong>{} leads by {} points</strong>", first.name, points(lead))
-    if first.low is None or first.high is None or any(row.low is None or row.high is None for row in rows[1:]):
+    if first.low is None or first.high is None:
         return format_html("{} over {}. {}", ahead, second.name, _no_interval(people))
-    overlapping = [row for row in rows[1:] if row.low <= first.high and first.low <= row.high]
+    overlapping = [row for row in rows[1:] if _reaches(row, first)]
     if not overlapping:
         rest = _rest(rows[1:], people)
         return format_html("{}, and its interval lies clear of every other.{}", ahead, rest)
     if len(overlapping) == 1:
         return format_html(
-            "<strong>{} has the best number</strong>, {} points before {}. Their intervals overlap, so {} people alone do not settle the order of the two.",
+            "<strong>{} has the best number</strong>, {} points before {}. "
+            "Their intervals overlap, so {} people alone do not settle the order of the two.",
             first.name, points(lead), second.name, f"{people:,}",
         )  # fmt: skip
     return format_html(
-        "<strong>{} has the best number</strong>, {} points before {}. The intervals of {} others overlap its own, so {} people alone do not settle who leads.",
+        "<strong>{} has the best number</strong>, {} points before {}. "
+        "The intervals of {} others overlap its own, so {} people alone do not settle who leads.",
         first.name, points(lead), second.name, len(overlapping), f"{people:,}",
     )  # fmt: skip
+
+
+def _reaches(row: Any, other: Any) -> bool:
+    """Whether the two intervals overlap; a number without an interval is taken as a point."""
+    ends = [
+        (each.value, each.value) if each.low is None or each.high is None else (each.low, each.high)
+        for each in (row, other)
+    ]
+    return bool(ends[0][0] <= ends[1][1] and ends[1][0] <= ends[0][1])
 
 
 def _rest(rows: Sequence[Any], people: int) -> SafeString | str:
     """About the group behind a clear leader, where their intervals run into one another."""
     group = [rows[0]]
     for row in rows[1:]:
-        if not (row.low <= group[0].high and group[0].low <= row.high):
+        if not _reaches(row, group[0]):
             break
         group.append(row)
     if len(group) < 3:

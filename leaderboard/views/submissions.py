@@ -21,7 +21,7 @@ from leaderboard.forms import SubmitForm
 from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, State, Submission
 from leaderboard.refusals import Refused
 from leaderboard.views import results
-from leaderboard.views.answers import kept_private, say_refusal, with_retry
+from leaderboard.views.answers import kept_private, person, say_refusal, with_retry
 from leaderboard.views.samples import sample as sample_of
 
 PER_PAGE = 50
@@ -31,7 +31,7 @@ PER_PAGE = 50
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
-    """The form, and what it sends. Without a benchmark, the first open one is chosen, and the others are a click away."""
+    """The form, and what it sends. Without a benchmark, the first open one is chosen; the others are a click away."""
     mine = visibility.benchmarks_for(request.user).exclude(truth_sha256="")
     chosen = slug or request.GET.get("benchmark")
     benchmark = get_object_or_404(visibility.benchmarks_for(request.user), slug=chosen) if chosen else mine.first()
@@ -39,9 +39,11 @@ def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
         return render(request, "submit_nothing.html", {})
     if not slug:
         return redirect("submit_to", benchmark.slug)
-    own = teams.teams_of(request.user)  # type: ignore[arg-type]
+    own = teams.teams_of(person(request))
     team = (
-        own.filter(pk=_whole(request.GET.get("team"))).first() or own.filter(person=request.user).first() or own.first()
+        own.filter(pk=_whole(request.GET.get("team"))).first()
+        or own.filter(person=person(request)).first()
+        or own.first()
     )
     form = SubmitForm(
         request.POST or None,
@@ -72,7 +74,7 @@ def _take(request: HttpRequest, benchmark: Benchmark, form: SubmitForm) -> tuple
     blob = blobs.store(data["file"].chunks(), limit=upload_limit())
     method = teams.method_named(team=data["team"], name=data["method"], **form.stated())
     return submissions.submit(
-        user=request.user,  # type: ignore[arg-type]
+        user=person(request),
         team=data["team"],
         benchmark=benchmark,
         method=method,
@@ -92,7 +94,7 @@ def _submit_page(
 ) -> dict[str, Any]:
     dataset = load_dataset(benchmark.dataset)
     standing = quotas.standing(team, benchmark)
-    earlier = Method.objects.filter(team__memberships__user=request.user, is_baseline=False).order_by("-pk")[:100]
+    earlier = Method.objects.filter(team__memberships__user=person(request), is_baseline=False).order_by("-pk")[:100]
     described = {
         method.name: {name: getattr(method, name) for name in ("paper_url", "code_url", "approach", "extra_data")}
         for method in earlier
@@ -245,12 +247,12 @@ def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     }
     try:
         if action in owners and viewer.owner:
-            owners[action](submission=found, by=request.user)  # type: ignore[operator]
+            owners[action](submission=found, by=person(request))
         elif action == "disqualify" and viewer.organiser:
             note = request.POST.get("note", "").strip()[:300]
             if not note:
                 raise Refused("note", "Say why: the reason is public.", status=422)
-            submissions.disqualify(submission=found, by=request.user, note=note)  # type: ignore[arg-type]
+            submissions.disqualify(submission=found, by=person(request), note=note)
         else:
             raise Http404
     except Refused as refused:
