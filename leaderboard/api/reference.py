@@ -7,6 +7,8 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from ninja import NinjaAPI
 from ninja.openapi.docs import DocsBase
 
@@ -18,7 +20,7 @@ class FieldRow:
     name: str
     type: str
     required: bool
-    description: str
+    description: SafeString
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,7 @@ class OperationRow:
     id: str
     method: str
     path: str
-    summary: str
-    description: str
+    description: SafeString
     sign_in: str
     parameters: list[FieldRow]
     body_type: str
@@ -63,17 +64,18 @@ def groups(schema: Node) -> list[tuple[str, list[OperationRow]]]:
     return list(found.items())
 
 
-def named_schemas(schema: Node) -> list[tuple[str, str, list[FieldRow]]]:
+def named_schemas(schema: Node) -> list[tuple[str, SafeString, list[FieldRow]]]:
     """Every object the answers are made of: name, what it says of itself, fields."""
     definitions = schema["components"]["schemas"]
     return [
-        (name, definitions[name].get("description", ""), rows)
+        (name, marked_up(definitions[name].get("description", "")), rows)
         for name in sorted(definitions)
         if (rows := _rows(definitions[name]))
     ]
 
 
 def _operation(schema: Node, path: str, method: str, details: Node) -> OperationRow:
+    said: str = details.get("description") or details["summary"]
     # at most one media type a request
     contents: dict[str, Node] = details.get("requestBody", {}).get("content", {})
     body_type, content = next(iter(contents.items()), ("", {}))
@@ -83,11 +85,15 @@ def _operation(schema: Node, path: str, method: str, details: Node) -> Operation
         id=details["operationId"],
         method=method.upper(),
         path=path,
-        summary=details["summary"],
-        description=details.get("description", ""),
+        description=marked_up(said),
         sign_in="none" if not security else "optional" if {} in security else "token",
         parameters=[
-            FieldRow(each["name"], type_name(each["schema"]), each.get("required", False), each.get("description", ""))
+            FieldRow(
+                each["name"],
+                type_name(each["schema"]),
+                each.get("required", False),
+                marked_up(each.get("description", "")),
+            )
             for each in details["parameters"]
         ],
         body_type=body_type,
@@ -105,11 +111,22 @@ def _objects(answer: Node) -> list[str]:
 
 
 def _rows(definition: Node) -> list[FieldRow]:
+    """The fields of an object, those that must be there first."""
     required = definition.get("required", [])
-    return [
-        FieldRow(name, type_name(each), name in required, each.get("description", ""))
+    rows = [
+        FieldRow(name, type_name(each), name in required, marked_up(each.get("description", "")))
         for name, each in definition.get("properties", {}).items()
     ]
+    return sorted(rows, key=lambda row: not row.required)
+
+
+def marked_up(text: str) -> SafeString:
+    """A docstring's text as HTML: what stands between backticks is code."""
+    pieces = text.split("`")
+    return format_html_join("", "{}{}{}", (
+        (mark_safe("<code>"), piece, mark_safe("</code>")) if number % 2 else ("", piece, "")
+        for number, piece in enumerate(pieces)
+    ))  # fmt: skip
 
 
 def _resolved(schema: Node, node: Node) -> Node:

@@ -13,7 +13,7 @@ from django.test import Client
 
 from leaderboard import health
 from leaderboard.api import api
-from leaderboard.api.reference import type_name
+from leaderboard.api.reference import marked_up, type_name
 from tests.api.conftest import API
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +49,11 @@ def test_every_operation_says_how_it_fails_and_what_it_does(schema: dict[str, An
             assert "application/problem+json" in operation["responses"]["default"]["content"]
             assert operation["description"]
             assert len(operation["tags"]) == 1
+
+
+def test_backticks_are_code_and_the_rest_is_text() -> None:
+    assert marked_up("`all` by <default>, `a&b`") == "<code>all</code> by &lt;default&gt;, <code>a&amp;b</code>"
+    assert marked_up("") == ""
 
 
 @pytest.mark.parametrize(
