@@ -265,7 +265,7 @@ class _Reader:
                 inspect.signature(metric.measure).bind(None, None, None, names=(), **parameters)
             except TypeError as error:
                 raise self.wrong(f"{field}.parameters", f"{entry['metric']} says: {error}") from None
-            whole = {"pcp": tuple(limb_parts), "oks": ()}.get(entry["metric"], tuple(parts))
+            of_metric = {"joints": tuple(parts), "limbs": tuple(limb_parts), "none": ()}[metric.PARTS]
             for score in entry["scores"]:
                 if type(score) is not dict or set(score) != {"name", "title", "description"}:
                     raise self.wrong(f"{field}.scores", "expected name, title and description")
@@ -276,7 +276,7 @@ class _Reader:
                         metric=entry["metric"],
                         parameters=parameters,
                         higher_is_better=metric.HIGHER_IS_BETTER,
-                        parts=(*whole, "all"),
+                        parts=(*of_metric, "all"),
                         **score,
                     )
                 )

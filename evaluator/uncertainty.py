@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from evaluator.poses import Floats
 from evaluator.tally import Evidence, Score, Tally
 
 RESAMPLES = 1000
@@ -16,13 +16,13 @@ FEWEST_IMAGES = 200
 FEWEST_OUTCOMES = 10
 
 
-def resamples(truth_sha256: str, images: int, count: int = RESAMPLES) -> Floats:
+def resamples(truth_sha256: str, images: int, count: int = RESAMPLES) -> NDArray[np.uint16]:
     """[count, images] how often each image is drawn when as many as there are are drawn with replacement.
 
     Seeded by the digest of the ground truth: every method is weighted alike, so differences can be paired.
     """
     generator = np.random.default_rng(int(truth_sha256, 16))
-    weights = np.empty((count, images))
+    weights = np.empty((count, images), dtype=np.uint16)
     for row in range(count):
         weights[row] = np.bincount(generator.integers(0, images, images), minlength=images)
     return weights
@@ -33,13 +33,14 @@ def enough(evidence: Evidence) -> bool:
     return evidence.images >= FEWEST_IMAGES and evidence.hits >= FEWEST_OUTCOMES and evidence.misses >= FEWEST_OUTCOMES
 
 
-def with_intervals(tally: Tally, weights: Floats) -> list[Score]:
+def with_intervals(tally: Tally, weights: NDArray[np.uint16]) -> list[Score]:
     """The scores with their 95 % intervals, none where there is too little to say."""
     scores = tally.scores()
     solid = {key: enough(evidence) for key, evidence in zip(tally.columns, tally.evidence(), strict=True)}
     if not any(solid.values()):
         return scores
-    values = tally.values(weights)
+    blocks = np.array_split(weights, 10)  # a matrix of all resamples in float64 is large
+    values = np.concatenate([tally.values(block.astype(np.float64)) for block in blocks])
     column = {key: index for index, key in enumerate(tally.columns)}
     found = []
     for score in scores:

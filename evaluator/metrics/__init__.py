@@ -1,6 +1,6 @@
 """The metrics: one file each. The folder is the registry and the file name the slug.
 
-A metric is a module with `TITLE`, `SOURCE`, `HIGHER_IS_BETTER`, `INVARIANCES` and
+A metric is a module with `TITLE`, `SOURCE`, `HIGHER_IS_BETTER`, `PARTS`, `INVARIANCES` and
 `measure(annotations, predictions, dataset, *, names, ...) -> Tally`, whose further keywords a dataset's TOML passes.
 """
 
@@ -36,6 +36,7 @@ class Metric(Protocol):
     TITLE: str
     SOURCE: str
     HIGHER_IS_BETTER: bool
+    PARTS: str  # of what the dataset's parts consist: "joints", "limbs" or "none"
     INVARIANCES: frozenset[str]
     measure: Measure
 

@@ -26,6 +26,7 @@ from evaluator.tally import Evidence, Score, defined_scores
 TITLE = "Average precision and recall by object keypoint similarity"
 SOURCE = "COCO keypoint evaluation (Lin et al., ECCV 2014), as pycocotools 2.0.11 computes it on input without ties"
 HIGHER_IS_BETTER = True
+PARTS = "none"
 # Scaling moves people between the area ranges, and a joint moved away can free an annotation for a better match.
 INVARIANCES = frozenset({"translation", "mirror", "rank"})
 

@@ -12,6 +12,7 @@ from evaluator.tally import RateTally, by_image
 TITLE = "Percentage of correct keypoints"
 SOURCE = "Yang and Ramanan, TPAMI 2013; the torso as in Sapp and Taskar, MODEC, CVPR 2013"
 HIGHER_IS_BETTER = True
+PARTS = "joints"
 # Mirroring turns the torso of one side into that of the other.
 INVARIANCES = frozenset({"translation", "scale", "rotation", "confidence", "farther"})
 

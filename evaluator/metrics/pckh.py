@@ -12,6 +12,7 @@ from evaluator.tally import RateTally
 TITLE = "Percentage of correct keypoints, by head size"
 SOURCE = "Andriluka, Pishchulin, Gehler and Schiele, 2D human pose estimation: new benchmark, CVPR 2014"
 HIGHER_IS_BETTER = True
+PARTS = "joints"
 INVARIANCES = frozenset({"translation", "scale", "rotation", "mirror", "confidence", "farther"})
 
 

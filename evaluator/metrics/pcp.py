@@ -14,6 +14,7 @@ from evaluator.tally import RateTally, by_image
 TITLE = "Percentage of correct parts"
 SOURCE = "Ferrari, Marin-Jimenez and Zisserman, CVPR 2008; strict and loose after Pishchulin et al., CVPR 2012"
 HIGHER_IS_BETTER = True
+PARTS = "limbs"
 INVARIANCES = frozenset({"translation", "scale", "rotation", "mirror", "confidence", "farther"})
 
 

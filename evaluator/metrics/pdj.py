@@ -12,6 +12,7 @@ from evaluator.tally import RateTally
 TITLE = "Percentage of detected joints"
 SOURCE = "Toshev and Szegedy, DeepPose, CVPR 2014 (torso); sum(d < t x diagonal) / n for the bounding box"
 HIGHER_IS_BETTER = True
+PARTS = "joints"
 INVARIANCES = frozenset({"translation", "scale", "confidence", "farther"})
 
 # The base element decides whether the threshold itself is still a hit.

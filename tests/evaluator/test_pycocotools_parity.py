@@ -6,6 +6,7 @@ import contextlib
 import copy
 import io
 import json
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,15 @@ FIXTURES = {
         "coco",
         "fce_kp_dt_dataset.json",
         "fce_kp_gt_dataset.json",
-        [0.5048844884488449, 0.7227722772277227, 0.6336633663366337, 0.46633663366336636, 0.7504950495049505]
-        + [0.5181818181818182, 0.7272727272727273, 0.6363636363636364, 0.4666666666666666, 0.75],
+        "0.5048844884488449 0.7227722772277227 0.6336633663366337 0.46633663366336636 0.7504950495049505 "
+        "0.5181818181818182 0.7272727272727273 0.6363636363636364 0.4666666666666666 0.75",
     ),
     "xt_coco": (
         "coco",
         "xt_example_coco_preds.json",
         "xt_example_coco_val.json",
-        [0.8608896054440609, 0.993145468392993, 0.9108910891089109, 0.7755775577557756, 0.9372524752475248]
-        + [0.875, 1.0, 0.9166666666666666, 0.78, 0.9428571428571428],
+        "0.8608896054440609 0.993145468392993 0.9108910891089109 0.7755775577557756 0.9372524752475248 "
+        "0.875 1.0 0.9166666666666666 0.78 0.9428571428571428",
     ),
 }
 NAMES = [f"{kind}{suffix}" for kind in ("ap", "ar") for suffix in ("", "50", "75", "_medium", "_large")]
@@ -72,7 +73,9 @@ def test_the_shared_fixtures_give_their_ten_numbers(real_data: Path, fixture: st
         rng.shuffle(document["images"])
     report = evaluate(dataset, entries, document)
     assert [score.metric for score in report.scores] == NAMES
-    assert [score.value for score in report.scores] == pytest.approx(expected, abs=1e-12)
+    assert [score.value for score in report.scores] == pytest.approx(
+        [float(value) for value in expected.split()], abs=1e-12
+    )
 
 
 @pytest.mark.real_data
@@ -99,11 +102,11 @@ def test_the_fixtures_equal_pycocotools_run_here(real_data: Path) -> None:
 def test_random_cases_equal_pycocotools(block: int) -> None:
     rng = np.random.default_rng(block)
     compared = 0
-    for number in range(250):
+    for number in count():
         dataset = ("coco", "crowdpose", "mannequins")[number % 3]
         truth, entries = multi_person(
             dataset,
-            seed=1000 * block + number,
+            seed=10_000 * block + number,
             images=int(rng.integers(1, 4)),
             most_people=int(rng.integers(1, 5)),
             # more than the twenty that count, now and then
@@ -117,7 +120,8 @@ def test_random_cases_equal_pycocotools(block: int) -> None:
         for name, value in zip(NAMES, expected, strict=True):
             assert found.get(name, -1) == pytest.approx(value, abs=1e-12), (block, number, name)
         compared += 1
-    assert compared > 150
+        if compared == 250:
+            break
 
 
 def extremes(truth: dict[str, Any], rng: np.random.Generator) -> None:

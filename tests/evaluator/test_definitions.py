@@ -1,0 +1,170 @@
+"""The datasets' files: what they must say, what the loader refuses, that every parameter fits its metric."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from evaluator import DatasetDefinitionError, dataset_names, load_dataset
+from evaluator.definitions import FOLDER, read_dataset
+from evaluator.metrics import INVARIANCES, load_metric, metric_names
+
+RATES = ["pck@0.2", "pck_auc", "pcp_strict@0.5", "pcp_loose@0.5", "pdj_torso@0.2", "pdj_bbox@0.05"]
+OKS = ["ap", "ap50", "ap75", "ap_medium", "ap_large", "ar", "ar50", "ar75", "ar_medium", "ar_large"]
+METRICS = {
+    "coco": OKS,
+    "crowdpose": OKS,
+    "mannequins": OKS,
+    "lsp": RATES,
+    "flic": ["pck_torsobox@0.2", *RATES],
+    "mpii": ["pckh@0.5", "pckh@0.1", "pckh_auc"],
+}
+
+
+def test_these_datasets_are_defined() -> None:
+    assert dataset_names() == ["coco", "crowdpose", "flic", "lsp", "mannequins", "mpii"]
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metrics_have_the_names_other_programs_rely_on(name: str) -> None:
+    assert [spec.name for spec in load_dataset(name).metrics] == METRICS[name]
+
+
+def test_parts_have_the_names_other_programs_rely_on() -> None:
+    lsp, mpii = load_dataset("lsp"), load_dataset("mpii")
+    joints = ["head", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"]
+    assert list(lsp.metric("pck@0.2").parts) == [*joints, "all"]
+    limbs = ["torso", "upper_leg", "lower_leg", "upper_arm", "forearm", "head", "all"]
+    assert list(lsp.metric("pcp_strict@0.5").parts) == limbs
+    assert list(mpii.metric("pckh@0.5").parts) == [*joints, "head_and_neck", "mean_of_joints", "all"]
+    assert load_dataset("coco").metric("ap").parts == ("all",)
+
+
+def test_joint_orders_are_those_of_the_official_files() -> None:
+    short = {name: " ".join(j.split("_")[-1] for j in load_dataset(name).joints) for name in dataset_names()}
+    assert short["lsp"] == "ankle knee hip hip knee ankle wrist elbow shoulder shoulder elbow wrist neck top"
+    assert load_dataset("lsp").joints[0] == "right_ankle"
+    assert load_dataset("lsp").joints[9] == "left_shoulder"
+    assert short["flic"] == "shoulder elbow wrist shoulder elbow wrist hip hip eye eye nose"
+    assert load_dataset("flic").joints[0] == "left_shoulder"
+    assert load_dataset("mpii").joints[6:10] == ("pelvis", "thorax", "upper_neck", "head_top")
+    assert load_dataset("mpii").joints[12:14] == ("right_shoulder", "left_shoulder")
+    assert load_dataset("coco").joints == load_dataset("mannequins").joints
+    assert load_dataset("crowdpose").joints[-2:] == ("head", "neck")
+
+
+def test_sigmas() -> None:
+    coco = [26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]
+    crowdpose = [79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89, 79, 79]
+    assert (load_dataset("coco").sigmas * 1000).round(9).tolist() == coco
+    assert (load_dataset("mannequins").sigmas * 1000).round(9).tolist() == coco
+    assert (load_dataset("crowdpose").sigmas * 1000).round(9).tolist() == crowdpose
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_definition_is_whole(name: str) -> None:
+    dataset = load_dataset(name)
+    assert all([dataset.title, dataset.citation, dataset.licence, dataset.description, dataset.protocol])
+    assert dataset.primary == METRICS[name][0]
+    assert dataset.primary_part == "all"
+    assert dataset.single_person == (name in {"lsp", "flic", "mpii"})
+    assert dataset.splits
+    assert [column.metric for column in dataset.columns].count(dataset.primary) >= 1
+    assert len({column.label for column in dataset.columns}) == len(dataset.columns)
+    # Pairs are left and right of the same joint, and no joint is in two.
+    for left, right in dataset.flip_pairs:
+        assert {left.partition("_")[0], right.partition("_")[0]} == {"left", "right"}
+        assert left.partition("_")[2] == right.partition("_")[2]
+    paired = [joint for pair in dataset.flip_pairs for joint in pair]
+    assert sorted(paired) == sorted(joint for joint in dataset.joints if joint.startswith(("left_", "right_")))
+    # The skeleton reaches every joint.
+    assert {joint for edge in dataset.skeleton for joint in edge} == set(dataset.joints)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_typical_pose_faces_the_viewer(name: str) -> None:
+    dataset = load_dataset(name)
+    assert dataset.pose.shape == (len(dataset.joints), 2)
+    for pair in dataset.flip_pairs:
+        left, right = sorted(pair)
+        a, b = dataset.pose[dataset.joint(left)], dataset.pose[dataset.joint(right)]
+        assert b[0] < a[0]  # the person's right on the viewer's left
+        assert np.allclose(a + b, [1.0, 2 * a[1]])  # and symmetric
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_parameter_fits_the_signature_of_its_metric(name: str) -> None:
+    for metric, parameters, names in load_dataset(name).measurements:
+        inspect.signature(load_metric(metric).measure).bind(None, None, None, names=names, **parameters)
+
+
+def test_the_folder_is_the_registry_of_metrics() -> None:
+    assert metric_names() == ["oks", "pck", "pckh", "pcp", "pdj"]
+    for name in metric_names():
+        metric = load_metric(name)
+        assert metric.TITLE
+        assert metric.SOURCE
+        assert metric.HIGHER_IS_BETTER is True
+        assert not metric.INVARIANCES - set(INVARIANCES)
+    with pytest.raises(KeyError, match="one of oks"):
+        load_metric("iou")
+
+
+def test_an_unknown_dataset_is_named_with_the_known_ones() -> None:
+    with pytest.raises(DatasetDefinitionError, match="no dataset 'cocoo': one of coco, crowdpose"):
+        load_dataset("cocoo")
+    with pytest.raises(DatasetDefinitionError, match="no dataset"):
+        load_dataset("../datasets/coco")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('title = "Leeds Sports Pose"', "", "title: missing"),
+        ('title = "Leeds Sports Pose"', "title = 3", "title: expected str, found int"),
+        ('title = "Leeds Sports Pose"', 'titel = "x"', "titel: no such field"),
+        ("single_person = true", "single_person = 1", "single_person: expected bool"),
+        ("single_person = true", "single_person = ", "not TOML"),
+        (
+            '"right_elbow", "right_shoulder", "left_shoulder"',
+            '"right_elbow", "neck", "left_shoulder"',
+            "joints: expected",
+        ),
+        ('["right_knee", "left_knee"]', '["right_knee"]', "flip_pairs[1]: expected two joints"),
+        ('["neck", "head_top"],\n', '["neck", "hat"],\n', "skeleton[11]: unknown name 'hat'"),
+        ('head = ["neck", "head_top"]\nshoulder', 'head = ["nose"]\nshoulder', "parts.head: unknown name 'nose'"),
+        ('knee = ["left_knee", "right_knee"]', 'all = ["neck"]', "parts.all"),
+        ('knee = ["left_knee", "right_knee"]', "knee = []", "parts.knee: expected a list"),
+        (
+            'left_forearm = ["left_elbow", "left_wrist"]',
+            'left_forearm = ["left_elbow"]',
+            "limbs.left_forearm: expected",
+        ),
+        ('left_forearm = ["left_elbow", "left_wrist"]', 'left_forearm = ["a", "b"]', "limbs.left_forearm: unknown"),
+        ('torso = ["torso"]', 'torso = ["trunk"]', "limb_parts.torso: unknown name 'trunk'"),
+        ('primary = "pck@0.2"', 'primary = "pck@0.3"', "primary: no metric 'pck@0.3'"),
+        ('["pck@0.2", "knee", "Knee"]', '["pck@0.2", "nose", "Nose"]', "columns[5]: pck@0.2 has no part 'nose'"),
+        ('["pck@0.2", "knee", "Knee"]', '["pck@0.2", "knee"]', "columns[5]: expected"),
+        ("neck = [0.50, 0.19]", "neck = [0.50, 1.19]", "pose.neck: expected"),
+        ("neck = [0.50, 0.19]", "", "pose: expected a point for each joint, wrong: ['neck']"),
+        ('metric = "pcp"', 'metric = "pcq"', "metrics[2].metric: no metric 'pcq'"),
+        ("loose = true", "lose = true", "metrics[3].parameters: pcp says: got an unexpected keyword argument 'lose'"),
+        ('base = "torso", ', "", "metrics[4].parameters: pdj says: missing a required argument: 'base'"),
+        ('name = "pck_auc"', 'name = "pck@0.2"', "metrics[1].scores: 'pck@0.2' stands there twice"),
+        ('title = "PCK AUC", ', "", "metrics[1].scores: expected name, title and description"),
+        ("flip_pairs = [", "sigmas = [0.1]\nflip_pairs = [", "sigmas: expected 14 numbers"),
+    ],
+)
+def test_a_wrong_definition_is_one_line_with_file_and_field(tmp_path: Path, old: str, new: str, message: str) -> None:
+    content = (FOLDER / "lsp.toml").read_text()
+    assert old in content
+    path = tmp_path / "lsp.toml"
+    path.write_text(content.replace(old, new, 1))
+    with pytest.raises(DatasetDefinitionError) as caught:
+        read_dataset(path)
+    assert str(caught.value).startswith("lsp.toml: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
