@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 from typing import Any
 
 from django.conf import settings
@@ -84,6 +85,35 @@ def record(claim: Claim[BaselineRun], predictions: list[dict[str, Any]], run_rec
             images_done=run_record.get("images", 0),
             error_message="",
         )
+
+
+def described(run: BaselineRun, record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a run with what the board says of its method: name, paper, size, cost."""
+    import baselines
+
+    module = baselines.module(run.baseline)
+    variant = record.get("variant") or run.variant
+    paper = re.fullmatch(
+        r"(?P<authors>.*?): (?P<title>.*?)\. (?P<venue>.*?) (?P<year>\d{4}), arXiv (?P<arxiv>[\d.]+)", module.SOURCE
+    )
+    about: dict[str, Any] = {"paper_title": module.SOURCE}
+    if paper:
+        about = {
+            "authors": paper["authors"],
+            "paper_title": paper["title"],
+            "year": int(paper["year"]),
+            "paper_url": f"https://arxiv.org/abs/{paper['arxiv']}",
+        }
+    width, height = record["input_size"]
+    return {
+        **record,
+        **about,
+        "title": f"{module.TITLE}, {variant}" if variant else module.TITLE,
+        "input_size": f"{width} × {height}",
+        # the field prints multiply-accumulates as FLOPs; so do the boards
+        "gflops": record["gmacs"],
+        "approach": Method.Approach.TOP_DOWN,
+    }
 
 
 def _method(run: BaselineRun, record: dict[str, Any]) -> Method:

@@ -163,7 +163,7 @@ def run_baseline() -> str:
         except BaselineFailed as failure:
             baselines.fail(claim, code=failure.code, message=str(failure), final=failure.final)
             return f"{run}: {failure.code}"
-        written = baselines.record(claim, predictions, record.to_dict())
+        written = baselines.record(claim, predictions, baselines.described(run, record.to_dict()))
         return f"{run}: {'submitted' if written else 'fenced out'}"
 
     def failed(reference: str) -> bool:
