@@ -1,1 +1,65 @@
-"""Reference pose estimators: their networks, and how they run on the images of a benchmark."""
+"""Reference pose estimators: their networks, and how they run on the images of a benchmark.
+
+>>> from baselines import load, names
+>>> names()
+['stacked_hourglass', 'blazepose']
+
+One file a baseline; it has TITLE, SOURCE, VARIANTS, DEFAULT_VARIANT and `estimator(...)`. Importing this package does
+not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from baselines.estimators import Estimator
+
+__all__ = ["load", "module", "names"]
+
+_NAMES = ("stacked_hourglass", "blazepose")
+
+
+def names() -> list[str]:
+    """The baselines there are, oldest paper first."""
+    return list(_NAMES)
+
+
+def module(name: str) -> ModuleType:
+    """The module of a baseline. Raises BaselineFailed for an unknown name."""
+    if name not in _NAMES:
+        from baselines.estimators import BaselineFailed
+
+        raise BaselineFailed("unknown_baseline", f"there is no baseline {name!r}: one of {', '.join(_NAMES)}")
+    return import_module(f"baselines.{name}")
+
+
+def load(
+    name: str,
+    dataset: str,
+    *,
+    variant: str | None = None,
+    checkpoint: Path | None = None,
+    checkpoints: Path | None = None,
+    device: str | None = None,
+) -> Estimator:
+    """A baseline with its weights, ready to predict the joints of `dataset`.
+
+    `checkpoint` is the JSON of a checkpoint to use instead of the one that ships; `checkpoints` the folder of fetched
+    weights; `device` a torch device (a GPU when there is one, else the CPU). Raises BaselineFailed.
+    """
+    from baselines.estimators import BaselineFailed
+    from evaluator import load_dataset
+
+    found = module(name)
+    chosen = variant or found.DEFAULT_VARIANT
+    if chosen not in found.VARIANTS:
+        known = ", ".join(found.VARIANTS)
+        raise BaselineFailed("unknown_variant", f"{name} has no variant {chosen!r}: one of {known}")
+    made: Estimator = found.estimator(
+        chosen, load_dataset(dataset), checkpoint=checkpoint, checkpoints=checkpoints, device=device
+    )
+    return made

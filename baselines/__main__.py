@@ -1,0 +1,184 @@
+"""python -m baselines list | train | fetch | predict"""
+
+import argparse
+import json
+import shlex
+import sys
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from baselines import module, names
+from baselines.estimators import BaselineFailed
+
+# The split on which shipped checkpoints claim their scores; a test computes them again.
+CLAIM: dict[str, Any] = {"dataset": "mannequins", "split": "test", "seed": 7, "images": 120}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The exit status: 0, or 2 with a message on standard error."""
+    given = sys.argv[1:] if arguments is None else arguments
+    chosen = _parser().parse_args(given)
+    try:
+        status: int = chosen.run(chosen, given)
+    except (BaselineFailed, OSError) as failure:
+        print(f"baselines: {failure}", file=sys.stderr)
+        return 2
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m baselines", description="Reference pose estimators.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    listing = commands.add_parser("list", help="the baselines, their variants and what they cost")
+    listing.add_argument("--json", action="store_true")
+    listing.set_defaults(run=_list)
+
+    training = commands.add_parser("train", help="train a variant from scratch")
+    training.add_argument("name")
+    training.add_argument("--dataset", default="mannequins")
+    training.add_argument("--variant")
+    training.add_argument("--data", type=Path, help="folder with images/ and annotations.json; Mannequins are rendered")
+    training.add_argument("--images", type=int, default=2000, help="how many Mannequins images to render")
+    training.add_argument("--data-seed", type=int, default=1)
+    training.add_argument("--out", type=Path, default=Path("checkpoints"))
+    training.add_argument("--device")
+    for option, kind in (
+        ("epochs", int), ("batch", int), ("learning_rate", float), ("weight_decay", float),
+        ("loss", str), ("sigma", float),
+        ("padding", float), ("rotation", float), ("scale", float), ("colour", float), ("seed", int),
+    ):  # fmt: skip
+        training.add_argument(f"--{option.replace('_', '-')}", type=kind)
+    training.set_defaults(run=_train)
+
+    fetching = commands.add_parser("fetch", help="published weights from a package registry")
+    fetching.add_argument("name", choices=["blazepose"])
+    fetching.add_argument("--variant", choices=["lite", "full", "heavy"], default="full")
+    fetching.add_argument("--to", type=Path, help="folder (default: $POSEBOARD_CHECKPOINTS or ~/.cache/poseboard)")
+    fetching.set_defaults(run=_fetch)
+
+    predicting = commands.add_parser("predict", help="write a predictions file")
+    predicting.add_argument("name")
+    predicting.add_argument("--dataset", required=True)
+    predicting.add_argument("--images", type=Path, required=True, help="public image list, JSON")
+    predicting.add_argument("--folder", type=Path, required=True, help="where the images are")
+    predicting.add_argument("-o", "--out", type=Path, required=True)
+    predicting.add_argument("--variant")
+    predicting.add_argument("--checkpoint", type=Path, help="JSON of a checkpoint (BlazePose: the file of weights)")
+    predicting.add_argument("--checkpoints", type=Path, help="folder of fetched weights")
+    predicting.add_argument("--device")
+    predicting.set_defaults(run=_predict)
+    return parser
+
+
+def _list(chosen: argparse.Namespace, _: list[str]) -> int:
+    rows = [row for name in names() for row in _costs(name)]
+    if chosen.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    print(f"{'name':<20}{'variant':<10}{'parameters':>12}{'GMAC':>9}  {'input':<9}source")
+    for row in rows:
+        size = "x".join(map(str, row["input_size"]))
+        line = f"{row['name']:<20}{row['variant']:<10}{row['parameters']:>12,}{row['gmacs']:>9.3f}  {size:<9}"
+        print(line + row["source"])
+    return 0
+
+
+def _costs(name: str) -> list[dict[str, Any]]:
+    """Name, variant, parameters, gmacs, input size, source of every variant; networks have 16 joints (MPII)."""
+    found = module(name)
+    rows = []
+    for variant, settings in found.VARIANTS.items():
+        if isinstance(settings, dict):
+            from baselines import costs
+
+            arguments = {key: value for key, value in settings.items() if key != "input_size"}
+            network, size = found.build(16, **arguments), settings["input_size"]
+            parameters, gmacs = costs.parameters(network), costs.gmacs(network, size)
+        else:
+            parameters, gmacs, size = settings.parameters, settings.gmacs, found.INPUT_SIZE
+        rows.append(
+            {
+                "name": name,
+                "variant": variant,
+                "parameters": parameters,
+                "gmacs": round(gmacs, 4),
+                "input_size": list(size),
+                "source": found.SOURCE,
+            }
+        )
+    return rows
+
+
+def _train(chosen: argparse.Namespace, given: list[str]) -> int:
+    from baselines import train as training
+
+    found = module(chosen.name)
+    if not hasattr(found, "build"):
+        raise BaselineFailed("not_trainable", f"{chosen.name} comes with its weights and is not trained here")
+    if chosen.loss not in (None, *training.LOSSES):
+        raise BaselineFailed("loss", f"no loss {chosen.loss!r}: one of {', '.join(training.LOSSES)}")
+    plan = training.Plan(
+        **{f.name: getattr(chosen, f.name) for f in fields(training.Plan) if getattr(chosen, f.name) is not None}
+    )
+    command = "OMP_NUM_THREADS=1 " + shlex.join(["python", "-m", "baselines", *given])
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = chosen.data
+        if folder is None:
+            if chosen.dataset != "mannequins":
+                raise BaselineFailed("no_data", f"--data: which folder holds the images of {chosen.dataset}?")
+            from baselines.mannequins import generate
+
+            folder = Path(scratch)
+            generate(folder, split="train", images=chosen.images, seed=chosen.data_seed)
+        checkpoint = training.train(
+            chosen.name, chosen.dataset, folder, chosen.out,
+            variant=chosen.variant, plan=plan, device=chosen.device, command=command,
+        )  # fmt: skip
+    if chosen.dataset == "mannequins":
+        path = chosen.out / checkpoint.file.replace(".safetensors", ".json")
+        value = claimed_score(chosen.name, path)
+        training.with_claim(checkpoint, path, {**CLAIM, "metric": "ap", "value": round(value, 4)})
+        print(f"AP on Mannequins {CLAIM['split']}, seed {CLAIM['seed']}, {CLAIM['images']} images: {value:.4f}")
+    return 0
+
+
+def claimed_score(name: str, checkpoint: Path) -> float:
+    """AP of a checkpoint on the split of CLAIM, rendered anew."""
+    from baselines.mannequins import generate
+    from baselines.predict import predict
+    from evaluator import evaluate, public_images
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        truth = generate(folder, split=CLAIM["split"], images=CLAIM["images"], seed=CLAIM["seed"])
+        listed = public_images(truth, boxes=True)
+        results, _ = predict(name, listed, folder / "images", "mannequins", checkpoint=checkpoint, device="cpu")
+    return next(s.value for s in evaluate("mannequins", results, truth).scores if (s.metric, s.part) == ("ap", "all"))
+
+
+def _fetch(chosen: argparse.Namespace, _: list[str]) -> int:
+    from baselines.blazepose import FOLDER
+    from baselines.fetch import fetch_blazepose
+
+    fetch_blazepose(chosen.variant, chosen.to or FOLDER)
+    return 0
+
+
+def _predict(chosen: argparse.Namespace, _: list[str]) -> int:
+    from baselines.predict import predict
+
+    results, run = predict(
+        chosen.name, json.loads(chosen.images.read_text()), chosen.folder, chosen.dataset,
+        variant=chosen.variant, checkpoint=chosen.checkpoint, checkpoints=chosen.checkpoints, device=chosen.device,
+        progress=lambda done, total: print(f"\r{done}/{total}", end="", file=sys.stderr),
+    )  # fmt: skip
+    chosen.out.write_text(json.dumps(results))
+    print(f"\n{json.dumps(run.to_dict())}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,80 @@
+"""Public checkpoint formats: from the names that other implementations give their weights to ours.
+
+A converter takes tensors by name and returns them under our names. Nothing is dropped silently: a name that it does
+not know stays as it is, and `checkpoints.fill` then refuses it. Skips that an implementation registers but never uses
+are the exception.
+"""
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor
+
+_BEARPAW_PARTS = {"0": "side", "1": "down", "2": "up", "3": "inner"}
+_PRINCETON_PARTS = {"up1": "side", "low1": "down", "low2": "inner", "low3": "up"}
+
+
+def without_prefix(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Names without the `module.` or `model.module.` that wrappers for several devices put in front."""
+    return {re.sub(r"^(model\.)?module\.", "", name): value for name, value in weights.items()}
+
+
+def hourglass_bearpaw(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Stacked Hourglass as the `pytorch-pose` toolkit names it, for `build(..., early=True)`."""
+    weights = without_prefix(weights)
+    levels = 1 + max((int(m[1]) for name in weights if (m := re.match(r"hg\.\d+\.hg\.(\d+)\.", name))), default=0)
+
+    def named(name: str) -> str:
+        if match := re.match(r"hg\.(\d+)\.hg\.(\d+)\.(\d)\.0\.(.+)", name):
+            stack, level, part, rest = match.groups()
+            inner = "inner." * (levels - 1 - int(level))
+            return f"hourglasses.{stack}.{inner}{_BEARPAW_PARTS[part]}.{_residual(rest)}"
+        name = re.sub(r"^(conv|bn)1\.", lambda m: {"conv": "conv.", "bn": "norm."}[m[1]], name)
+        if match := re.match(r"layer(\d)\.0\.(.+)", name):
+            return f"res{match[1]}.{_residual(match[2])}"
+        if match := re.match(r"res\.(\d+)\.0\.(.+)", name):
+            return f"features.{match[1]}.0.{_residual(match[2])}"
+        if match := re.match(r"fc\.(\d+)\.([01])\.(.+)", name):
+            return f"features.{match[1]}.{1 + int(match[2])}.{match[3]}"
+        for theirs, ours in (("score_", "from_heatmaps"), ("fc_", "from_features"), ("score", "heatmaps")):
+            name = re.sub(rf"^{theirs}\.", f"{ours}.", name)
+        return name
+
+    return {named(name): value for name, value in weights.items()}
+
+
+def hourglass_princeton(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Stacked Hourglass as the authors' PyTorch form names it. It registers a skip in every block, used or not."""
+    weights = without_prefix(weights)
+
+    def named(name: str) -> str:
+        if match := re.match(r"hgs\.(\d+)\.0\.((?:low2\.)*)(up1|low1|low2|low3)\.(.+)", name):
+            stack, deeper, part, rest = match.groups()
+            return f"hourglasses.{stack}.{deeper.replace('low2', 'inner')}{_PRINCETON_PARTS[part]}.{_residual(rest)}"
+        if match := re.match(r"pre\.0\.(conv|bn)\.(.+)", name):
+            return f"{'conv' if match[1] == 'conv' else 'norm'}.{match[2]}"
+        if match := re.match(r"pre\.([134])\.(.+)", name):
+            return f"res{ {'1': 1, '3': 2, '4': 3}[match[1]] }.{_residual(match[2])}"
+        if match := re.match(r"features\.(\d+)\.0\.(.+)", name):
+            return f"features.{match[1]}.0.{_residual(match[2])}"
+        if match := re.match(r"features\.(\d+)\.1\.(conv|bn)\.(.+)", name):
+            return f"features.{match[1]}.{1 if match[2] == 'conv' else 2}.{match[3]}"
+        if match := re.match(r"outs\.(\d+)\.conv\.(.+)", name):
+            return f"heatmaps.{match[1]}.{match[2]}"
+        if match := re.match(r"merge_(features|preds)\.(\d+)\.conv\.conv\.(.+)", name):
+            return f"from_{'features' if match[1] == 'features' else 'heatmaps'}.{match[2]}.{match[3]}"
+        return name
+
+    return {named(name): value for name, value in weights.items() if not _unused_skip(name, value)}
+
+
+def _residual(rest: str) -> str:
+    """Names inside a residual block."""
+    rest = re.sub(r"^bn([123])\.", r"norm\1.", rest)
+    rest = re.sub(r"^(conv[123])\.conv\.", r"\1.", rest)
+    return re.sub(r"^(downsample\.0|skip_layer\.conv)\.", "skip.", rest)
+
+
+def _unused_skip(name: str, value: Tensor) -> bool:
+    """A registered skip of a block that keeps its number of channels is not used; `pre.1` and `pre.4` change it."""
+    return ".skip_layer." in name and re.match(r"pre\.[14]\.", name) is None

@@ -1,0 +1,147 @@
+"""Trained weights: where they are, that they are the right ones, and how they get into a network.
+
+A checkpoint is a file of weights and a JSON beside it (`Checkpoint`): its digest, the preprocessing and the network
+it is for, the score it claims and the command that trained it. Weights are read from safetensors, or from files of
+PyTorch with nothing but tensors in them; a pickle that would run code is refused.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+FOLDER = Path(__file__).parent / "checkpoints"
+LARGEST_FILE = 2 << 30  # bytes
+
+
+class CheckpointError(ValueError):
+    """A file of weights that is missing, altered, unreadable, or for another network. `code` is stable."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is known about a file of weights; the JSON beside it has the same fields."""
+
+    baseline: str
+    variant: str
+    file: str
+    sha256: str
+    joints: tuple[str, ...]
+    flip_pairs: tuple[tuple[str, str], ...]
+    network: dict[str, Any]  # arguments of the baseline's build()
+    input_size: tuple[int, int]  # width, height
+    padding: float  # of the box crop
+    mean: tuple[float, float, float]  # of RGB in 0..1
+    std: tuple[float, float, float]
+    output: str  # "heatmaps" (Gaussians) or "logits" (a softmax over each heatmap gives a distribution)
+    licence: str
+    source: str
+    claim: dict[str, Any] = field(default_factory=dict)  # dataset, split, seed, images, flip, metric, value
+    training: dict[str, Any] = field(default_factory=dict)  # command, cpu_seconds, machine, versions
+
+    @classmethod
+    def read(cls, path: Path) -> "Checkpoint":
+        """The description in a JSON file. Raises CheckpointError."""
+        try:
+            values = json.loads(path.read_text())
+            values["joints"] = tuple(values["joints"])
+            values["flip_pairs"] = tuple((a, b) for a, b in values["flip_pairs"])
+            for name in ("input_size", "mean", "std"):
+                values[name] = tuple(values[name])
+            return cls(**values)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                "description", f"{path.name}: no readable description of a checkpoint ({error})"
+            ) from error
+
+    def write(self, path: Path) -> None:
+        """Write the JSON file."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_file(path: Path, sha256: str) -> None:
+    """Raise CheckpointError when the file is missing, too large or altered."""
+    if not path.is_file():
+        raise CheckpointError("missing", f"{path.name} is not there")
+    if path.stat().st_size > LARGEST_FILE:
+        raise CheckpointError("too_large", f"{path.name} has more than {LARGEST_FILE} bytes")
+    found = sha256_of(path)
+    if found != sha256:
+        raise CheckpointError("digest", f"{path.name} has the digest {found}, expected {sha256}")
+
+
+def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
+    """Tensors by name, after size and digest have been checked. Raises CheckpointError."""
+    check_file(path, sha256)
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, ValueError, RuntimeError, EOFError, KeyError, safetensors.SafetensorError) as error:
+        raise CheckpointError("unreadable", f"{path.name} is not a readable file of weights ({error})") from error
+    except Exception as error:  # pickle's errors have no base of their own that torch promises
+        raise CheckpointError("unsafe", f"{path.name} holds more than tensors ({error})") from error
+    for name in ("state_dict", "model_state_dict", "model"):
+        if isinstance(found, dict) and isinstance(found.get(name), dict):
+            found = found[name]
+    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
+        raise CheckpointError("unreadable", f"{path.name} is not a table of tensors")
+    return found
+
+
+def write_weights(network: nn.Module, path: Path) -> str:
+    """Write the weights in half precision (counters are left out); returns the sha256."""
+    state = {
+        name: value.detach().cpu().half().contiguous()
+        for name, value in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    safetensors.torch.save_file(state, path)
+    return sha256_of(path)
+
+
+def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put weights into a network: every name must be there with the right shape, and no other. Raises CheckpointError.
+
+    Only the batch counters of normalisation layers may be missing.
+    """
+    state = network.state_dict()
+    wanted = {name for name in state if not name.endswith("num_batches_tracked")}
+    given = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
+    problems = [f"missing {name}" for name in sorted(wanted - given.keys())]
+    problems += [f"unexpected {name}" for name in sorted(given.keys() - wanted)]
+    problems += [
+        f"{name} has the shape {list(given[name].shape)}, expected {list(state[name].shape)}"
+        for name in sorted(wanted & given.keys())
+        if given[name].shape != state[name].shape
+    ]
+    problems += [f"{name} is not finite" for name in sorted(wanted & given.keys()) if not given[name].isfinite().all()]
+    if problems:
+        more = f", and {len(problems) - 8} more" if len(problems) > 8 else ""
+        raise CheckpointError("mismatch", "the weights are for another network: " + "; ".join(problems[:8]) + more)
+    with torch.no_grad():
+        for name in wanted:
+            state[name].copy_(given[name])
+
+
+def shipped(baseline: str, variant: str) -> Checkpoint | None:
+    """The description of the checkpoint that comes with PoseBoard, or None when there is none."""
+    path = FOLDER / f"{baseline}-{variant}.json"
+    return Checkpoint.read(path) if path.is_file() else None

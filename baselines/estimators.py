@@ -1,0 +1,43 @@
+"""What a loaded baseline can do, and how it says that it cannot."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class BaselineFailed(RuntimeError):
+    """A run that cannot give predictions. `code` is stable; `final` says that trying again would not help."""
+
+    def __init__(self, code: str, message: str, *, final: bool = True) -> None:
+        super().__init__(message)
+        self.code, self.final = code, final
+
+
+@dataclass(frozen=True)
+class Poses:
+    """People in crops: joints [B, K, 2] in continuous crop coordinates, confidence [B, K], score of the person [B]."""
+
+    joints: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+
+class Estimator(Protocol):
+    """A network with its weights. Crops have the size `input_size` (width, height) and `padding` around the box."""
+
+    name: str
+    variant: str
+    input_size: tuple[int, int]
+    padding: float
+    batch: int
+    device: str
+    precision: str
+    parameters: int
+    gmacs: float
+    checkpoint_sha256: str
+
+    def __call__(self, crops: NDArray[np.uint8]) -> Poses:
+        """Poses of the people in RGB crops [B, H, W, 3]."""
+        ...

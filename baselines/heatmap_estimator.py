@@ -1,0 +1,90 @@
+"""Networks that answer with heatmaps, as estimators: normalise, run, average with the mirrored image, decode."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from baselines import checkpoints as stored
+from baselines import costs, heatmaps
+from baselines.checkpoints import Checkpoint, CheckpointError
+from baselines.estimators import BaselineFailed, Poses
+
+if TYPE_CHECKING:
+    from evaluator import Dataset
+
+BATCH = {"cuda": 64, "cpu": 16}
+
+
+def choose_device(device: str | None) -> str:
+    """The device asked for, else a GPU when there is one, else the CPU."""
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class HeatmapEstimator:
+    """A network [B, 3, H, W] -> [B, stages, K, H/s, W/s] for the joints at `order` of its checkpoint's."""
+
+    precision = "float32"
+
+    def __init__(
+        self, network: nn.Module, checkpoint: Checkpoint, order: list[int], device: str, *, flip: bool = True
+    ) -> None:
+        self.name, self.variant = checkpoint.baseline, checkpoint.variant
+        self.input_size, self.padding = checkpoint.input_size, checkpoint.padding
+        self.parameters, self.gmacs = costs.parameters(network), costs.gmacs(network, checkpoint.input_size)
+        self.checkpoint_sha256 = checkpoint.sha256
+        self.device, self.batch = device, BATCH.get(device.split(":")[0], 16)
+        self.flip = flip
+        self._checkpoint, self._order = checkpoint, order
+        self._network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._mirrored = heatmaps.flip_order(checkpoint.joints, checkpoint.flip_pairs)
+        self._mean = torch.tensor(checkpoint.mean, device=device)[:, None, None]
+        self._std = torch.tensor(checkpoint.std, device=device)[:, None, None]
+
+    def __call__(self, crops: NDArray[np.uint8]) -> Poses:
+        maps = self.heatmaps(crops)
+        if self.flip:
+            maps = (maps + heatmaps.flip_back(self.heatmaps(crops[:, :, ::-1]), self._mirrored)) / 2
+        joints, confidence = heatmaps.decode(maps)
+        stride = np.array([self.input_size[0] / maps.shape[3], self.input_size[1] / maps.shape[2]])
+        joints = (joints[:, self._order] + 0.5) * stride
+        confidence = np.clip(confidence[:, self._order], 0.0, 1.0)
+        return Poses(joints, confidence, confidence.mean(axis=1))
+
+    def heatmaps(self, crops: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """The last stage's heatmaps [B, K, H/s, W/s] of RGB crops [B, H, W, 3]."""
+        images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)  # [B, 3, H, W]
+        images = ((images.float() / 255.0 - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            maps: NDArray[np.floating] = self._network(images)[:, -1].float().cpu().numpy()
+        return heatmaps.softmax(maps) if self._checkpoint.output == "logits" else maps
+
+
+def load_estimator(
+    name: str,
+    variant: str,
+    build: Callable[..., nn.Module],
+    dataset: "Dataset",
+    checkpoint: Path | None,
+    device: str | None,
+) -> HeatmapEstimator:
+    """A heatmap network with the given checkpoint, or the one that ships with the variant. Raises BaselineFailed."""
+    try:
+        found = Checkpoint.read(checkpoint) if checkpoint else stored.shipped(name, variant)
+        if found is None:
+            message = f"{name} {variant} has no checkpoint here: register one, or choose a variant that has"
+            raise BaselineFailed("no_checkpoint", message)
+        missing = [joint for joint in dataset.joints if joint not in found.joints]
+        if missing:
+            raise BaselineFailed("other_joints", f"{name} {variant} was not trained for {', '.join(missing)}")
+        network = build(len(found.joints), **found.network)
+        folder = checkpoint.parent if checkpoint else stored.FOLDER
+        stored.fill(network, stored.read_weights(folder / found.file, found.sha256))
+    except CheckpointError as error:
+        raise BaselineFailed(f"checkpoint_{error.code}", str(error)) from error
+    order = [found.joints.index(joint) for joint in dataset.joints]
+    return HeatmapEstimator(network, found, order, choose_device(device))
