@@ -262,8 +262,9 @@ class Scorer:
                             reason = reason or "protocol"
                             selector.unregister(reading)
                             open_pipe = False
-                    else:
-                        message = self._receive(time.monotonic() + END_SECONDS) or {}
+                        continue
+                    # both messages of a short job may have come at once, and then nothing wakes us for the second
+                    while (message := self._receive(time.monotonic() + END_SECONDS)) is not None:
                         if "started" in message:
                             watch.started(message["started"])
                         elif "failed" in message:
@@ -272,6 +273,8 @@ class Scorer:
                             while open_pipe and (data := os.read(reading, 1 << 16)) and len(answer) <= ANSWER_BYTES:
                                 answer += data
                             return self._conclude(answer, message, reason)
+                        if b"\n" not in self._unread:
+                            break
                 if not reason and not lease.renewed():
                     reason = "lease_lost"
                 if not reason:

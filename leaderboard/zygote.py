@@ -115,11 +115,20 @@ class Zygote:
     def leave(self) -> NoReturn:
         os._exit(0)
 
+    def abandon(self, child: int) -> NoReturn:
+        """The scorer is gone: end the job, then this process."""
+        end_group(child)
+        os.waitpid(child, 0)
+        end_leftovers()
+        self.leave()
+
     def prepare(self, job: dict[str, Any]) -> Callable[[], Any]:
         """Everything of the job that is the server's own and can be parsed once: the annotations, the image list."""
         target = resolve(job["target"])
         truth, images = job["truth"], job["images"]
+        options: dict[str, Any] = {}
         if job["target"] == EVALUATE:
+            options["intervals"] = True
             from evaluator.definitions import load_dataset
             from evaluator.ground_truth import read_truth
             from evaluator.image_list import read_images
@@ -127,7 +136,7 @@ class Zygote:
             dataset = load_dataset(job["dataset"])
             truth = self.kept.get(truth, dataset.name, lambda path: read_truth(path, dataset))
             images = images and self.kept.get(images, "images", read_images)
-        return lambda: target(job["dataset"], Path(job["predictions"]), truth, images=images)
+        return lambda: target(job["dataset"], Path(job["predictions"]), truth, images=images, **options)
 
     def run(self, job: dict[str, Any], result: int) -> None:
         try:
@@ -143,11 +152,21 @@ class Zygote:
             finally:
                 os._exit(70)
         os.close(result)
-        self.send({"started": child})
-        self.send(self.wait(child))
+        try:
+            self.send({"started": child})
+        except OSError:
+            self.abandon(child)
+        ended = self.wait(child)
+        try:
+            self.send(ended)
+        except OSError:
+            self.leave()
 
     def wait(self, child: int) -> dict[str, Any]:
         """Until the child has ended and nothing of it is left; kills it when told to, or when the scorer is gone."""
+        if self.unread:  # the request to kill came along with the job
+            self.unread = b""
+            end_group(child)
         with selectors.DefaultSelector() as selector:
             selector.register(self.control, selectors.EVENT_READ)
             selector.register(self.waking, selectors.EVENT_READ)
@@ -161,12 +180,9 @@ class Zygote:
                         with suppress(BlockingIOError):
                             os.read(self.waking, 4096)
                         continue
-                    message = self.control.recv(REQUEST_BYTES)
+                    if not self.control.recv(REQUEST_BYTES):
+                        self.abandon(child)
                     end_group(child)
-                    if not message:
-                        os.waitpid(child, 0)
-                        end_leftovers()
-                        self.leave()
 
     def serve(self) -> NoReturn:
         while True:
