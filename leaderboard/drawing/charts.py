@@ -36,7 +36,8 @@ def best_over_time(rows: Sequence[Any], *, metric_title: str, higher_is_better: 
     """A step line through ranked results in order of time; reported rings stay off it while anything is measured."""
     title = "Best score over time"
     rows = [row for row in rows if row.value is not None]
-    by_year = len({row.year for row in rows if row.year}) > 1
+    years = {row.year for row in rows if row.year}
+    by_year = len(years) > 1 or (bool(years) and not any(row.published_at for row in rows))
     timed = sorted(
         ((moment, row) for row in rows if (moment := _moment(row, by_year=by_year)) is not None),
         key=lambda pair: pair[0],

@@ -215,10 +215,10 @@ def _labelled(
             )
             if item.second:
                 parts.append(el("text", item.second, class_="ax", x=edge, y=round(y + 15, 1), text_anchor=anchor))
-    parts.append(el("text", "Right", class_="sidelab", x=-70, y=12, fill="var(--right)"))
-    parts.append(el("text", "Left", class_="sidelab", x=390, y=12, text_anchor="end", fill="var(--left)"))
+    parts.append(el("text", "Right", class_="sidelab", x=-96, y=12, fill="var(--right)"))
+    parts.append(el("text", "Left", class_="sidelab", x=416, y=12, text_anchor="end", fill="var(--left)"))
     return el(
-        "svg", *parts, class_="plot bodyfig", viewBox=f"-72 0 464 {bottom + 14:.0f}", role="img", aria_label=label
+        "svg", *parts, class_="plot bodyfig", viewBox=f"-98 0 516 {bottom + 14:.0f}", role="img", aria_label=label
     )
 
 

@@ -104,7 +104,9 @@ def reported_note(ranked: Sequence[Any], reported: Sequence[Any], *, higher_is_b
     if not measured or not printed:
         return ""
     best = printed[0]
-    ahead = best.value > max(measured) if higher_is_better else best.value < min(measured)
+    # as printed: a difference that the one decimal of a paper does not show is none
+    best_here = round(max(measured) if higher_is_better else min(measured), 3)
+    ahead = round(best.value, 3) > best_here if higher_is_better else round(best.value, 3) < best_here
     if not ahead:
         return ""
     return format_html(" {} printed {}, which was not verified here and is not ranked.", best.name, percent(best.value))
