@@ -141,19 +141,16 @@ def rank(rows: Iterable[Row], *, key: tuple[str, str], higher_is_better: bool) -
 
 
 def _tops(rows: list[Row]) -> dict[int, frozenset[tuple[str, str]]]:
-    """For each row the numbers in which it alone is best, and nothing ties with it.
+    """For each row the numbers in which it is best and its interval lies clear of every other's.
 
-    Without a paired test of two methods, intervals that overlap are taken as a tie.
+    Without a paired test of two methods, intervals that meet are taken as a tie; so is a number without an interval.
     """
     tops: dict[int, set[tuple[str, str]]] = {}
     for key in {key for row in rows for key in row.cells}:
         holders = sorted((row for row in rows if key in row.cells), key=lambda row: -row.cells[key].value)
-        if len(holders) > 1:
-            best, second = holders[0].cells[key], holders[1].cells[key]
-            floor = best.value if best.low is None else best.low
-            others = second.value if second.high is None else max(row.cells[key].high or 0.0 for row in holders[1:])
-            if floor > others:
-                tops.setdefault(id(holders[0]), set()).add(key)
+        lows, highs = ([getattr(row.cells[key], end) for row in holders] for end in ("low", "high"))
+        if len(holders) > 1 and None not in lows + highs and lows[0] > max(highs[1:]):
+            tops.setdefault(id(holders[0]), set()).add(key)
     return {row: frozenset(keys) for row, keys in tops.items()}
 
 

@@ -38,7 +38,8 @@ def _fields(record: dict[str, Any]) -> dict[str, Any]:
     variant, status, note = record.get("variant", ""), record.get("status", ""), record.get("note", "")
     millions = record.get("parameters_millions")
     return {
-        "method": f"{record['method']} {variant}".strip(),
+        # some variants begin with the method's own name
+        "method": variant if variant.startswith(record["method"]) else f"{record['method']} {variant}".strip(),
         "authors": record["authors"],
         "year": record["year"],
         "paper_title": record["paper"],

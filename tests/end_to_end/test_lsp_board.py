@@ -71,10 +71,10 @@ def test_published_methods_stand_in_their_published_order(
     wait_for(lambda: len(ranked()) == len(METHODS), seconds=120, what="all methods to stand on the board")
     rows = ranked()
     names = {method: folder for folder, (method, _) in METHODS.items()}
-    order = [names[str(row["method"])] for row in rows]
+    order = [names[str(row["name"])] for row in rows]
     assert order == sorted(METHODS, key=lambda folder: -published[folder]["computed"][-1])
     for row in rows:
-        computed = published[names[str(row["method"])]]["computed"][-1]
+        computed = published[names[str(row["name"])]]["computed"][-1]
         assert row["value"] == pytest.approx(computed / 100, abs=1e-9)
         assert row["low"] < row["value"] < row["high"]  # type: ignore[operator]
 

@@ -47,7 +47,7 @@ def test_demo_board_shows_scored_methods_and_the_baseline(stack: Stack) -> None:
     wait_for(lambda: kinds().count("submission") >= 3, seconds=60, what="the demo's methods to be scored")
     wait_for(lambda: "baseline" in kinds(), seconds=180, what="the baseline to be run and scored")
     entries = stack.api.get("/boards/mannequins-test").json()["entries"]
-    by_name = {entry["method"]: entry for entry in entries}
+    by_name = {entry["name"]: entry for entry in entries}
     baseline = next(entry for entry in entries if entry["kind"] == "baseline")
     mean_pose = next(entry for name, entry in by_name.items() if "mean" in name.lower())
     assert baseline["value"] > mean_pose["value"]

@@ -54,6 +54,8 @@ def test_bold_only_where_intervals_do_not_meet() -> None:
         [row("a", 0.9, low=0.80, high=0.92), row("b", 0.8, low=0.78, high=0.82)], key=KEY, higher_is_better=True
     )
     assert not any(each.top for each in close)
+    unknown = rank([row("a", 0.9), row("b", 0.1)], key=KEY, higher_is_better=True)
+    assert not any(each.top for each in unknown)
 
 
 def test_reported_rows_stand_in_place_without_a_rank() -> None:
