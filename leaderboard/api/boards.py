@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -13,7 +14,6 @@ from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from ninja import Field, Query, Router
 from pydantic import AfterValidator, BaseModel
-from typing_extensions import TypedDict  # pydantic does not take the standard library's before Python 3.12
 
 from leaderboard import rankings
 from leaderboard.api.access import anyone
@@ -24,7 +24,8 @@ from leaderboard.api.benchmarks import visible
 router = Router(tags=["boards"])
 
 
-class ScoreOut(TypedDict):
+@dataclass(frozen=True, slots=True)
+class ScoreOut:
     """A number with its 95 % interval, where there is one. Fractions, not percent."""
 
     metric: str
