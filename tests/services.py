@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -78,7 +79,7 @@ def postgres() -> Iterator[str]:
         sys.exit("There is no PostgreSQL: python tests/services.py install")
     # PostgreSQL refuses to run as root
     user = _unprivileged() if os.geteuid() == 0 else None
-    owner = {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid}
+    owner: dict[str, Any] = {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid}
     with tempfile.TemporaryDirectory(prefix="pb-pg-") as name:
         folder = Path(name)
         if user is not None:

@@ -35,7 +35,8 @@ class Command(BaseCommand):
             raise CommandError("Start it as manage.py serve: the environment is chosen before the settings are read.")
         with_baselines = stack.runs_baselines(os.environ)
         data = Path(settings.DATA)
-        data.mkdir(parents=True, exist_ok=True)
+        # hidden annotations and the key that signs sessions lie under it
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
         with (data / "serve.lock").open("w") as lock:
             hold(lock, data)
             check_port_is_free(stack.port(os.environ))
