@@ -23,7 +23,7 @@ def demo_stays_on_loopback(**_: Any) -> list[CheckMessage]:
 
 @register()
 def sqlite_is_for_one_machine(**_: Any) -> list[CheckMessage]:
-    if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3") and not settings.LOOPBACK:
+    if str(settings.DATABASES["default"]["ENGINE"]).endswith("sqlite3") and not settings.LOOPBACK:
         return [
             Warning(
                 "SQLite serves one machine only.",

@@ -106,7 +106,8 @@ def _token(user: User) -> None:
 
 def _mannequins(people: dict[str, User], say: Callable[[str], None]) -> None:
     """Render the splits, keep the test split's seed with its annotations, and submit what simple methods predict."""
-    from baselines import mannequins, simple_methods
+    from baselines.mannequins import generate
+    from baselines.simple_methods import DESCRIPTIONS, demo_predictions
 
     say(f"rendering Mannequins: {TRAIN_IMAGES} training, {VAL_IMAGES} validation, {TEST_IMAGES} hidden test images")
     organiser = people["organiser"]
@@ -116,9 +117,9 @@ def _mannequins(people: dict[str, User], say: Callable[[str], None]) -> None:
         train_folder, val_folder, test_folder = (Path(scratch) / split for split in ("train", "val", "test"))
         # nobody can render the hidden split again without the seed, which is drawn here and kept with the annotations
         hidden_seed = secrets.randbits(62)
-        mannequins.generate(train_folder, split="train", images=TRAIN_IMAGES, seed=1)
-        mannequins.generate(val_folder, split="val", images=VAL_IMAGES, seed=2)
-        mannequins.generate(test_folder, split="test", images=TEST_IMAGES, seed=hidden_seed)
+        generate(train_folder, split="train", images=TRAIN_IMAGES, seed=1)
+        generate(val_folder, split="val", images=VAL_IMAGES, seed=2)
+        generate(test_folder, split="test", images=TEST_IMAGES, seed=hidden_seed)
         for benchmark, folder in ((val, val_folder), (test, test_folder)):
             ground_truth.put_into_force(benchmark, (folder / "annotations.json").read_bytes())
             ground_truth.put_images(benchmark, folder / "images")
@@ -126,10 +127,10 @@ def _mannequins(people: dict[str, User], say: Callable[[str], None]) -> None:
         seed_file.touch(mode=0o600)
         seed_file.write_text(f"{hidden_seed}\n")
         image_list = json.loads(blobs.path(test.image_list_sha256).read_bytes())
-        predicted = simple_methods.demo_predictions(train_folder, image_list, test_folder / "images")
+        predicted = demo_predictions(train_folder, image_list, test_folder / "images")
     owners = [people["ada"], people["demo"]]
     for number, (name, results) in enumerate(predicted.items()):
-        _submit(test, owners[number % 2], name, simple_methods.DESCRIPTIONS[name], results)
+        _submit(test, owners[number % 2], name, DESCRIPTIONS[name], results)
     say(f"{len(predicted)} methods submitted to {test}")
 
 

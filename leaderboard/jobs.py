@@ -57,7 +57,7 @@ def claimable(model: type[J]) -> QuerySet[J]:
 def claim_next(model: type[J]) -> Claim[J] | None:
     """Take the next job, fairest first: of the team with the fewest running, then the oldest. None: nothing to do."""
     with transaction.atomic():
-        rows = claimable(model)
+        rows: QuerySet[Any] = claimable(model)
         if model is Evaluation:
             running = (
                 Evaluation.objects.filter(team=OuterRef("team"), state=State.RUNNING)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from leaderboard.models import Benchmark, BoardEvent, Submission, User
 
-Anyone = User | AnonymousUser | Any
+Anyone = User | AnonymousUser
 
 
 def benchmarks_for(user: Anyone) -> QuerySet[Benchmark]:
     """Public ones; private ones for their teams, organisers and the operators."""
-    if not user.is_authenticated:
+    if not isinstance(user, User):
         return Benchmark.objects.filter(is_public=True)
     if user.is_staff:
         return Benchmark.objects.all()
@@ -27,14 +25,14 @@ def benchmarks_for(user: Anyone) -> QuerySet[Benchmark]:
 
 def organised_by(user: Anyone) -> QuerySet[Benchmark]:
     """The benchmarks whose limits, annotations and baselines this person decides about."""
-    if not user.is_authenticated:
+    if not isinstance(user, User):
         return Benchmark.objects.none()
     return Benchmark.objects.all() if user.is_staff else Benchmark.objects.filter(organisers=user)
 
 
 def own_submissions(user: Anyone) -> QuerySet[Submission]:
     """Those of the person's teams."""
-    if not user.is_authenticated:
+    if not isinstance(user, User):
         return Submission.objects.none()
     return Submission.objects.filter(team__memberships__user=user)
 
@@ -45,14 +43,14 @@ def submissions_for(user: Anyone) -> QuerySet[Submission]:
         submission=OuterRef("pk"), current=True, kind__in=BoardEvent.STANDING, benchmark__in=benchmarks_for(user)
     )
     seen = Q(Exists(standing))
-    if user.is_authenticated:
+    if isinstance(user, User):
         seen |= Q(pk__in=own_submissions(user).values("pk")) | Q(benchmark__in=organised_by(user))
     return Submission.objects.filter(seen)
 
 
 def may_publish(user: Anyone, submission: Submission) -> bool:
     """Somebody of the team that owns it."""
-    return bool(user.is_authenticated) and submission.team.memberships.filter(user=user).exists()
+    return isinstance(user, User) and submission.team.memberships.filter(user=user).exists()
 
 
 def may_see_details(user: Anyone, submission: Submission) -> bool:
