@@ -92,10 +92,13 @@ def _costs(name: str) -> list[dict[str, Any]]:
     rows = []
     for variant, settings in found.VARIANTS.items():
         if isinstance(settings, dict):
+            import torch
+
             from baselines import costs
 
             arguments = {key: value for key, value in settings.items() if key != "input_size"}
-            network, size = found.build(16, **arguments), settings["input_size"]
+            with torch.device("meta"):  # only shapes are wanted
+                network, size = found.build(16, **arguments), settings["input_size"]
             parameters, gmacs = costs.parameters(network), costs.gmacs(network, size)
         else:
             parameters, gmacs, size = settings.parameters, settings.gmacs, found.INPUT_SIZE

@@ -21,7 +21,8 @@ def gaussian_targets(joints: Floats, weights: Floats, size: tuple[int, int], sig
 def decode(heatmaps: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Heatmaps [N, K, H, W] to joints [N, K, 2] and peak values [N, K].
 
-    The peak, moved a quarter pixel towards the larger neighbour on each axis (Newell et al. 2016, section 3.4).
+    The peak, moved a quarter pixel towards the larger neighbour on each axis (Newell et al. 2016, section 3.4), unless it is
+    at the border: two pixels at the left and above, one at the right and below, as in the public implementations.
     """
     n, k, height, width = heatmaps.shape
     flat = heatmaps.reshape(n, k, height * width)
@@ -32,8 +33,9 @@ def decode(heatmaps: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     i, j = np.ogrid[:n, :k]
     across = heatmaps[i, j, v, np.minimum(u + 1, width - 1)] - heatmaps[i, j, v, np.maximum(u - 1, 0)]
     down = heatmaps[i, j, np.minimum(v + 1, height - 1), u] - heatmaps[i, j, np.maximum(v - 1, 0), u]
-    joints[..., 0] += np.where((u > 0) & (u < width - 1), 0.25 * np.sign(across), 0.0)
-    joints[..., 1] += np.where((v > 0) & (v < height - 1), 0.25 * np.sign(down), 0.0)
+    inside = (u > 1) & (u < width - 1) & (v > 1) & (v < height - 1)
+    joints[..., 0] += np.where(inside, 0.25 * np.sign(across), 0.0)
+    joints[..., 1] += np.where(inside, 0.25 * np.sign(down), 0.0)
     return joints, values
 
 

@@ -190,7 +190,7 @@ def _coarse(cells: Floats) -> Floats:
 
 
 def _around(cells: Floats, joints: NDArray[np.float64], step: float) -> Floats:
-    """What cells [N, h, w, D] hold at 3 x 3 places, `step` pixels apart, around joints [N, K, 2]; and the pose's shape."""
+    """What cells [N, h, w, D] hold at 3 x 3 places, `step` pixels apart, around joints [N, K, 2] and the shape."""
     n, rows, columns, _ = cells.shape
     offsets = np.stack(np.meshgrid([-step, 0.0, step], [-step, 0.0, step]), axis=-1).reshape(1, 1, 9, 2)
     places = (joints[:, :, None] + offsets) / CELL - 0.5  # [N, K, 9, 2]

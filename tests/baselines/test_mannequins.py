@@ -12,6 +12,7 @@ from PIL import Image
 from baselines.mannequins import JOINTS, SMALLEST_SHARE, generate, render
 from baselines.mannequins.canvas import Canvas
 from baselines.mannequins.poses import Body, Pose, pose_skeleton
+from evaluator import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -106,8 +107,8 @@ def test_the_ground_truth_as_predictions_scores_one(split):
         {"image_id": p["image_id"], "person_id": p["person_id"], "keypoints": p["keypoints"], "score": 1.0}
         for p in truth["annotations"]
     ]
-    scores = {s.metric: s.value for s in evaluator.evaluate("mannequins", predictions, truth).scores if s.part == "all"}
-    assert scores["AP"] == pytest.approx(1.0, abs=1e-12) and scores["AR"] == pytest.approx(1.0, abs=1e-12)
+    scores = {s.metric: s.value for s in evaluate("mannequins", predictions, truth).scores if s.part == "all"}
+    assert scores["ap"] == pytest.approx(1.0, abs=1e-12) and scores["ar"] == pytest.approx(1.0, abs=1e-12)
 
 
 @pytest.mark.parametrize(("wrong", "words"), [({"split": "tset"}, "unknown split"), ({"images": 0}, "at least one")])

@@ -1,0 +1,126 @@
+"""Weights: the right file, safely read, for the right network, with the score it claims."""
+
+import json
+import pickle
+
+import pytest
+import safetensors.torch
+import torch
+
+from baselines import checkpoints
+from baselines.__main__ import CLAIM, claimed_score
+from baselines.checkpoints import Checkpoint, CheckpointError, sha256_of
+
+
+def _network() -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.BatchNorm2d(4))
+
+
+def test_weights_survive_writing_and_reading(tmp_path):
+    network = _network()
+    with torch.no_grad():
+        network[0].weight.copy_(torch.arange(12.0).reshape(4, 3, 1, 1) / 8)  # exact in half precision
+    digest = checkpoints.write_weights(network, tmp_path / "a.safetensors")
+    other = _network()
+    checkpoints.fill(other, checkpoints.read_weights(tmp_path / "a.safetensors", digest))
+    assert torch.equal(other[0].weight, network[0].weight) and other[0].weight.dtype == torch.float32
+
+
+def test_an_altered_or_truncated_file_is_refused(tmp_path):
+    path = tmp_path / "a.safetensors"
+    digest = checkpoints.write_weights(_network(), path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(CheckpointError, match="digest") as altered:
+        checkpoints.read_weights(path, digest)
+    assert altered.value.code == "digest"
+    path.write_bytes(content[:40])  # truncated, with a digest that fits: the format itself must notice
+    with pytest.raises(CheckpointError) as truncated:
+        checkpoints.read_weights(path, sha256_of(path))
+    assert truncated.value.code == "unreadable"
+    with pytest.raises(CheckpointError) as missing:
+        checkpoints.read_weights(tmp_path / "none.safetensors", digest)
+    assert missing.value.code == "missing"
+
+
+class Payload:
+    """What a hostile pickle does when it is loaded."""
+
+    def __reduce__(self):
+        return (open, ("/tmp/never-written-by-a-checkpoint", "w"))
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path):
+    for name, content in (("a.pth", None), ("b.pth", pickle.dumps({"weight": Payload()}))):
+        path = tmp_path / name
+        if content is None:
+            torch.save({"weight": Payload()}, path)
+        else:
+            path.write_bytes(content)
+        with pytest.raises(CheckpointError) as refused:
+            checkpoints.read_weights(path, sha256_of(path))
+        assert refused.value.code in {"unsafe", "unreadable"}
+
+
+def test_a_plain_file_of_tensors_is_read(tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save({"epoch": 3, "state_dict": _network().state_dict()}, path)
+    checkpoints.fill(_network(), checkpoints.read_weights(path, sha256_of(path)))
+    torch.save([1, 2], path)
+    with pytest.raises(CheckpointError, match="table of tensors"):
+        checkpoints.read_weights(path, sha256_of(path))
+
+
+def _without(state, name):
+    return {key: value for key, value in state.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: _without(s, "0.weight"), "missing 0.weight"),
+        (lambda s: {**s, "2.weight": s["0.weight"]}, "unexpected 2.weight"),
+        (lambda s: {**s, "0.weight": s["0.weight"][:2]}, r"shape \[2, 3, 1, 1\], expected \[4, 3, 1, 1\]"),
+        (lambda s: {**s, "0.bias": s["0.bias"] * float("nan")}, "0.bias is not finite"),
+    ],
+)
+def test_weights_of_another_network_are_refused_by_name(change, words):
+    network = _network()
+    before = network[0].weight.clone()
+    with pytest.raises(CheckpointError, match=words):
+        checkpoints.fill(network, change(_network().state_dict()))
+    assert torch.equal(network[0].weight, before)  # nothing of it was taken
+
+
+def test_batch_counters_may_be_missing():
+    state = _without(_network().state_dict(), "1.num_batches_tracked")
+    checkpoints.fill(_network(), state)
+
+
+def test_a_description_without_its_fields_is_refused(tmp_path):
+    path = tmp_path / "a.json"
+    for content in ("{", "[]", '{"baseline": "x"}'):
+        path.write_text(content)
+        with pytest.raises(CheckpointError) as refused:
+            Checkpoint.read(path)
+        assert refused.value.code == "description"
+
+
+SHIPPED = sorted(checkpoints.FOLDER.glob("*.json"))
+
+
+def test_a_checkpoint_ships():
+    assert [path.stem for path in SHIPPED] == ["stacked_hourglass-narrow"]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_checkpoint_is_small_and_gets_the_score_it_claims(path):
+    checkpoint = Checkpoint.read(path)
+    file = path.with_name(checkpoint.file)
+    assert file.stat().st_size <= 1 << 20
+    assert sha256_of(file) == checkpoint.sha256
+    assert all(t.dtype == torch.float16 for t in safetensors.torch.load_file(file).values())
+    assert {key: checkpoint.claim[key] for key in CLAIM} == CLAIM
+    assert checkpoint.training["command"].startswith("OMP_NUM_THREADS=1 python -m baselines train ")
+    assert claimed_score(checkpoint.baseline, path) == pytest.approx(checkpoint.claim["value"], abs=0.01)
+    assert json.loads(path.read_text())["licence"] == "Apache-2.0"
