@@ -88,12 +88,12 @@ $(DEV): $(DEFINITION) | $(BIN)/python
 $(SERVE): $(DEFINITION) | $(BIN)/python
 	@$(MAKE) --no-print-directory say-torch
 	@echo "Installing the server and the baselines into $(VENV)"
-	@$(INSTALL) -e ".[server,baselines]"
+	@$(INSTALL) -e ".[server,baselines,convert]"
 	@touch $(LIGHT) $@
 
 $(LIGHT): $(DEFINITION) | $(BIN)/python
 	@echo "Installing the server into $(VENV)"
-	@$(INSTALL) -e ".[server]"
+	@$(INSTALL) -e ".[server,convert]"
 	@touch $@
 
 # pip's own plan tells which torch it would take: the one for CUDA brings gigabytes of libraries along
