@@ -22,7 +22,7 @@ CROP = (96, 128)  # width, height
 PADDING = 1.1
 CELL = 4  # pixels of a crop
 DIRECTIONS = 6
-RIDGE = 0.3  # penalty, as a share of the number of people
+RIDGE = 2.0  # penalty, as a share of the number of people
 STAGES = (10.0, 8.0, 6.0, 4.5)  # of the cascade: pixels between the 3 x 3 places around each joint
 NEIGHBOURS = 5
 

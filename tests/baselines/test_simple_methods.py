@@ -15,7 +15,7 @@ from evaluator import evaluate, public_images, validate
 @pytest.fixture(scope="module")
 def predictions(tmp_path_factory) -> tuple[dict, dict]:
     train, test = tmp_path_factory.mktemp("train"), tmp_path_factory.mktemp("test")
-    generate(train, split="train", images=220, seed=1)
+    generate(train, split="train", images=150, seed=1)
     truth = generate(test, split="test", images=40, seed=2)
     return truth, demo_predictions(train, public_images(truth, boxes=True), test / "images")
 
