@@ -31,8 +31,8 @@ def planned(clone: Path, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "extras"),
     [
-        (["serve"], "server,baselines"),
-        (["serve", "BASELINES=0"], "server"),
+        (["serve"], "server,baselines,convert"),
+        (["serve", "BASELINES=0"], "server,convert"),
         (["setup"], "dev"),
         (["test"], "dev"),
     ],
@@ -51,7 +51,7 @@ def test_a_repeated_run_installs_nothing_until_the_definition_changes(clone):
     (clone / ".venv" / "bin" / "python").touch()
     (clone / ".venv" / ".installed-serve-without-baselines").touch()
     assert "pip" not in planned(clone, "serve", "BASELINES=0")
-    assert '".[server,baselines]"' in planned(clone, "serve")
+    assert '".[server,baselines,convert]"' in planned(clone, "serve")
     (clone / ".venv" / ".installed-serve").touch()
     assert "pip" not in planned(clone, "serve")
     stamp = (clone / ".venv" / ".installed-serve").stat()
@@ -59,7 +59,7 @@ def test_a_repeated_run_installs_nothing_until_the_definition_changes(clone):
     (clone / "constraints.txt").touch()
 
     os.utime(clone / "constraints.txt", ns=(later, later))
-    assert '".[server,baselines]"' in planned(clone, "serve")
+    assert '".[server,baselines,convert]"' in planned(clone, "serve")
 
 
 def test_help_names_every_command(clone):
