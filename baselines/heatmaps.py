@@ -21,8 +21,8 @@ def gaussian_targets(joints: Floats, weights: Floats, size: tuple[int, int], sig
 def decode(heatmaps: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Heatmaps [N, K, H, W] to joints [N, K, 2] and peak values [N, K].
 
-    The peak, moved a quarter pixel towards the larger neighbour on each axis (Newell et al. 2016, section 3.4), unless it
-    is at the border: two pixels at the left and above, one at the right and below, as HRNet's toolkit has it.
+    The peak, moved a quarter pixel towards the larger neighbour on each axis (Newell et al. 2016, section 3.4), but not
+    at the border: two pixels at the left and above, one at the right and below, as HRNet's toolkit has it.
     """
     n, k, height, width = heatmaps.shape
     flat = heatmaps.reshape(n, k, height * width)
