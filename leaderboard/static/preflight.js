@@ -319,6 +319,7 @@ function page() {
     } catch (error) {
       if (mine !== turn) return;
       const because = error instanceof SyntaxError ? `It is not JSON: ${error.message}.` : error instanceof RangeError ? "It holds more than 1 GiB." : "It is damaged, or not UTF-8 text.";
+      document.getElementById("drop-fact").textContent = `${bytes(file.size)}. It could not be read; nothing has been sent.`;
       show("bad", "The file cannot be read, so it cannot be sent yet", `${because} Checking costs no quota.`, null);
       allow(false);
       return;
@@ -341,6 +342,14 @@ function page() {
     for (const target of document.querySelectorAll(`[data-fill=${name}]`)) target.textContent = value;
   }
 
+  // a mended file of the same name is the same choice to the browser: forget it, and it can be chosen again
+  let kept = null;
+  input.addEventListener("click", () => {
+    kept = new DataTransfer();
+    for (const file of input.files) kept.items.add(file);
+    input.value = "";
+  });
+  input.addEventListener("cancel", () => { if (kept) input.files = kept.files; });
   input.addEventListener("change", () => { if (input.files.length) look(input.files[0]); });
   for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
   for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));

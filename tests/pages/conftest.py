@@ -49,7 +49,12 @@ def scored(send: Any) -> Callable[..., Submission]:  # noqa: F811
     number = iter(range(1, 10_000))
 
     def make(
-        value: float = 0.7, *, low: float | None = None, high: float | None = None, published: bool = True, **fields: Any
+        value: float = 0.7,
+        *,
+        low: float | None = None,
+        high: float | None = None,
+        published: bool = True,
+        **fields: Any,
     ) -> Submission:
         sent: Submission = send(b"[%d]" % next(number), **fields)
         assert submissions.record(claim(), report(value, low=low, high=high), seconds=0.5)

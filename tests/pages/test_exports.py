@@ -54,7 +54,7 @@ def test_csv_holds_the_rows_without_formulas(
     scored(0.7, low=0.65, high=0.75)
     rows = list(csv.DictReader(io.StringIO(client.get(f"/{benchmark.slug}/board.csv").content.decode())))
     assert [row["kind"] for row in rows] == ["reported", "submission"]
-    assert rows[1]["method"] == "'=HYPERLINK(\"http://x\")"
+    assert rows[1]["method"] == '\'=HYPERLINK("http://x")'
     assert (rows[1]["authors"], rows[1]["extra_data"]) == ("'@a", "'-x")
     assert float(rows[1]["pck@0.2/all"]) == 0.7
     assert rows[0]["rank"] == "" and rows[1]["rank"] == "1"

@@ -1,0 +1,338 @@
+"""Every page in Chromium: no accessibility violation, no sideways scroll, no policy error; and the parts that move."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.test import Client
+
+from evaluator import PredictionError, Problem
+from leaderboard import submissions, tokens
+from leaderboard.models import (
+    AnnotationImport,
+    BaselineRun,
+    Benchmark,
+    Evaluation,
+    Method,
+    ReportedResult,
+    State,
+    Submission,
+    Team,
+    User,
+)
+from tests.leaderboard.conftest import IMAGES, claim, predictions
+from tests.pages.conftest import report
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("pages_browser")]
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@pytest.fixture
+def site(
+    transactional_db: None, live_server: Any, scored: Any, send: Any, team: Team, printed: ReportedResult,
+    benchmark: Benchmark, organiser: User, alice: User,
+) -> Any:  # fmt: skip
+    """A board with rows of every kind, ties, submissions in every state, an import and runs."""
+    Benchmark.objects.update(has_images=True, public_elsewhere=True, boxes_given=True, daily_limit=40)
+    for name, value in (("Alpha", 0.8), ("Beta", 0.7), ("Gamma", 0.7)):
+        scored(
+            value, low=value - 0.02, high=value + 0.02,
+            to=Method.objects.create(
+                team=team, name=name, year=2014, parameters=5_000_000, paper_url="https://example.org/p"
+            ),
+        )  # fmt: skip
+    scored(0.65, low=0.6, high=0.7, to=Method.objects.create(team=team, name="Reference"), source="baseline")
+    scored(0.66, to=Method.objects.create(team=team, name="Kept"), published=False)
+    send(b"[-1]")
+    submissions.reject(
+        claim(), PredictionError([Problem("wrong_count", 7, "/7/keypoints", "keypoints has 2 values", "42 numbers")])
+    )
+    send(b"[-2]")
+    AnnotationImport.objects.create(
+        benchmark=benchmark, drop_name="x", file_name="truth.json", state="done", uploaded_by=organiser,
+        summary={"images": 8, "people": 8, "joints": [{"joint": "neck", "annotated": 8, "occluded": 1}]},
+    )  # fmt: skip
+    BaselineRun.objects.create(baseline="stacked_hourglass", benchmark=benchmark, images_total=8)
+    tokens.create(user=alice, name="CI", scopes=["read"])
+    return live_server
+
+
+@pytest.fixture
+def open_page(chromium: Any, site: Any) -> Iterator[Callable[..., Any]]:
+    """A page of a fresh context, signed in as somebody or nobody; what its console complains of fails the test."""
+    contexts: list[Any] = []
+    complaints: list[str] = []
+
+    def make(user: User | None = None, **options: Any) -> Any:
+        context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        contexts.append(context)
+        if user is not None:
+            client = Client()
+            client.force_login(user)
+            context.add_cookies([{"name": "session", "value": client.cookies["session"].value, "url": site.url}])
+        page = context.new_page()
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def addresses(of: str) -> list[str]:
+    states = {each.state: each.submission_id for each in Evaluation.objects.order_by("-pk")}
+    kept = Submission.objects.get(method__name="Kept").pk
+    alpha = Submission.objects.get(method__name="Alpha")
+    return {
+        "anyone": [
+            "/", "/boards/", "/boards/?q=alpha", "/lsp-test-pc/", "/lsp-test-pc/?metric=pck_auc&sort=method",
+            "/lsp-test-pc/?at=2020-01-01", "/lsp-test-pc/?q=nothing", f"/submissions/{alpha.pk}/",
+            f"/methods/{alpha.method_id}/", f"/teams/{alpha.team_id}/", "/how-it-works/", "/status/", "/baselines/",
+            "/datasets/lsp/", "/datasets/coco/", "/metrics/", "/metrics/pck@0.2/", "/account/login/", "/account/signup/",
+            "/account/password/reset/",
+        ],
+        "alice": [
+            "/lsp-test-pc/", "/lsp-test-pc/submit/", "/submissions/", f"/submissions/{kept}/",
+            f"/submissions/{states[State.QUEUED]}/", f"/submissions/{states[State.REJECTED]}/", "/profile/",
+            f"/methods/{alpha.method_id}/edit", "/account/password/change/", "/account/email/", "/account/logout/",
+        ],
+        "organiser": ["/organise/", "/organise/new/", "/organise/lsp-test-pc/", f"/submissions/{alpha.pk}/"],
+    }[of]  # fmt: skip
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("who", ["anyone", "alice", "organiser"])
+def test_no_page_has_an_accessibility_violation(
+    who: str, scheme: str, open_page: Any, site: Any, request: pytest.FixtureRequest
+) -> None:
+    page = open_page(None if who == "anyone" else request.getfixturevalue(who), color_scheme=scheme)
+    axe = Axe()
+    found = []
+    for address in addresses(who):
+        page.goto(site.url + address)
+        results = axe.run(page, options={"runOnly": RULES})
+        for violation in results.response["violations"]:
+            nodes = [node["html"][:160] for node in violation["nodes"][:3]]
+            found.append(f"{address}: {violation['id']}: {violation['help']}: {nodes}")
+    assert found == [], "\n".join(found)
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1440])
+@pytest.mark.parametrize("who", ["anyone", "alice", "organiser"])
+def test_no_page_scrolls_sideways(
+    who: str, width: int, open_page: Any, site: Any, request: pytest.FixtureRequest
+) -> None:
+    page = open_page(
+        None if who == "anyone" else request.getfixturevalue(who), viewport={"width": width, "height": 800}
+    )
+    wide = []
+    for address in addresses(who):
+        page.goto(site.url + address)
+        over = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        if over > 0:
+            wide.append(f"{address}: {over} px")
+    assert wide == []
+
+
+@pytest.mark.parametrize("address", ["/", "/lsp-test-pc/", "/lsp-test-pc/submit/", "queued"])
+def test_page_transfers_less_than_150_kb(address: str, open_page: Any, site: Any, alice: User) -> None:
+    page = open_page(alice)
+    if address == "queued":
+        address = f"/submissions/{Evaluation.objects.get(state=State.QUEUED).submission_id}/"
+    sizes: list[int] = []
+    page.on("response", lambda answer: sizes.append(len(answer.body())) if answer.status == 200 else None)
+    page.goto(site.url + address, wait_until="load")
+    assert 0 < sum(sizes) < 150_000
+
+
+# --- the check in the page -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def submit_page(open_page: Any, site: Any, alice: User) -> Any:
+    page = open_page(alice)
+    page.goto(f"{site.url}/lsp-test-pc/submit/")
+    return page
+
+
+def choose(page: Any, folder: Path, content: bytes, name: str = "mine.json") -> Any:
+    file = folder / name
+    file.write_bytes(content)
+    page.evaluate("document.getElementById('checks').replaceChildren()")
+    page.set_input_files("#id_file", file)
+    checks = page.locator("#checks")
+    checks.locator("h3").wait_for()
+    return checks
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_good_file_is_found_good_and_not_sent(packed: bool, submit_page: Any, tmp_path: Path) -> None:
+    content = predictions()
+    before = Submission.objects.count()
+    checks = choose(
+        submit_page, tmp_path, gzip.compress(content) if packed else content, "a.json.gz" if packed else "a.json"
+    )
+    assert checks.locator("h3").inner_text() == f"{IMAGES} entries, no problem"
+    assert "nothing has been sent" in submit_page.inner_text("#drop-fact")
+    assert submit_page.is_enabled("#send")
+    assert Submission.objects.count() == before
+
+
+def spoiled(change: Callable[[list[Any]], None]) -> bytes:
+    entries = json.loads(predictions())
+    change(entries)
+    return json.dumps(entries).encode()
+
+
+def set_at(entry: int, key: str, value: Any) -> Callable[[list[Any]], None]:
+    return lambda entries: entries[entry].__setitem__(key, value)
+
+
+BAD = {
+    "wrong_count": spoiled(set_at(3, "keypoints", [1, 2, 3])),
+    "wrong_type": spoiled(set_at(3, "score", "0.5")),
+    "missing_key": spoiled(lambda entries: entries[3].pop("score")),
+    "unknown_image": spoiled(set_at(3, "image_id", 5)),
+    "unknown_person": spoiled(set_at(3, "person_id", 4)),
+    "repeated_person": spoiled(lambda entries: entries.insert(3, entries[2])),
+    "incomplete_joint": spoiled(lambda entries: entries[3]["keypoints"].__setitem__(1, None)),
+    "out_of_range": spoiled(lambda entries: entries[3]["keypoints"].__setitem__(1, 2e6)),
+    "not_finite": spoiled(lambda entries: entries[3]["keypoints"].__setitem__(1, float("nan"))),
+    "not_an_object": spoiled(lambda entries: entries.__setitem__(3, 7)),
+}
+
+
+@pytest.mark.parametrize("code", BAD)
+def test_check_in_the_page_finds_what_the_server_finds(
+    code: str, submit_page: Any, tmp_path: Path, client: Client
+) -> None:
+    """The same code, entry and pointer as the evaluator's, so that nobody mends a file twice."""
+    from evaluator import validate
+
+    with pytest.raises(PredictionError) as caught:
+        validate("lsp", BAD[code], images=json.loads(client.get("/lsp-test-pc/images.json").content))
+    (problem,) = caught.value.problems
+    checks = choose(submit_page, tmp_path, BAD[code])
+    assert "1 problem, so this file cannot be sent yet" in checks.locator("h3").inner_text()
+    assert (problem.code, problem.entry) == (code, 3)
+    assert checks.locator(".got").inner_text() == problem.code
+    assert checks.locator(".where").first.inner_text().split("\n")[0] == f"entry {problem.entry}"
+    assert submit_page.is_disabled("#send")
+
+
+def test_check_lists_a_hundred_and_counts_all(submit_page: Any, tmp_path: Path) -> None:
+    content = json.dumps([{"image_id": "x"}] * 60).encode()
+    checks = choose(submit_page, tmp_path, content)
+    assert "180 problems" in checks.locator("h3").inner_text()
+    assert checks.locator(".probs li").count() == 100
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1,]", b"\xff\xfe", gzip.compress(b"[]")[:-6], b'{"a": 1}'])
+def test_unreadable_file_cannot_be_sent(content: bytes, submit_page: Any, tmp_path: Path) -> None:
+    name = "mine.json.gz" if content[:2] == b"\x1f\x8b" else "mine.json"
+    choose(submit_page, tmp_path, content, name)
+    assert submit_page.is_disabled("#send")
+
+
+def test_markup_in_a_file_is_shown_as_text(submit_page: Any, tmp_path: Path) -> None:
+    content = json.dumps([{"image_id": "<img src=x onerror=alert(1)>", "keypoints": [], "score": 1}]).encode()
+    checks = choose(submit_page, tmp_path, content)
+    assert checks.locator("img").count() == 0
+    assert "<img" in checks.inner_text()
+
+
+def test_mending_a_file_lets_it_be_sent(submit_page: Any, tmp_path: Path) -> None:
+    choose(submit_page, tmp_path, BAD["wrong_count"])
+    assert submit_page.is_disabled("#send")
+    choose(submit_page, tmp_path, predictions(), "mended.json")
+    submit_page.fill("#id_method", "Mended")
+    assert "Mended" in submit_page.inner_text("#shell")
+    submit_page.click("#send")
+    submit_page.wait_for_url("**/submissions/*/")
+    assert Submission.objects.filter(method__name="Mended", file_name="mended.json").exists()
+
+
+def test_sample_passes_the_check(submit_page: Any, tmp_path: Path) -> None:
+    with submit_page.expect_download() as download:
+        submit_page.click("text=Download a valid sample")
+    checks = choose(submit_page, tmp_path, Path(download.value.path()).read_bytes())
+    assert "no problem" in checks.locator("h3").inner_text()
+
+
+def test_file_can_be_sent_without_scripts(open_page: Any, site: Any, alice: User, tmp_path: Path) -> None:
+    page = open_page(alice, java_script_enabled=False)
+    page.goto(f"{site.url}/lsp-test-pc/submit/")
+    file = tmp_path / "plain.json"
+    file.write_bytes(predictions(miss=2))
+    page.set_input_files("#id_file", file)
+    page.fill("#id_method", "Without scripts")
+    page.click("#send")
+    assert "Without scripts" in page.inner_text("h1")
+    page.goto(f"{site.url}/lsp-test-pc/?kinds=1&show=reported")
+    assert "Convolutional Pose Machines" in page.inner_text(".board")
+
+
+# --- what moves ------------------------------------------------------------------------------------------------------
+
+
+def test_page_follows_a_submission_to_its_score_without_reloading(open_page: Any, site: Any, alice: User) -> None:
+    page = open_page(alice)
+    waiting = Evaluation.objects.get(state=State.QUEUED).submission_id
+    page.goto(f"{site.url}/submissions/{waiting}/")
+    page.evaluate("window.notReloaded = true")
+    assert "1st in line" in page.inner_text(".steps")
+    taken = claim()
+    page.wait_for_selector(".steps .now:has-text('Scoring')", timeout=6000)
+    submissions.record(taken, report(0.7, low=0.65, high=0.75), seconds=0.4)
+    page.wait_for_selector("text=95 % interval 65.0 to 75.0", timeout=6000)
+    assert page.evaluate("window.notReloaded")
+    assert page.inner_text("#said") == "Scored. The results are below."
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(2500)
+    assert asked == []
+    page.click("text=Publish to the board")
+    page.wait_for_selector("text=It stands on the board now")
+
+
+def test_choosing_a_filter_changes_the_address(open_page: Any, site: Any) -> None:
+    page = open_page()
+    page.goto(f"{site.url}/lsp-test-pc/")
+    page.click(".toggle:has-text('Reported')")
+    page.wait_for_url("**kinds=1**")
+    assert "Convolutional Pose Machines" not in page.inner_text(".board")
+    page.select_option("select[name=metric]", "pck_auc")
+    page.wait_for_url("**metric=pck_auc**")
+    assert "kinds=1" in page.url
+
+
+def test_keyboard_reaches_the_content_and_the_search(open_page: Any, site: Any) -> None:
+    page = open_page()
+    page.goto(f"{site.url}/lsp-test-pc/")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "find"
+
+
+def test_times_are_in_the_readers_zone_with_utc_in_the_title(open_page: Any, site: Any, alice: User) -> None:
+    page = open_page(alice, timezone_id="Asia/Tokyo", locale="en-GB")
+    kept = Submission.objects.get(method__name="Kept")
+    page.goto(f"{site.url}/submissions/{kept.pk}/")
+    moment = page.locator("time").first
+    assert moment.get_attribute("title").endswith("UTC")
+    shown = page.evaluate(
+        "([at]) => new Intl.DateTimeFormat('en-GB', {dateStyle: 'medium', timeStyle: 'short', timeZone: 'Asia/Tokyo'})"
+        ".format(new Date(at))",
+        [moment.get_attribute("datetime")],
+    )
+    assert moment.inner_text() == shown
