@@ -50,7 +50,8 @@ def method_named(*, team: Team, name: str, **fields: Any) -> Method:
     method = Method.objects.filter(team=team, name=name).first()
     if method is None:
         method = Method(team=team, name=name, **fields)
-        _check(method)
+        # whether the name is taken is the database's to say: another request may be making it at this moment
+        _check(method, unique=False)
         try:
             with transaction.atomic():
                 method.save()
@@ -94,9 +95,9 @@ def _allowed(fields: dict[str, Any]) -> None:
         raise TypeError(f"not fields of a method: {', '.join(sorted(unknown))}")
 
 
-def _check(method: Method) -> None:
+def _check(method: Method, *, unique: bool = True) -> None:
     try:
-        method.full_clean()
+        method.full_clean(validate_unique=unique, validate_constraints=unique)
     except ValidationError as error:
         lines = [f"{field}: {' '.join(messages)}" for field, messages in error.message_dict.items()]
         raise Refused("method_invalid", "The method cannot be kept. " + " ".join(lines), status=422) from None

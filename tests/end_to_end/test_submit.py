@@ -71,7 +71,7 @@ def test_curl_gets_202_and_a_score_within_five_seconds(stack: Stack, predictions
         ],
         capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
-    head, body = done.stdout.replace("HTTP/1.1 100 Continue\r\n\r\n", "").split("\r\n\r\n", 1)
+    head, body = done.stdout.replace("HTTP/1.1 100 Continue\n\n", "").split("\n\n", 1)
     assert " 202 " in head.splitlines()[0]
     assert "location: " in head.lower()
     submission = json.loads(body)
