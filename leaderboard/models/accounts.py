@@ -9,7 +9,9 @@ from django.db import models
 class User(AbstractUser):
     """A person. `is_staff` is an operator; an organiser is named by each benchmark."""
 
-    teams: models.ManyToManyField[Team, Membership] = models.ManyToManyField("Team", through="Membership", related_name="members")
+    teams: models.ManyToManyField[Team, Membership] = models.ManyToManyField(
+        "Team", through="Membership", related_name="members"
+    )
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username
