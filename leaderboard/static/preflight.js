@@ -125,7 +125,7 @@ export function check(document_, rules, imageList) {
     if (image === null) return;
     counts.set(image, (counts.get(image) || 0) + 1);
     if (people && !people.has(image)) {
-      problems.add("unknown_image", entry, "/image_id", `image_id ${image} is not in this split`, "an id of the image list");
+      problems.add("unknown_image", entry, "/image_id", `the benchmark has no image ${image}`, "an id of its image list");
       return;
     }
     if (!rules.single) return;
@@ -133,17 +133,17 @@ export function check(document_, rules, imageList) {
     let who = person;
     if (who === null) {
       if (listed.length > 1) {
-        problems.add("missing_person_id", entry, "", `image ${image} has ${listed.length} people and the entry does not say which`, "a person_id");
+        problems.add("missing_person_id", entry, "", `image ${image} has ${listed.length} people and the entry has no person_id`, "a person_id");
         return;
       }
       who = listed[0];
     } else if (people && !listed.includes(who)) {
-      problems.add("unknown_person", entry, "/person_id", `image ${image} has no person ${who}`, `one of ${listed.slice(0, 8).join(", ")}`);
+      problems.add("unknown_person", entry, "/person_id", `image ${image} has no person ${who}`, "a person of the image list");
       return;
     }
     const key = `${image} ${who}`;
     if (seen.has(key)) {
-      problems.add("repeated_person", entry, "", `a second entry for person ${who} of image ${image}; the first is entry ${seen.get(key)}`, `one entry a ${rules.term}`);
+      problems.add("repeated_person", entry, "", `person ${who} of image ${image} has an entry already: entry ${seen.get(key)}`, "one entry a person");
     } else {
       seen.set(key, entry);
     }

@@ -97,8 +97,8 @@ def addresses(of: str) -> list[str]:
             "/", "/boards/", "/boards/?q=alpha", "/lsp-test-pc/", "/lsp-test-pc/?metric=pck_auc&sort=method",
             "/lsp-test-pc/?at=2020-01-01", "/lsp-test-pc/?q=nothing", f"/submissions/{alpha.pk}/",
             f"/methods/{alpha.method_id}/", f"/teams/{alpha.team_id}/", "/how-it-works/", "/status/", "/baselines/",
-            "/datasets/lsp/", "/datasets/coco/", "/metrics/", "/metrics/pck@0.2/", "/account/login/", "/account/signup/",
-            "/account/password/reset/",
+            "/datasets/lsp/", "/datasets/coco/", "/metrics/", "/metrics/pck@0.2/", "/account/login/",
+            "/account/signup/", "/account/password/reset/",
         ],
         "alice": [
             "/lsp-test-pc/", "/lsp-test-pc/submit/", "/submissions/", f"/submissions/{kept}/",
@@ -126,7 +126,7 @@ def test_no_page_has_an_accessibility_violation(
     assert found == [], "\n".join(found)
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1440])
+@pytest.mark.parametrize("width", [320, 390, 1024])
 @pytest.mark.parametrize("who", ["anyone", "alice", "organiser"])
 def test_no_page_scrolls_sideways(
     who: str, width: int, open_page: Any, site: Any, request: pytest.FixtureRequest
