@@ -148,10 +148,12 @@ def test_page_transfers_less_than_150_kb(address: str, open_page: Any, site: Any
     page = open_page(alice)
     if address == "queued":
         address = f"/submissions/{Evaluation.objects.get(state=State.QUEUED).submission_id}/"
-    sizes: list[int] = []
-    page.on("response", lambda answer: sizes.append(len(answer.body())) if answer.status == 200 else None)
+    answers: list[Any] = []
+    page.on("response", answers.append)
     page.goto(site.url + address, wait_until="load")
-    assert 0 < sum(sizes) < 150_000
+    sizes = {answer.url: len(answer.body()) for answer in answers if answer.status == 200}
+    assert any(url.endswith("site.css") for url in sizes)
+    assert sum(sizes.values()) < 150_000, sizes
 
 
 # --- the check in the page -------------------------------------------------------------------------------------------
