@@ -149,7 +149,7 @@ def test_page_transfers_less_than_150_kb(address: str, open_page: Any, site: Any
     if address == "queued":
         address = f"/submissions/{Evaluation.objects.get(state=State.QUEUED).submission_id}/"
     answers: list[Any] = []
-    page.on("response", answers.append)
+    page.on("response", lambda answer: answers.append(answer))
     page.goto(site.url + address, wait_until="load")
     sizes = {answer.url: len(answer.body()) for answer in answers if answer.status == 200}
     assert any(url.endswith("site.css") for url in sizes)
