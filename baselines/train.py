@@ -35,7 +35,7 @@ LOSSES = ("mse", "cross_entropy")
 class Plan:
     """How to train. Angles in degrees."""
 
-    epochs: int = 6
+    epochs: int = 5
     batch: int = 16
     learning_rate: float = 4e-3
     weight_decay: float = 1e-4

@@ -51,7 +51,7 @@ class Payload:
 
 
 def test_a_pickle_with_code_is_refused_and_not_run(tmp_path):
-    for name, content in (("a.pth", None), ("b.pth", pickle.dumps({"weight": Payload()}))):
+    for name, content in (("a.pth", None), ("b.pth", pickle.dumps({"weight": Payload()}, protocol=2))):
         path = tmp_path / name
         if content is None:
             torch.save({"weight": Payload()}, path)
