@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,32 @@ def real_data() -> Path:
     if os.environ.get("CI"):
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A browser for the whole session; its absence fails CI and is said loudly elsewhere."""
+    from playwright.sync_api import sync_playwright
+
+    from tests import services
+
+    found = services.chromium()
+    if found is None:
+        message = "no Chromium: run `make test`, which installs it, or `python tests/services.py install`"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    # the browser's event loop lives in this thread; the ORM is used outside it all the same
+    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    flags += "--disable-component-update --disable-sync --disable-dev-shm-usage"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=flags.split())
+        yield browser
+        browser.close()
+    if before is None:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

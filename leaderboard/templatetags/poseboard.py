@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django import template
+from django.forms import BooleanField
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -199,7 +200,12 @@ def field(bound: Any, label: str = "") -> SafeString:
     if bound.errors:
         attributes["aria-invalid"] = "true"
     widget = bound.as_widget(attrs=attributes)
-    name = el("label", label or bound.label, *([] if bound.field.required else [_optional()]), for_=bound.id_for_label)
+    name = el(
+        "label",
+        label or bound.label,
+        *([] if bound.field.required or isinstance(bound.field, BooleanField) else [_optional()]),
+        for_=bound.id_for_label,
+    )
     hint = el("p", bound.help_text, class_="hint", id=f"{bound.auto_id}_hint") if bound.help_text else ""
     errors = el("p", " ".join(bound.errors), class_="wrong", id=f"{bound.auto_id}_error") if bound.errors else ""
     if attributes["class"] == "check":

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -44,7 +43,7 @@ def report(value: float = 0.7, *, low: float | None = None, high: float | None =
 
 
 @pytest.fixture
-def scored(send: Any) -> Callable[..., Submission]:  # noqa: F811
+def scored(send: Any) -> Callable[..., Submission]:
     """Send, score with the given value, and publish as Alice unless told otherwise."""
     number = iter(range(1, 10_000))
 
@@ -66,7 +65,7 @@ def scored(send: Any) -> Callable[..., Submission]:  # noqa: F811
 
 
 @pytest.fixture
-def printed(benchmark: Benchmark) -> ReportedResult:  # noqa: F811
+def printed(benchmark: Benchmark) -> ReportedResult:
     return ReportedResult.objects.create(
         benchmark=benchmark,
         key="cpm",
@@ -81,21 +80,21 @@ def printed(benchmark: Benchmark) -> ReportedResult:  # noqa: F811
 
 
 @pytest.fixture
-def as_alice(alice: User) -> Client:  # noqa: F811
+def as_alice(alice: User) -> Client:
     client = Client()
     client.force_login(alice)
     return client
 
 
 @pytest.fixture
-def as_charlie(charlie: User) -> Client:  # noqa: F811
+def as_charlie(charlie: User) -> Client:
     client = Client()
     client.force_login(charlie)
     return client
 
 
 @pytest.fixture
-def organiser(benchmark: Benchmark) -> User:  # noqa: F811
+def organiser(benchmark: Benchmark) -> User:
     user = User.objects.create_user("olga", "olga@example.org", "a-long-password")
     benchmark.organisers.add(user)
     return user
@@ -106,29 +105,3 @@ def as_organiser(organiser: User) -> Client:
     client = Client()
     client.force_login(organiser)
     return client
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """A browser for the whole session; its absence fails CI and is said loudly elsewhere."""
-    from playwright.sync_api import sync_playwright
-
-    from tests import services
-
-    found = services.chromium()
-    if found is None:
-        message = "no Chromium: run `make test`, which installs it, or `python tests/services.py install`"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    # the browser's event loop lives in this thread; the ORM is used outside it all the same
-    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    flags = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    flags += "--disable-component-update --disable-sync --disable-dev-shm-usage"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=flags.split())
-        yield browser
-        browser.close()
-    if before is None:
-        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
