@@ -59,7 +59,7 @@ def test_upload_score_publish_row(stack: Stack, page: Page, tmp_path: Path) -> N
     assert time.monotonic() - started < 20
     publish.click()
     page.goto("/mannequins-test/")
-    row = page.locator("tr", has_text="Upright, by browser")
+    row = page.locator("table.board tr", has_text="Upright, by browser")
     expect(row).to_be_visible()
     expect(row).to_contain_text(re.compile(r"\d+\.\d"))
 
