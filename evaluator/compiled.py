@@ -1,7 +1,7 @@
 """When to use the compiled code, and where its machine code is kept.
 
-Starting numba costs a second and compiling some twenty more, once for each machine; files of ordinary size take less
-than that without it. So it is loaded for large inputs, or when `warm_up` asks. Results are the same bits either way.
+Starting numba costs a second and compiling some twenty more, once for each machine; the smallest files take less than
+that without it. So it is loaded for larger inputs, or when `warm_up` asks. Results are the same bits either way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-LARGE = 200_000
+LARGE = 20_000
 """Bytes of a file, or numbers of arrays, from which numba pays."""
 
 PADDING = 64
@@ -45,7 +45,15 @@ _state = SimpleNamespace(enabled=True, loaded=False, warm=False)
 
 def worth_it(size: int) -> bool:
     """Whether an input of this size (bytes of a file, or numbers) is to be read or scored by compiled code."""
-    return available() and (_state.loaded or size >= LARGE)
+    if not available() or (size < LARGE and not _state.loaded):
+        return False
+    try:
+        _load("kernels")
+    except (ImportError, OSError, RuntimeError, MemoryError) as error:
+        # A confined process may not be able to start numba; the array code gives the same.
+        log.warning("Compiled code is not available: %s", error)
+        _state.enabled = False
+    return _state.enabled
 
 
 @cache
@@ -139,7 +147,7 @@ def _cache_folder() -> Path:
     candidates.append((Path(home) if home else Path("~/.cache").expanduser()) / "poseboard")
     for candidate in candidates:
         folder = candidate / f"compiled-{digest}"
-        if folder.is_dir() or _can_write(folder):
+        if _can_write(folder):  # numba reads from no folder that it cannot write to
             return folder
     # Never a folder of a name that others can guess: what lies in it is executed.
     return Path(tempfile.mkdtemp(prefix="poseboard-"))

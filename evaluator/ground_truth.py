@@ -188,10 +188,15 @@ def _id(row: Any, key: str, what: str) -> int:
 
 
 def _check_joints(data: Mapping[str, Any], dataset: Dataset) -> None:
-    for category in data.get("categories") or []:
+    categories = data.get("categories") or []
+    if not isinstance(categories, list):
+        raise GroundTruthError("the annotation file's categories are not a list")
+    for category in categories:
         named = category.get("keypoints") if isinstance(category, dict) else None
         if not named:
             continue
+        if not isinstance(named, list) or not all(isinstance(joint, str) for joint in named):
+            raise GroundTruthError("the keypoints of a category are not a list of names")
         if len(named) != len(dataset.joints):
             raise GroundTruthError(f"the file has {len(named)} joints, {dataset.name} has {len(dataset.joints)}")
         if set(named) == set(dataset.joints) and tuple(named) != dataset.joints:

@@ -149,7 +149,7 @@ def annotations(rng: random.Random) -> bytes:
     }
     if rng.random() < 0.5:
         fields["categories"] = rng.choice(
-            ["[]", '[{"id": 1}]', '[{"keypoints": ["nose", "left_eye"]}]', '[{"keypoints": [1]}]']
+            ["[]", '[{"id": 1}]', '[{"keypoints": ["nose", "left_eye"]}]', '[{"keypoints": [1]}]', "3"]
         )
     return an_object(rng, fields).encode()
 

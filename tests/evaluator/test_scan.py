@@ -245,6 +245,46 @@ def test_everything_works_where_numba_is_missing(tmp_path: Path) -> None:
     assert fresh(code).stdout.split() == expected
 
 
+def test_machine_code_is_kept_where_this_user_can_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, home, chosen = tmp_path / "package", tmp_path / "home", tmp_path / "chosen"
+    package.mkdir()
+    for name in compiled.MODULES:
+        (package / f"{name}.py").write_text(name)
+    can_write, barred = compiled._can_write, {package}
+    monkeypatch.setattr(compiled, "_can_write", lambda folder: not barred & set(folder.parents) and can_write(folder))
+    monkeypatch.setattr(compiled, "PACKAGE", package)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    find = compiled._cache_folder.__wrapped__
+    first = find()
+    assert first.parent == home / "poseboard"
+    (package / "scan.py").write_text("changed")
+    assert find().parent == first.parent
+    assert find() != first  # what another version compiled is never read
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(chosen))
+    assert find().parent == chosen
+    barred |= {home, chosen}
+    one, other = find(), find()
+    assert one != other  # no name in a shared folder that others can foresee
+    for folder in (one, other):
+        assert folder.stat().st_mode & 0o77 == 0
+        folder.rmdir()
+
+
+def test_a_process_that_cannot_start_numba_goes_on_without(tmp_path: Path) -> None:
+    truth, predictions = case(tmp_path, 1, images=300)
+    code = (
+        "import evaluator, evaluator.compiled as compiled\n"
+        "def fails(*_): raise OSError('no room')\n"
+        "compiled._cache_folder = fails\n"
+        f"print(evaluator.evaluate('coco', {str(predictions)!r}, {str(truth)!r}).scores[0].value.hex())"
+    )
+    expected = evaluate("coco", predictions, truth).scores[0].value.hex()
+    done = fresh(code)
+    assert done.stdout.strip() == expected
+    assert "Compiled code is not available: no room" in done.stderr
+
+
 def test_importing_the_package_costs_less_than_a_tenth_of_a_second() -> None:
     code = "import time; start = time.process_time(); import evaluator; print(time.process_time() - start)"
     assert min(float(fresh(code).stdout) for _ in range(3)) < 0.1
