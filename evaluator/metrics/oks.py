@@ -41,6 +41,7 @@ AREAS: dict[str, tuple[float, float]] = {  # square pixels, both ends included
 RANGES: Floats = np.array(list(AREAS.values()))
 MOST_DETECTIONS = 20
 PAIRS_AT_ONCE = 1 << 15
+COMPILED_PAIRS_AT_ONCE = 1 << 12  # their exponents fit into the second-level cache
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def _compiled_matches(
     true = np.where(people.labelled[..., None], people.points, 0.0)
     true_x, true_y = np.ascontiguousarray(true[..., 0]), np.ascontiguousarray(true[..., 1])
     labelled, count = people.labelled.astype(np.float64), people.labelled.sum(axis=1)
-    most = max(PAIRS_AT_ONCE, int(np.diff(start).max(initial=0)))
+    most = max(COMPILED_PAIRS_AT_ONCE, int(np.diff(start).max(initial=0)))
     detection, person = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
     exponent, similarity = np.empty((most, joints)), np.empty(most)
     kept: list[tuple[Integers, Integers, Floats]] = []
