@@ -25,7 +25,7 @@ else
 SERVING := $(SERVE)
 endif
 
-.PHONY: help setup serve test test-services lint format clean
+.PHONY: help setup serve test test-services lint format bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo "make test    check the style and types, run every test, on SQLite and on PostgreSQL"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff format the code"
+	@echo "make bench   measure the evaluator beside its peers, write docs/benchmarks.md (half an hour)"
 	@echo "make clean   remove what was built; data/ and .venv stay"
 
 setup: $(DEV)
@@ -61,6 +62,9 @@ format: $(DEV)
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .test-services
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+bench: $(DEV)
+	$(BIN)/python -m benchmarks.evaluator_speed --docs
 
 $(BIN)/python:
 	@chosen="$(PYTHON)"; \

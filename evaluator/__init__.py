@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evaluator.errors import CODES, DatasetDefinitionError, GroundTruthError, PredictionError, Problem
 
 if TYPE_CHECKING:
+    from evaluator.compiled import warm_up
     from evaluator.definitions import Dataset, MetricSpec, dataset_names, load_dataset, part_label
     from evaluator.evaluation import Report, evaluate, measure, validate
     from evaluator.ground_truth import public_images, read_truth
@@ -44,6 +45,7 @@ _HOMES = {
     "read_predictions": "predictions",
     "read_truth": "ground_truth",
     "validate": "evaluation",
+    "warm_up": "compiled",
 }
 
 __all__ = [  # noqa: RUF022 - grouped by what they are for
@@ -70,6 +72,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "CODES",
     "GroundTruthError",
     "DatasetDefinitionError",
+    "warm_up",
 ]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import evaluator
 from evaluator.definitions import Dataset, load_dataset
+from evaluator.digests import DigestField, deferred
 from evaluator.errors import GroundTruthError
 from evaluator.ground_truth import listed, read_truth
 from evaluator.image_list import PublicImages, read_images
@@ -22,15 +23,18 @@ Images = PublicImages | Mapping[str, Any] | str | Path | bytes
 Truth = str | Path | bytes | Mapping[str, Any] | Annotations
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
-    """What one evaluation found. `images` and `people` are those of the annotations, `entries` those of the upload."""
+    """What one evaluation found. `images` and `people` are those of the annotations, `entries` those of the upload.
+
+    The digests of files are worked out when they are first read; RuntimeError when a file has changed by then.
+    """
 
     dataset: str
     protocol: str
     evaluator_version: str
-    truth_sha256: str
-    predictions_sha256: str
+    truth_sha256: DigestField = DigestField()  # noqa: RUF009 - a descriptor
+    predictions_sha256: DigestField = DigestField()  # noqa: RUF009 - a descriptor
     scores: list[Score]
     images: int
     people: int
@@ -81,8 +85,8 @@ def evaluate(
         dataset=definition.name,
         protocol=definition.protocol,
         evaluator_version=evaluator.__version__,
-        truth_sha256=annotations.sha256,
-        predictions_sha256=entries.sha256,
+        truth_sha256=deferred(annotations, "sha256"),
+        predictions_sha256=deferred(entries, "sha256"),
         scores=scores,
         images=len(annotations.image_ids),
         people=int(annotations.people.sum()),

@@ -16,6 +16,7 @@ from evaluator.definitions import Dataset, load_dataset
 from evaluator.errors import GroundTruthError
 from evaluator.image_list import PublicImages
 from evaluator.poses import Annotations, Floats, Integers
+from evaluator.scanning import ImageRecords, ScannedTruth, scanned_truth
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -51,6 +52,9 @@ def read_truth(source: str | Path | bytes | Mapping[str, Any] | Annotations, dat
         return source
     if isinstance(source, Mapping):
         return _annotations(source, dataset, digest(source))
+    scanned = scanned_truth(source, dataset)
+    if scanned is not None:
+        return _from_scan(scanned, dataset)
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
     sha256 = digest(content)
     try:
@@ -68,21 +72,13 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
             raise GroundTruthError(f"the annotation file has no list {key!r}")
     _check_joints(data, dataset)
     images = sorted(data["images"], key=lambda image: _id(image, "id", "image"))
-    image_ids = np.array([image["id"] for image in images], dtype=np.int64)
-    if (np.diff(image_ids) == 0).any():
-        raise GroundTruthError(f"image {image_ids[:-1][np.diff(image_ids) == 0][0]} stands there twice")
-    rows = sorted(data["annotations"], key=lambda row: _id(row, "id", "annotation"))
-    ids = np.array([row["id"] for row in rows], dtype=np.int64)
-    if (np.diff(ids) == 0).any():
-        raise GroundTruthError(f"annotation {ids[:-1][np.diff(ids) == 0][0]} stands there twice")
+    unordered = data["annotations"]
+    order = np.argsort([_id(row, "id", "annotation") for row in unordered], kind="stable").astype(np.int64)
+    rows = [unordered[index] for index in order.tolist()]
     row_images = np.array([_id(row, "image_id", "annotation") for row in rows], dtype=np.int64)
-    image = np.searchsorted(image_ids, row_images)
-    unknown = np.append(image_ids, -1)[image] != row_images
-    unknown |= image == len(image_ids)
-    if unknown.any():
-        raise GroundTruthError(
-            f"annotation {ids[unknown][0]} is on image {row_images[unknown][0]}, which is not listed"
-        )
+    ids = np.array([row["id"] for row in rows], dtype=np.int64)
+    image_ids = np.array([image["id"] for image in images], dtype=np.int64)
+    image = _image_places(image_ids, ids, row_images)
     keypoints, visibility = _keypoints(rows, dataset)
     labelled = (visibility > 0).sum(axis=1)
     given = np.array([row.get("num_keypoints", n) for row, n in zip(rows, labelled.tolist(), strict=True)], np.int64)
@@ -90,9 +86,9 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
     info = info if isinstance(info, dict) else {}
     annotations = Annotations(
         image_ids=image_ids,
-        image=image.astype(np.int64),
+        image=image,
         ids=ids,
-        person_ids=_person_ids(rows, row_images),
+        person_ids=_person_ids(rows, image),
         keypoints=keypoints,
         visibility=visibility,
         num_keypoints=given,
@@ -105,15 +101,83 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
         sha256=sha256,
         dataset=str(info.get("dataset", "")),
         split=str(info.get("split", "")),
-        images=tuple({k: i[k] for k in ("id", "file_name", "width", "height") if k in i} for i in images),
-        warnings=tuple(
-            f"annotation {i}: num_keypoints is {n}, but {m} joints are labelled"
-            for i, n, m in zip(ids.tolist(), given.tolist(), labelled.tolist(), strict=True)
-            if n != m
-        ),
+        images=_records(images),
+        warnings=_contradictions(ids, given, labelled),
+        position=order,
     )
     _check_people(annotations, dataset)
     return annotations
+
+
+def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
+    """The same from the columns of a scanned file."""
+    others = {key: json.loads(text) for key, text in found.others.items()}
+    _check_joints(others, dataset)
+    info = others.get("info")
+    info = info if isinstance(info, dict) else {}
+    order = np.argsort(found.ids, kind="stable")
+    ids, row_images = found.ids[order], found.row_images[order]
+    image_ids = np.sort(found.image_ids)
+    image = _image_places(image_ids, ids, row_images)
+    visibility = found.visibility[order]
+    labelled = (visibility > 0).sum(axis=1)
+    num_keypoints = np.where(found.given[order], found.num_keypoints[order], labelled)
+    none = np.full((len(ids), 2), np.nan)
+    annotations = Annotations(
+        image_ids=image_ids,
+        image=image,
+        ids=ids,
+        person_ids=_counted(image) if found.person_ids is None else found.person_ids[order],
+        keypoints=found.keypoints[order],
+        visibility=visibility,
+        num_keypoints=num_keypoints,
+        areas=found.areas[order],
+        boxes=found.boxes[order],
+        crowd=found.crowd[order],
+        head_sizes=none[:, 0].copy(),
+        torso_boxes=none,
+        limbs=None,
+        sha256=found.digest,
+        dataset=str(info.get("dataset", "")),
+        split=str(info.get("split", "")),
+        images=ImageRecords(found.images),
+        warnings=_contradictions(ids, num_keypoints, labelled),
+        position=order,
+    )
+    _check_people(annotations, dataset)
+    return annotations
+
+
+def _image_places(image_ids: Integers, ids: Integers, row_images: Integers) -> Integers:
+    """The index into `image_ids` of each annotation's image. Both kinds of ids ascend and must not repeat."""
+    if (np.diff(image_ids) == 0).any():
+        raise GroundTruthError(f"image {image_ids[:-1][np.diff(image_ids) == 0][0]} stands there twice")
+    if (np.diff(ids) == 0).any():
+        raise GroundTruthError(f"annotation {ids[:-1][np.diff(ids) == 0][0]} stands there twice")
+    image = np.searchsorted(image_ids, row_images)
+    unknown = np.append(image_ids, -1)[image] != row_images
+    unknown |= image == len(image_ids)
+    if unknown.any():
+        raise GroundTruthError(
+            f"annotation {ids[unknown][0]} is on image {row_images[unknown][0]}, which is not listed"
+        )
+    return image.astype(np.int64)
+
+
+def image_records(text: bytes) -> tuple[dict[str, Any], ...]:
+    """What the annotations keep of the JSON list of images, ascending id."""
+    return _records(sorted(json.loads(text), key=lambda image: _id(image, "id", "image")))
+
+
+def _records(images: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    return tuple({k: i[k] for k in ("id", "file_name", "width", "height") if k in i} for i in images)
+
+
+def _contradictions(ids: Integers, given: Integers, labelled: Integers) -> tuple[str, ...]:
+    return tuple(
+        f"annotation {ids[row]}: num_keypoints is {given[row]}, but {labelled[row]} joints are labelled"
+        for row in np.flatnonzero(given != labelled).tolist()
+    )
 
 
 def _id(row: Any, key: str, what: str) -> int:
@@ -124,10 +188,15 @@ def _id(row: Any, key: str, what: str) -> int:
 
 
 def _check_joints(data: Mapping[str, Any], dataset: Dataset) -> None:
-    for category in data.get("categories") or []:
+    categories = data.get("categories") or []
+    if not isinstance(categories, list):
+        raise GroundTruthError("the annotation file's categories are not a list")
+    for category in categories:
         named = category.get("keypoints") if isinstance(category, dict) else None
         if not named:
             continue
+        if not isinstance(named, list) or not all(isinstance(joint, str) for joint in named):
+            raise GroundTruthError("the keypoints of a category are not a list of names")
         if len(named) != len(dataset.joints):
             raise GroundTruthError(f"the file has {len(named)} joints, {dataset.name} has {len(dataset.joints)}")
         if set(named) == set(dataset.joints) and tuple(named) != dataset.joints:
@@ -179,15 +248,19 @@ def _limbs(rows: list[dict[str, Any]], dataset: Dataset) -> Floats | None:
     return _numbers(rows, "limbs", (len(dataset.limbs), 2, 2))
 
 
-def _person_ids(rows: list[dict[str, Any]], row_images: Integers) -> Integers:
+def _person_ids(rows: list[dict[str, Any]], image: Integers) -> Integers:
     if any("person_id" in row for row in rows):
         return np.array([_id(row, "person_id", "annotation") for row in rows], dtype=np.int64)
-    seen: Counter[int] = Counter()
-    numbers = []
-    for image in row_images.tolist():
-        numbers.append(seen[image])
-        seen[image] += 1
-    return np.array(numbers, dtype=np.int64)
+    return _counted(image)
+
+
+def _counted(image: Integers) -> Integers:
+    """[P] 0, 1, ... within each image, in the order of the rows."""
+    order = np.argsort(image, kind="stable")
+    grouped = image[order]
+    counted = np.empty(len(image), dtype=np.int64)
+    counted[order] = np.arange(len(image)) - np.searchsorted(grouped, grouped)
+    return counted
 
 
 def _check_people(annotations: Annotations, dataset: Dataset) -> None:
@@ -245,6 +318,9 @@ def _bytes(source: str | Path | bytes) -> bytes:
 
 def listed(annotations: Annotations, dataset: Dataset) -> PublicImages:
     """The image list that uploads are checked against when the benchmark has published none."""
+    if not dataset.single_person:
+        # Nobody is asked for by number there.
+        return PublicImages(dataset.name, annotations.split, dict.fromkeys(annotations.image_ids.tolist(), ()))
     people: dict[int, list[int]] = {image: [] for image in annotations.image_ids.tolist()}
     for row in np.flatnonzero(~annotations.crowd).tolist():
         people[int(annotations.image_ids[annotations.image[row]])].append(int(annotations.person_ids[row]))

@@ -6,13 +6,18 @@ arrays: all images at once, one pass a rank of detection. What COCO leaves to th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
+from evaluator import compiled
 from evaluator.poses import Booleans, Floats, Integers
+
+Bits = NDArray[np.uint16]
 
 THRESHOLDS: Floats = np.linspace(0.5, 0.95, 10)
 RECALLS: Floats = np.linspace(0.0, 1.0, 101)
@@ -80,13 +85,15 @@ def pairs(image: Integers, people_image: Integers, images: int) -> tuple[Integer
 
 
 def greedy(
-    detections: Detections, candidates: Candidates, ignored: Booleans, crowd: Booleans
+    detections: Detections, candidates: Candidates, ignored: Booleans, crowd: Booleans, position: Integers
 ) -> tuple[Booleans, Booleans]:
     """Matches detections to people, best score first, at every threshold and in every range of areas.
 
-    ignored [A, P] says who does not count in a range, crowd [P] who takes any number of detections. A detection goes
-    to the most similar person that is free; people who count come first; equal similarity goes to the later person.
-    Returns (matched, absorbed), both [A, T, D]: absorbed detections were matched to someone who does not count.
+    ignored [A, P] says who does not count in a range, crowd [P] who takes any number of detections, position [P]
+    where each stands in the annotation file. A detection goes to the most similar person that is free; people who
+    count come first. Equal similarity goes to the later person among those who count, which is the larger id, and to
+    the later position among those who do not: similarities of exactly 1 are common there, and pycocotools goes by the
+    file. Returns (matched, absorbed), both [A, T, D]: absorbed detections were matched to someone who does not count.
     """
     areas, total = len(ignored), len(detections.rows)
     limits = np.minimum(THRESHOLDS, HIGHEST_THRESHOLD)
@@ -94,8 +101,15 @@ def greedy(
     absorbed = np.zeros_like(matched)
     free = np.ones((areas, len(limits), ignored.shape[1]), dtype=bool)
     rank = detections.rank[candidates.detection]
-    # Within a detection the best candidate stands last, so "the best" is the largest position.
+    # Within a detection the best candidate stands last, so "the best" is the largest place. Those who do not count
+    # have places of their own: `late` of an ordinary place, `early` back again.
     order = np.lexsort((candidates.person, candidates.similarity, candidates.detection, rank))
+    by_position = np.lexsort((position[candidates.person], candidates.similarity, candidates.detection, rank))
+    place_of = np.empty(len(order), dtype=np.int64)
+    place_of[order] = np.arange(len(order))
+    early = place_of[by_position]
+    late = np.empty(len(order), dtype=np.int64)
+    late[early] = np.arange(len(order))
     bounds = np.searchsorted(rank[order], np.arange(rank.max(initial=-1) + 2))
     for first, last in pairwise(bounds.tolist()):
         if first == last:
@@ -105,9 +119,9 @@ def greedy(
         starts = np.flatnonzero(np.diff(detection, prepend=-1))
         able = (candidates.similarity[chosen] >= limits[:, None]) & free[:, :, person]  # [A, T, n]
         counts = ~ignored[:, None, person]  # [A, 1, n]
-        position = np.arange(len(chosen))
-        best = np.maximum.reduceat(np.where(able & counts, position, -1), starts, axis=2)
-        second = np.maximum.reduceat(np.where(able & ~counts, position, -1), starts, axis=2)
+        best = np.maximum.reduceat(np.where(able & counts, np.arange(len(chosen)), -1), starts, axis=2)
+        second = np.maximum.reduceat(np.where(able & ~counts, late[first:last] - first, -1), starts, axis=2)
+        second = np.where(second >= 0, early[first + second] - first, -1)
         winner = np.where(best >= 0, best, second)  # [A, T, detections of this rank]
         area, threshold, place = np.nonzero(winner >= 0)
         taken, row = person[winner[area, threshold, place]], detection[starts[place]]
@@ -135,10 +149,20 @@ class Matches:
 
     images: int
     image: Integers  # [D]
-    hit: Booleans  # [A, T, D] true positives
-    false: Booleans  # [A, T, D] false positives; a detection that is neither is ignored
+    hit_bits: Bits  # [A, D] true positives: bit t for threshold t
+    false_bits: Bits  # [A, D] false positives; a detection that is neither is ignored
     people_image: Integers  # [P]
     counts: Booleans  # [A, P] who counts in each range
+
+    @cached_property
+    def hit(self) -> Booleans:
+        """[A, T, D]"""
+        return _spread(self.hit_bits)
+
+    @cached_property
+    def false(self) -> Booleans:
+        """[A, T, D]"""
+        return _spread(self.false_bits)
 
     @cached_property
     def settled(self) -> tuple[Settled, ...]:
@@ -159,6 +183,29 @@ class Matches:
                 )
             )
         return tuple(prepared)
+
+
+def bits(values: Booleans) -> Bits:
+    """[A, D] of [A, T, D]: bit t for threshold t."""
+    place = (1 << np.arange(values.shape[1])).astype(np.uint16)
+    return (values * place[:, None]).sum(axis=1, dtype=np.uint16)
+
+
+def _spread(packed: Bits) -> Booleans:
+    return (packed[:, None, :] >> np.arange(len(THRESHOLDS), dtype=np.uint16)[:, None] & 1).astype(bool)
+
+
+def accumulated(matches: Matches, weights: Floats) -> Iterator[tuple[Floats, Floats]]:
+    """`accumulate` for each of the weightings [B, I]."""
+    whole = weights.size > 0 and (weights == np.floor(weights)).all() and np.abs(weights).max() < 1 << 20
+    if whole and compiled.worth_it(len(weights) * matches.hit_bits.size):
+        precision, recall = compiled.kernels().accumulate(
+            matches.hit_bits, matches.false_bits, matches.image, matches.people_image, matches.counts, weights,
+            RECALLS, len(THRESHOLDS),
+        )  # fmt: skip
+        yield from zip(precision, recall, strict=True)
+    else:
+        yield from (accumulate(matches, weight) for weight in weights)
 
 
 def accumulate(matches: Matches, weights: Floats) -> tuple[Floats, Floats]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from evaluator.digests import DigestField
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -34,16 +36,22 @@ class Annotations:
     head_sizes: Floats  # [P], pixels: 0.6 x the head box diagonal (MPII), NaN elsewhere
     torso_boxes: Floats  # [P, 2], width and height (FLIC), NaN elsewhere
     limbs: Floats | None = None  # [P, L, 2, 2] true limbs where the file has its own
-    sha256: str = ""
+    sha256: DigestField = DigestField("")  # noqa: RUF009 - a descriptor
     dataset: str = ""
     split: str = ""
-    images: tuple[Mapping[str, Any], ...] = ()  # id, file_name, width, height; ascending id
+    images: Sequence[Mapping[str, Any]] = ()  # id, file_name, width, height; ascending id
     warnings: tuple[str, ...] = field(default=(), repr=False)
+    position: Integers | None = None  # [P], place in the file; the order of the rows when not given
 
     @property
     def people(self) -> Booleans:
         """[P] bool: who counts as an annotated person (no crowd region, at least one labelled joint)."""
         return np.asarray(~self.crowd & (self.num_keypoints > 0))
+
+    @property
+    def positions(self) -> Integers:
+        """[P] where each person stands in the file: it settles ties between those who do not count."""
+        return np.arange(len(self.ids)) if self.position is None else self.position
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +63,7 @@ class Predictions:
     keypoints: Floats  # [N, K, 3]: x, y in pixels, confidence
     scores: Floats  # [N]
     limbs: Floats | None = None  # [N, L, 2, 2] when a file brings its own
-    sha256: str = ""
+    sha256: DigestField = DigestField("")  # noqa: RUF009 - a descriptor
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ from evaluator.errors import shown
 from evaluator.ground_truth import digest
 from evaluator.image_list import PublicImages
 from evaluator.poses import Predictions
+from evaluator.scanning import scanned_predictions
 
 Source = str | Path | bytes | list[Any] | dict[str, Any] | Predictions
 
@@ -64,6 +65,11 @@ def read_predictions(source: Source, dataset: Dataset, images: PublicImages | No
     if isinstance(source, Predictions):
         _check_arrays(source, dataset, images, problems).raise_any()
         return source
+    if not isinstance(source, list | dict):
+        known = None if images is None else np.array(sorted(images.people), dtype=np.int64)
+        scanned = scanned_predictions(source, dataset, known)
+        if scanned is not None:
+            return scanned
     if isinstance(source, list | dict):
         sha256 = ""
         found: Iterable[tuple[int, Any]] = _in_memory(source)

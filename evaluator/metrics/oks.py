@@ -7,15 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from evaluator import compiled
 from evaluator.definitions import Dataset
 from evaluator.errors import GroundTruthError
 from evaluator.matching import (
     EPSILON,
+    HIGHEST_THRESHOLD,
     THRESHOLDS,
     Candidates,
     Detections,
     Matches,
-    accumulate,
+    accumulated,
+    bits,
     greedy,
     ordered,
     pairs,
@@ -35,8 +38,10 @@ AREAS: dict[str, tuple[float, float]] = {  # square pixels, both ends included
     "medium": (32.0**2, 96.0**2),
     "large": (96.0**2, 1e5**2),
 }
+RANGES: Floats = np.array(list(AREAS.values()))
 MOST_DETECTIONS = 20
 PAIRS_AT_ONCE = 1 << 15
+COMPILED_PAIRS_AT_ONCE = 1 << 12  # their exponents fit into the second-level cache
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,7 @@ class MatchTally:
 
     def values(self, weights: Floats) -> Floats:
         values = np.full((len(weights), len(self.names)), np.nan)
-        for row, weight in enumerate(weights):
-            precision, recall = accumulate(self.matches, weight)
+        for row, (precision, recall) in enumerate(accumulated(self.matches, weights)):
             for column, name in enumerate(self.names):
                 wanted = STATISTICS[name]
                 source = recall if wanted.recall else precision
@@ -122,31 +126,126 @@ def measure(
 ) -> MatchTally:
     """The ten numbers of COCO. `box_share`: the object's area is this share of its box (CrowdPose), not the file's.
 
-    Crowd regions and people without a labelled joint are tried last and absorb detections. The area of a detection
+    Crowd regions and people without a labelled joint are tried last and absorb detections; equal OKS goes to the
+    larger id among people who count, and among the others to the later in the annotation file. The area of a detection
     is that of its keypoints' extent: what a file says about boxes and areas of its own is not looked at.
     A detection that is not finite matches nobody.
     """
-    areas = _areas(annotations, box_share)
-    # People by image; ids ascend within an image because they ascend throughout.
-    people = np.argsort(annotations.image, kind="stable")
+    people = _people(annotations, _areas(annotations, box_share))
+    matches = _compiled_matches(annotations, predictions, people, dataset.sigmas)
+    if matches is None:
+        matches = _matches(annotations, predictions, people, dataset.sigmas)
+    return MatchTally(tuple(names), matches)
+
+
+@dataclass(frozen=True, eq=False)
+class _People:
+    """The annotated people, by image; ids ascend within an image."""
+
+    image: Integers  # [P], ascending
+    points: Floats  # [P, K, 2], NaN where not labelled
+    labelled: Booleans  # [P, K]
+    bare: Booleans  # [P] without a single labelled joint
+    around: Floats  # [P, 4] left, top, right, bottom of the box doubled on every side
+    areas: Floats  # [P]
+    away: Booleans  # [A, P] who does not count in a range
+    crowd: Booleans  # [P]
+    position: Integers  # [P]
+
+
+def _people(annotations: Annotations, areas: Floats) -> _People:
+    order = np.argsort(annotations.image, kind="stable")  # ids ascend throughout, so within an image too
+    labelled = annotations.visibility[order] > 0
+    bare = np.asarray(~labelled.any(axis=1))
+    boxes = annotations.boxes[order]
+    if np.isnan(boxes[bare]).any():
+        raise GroundTruthError("an annotation without labelled joints has no bbox, which OKS needs for it")
+    return _People(
+        image=annotations.image[order],
+        points=annotations.keypoints[order],
+        labelled=labelled,
+        bare=bare,
+        around=np.concatenate([boxes[:, :2] - boxes[:, 2:], boxes[:, :2] + boxes[:, 2:] * 2], axis=1),
+        areas=areas[order],
+        away=(~annotations.people)[order] | _outside(areas[order], RANGES),
+        crowd=annotations.crowd[order],
+        position=annotations.positions[order],
+    )
+
+
+def _matches(annotations: Annotations, predictions: Predictions, people: _People, sigmas: Floats) -> Matches:
     image = np.searchsorted(annotations.image_ids, predictions.image_ids)
     detections = ordered(image, predictions.scores, predictions.keypoints, MOST_DETECTIONS)
     keypoints = predictions.keypoints[detections.rows, :, :2]
-    candidates = _candidates(annotations, people, areas, detections, keypoints, dataset.sigmas)
-    ranges = np.array(list(AREAS.values()))
-    away = (~annotations.people)[people] | _outside(areas[people], ranges)  # [A, P]
-    matched, absorbed = greedy(detections, candidates, away, annotations.crowd[people])
-    out = _outside(_extents(keypoints), ranges)[:, None, :]  # [A, 1, D]
+    candidates = _candidates(people, len(annotations.image_ids), detections, keypoints, sigmas)
+    matched, absorbed = greedy(detections, candidates, people.away, people.crowd, people.position)
+    out = _outside(_extents(keypoints), RANGES)[:, None, :]  # [A, 1, D]
     best_first = np.lexsort((np.arange(len(detections.rows)), -detections.scores))
-    matches = Matches(
+    return Matches(
         images=len(annotations.image_ids),
         image=detections.image[best_first],
-        hit=(matched & ~absorbed)[..., best_first],
-        false=(~matched & ~out)[..., best_first],
-        people_image=annotations.image[people],
-        counts=~away,
+        hit_bits=bits((matched & ~absorbed)[..., best_first]),
+        false_bits=bits((~matched & ~out)[..., best_first]),
+        people_image=people.image,
+        counts=~people.away,
     )
-    return MatchTally(tuple(names), matches)
+
+
+def _compiled_matches(
+    annotations: Annotations, predictions: Predictions, people: _People, sigmas: Floats
+) -> Matches | None:
+    """The same, compiled; None for small inputs, for arrays that are not finite and for images with very many."""
+    rows, joints = predictions.keypoints.shape[:2]
+    if not compiled.worth_it(predictions.keypoints.size) or not np.isfinite(predictions.scores).all():
+        return None
+    kernels = compiled.kernels()
+    images = len(annotations.image_ids)
+    keypoints = np.ascontiguousarray(predictions.keypoints, dtype=np.float64).reshape(rows, 3 * joints)
+    scores = np.ascontiguousarray(predictions.scores, dtype=np.float64)
+    image = kernels.places(annotations.image_ids, np.ascontiguousarray(predictions.image_ids, dtype=np.int64))
+    if rows and image.max() >= images:
+        return None
+    chosen, image, few = kernels.ordered(image, scores, keypoints, images, MOST_DETECTIONS)
+    if not few:
+        return None
+    out = np.empty((len(RANGES), len(chosen)), dtype=bool)
+    start = np.searchsorted(people.image, np.arange(images + 1))
+    true = np.where(people.labelled[..., None], people.points, 0.0)
+    true_x, true_y = np.ascontiguousarray(true[..., 0]), np.ascontiguousarray(true[..., 1])
+    labelled, count = people.labelled.astype(np.float64), people.labelled.sum(axis=1)
+    most = max(COMPILED_PAIRS_AT_ONCE, int(np.diff(start).max(initial=0)))
+    detection, person = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
+    exponent, similarity = np.empty((most, joints)), np.empty(most)
+    kept: list[tuple[Integers, Integers, Floats]] = []
+    following = 0
+    while following < len(chosen):
+        following, pairs = kernels.exponents(
+            following, image, chosen, keypoints, start, true_x, true_y, labelled, count, people.around, people.areas,
+            (sigmas * 2) ** 2, RANGES, out, detection, person, exponent,
+        )  # fmt: skip
+        if pairs == kernels.FAILED:
+            return None
+        np.exp(exponent[:pairs], out=exponent[:pairs])
+        near = kernels.similar(detection[:pairs], person[:pairs], exponent[:pairs], labelled, count, similarity)
+        kept.append((detection[:near].copy(), person[:near].copy(), similarity[:near].copy()))
+    if not kept:
+        kept.append((detection[:0], person[:0], similarity[:0]))
+    found = [np.concatenate(column) for column in zip(*kept, strict=True)]
+    limits = np.minimum(THRESHOLDS, HIGHEST_THRESHOLD)
+    matched, absorbed = kernels.greedy(
+        len(chosen), found[0], found[1], found[2], people.away, people.crowd, people.position, limits
+    )
+    best_first = kernels.descending(scores[chosen])
+    every = np.uint16((1 << len(limits)) - 1)
+    false = np.where(out, np.uint16(0), every & ~matched)
+    return Matches(
+        images=images,
+        image=image[best_first],
+        hit_bits=np.ascontiguousarray((matched & ~absorbed)[:, best_first]),
+        false_bits=np.ascontiguousarray(false[:, best_first]),
+        people_image=people.image,
+        counts=~people.away,
+    )
 
 
 def _areas(annotations: Annotations, box_share: float | None) -> Floats:
@@ -173,20 +272,9 @@ def _extents(keypoints: Floats) -> Floats:
         return size[:, 0] * size[:, 1]
 
 
-def _candidates(
-    annotations: Annotations,
-    people: Integers,
-    areas: Floats,
-    detections: Detections,
-    keypoints: Floats,
-    sigmas: Floats,
-) -> Candidates:
-    detection, person = pairs(detections.image, annotations.image[people], len(annotations.image_ids))
-    true, labelled = annotations.keypoints[people], annotations.visibility[people] > 0
-    boxes, sizes = annotations.boxes[people], areas[people]
-    bare = labelled.sum(axis=1) == 0
-    if np.isnan(boxes[bare]).any():
-        raise GroundTruthError("an annotation without labelled joints has no bbox, which OKS needs for it")
+def _candidates(people: _People, images: int, detections: Detections, keypoints: Floats, sigmas: Floats) -> Candidates:
+    detection, person = pairs(detections.image, people.image, images)
+    true, labelled, bare, sizes = people.points, people.labelled, people.bare, people.areas
     kept: list[tuple[Integers, Integers, Floats]] = []
     for start in range(0, len(detection), PAIRS_AT_ONCE):
         d, p = detection[start : start + PAIRS_AT_ONCE], person[start : start + PAIRS_AT_ONCE]
@@ -194,7 +282,7 @@ def _candidates(
             chosen = bare[p] == unlabelled
             dc, pc = d[chosen], p[chosen]
             if unlabelled:
-                offset = _beyond(keypoints[dc], boxes[pc])
+                offset = _beyond(keypoints[dc], people.around[pc])
                 similarity = oks(offset, np.ones(offset.shape[:2], dtype=bool), sizes[pc], sigmas)
             else:
                 offset = np.where(labelled[pc][..., None], keypoints[dc] - true[pc], 0.0)
@@ -210,10 +298,9 @@ def _candidates(
     return Candidates(found[0], found[1], found[2])
 
 
-def _beyond(keypoints: Floats, boxes: Floats) -> Floats:
-    """[n, K, 2] how far keypoints lie outside boxes [n, 4] that are doubled on every side."""
-    low = (boxes[:, :2] - boxes[:, 2:])[:, None]
-    high = (boxes[:, :2] + boxes[:, 2:] * 2)[:, None]
+def _beyond(keypoints: Floats, around: Floats) -> Floats:
+    """[n, K, 2] how far keypoints lie outside boxes [n, 4] of left, top, right and bottom."""
+    low, high = around[:, None, :2], around[:, None, 2:]
     with np.errstate(invalid="ignore"):
         return np.maximum(0.0, low - keypoints) + np.maximum(0.0, keypoints - high)
 
@@ -227,5 +314,9 @@ def oks(offsets: Floats, labelled: Booleans, areas: Floats, sigmas: Floats) -> F
     with np.errstate(invalid="ignore", over="ignore"):
         squares = offsets[..., 0] ** 2 + offsets[..., 1] ** 2
         exponents = squares / variances / (areas + EPSILON)[:, None] / 2
-        similarity = (np.exp(-exponents) * labelled).sum(axis=1) / np.maximum(labelled.sum(axis=1), 1)
+        each = np.exp(-exponents) * labelled
+        total = np.zeros(len(each))
+        for joint in range(each.shape[1]):  # in this order, which the compiled code has too
+            total += each[:, joint]
+        similarity = total / np.maximum(labelled.sum(axis=1), 1)
     return np.where(np.isfinite(similarity), similarity, 0.0)

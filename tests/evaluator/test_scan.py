@@ -1,0 +1,290 @@
+"""The compiled scanners and kernels against the careful reader and the array code: the same bits, nothing let in."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evaluator import compiled, evaluate, load_dataset, measure, read_predictions, read_truth, scanning, warm_up
+from evaluator.matching import accumulate
+from tests.evaluator.pose_cases import multi_person
+from tests.evaluator.scanner_cases import (
+    IDS,
+    SMALL,
+    annotations,
+    check_annotations,
+    check_upload,
+    damaged,
+    number,
+    same_bits,
+    upload,
+)
+from tests.evaluator.test_pycocotools_parity import reference
+from tests.evaluator.upload_corpus import CORPUS
+
+COCO = load_dataset("coco")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled() -> None:
+    assert warm_up()
+
+
+def entries_of(texts: list[str]) -> bytes:
+    padded = texts + ["0"] * (-len(texts) % 6)
+    rows = [", ".join(padded[start : start + 6]) for start in range(0, len(padded), 6)]
+    return ("[" + ",".join(f'{{"image_id": 1, "keypoints": [{row}], "score": 1}}' for row in rows) + "]").encode()
+
+
+def test_numbers_become_what_float_makes_of_them() -> None:
+    rng = random.Random(5)
+    texts = [number(rng) for _ in range(60_000)]
+    texts = [text for text in texts if abs(float(text)) <= 1e6]
+    texts += ["5e-324", "2.2250738585072014e-308", "2.2250738585072011e-308", "1e-400", "123456.7890123456789e-1"]
+    texts += ["9007199254740993e-10", "0.1000000000000000055511151231257827021181583404541015625", "999999.99999999994"]
+    assert len(texts) > 50_000
+    found = scanning.scanned_predictions(entries_of(texts), SMALL, IDS)
+    assert found is not None
+    # A whole number has no negative zero: json reads -0 as an int.
+    expected = np.array([float(json.loads(text)) for text in texts])
+    assert same_bits(found.keypoints.reshape(-1)[: len(texts)], expected)
+
+
+def test_well_formed_uploads_are_taken_and_read_alike() -> None:
+    rng = random.Random(1)
+    taken = sum(check_upload(upload(rng)) for _ in range(2000))
+    assert taken > 1200
+
+
+def test_damaged_uploads_are_never_taken_for_good_ones() -> None:
+    rng = random.Random(2)
+    taken = sum(check_upload(damaged(rng, upload(rng))) for _ in range(6000))
+    assert 200 < taken < 4000
+
+
+def test_nothing_of_the_hostile_corpus_is_taken() -> None:
+    for name, (dataset, content, _, _) in CORPUS.items():
+        if dataset == "coco" and not content.startswith((b"\x1f\x8b", b"PK")):
+            assert scanning.scanned_predictions(content, COCO, np.array([785, 40083])) is None, name
+
+
+def test_annotation_files_are_read_alike_or_left_alone() -> None:
+    rng = random.Random(3)
+    assert sum(check_annotations(annotations(rng)) for _ in range(1500)) > 600
+    assert 100 < sum(check_annotations(damaged(rng, annotations(rng))) for _ in range(3000)) < 2500
+
+
+@pytest.mark.parametrize("chunk", [110, 128, 333, 1000])
+def test_an_entry_may_lie_across_the_parts_in_which_a_file_is_read(
+    chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scanning, "CHUNK", chunk)
+    rng = random.Random(chunk)
+    taken = 0
+    for _ in range(300):
+        taken += check_upload(upload(rng))
+    rows = [f'{{"image_id":1,"keypoints":[{row},2,3,4,5,6],"score":1}}' for row in range(200)]
+    for gap in ("", " ", "\n" * 50):
+        text = f",{gap}".join(rows)
+        path = tmp_path / "upload.json"
+        path.write_text(f"[{text}]")
+        found = scanning.scanned_predictions(path, SMALL, IDS)
+        assert found is not None
+        assert found.keypoints[:, 0, 0].tolist() == list(range(200))
+        assert scanning.scanned_predictions(f"[{text}] x".encode(), SMALL, IDS) is None
+        assert scanning.scanned_predictions(f"[{text}".encode(), SMALL, IDS) is None
+    assert taken > (30 if chunk > 300 else 3)
+
+
+def case(tmp_path: Path, seed: int, **sizes: Any) -> tuple[Path, Path]:
+    truth, entries = multi_person("coco", seed, **sizes)
+    paths = tmp_path / "truth.json", tmp_path / "predictions.json"
+    for path, content in zip(paths, (truth, entries), strict=True):
+        path.write_text(json.dumps(content))
+    return paths
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_report_is_the_same_bits_with_and_without_compiled_code(seed: int, tmp_path: Path) -> None:
+    truth, predictions = case(tmp_path, seed, images=250, most_people=6, most_detections=30)
+    found = evaluate("coco", predictions, truth, intervals=seed == 0)
+    with compiled.without():
+        expected = evaluate("coco", predictions, truth, intervals=seed == 0)
+    assert found == expected
+    assert [score.value.hex() for score in found.scores] == [score.value.hex() for score in expected.scores]
+    packed = gzip.compress(predictions.read_bytes())
+    assert (
+        evaluate("coco", packed, gzip.compress(truth.read_bytes())).scores
+        == evaluate("coco", predictions, truth).scores
+    )
+
+
+def test_ties_and_overfull_images_are_the_same_with_and_without(tmp_path: Path) -> None:
+    truth, entries = multi_person("coco", seed=4, images=8, most_people=4, most_detections=60)
+    for index, row in enumerate(entries):
+        row["score"] = 0.5 if index % 3 else -0.25
+    entries += [dict(entries[0], score=0.001 * index) for index in range(300)]  # more than are sorted by insertion
+    entries += entries[:50]
+    truth["annotations"] += [dict(a, id=a["id"] + 20_000) for a in truth["annotations"][::2]]
+    text = json.dumps(truth).encode()
+    seen = set()
+    for shuffle in range(20):
+        random.Random(shuffle).shuffle(entries)
+        seen.add(tuple(score.value.hex() for score in evaluate("coco", json.dumps(entries).encode(), text).scores))
+        with compiled.without():
+            seen.add(tuple(score.value.hex() for score in evaluate("coco", entries, truth).scores))
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e308])
+def test_what_is_not_finite_in_arrays_gives_the_same_with_and_without(value: float) -> None:
+    truth, entries = multi_person("coco", seed=3, images=20)
+    annotated = read_truth(truth, COCO)
+    clean = read_predictions(entries, COCO)
+    spoiled = clean.keypoints.copy()
+    spoiled[::3, 0, 0] = value
+    for predictions in (
+        dataclasses.replace(clean, keypoints=spoiled),
+        dataclasses.replace(clean, scores=clean.scores * value),
+    ):
+        found = measure(COCO, predictions, annotated)[0].scores()
+        with compiled.without():
+            assert measure(COCO, predictions, annotated)[0].scores() == found
+
+
+def test_weighted_accumulation_is_the_same_bits_with_and_without() -> None:
+    truth, entries = multi_person("coco", seed=9, images=60, most_people=5, most_detections=12)
+    (tally,) = measure(COCO, read_predictions(entries, COCO), read_truth(truth, COCO))
+    rng = np.random.default_rng(0)
+    weights = rng.integers(0, 4, (50, tally.images)).astype(float)
+    weights[0] = 0
+    found = tally.values(weights)  # type: ignore[attr-defined]
+    with compiled.without():
+        assert same_bits(tally.values(weights), found)  # type: ignore[attr-defined]
+        precision, recall = accumulate(tally.matches, weights[1])  # type: ignore[attr-defined]
+    assert precision.shape == (3, 10, 101)
+    assert np.isnan(found[0]).all()
+    assert found[1, 0] == precision[0].mean()
+    assert found[1, 5] == recall[0].mean()
+
+
+def test_a_tie_among_people_who_do_not_count_goes_by_the_file() -> None:
+    # The best detection is inside a crowd and an unlabelled person alike (both exactly 1), the second only inside the
+    # person. As in pycocotools the later of the file takes the first: if that is the crowd, the person is free for the
+    # second; else the second is a false alarm before the hit, and precision is 1/2.
+    pose = COCO.pose * [100, 200]
+    far = pose + np.array([3000, 0])
+    bare = {"image_id": 1, "category_id": 1, "keypoints": [0] * 51, "num_keypoints": 0, "area": 12_000.0}
+    crowd = {**bare, "id": 1, "iscrowd": 1, "bbox": [0, 0, 100, 200]}
+    person = {**bare, "id": 2, "iscrowd": 0, "bbox": [0, 0, 400, 200]}
+    labelled = {
+        **bare, "id": 3, "num_keypoints": 17, "bbox": [3000, 0, 100, 200], "iscrowd": 0,
+        "keypoints": [v for x, y in far.tolist() for v in (x, y, 2)],
+    }  # fmt: skip
+    places = (pose, 0.9), (pose + np.array([350, 0]), 0.8), (far, 0.1)
+    entries = [
+        {"image_id": 1, "category_id": 1, "keypoints": [v for x, y in p.tolist() for v in (x, y, 1)], "score": score}
+        for p, score in places
+    ]
+    for order, expected in (([person, crowd], 1.0), ([crowd, person], 0.5)):
+        document = {"images": [{"id": 1}], "annotations": [*order, labelled]}
+        annotated = read_truth(document, COCO)
+        assert annotated.positions.tolist() == [order.index(crowd), order.index(person), 2]
+        found = evaluate("coco", entries, document).scores
+        with compiled.without():
+            assert evaluate("coco", entries, document).scores == found
+        assert found[0].value == pytest.approx(expected, abs=1e-12)
+        assert found[0].value == pytest.approx(reference(document, entries, "coco")[0], abs=1e-12)
+
+
+def test_a_digest_is_refused_when_the_file_has_changed(tmp_path: Path) -> None:
+    truth, predictions = case(tmp_path, 1, images=40)
+    report = evaluate("coco", predictions, truth)
+    predictions.write_bytes(predictions.read_bytes() + b" ")
+    assert len(report.truth_sha256) == 64
+    with pytest.raises(RuntimeError, match="has changed since it was read"):
+        report.to_dict()
+
+
+def fresh(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+
+
+def test_small_files_do_not_start_numba(tmp_path: Path) -> None:
+    truth, predictions = case(tmp_path, 1, images=5)
+    code = (
+        f"import sys, evaluator; evaluator.evaluate('coco', {str(predictions)!r}, {str(truth)!r})\n"
+        "print('numba' in sys.modules)"
+    )
+    assert fresh(code).stdout == "False\n"
+
+
+def test_everything_works_where_numba_is_missing(tmp_path: Path) -> None:
+    truth, predictions = case(tmp_path, 1, images=300)
+    expected = [score.value.hex() for score in evaluate("coco", predictions, truth).scores]
+    code = (
+        "import importlib.util as util; find = util.find_spec\n"
+        "util.find_spec = lambda name, *more: None if name == 'numba' else find(name, *more)\n"
+        "import sys, evaluator; assert not evaluator.warm_up()\n"
+        f"report = evaluator.evaluate('coco', {str(predictions)!r}, {str(truth)!r})\n"
+        "assert 'numba' not in sys.modules\n"
+        "print(*[score.value.hex() for score in report.scores])"
+    )
+    assert fresh(code).stdout.split() == expected
+
+
+def test_machine_code_is_kept_where_this_user_can_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, home, chosen = tmp_path / "package", tmp_path / "home", tmp_path / "chosen"
+    package.mkdir()
+    for name in compiled.MODULES:
+        (package / f"{name}.py").write_text(name)
+    can_write, barred = compiled._can_write, {package}
+    monkeypatch.setattr(compiled, "_can_write", lambda folder: not barred & set(folder.parents) and can_write(folder))
+    monkeypatch.setattr(compiled, "PACKAGE", package)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    find = compiled._cache_folder.__wrapped__
+    first = find()
+    assert first.parent == home / "poseboard"
+    (package / "scan.py").write_text("changed")
+    assert find().parent == first.parent
+    assert find() != first  # what another version compiled is never read
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(chosen))
+    assert find().parent == chosen
+    barred |= {home, chosen}
+    one, other = find(), find()
+    assert one != other  # no name in a shared folder that others can foresee
+    for folder in (one, other):
+        assert folder.stat().st_mode & 0o77 == 0
+        folder.rmdir()
+
+
+def test_a_process_that_cannot_start_numba_goes_on_without(tmp_path: Path) -> None:
+    truth, predictions = case(tmp_path, 1, images=300)
+    code = (
+        "import evaluator, evaluator.compiled as compiled\n"
+        "def fails(*_): raise OSError('no room')\n"
+        "compiled._cache_folder = fails\n"
+        f"print(evaluator.evaluate('coco', {str(predictions)!r}, {str(truth)!r}).scores[0].value.hex())"
+    )
+    expected = evaluate("coco", predictions, truth).scores[0].value.hex()
+    done = fresh(code)
+    assert done.stdout.strip() == expected
+    assert "Compiled code is not available: no room" in done.stderr
+
+
+def test_importing_the_package_costs_less_than_a_tenth_of_a_second() -> None:
+    code = "import time; start = time.process_time(); import evaluator; print(time.process_time() - start)"
+    assert min(float(fresh(code).stdout) for _ in range(3)) < 0.1
