@@ -12,6 +12,8 @@ export PORT POSEBOARD_DATA BASELINES DEMO
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+# the evaluator's compiled code: once for a machine, so that no submission waits for it
+COMPILE := $(BIN)/python -c 'import evaluator; evaluator.warm_up(print)'
 DEFINITION := pyproject.toml constraints.txt
 SOURCES := manage.py baselines evaluator leaderboard poseboard benchmarks tests
 
@@ -87,17 +89,20 @@ $(DEV): $(DEFINITION) | $(BIN)/python
 	@$(MAKE) --no-print-directory say-torch
 	@echo "Installing everything for development into $(VENV)"
 	@$(INSTALL) -e ".[dev]"
+	@$(COMPILE)
 	@touch $(LIGHT) $(SERVE) $@
 
 $(SERVE): $(DEFINITION) | $(BIN)/python
 	@$(MAKE) --no-print-directory say-torch
 	@echo "Installing the server and the baselines into $(VENV)"
 	@$(INSTALL) -e ".[server,baselines,convert]"
+	@$(COMPILE)
 	@touch $(LIGHT) $@
 
 $(LIGHT): $(DEFINITION) | $(BIN)/python
 	@echo "Installing the server into $(VENV)"
 	@$(INSTALL) -e ".[server,convert]"
+	@$(COMPILE)
 	@touch $@
 
 # pip's own plan tells which torch it would take: the one for CUDA brings gigabytes of libraries along

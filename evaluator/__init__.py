@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evaluator.errors import CODES, DatasetDefinitionError, GroundTruthError, PredictionError, Problem
 
 if TYPE_CHECKING:
-    from evaluator.compiled import warm_up
+    from evaluator.compiled import warm_up, warm_up_if_compiled
     from evaluator.definitions import Dataset, MetricSpec, dataset_names, load_dataset, part_label
     from evaluator.evaluation import Report, evaluate, measure, validate
     from evaluator.ground_truth import public_images, read_truth
@@ -46,6 +46,7 @@ _HOMES = {
     "read_truth": "ground_truth",
     "validate": "evaluation",
     "warm_up": "compiled",
+    "warm_up_if_compiled": "compiled",
 }
 
 __all__ = [  # noqa: RUF022 - grouped by what they are for
@@ -73,6 +74,7 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "GroundTruthError",
     "DatasetDefinitionError",
     "warm_up",
+    "warm_up_if_compiled",
 ]
 
 

@@ -22,6 +22,9 @@ from typing import Any
 LARGE = 20_000
 """Bytes of a file, or numbers of arrays, from which numba pays."""
 
+COMPLETE = "complete"
+"""The name of the empty file that says that the folder holds the machine code of every function."""
+
 PADDING = 64
 """Zero bytes that follow the text in a scanner's buffer."""
 
@@ -105,7 +108,19 @@ def warm_up(say: Callable[[str], None] | None = None) -> bool:
 
         evaluate("coco", SMALL_UPLOAD, SMALL_TRUTH).to_dict()
         _state.warm = True
+        (_cache_folder() / COMPLETE).touch()
     return True
+
+
+def warm_up_if_compiled() -> bool:
+    """Loads the compiled code where an earlier `warm_up` has left all of it, else does without it in this process.
+
+    For servers: a process that is about to fork confined children must not compile, and its children cannot.
+    """
+    if available() and (_cache_folder() / COMPLETE).exists():
+        return warm_up()
+    _state.enabled = False
+    return False
 
 
 def _load(name: str, say: Callable[[str], None] | None = None) -> ModuleType:

@@ -257,6 +257,7 @@ def warm() -> None:
         evaluator.load_dataset(name)
     for file in sorted((ROOT / "evaluator" / "metrics").glob("[!_]*.py")):
         importlib.import_module(f"evaluator.metrics.{file.stem}")
+    evaluator.warm_up_if_compiled()
 
 
 def main(target: str) -> NoReturn:
