@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
 __all__ = ["architectures", "load", "module", "names"]
 
-_ARCHITECTURES = ("cpm", "stacked_hourglass", "rmpe", "simple_baseline", "hrnet", "blazepose")  # oldest paper first
+_ARCHITECTURES = (  # oldest paper first
+    "jain2014",
+    "cpm",
+    "deepercut",
+    "stacked_hourglass",
+    "multi_context_attention",
+    "pyranet",
+    "rmpe",
+    "simple_baseline",
+    "hrnet",
+    "blazepose",
+)
 _WITH_WEIGHTS = ("stacked_hourglass", "blazepose")
 
 

@@ -129,6 +129,8 @@ def _train(chosen: argparse.Namespace, given: list[str]) -> int:
     found = module(chosen.name)
     if not hasattr(found, "build"):
         raise BaselineFailed("not_trainable", f"{chosen.name} comes with its weights and is not trained here")
+    if not hasattr(found, "estimator") or getattr(found, "STRIDE", 4) != 4:
+        raise BaselineFailed("not_trainable", f"{chosen.name} cannot be trained by this command yet: its maps differ")
     if chosen.loss not in (None, *training.LOSSES):
         raise BaselineFailed("loss", f"no loss {chosen.loss!r}: one of {', '.join(training.LOSSES)}")
     plan = training.Plan(

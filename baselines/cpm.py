@@ -26,6 +26,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "narrow": {"stages": 3, "channels": 16, "features": 8, "wide": 32, "joints": 17, "input_size": (96, 128)},
 }
 DEFAULT_VARIANT = "full"
+STRIDE = 8  # pixels between places of the belief maps
 CENTRE_SIGMA = 21.0  # of the centre map, pixels of a 368 pixel wide image
 
 
