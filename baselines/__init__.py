@@ -4,8 +4,8 @@
 >>> names()
 ['stacked_hourglass', 'blazepose']
 
-One file a baseline; it has TITLE, SOURCE, VARIANTS, DEFAULT_VARIANT and `estimator(...)`. Importing this package does
-not import torch.
+One file a baseline; it has TITLE, SOURCE, VARIANTS, DEFAULT_VARIANT and `estimator(...)`. `architectures()` has those
+without weights, too. Importing this package does not import torch.
 """
 
 from __future__ import annotations
@@ -18,22 +18,39 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from baselines.estimators import Estimator
 
-__all__ = ["load", "module", "names"]
+__all__ = ["architectures", "load", "module", "names"]
 
-_NAMES = ("stacked_hourglass", "blazepose")
+_ARCHITECTURES = (  # oldest paper first
+    "jain2014",
+    "cpm",
+    "deepercut",
+    "stacked_hourglass",
+    "multi_context_attention",
+    "pyranet",
+    "rmpe",
+    "simple_baseline",
+    "hrnet",
+    "blazepose",
+)
+_WITH_WEIGHTS = ("stacked_hourglass", "blazepose")
 
 
 def names() -> list[str]:
-    """The baselines there are, oldest paper first."""
-    return list(_NAMES)
+    """The baselines that can run with weights that ship or can be fetched, oldest paper first."""
+    return list(_WITH_WEIGHTS)
+
+
+def architectures() -> list[str]:
+    """All networks, with and without weights, oldest paper first; those without need a checkpoint to run."""
+    return list(_ARCHITECTURES)
 
 
 def module(name: str) -> ModuleType:
-    """The module of a baseline. Raises BaselineFailed for an unknown name."""
-    if name not in _NAMES:
+    """The module of an architecture. Raises BaselineFailed for an unknown name."""
+    if name not in _ARCHITECTURES:
         from baselines.estimators import BaselineFailed
 
-        raise BaselineFailed("unknown_baseline", f"there is no baseline {name!r}: one of {', '.join(_NAMES)}")
+        raise BaselineFailed("unknown_baseline", f"there is no baseline {name!r}: one of {', '.join(_ARCHITECTURES)}")
     return import_module(f"baselines.{name}")
 
 
@@ -55,6 +72,10 @@ def load(
     from evaluator import load_dataset
 
     found = module(name)
+    if not hasattr(found, "estimator"):
+        raise BaselineFailed(
+            "no_checkpoint", f"{name} is here as a network; there are no weights that it could run with"
+        )
     chosen = variant or found.DEFAULT_VARIANT
     if chosen not in found.VARIANTS:
         known = ", ".join(found.VARIANTS)

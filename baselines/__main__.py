@@ -1,15 +1,15 @@
-"""python -m baselines list | train | fetch | predict"""
+"""python -m baselines list | train | fetch | predict | check-checkpoint"""
 
 import argparse
 import json
 import shlex
 import sys
 import tempfile
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from baselines import module, names
+from baselines import architectures, module
 from baselines.estimators import BaselineFailed
 
 # The split on which shipped checkpoints claim their scores; a test computes them again.
@@ -70,24 +70,31 @@ def _parser() -> argparse.ArgumentParser:
     predicting.add_argument("--checkpoints", type=Path, help="folder of fetched weights")
     predicting.add_argument("--device")
     predicting.set_defaults(run=_predict)
+
+    checking = commands.add_parser(
+        "check-checkpoint", help="compare a public checkpoint format with the original's outputs"
+    )
+    checking.add_argument("keys", type=Path, help="JSON: names and shapes of the weights, seeds, input shapes")
+    checking.add_argument("outputs", type=Path, help="npz: what the original network answers")
+    checking.set_defaults(run=_check_checkpoint)
     return parser
 
 
 def _list(chosen: argparse.Namespace, _: list[str]) -> int:
-    rows = [row for name in names() for row in _costs(name)]
+    rows = [row for name in architectures() for row in _costs(name)]
     if chosen.json:
         print(json.dumps(rows, indent=2))
         return 0
-    print(f"{'name':<20}{'variant':<10}{'parameters':>12}{'GMAC':>9}  {'input':<9}source")
+    print(f"{'name':<24}{'variant':<15}{'parameters':>12}{'GMAC':>9}  {'input':<9}source")
     for row in rows:
         size = "x".join(map(str, row["input_size"]))
-        line = f"{row['name']:<20}{row['variant']:<10}{row['parameters']:>12,}{row['gmacs']:>9.3f}  {size:<9}"
+        line = f"{row['name']:<24}{row['variant']:<15}{row['parameters']:>12,}{row['gmacs']:>9.3f}  {size:<9}"
         print(line + row["source"])
     return 0
 
 
 def _costs(name: str) -> list[dict[str, Any]]:
-    """Name, variant, parameters, gmacs, input size, source of every variant; networks have 16 joints (MPII)."""
+    """Name, variant, parameters, gmacs, input size, source of every variant, with the published number of joints."""
     found = module(name)
     rows = []
     for variant, settings in found.VARIANTS.items():
@@ -96,9 +103,10 @@ def _costs(name: str) -> list[dict[str, Any]]:
 
             from baselines import costs
 
-            arguments = {key: value for key, value in settings.items() if key != "input_size"}
+            arguments = dict(settings)
+            size, joints = arguments.pop("input_size"), arguments.pop("joints", 16)
             with torch.device("meta"):  # only shapes are wanted
-                network, size = found.build(16, **arguments), settings["input_size"]
+                network = found.build(joints, **arguments)
             parameters, gmacs = costs.parameters(network), costs.gmacs(network, size)
         else:
             parameters, gmacs, size = settings.parameters, settings.gmacs, found.INPUT_SIZE
@@ -121,6 +129,8 @@ def _train(chosen: argparse.Namespace, given: list[str]) -> int:
     found = module(chosen.name)
     if not hasattr(found, "build"):
         raise BaselineFailed("not_trainable", f"{chosen.name} comes with its weights and is not trained here")
+    if not hasattr(found, "estimator") or getattr(found, "STRIDE", 4) != 4:
+        raise BaselineFailed("not_trainable", f"{chosen.name} cannot be trained by this command yet: its maps differ")
     if chosen.loss not in (None, *training.LOSSES):
         raise BaselineFailed("loss", f"no loss {chosen.loss!r}: one of {', '.join(training.LOSSES)}")
     plan = training.Plan(
@@ -181,6 +191,19 @@ def _predict(chosen: argparse.Namespace, _: list[str]) -> int:
     chosen.out.write_text(json.dumps(results))
     print(f"\n{json.dumps(run.to_dict())}", file=sys.stderr)
     return 0
+
+
+def _check_checkpoint(chosen: argparse.Namespace, _: list[str]) -> int:
+    """0 when the outputs are the original's to the tolerance, 1 when they are not, 2 when there is nothing to run."""
+    from baselines import parity
+    from baselines.checkpoints import CheckpointError
+
+    try:
+        found = parity.check(chosen.keys, chosen.outputs)
+    except CheckpointError as error:
+        raise BaselineFailed(f"checkpoint_{error.code}", str(error)) from error
+    print(json.dumps(asdict(found)))
+    return 0 if found.max_relative_difference <= parity.TOLERANCE else 1
 
 
 if __name__ == "__main__":

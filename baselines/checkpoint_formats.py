@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from baselines.checkpoints import CheckpointError
+
 _BEARPAW_PARTS = {"0": "side", "1": "down", "2": "up", "3": "inner"}
 _PRINCETON_PARTS = {"up1": "side", "low1": "down", "low2": "inner", "low3": "up"}
 
@@ -17,6 +19,52 @@ _PRINCETON_PARTS = {"up1": "side", "low1": "down", "low2": "inner", "low3": "up"
 def without_prefix(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Names without the `module.` or `model.module.` that wrappers for several devices put in front."""
     return {re.sub(r"^(model\.)?module\.", "", name): value for name, value in weights.items()}
+
+
+def plain_name(name: str) -> str:
+    """A name without the wrapper's prefix, and without those that the `mmpose` toolkit gives trunk and head."""
+    name = re.sub(r"^(model\.)?module\.", "", name)
+    return re.sub(r"^(backbone|head|keypoint_head)\.", "", name)
+
+
+def hrnet(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """HRNet as its authors name it, or as `mmpose` does (`backbone.`, and `head.` before the last layer)."""
+    return _unwrapped(weights)
+
+
+def simple_baseline(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """SimpleBaseline as its authors name it, as `mmpose` does, or as AlphaPose's release does (`preact.`)."""
+    return {re.sub(r"^preact\.", "", name): value for name, value in _unwrapped(weights).items()}
+
+
+def _unwrapped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    named = {plain_name(name): value for name, value in weights.items()}
+    if len(named) < len(weights):
+        raise CheckpointError("mismatch", "some weights are there twice, with and without a prefix")
+    return named
+
+
+def cpm_caffe(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convolutional Pose Machines by the layer names of its authors' network definition.
+
+    Stage 2 owns the trunk that all later stages share (`conv1_stage2` to `conv3_stage2`) and names its own 5x5 layer
+    `conv4_stage2`; in later stages that layer is `conv1_stage3` and so on.
+    """
+
+    def named(name: str) -> str:
+        match = re.match(r"(M?)conv(\d)_stage(\d+)\.(weight|bias)$", name)
+        if match is None:
+            return name
+        later, layer, stage, kind = match[1], int(match[2]), int(match[3]), match[4]
+        if later and stage >= 2:
+            return f"later.{stage - 2}.conv{layer}.{kind}"
+        if not later and stage == 1:
+            return f"first.trunk.conv{layer}.{kind}" if layer <= 4 else f"first.conv{layer}.{kind}"
+        if not later and stage == 2:
+            return f"trunk.conv{layer}.{kind}" if layer <= 3 else f"later.0.features.{kind}" if layer == 4 else name
+        return f"later.{stage - 2}.features.{kind}" if not later and layer == 1 else name
+
+    return {named(name): value for name, value in without_prefix(weights).items()}
 
 
 def hourglass_bearpaw(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -65,7 +113,7 @@ def hourglass_princeton(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return f"from_{'features' if match[1] == 'features' else 'heatmaps'}.{match[2]}.{match[3]}"
         return name
 
-    return {named(name): value for name, value in weights.items() if not _unused_skip(name, value)}
+    return {named(name): value for name, value in weights.items() if not _unused_skip(name, weights)}
 
 
 def _residual(rest: str) -> str:
@@ -75,6 +123,9 @@ def _residual(rest: str) -> str:
     return re.sub(r"^(downsample\.0|skip_layer\.conv)\.", "skip.", rest)
 
 
-def _unused_skip(name: str, value: Tensor) -> bool:
-    """A registered skip of a block that keeps its number of channels is not used; `pre.1` and `pre.4` change it."""
-    return ".skip_layer." in name and re.match(r"pre\.[14]\.", name) is None
+def _unused_skip(name: str, weights: Mapping[str, Tensor]) -> bool:
+    """A registered skip of a block that keeps its number of channels is not used."""
+    if ".skip_layer.conv." not in name:
+        return False
+    weight = weights.get(re.sub(r"\.bias$", ".weight", name))
+    return weight is not None and weight.shape[0] == weight.shape[1]

@@ -122,8 +122,19 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
 
     Only the batch counters of normalisation layers may be missing.
     """
+    check_names(network, weights)
     state = network.state_dict()
-    wanted = {name for name in state if not name.endswith("num_batches_tracked")}
+    problems = [f"{name} is not finite" for name in sorted(_counted(state)) if not weights[name].isfinite().all()]
+    _refuse(problems)
+    with torch.no_grad():
+        for name in _counted(state):
+            state[name].copy_(weights[name])
+
+
+def check_names(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Raise CheckpointError unless the weights have the network's names and shapes."""
+    state = network.state_dict()
+    wanted = _counted(state)
     given = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
     problems = [f"missing {name}" for name in sorted(wanted - given.keys())]
     problems += [f"unexpected {name}" for name in sorted(given.keys() - wanted)]
@@ -132,13 +143,18 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         for name in sorted(wanted & given.keys())
         if given[name].shape != state[name].shape
     ]
-    problems += [f"{name} is not finite" for name in sorted(wanted & given.keys()) if not given[name].isfinite().all()]
+    _refuse(problems)
+
+
+def _counted(state: Mapping[str, Tensor]) -> set[str]:
+    """The names that matter: all but the batch counters."""
+    return {name for name in state if not name.endswith("num_batches_tracked")}
+
+
+def _refuse(problems: list[str]) -> None:
     if problems:
         more = f", and {len(problems) - 8} more" if len(problems) > 8 else ""
         raise CheckpointError("mismatch", "the weights are for another network: " + "; ".join(problems[:8]) + more)
-    with torch.no_grad():
-        for name in wanted:
-            state[name].copy_(given[name])
 
 
 def shipped(baseline: str, variant: str) -> Checkpoint | None:

@@ -69,15 +69,13 @@ class Hourglass(nn.Module):
 class StackedHourglass(nn.Module):
     """Images [B, 3, H, W] to heatmaps [B, stacks, K, H/4, W/4]; the last stack is the answer."""
 
-    def __init__(self, num_joints: int, stacks: int, channels: int, levels: int, early: bool) -> None:
+    def __init__(self, num_joints: int, stacks: int, channels: int, levels: int, stem: tuple[int, int, int]) -> None:
         super().__init__()
-        quarter, half = channels // 4, channels // 2
-        between = channels if early else half
-        self.conv = nn.Conv2d(3, quarter, 7, stride=2, padding=3)
-        self.norm = nn.BatchNorm2d(quarter)
-        self.res1 = Residual(quarter, half)
-        self.res2 = Residual(half, between)
-        self.res3 = Residual(between, channels)
+        self.conv = nn.Conv2d(3, stem[0], 7, stride=2, padding=3)
+        self.norm = nn.BatchNorm2d(stem[0])
+        self.res1 = Residual(stem[0], stem[1])
+        self.res2 = Residual(stem[1], stem[2])
+        self.res3 = Residual(stem[2], channels)
         self.hourglasses = nn.ModuleList(Hourglass(levels, channels) for _ in range(stacks))
         self.features = nn.ModuleList(
             nn.Sequential(
@@ -103,14 +101,23 @@ class StackedHourglass(nn.Module):
 
 
 def build(
-    num_joints: int, *, stacks: int = 8, channels: int = 256, levels: int = 4, early: bool = False
+    num_joints: int,
+    *,
+    stacks: int = 8,
+    channels: int = 256,
+    levels: int = 4,
+    early: bool = False,
+    stem: tuple[int, int, int] | None = None,
 ) -> StackedHourglass:
     """The network with fresh weights. Input width and height must be multiples of 4 * 2**levels.
 
     `early`: the stem reaches its full width at the second of its three blocks, as in one widespread implementation, and
-    not at the third.
+    not at the third. `stem`: channels of its convolution and of its first two blocks, where they do not follow from
+    `channels` (a quarter, a half, a half).
     """
-    return StackedHourglass(num_joints, stacks, channels, levels, early)
+    if stem is None:
+        stem = (channels // 4, channels // 2, channels if early else channels // 2)
+    return StackedHourglass(num_joints, stacks, channels, levels, stem)
 
 
 def estimator(

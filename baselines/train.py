@@ -95,6 +95,7 @@ def train(
     variant = variant or found.DEFAULT_VARIANT
     arguments = dict(found.VARIANTS[variant])
     size = arguments.pop("input_size")
+    arguments.pop("joints", None)  # what the published network has; here it is the dataset's
     torch.manual_seed(plan.seed)
     rng = np.random.default_rng(plan.seed)
     where = choose_device(device)

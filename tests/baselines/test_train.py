@@ -90,6 +90,8 @@ def test_list_prints_the_costs_as_json(capsys):
     ("given", "words"),
     [
         (["train", "blazepose"], "not trained here"),
+        (["train", "cpm"], "cannot be trained by this command yet"),
+        (["train", "jain2014"], "cannot be trained by this command yet"),
         (["train", "hourglas"], "no baseline 'hourglas'"),
         (["train", "stacked_hourglass", "--dataset", "lsp"], "--data"),
         (["train", "stacked_hourglass", "--loss", "l1"], "no loss 'l1'"),

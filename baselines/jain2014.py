@@ -1,0 +1,93 @@
+"""Learning Human Pose Estimation Features with Convolutional Networks, Jain et al., ICLR 2014 (arXiv 1312.7302).
+
+One small network a joint decides for every 64 x 64 window whether the joint is in its middle (section 3.1). Run over a
+whole image its linear layers are convolutions, so that windows four pixels apart share their work.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+TITLE = "Jain et al. 2014"
+SOURCE = (
+    "Jain, Tompson, Andriluka, Taylor, Bregler: Learning Human Pose Estimation Features with Convolutional Networks. "
+    "ICLR 2014, arXiv 1312.7302"
+)
+WINDOW = 64  # pixels
+STRIDE = 4  # pixels between windows
+INPUT_SIZE = (320, 240)  # width, height
+# arguments of build(), the number of joints that the published count is for, and the input size (width, height)
+VARIANTS: dict[str, dict[str, Any]] = {
+    "full": {"joints": 1, "input_size": (320, 240)},
+    "narrow": {"channels": (8, 8, 8), "linear": (32, 16), "joints": 1, "input_size": (96, 128)},
+}
+DEFAULT_VARIANT = "full"
+
+
+def contrast_normalised(images: Tensor, *, size: int = 9, floor: float = 1e-2) -> Tensor:
+    """Images [B, 3, H, W] less their local mean, over their local standard deviation, in Gaussian neighbourhoods.
+
+    The window's weights are made to sum to 1 at the borders, too. `floor` keeps flat regions from being blown up.
+    Source: Jarrett et al., ICCV 2009, section 2.1, as used in section 3.1.
+    """
+    place = torch.arange(size, dtype=images.dtype, device=images.device) - (size - 1) / 2
+    line = torch.exp(-(place**2) / (2 * (size / 4) ** 2))
+    kernel = (line[:, None] * line[None, :])[None, None]  # [1, 1, size, size]
+
+    def around(maps: Tensor) -> Tensor:
+        return F.conv2d(maps, kernel, padding=size // 2)  # [B, 1, H, W]
+
+    inside = around(torch.ones_like(images[:1, :1]))
+    centred = images - around(images.mean(dim=1, keepdim=True)) / inside  # [B, 3, H, W]
+    deviation = (around(centred.square().mean(dim=1, keepdim=True)) / inside).sqrt()  # [B, 1, H, W]
+    return centred / deviation.clamp(min=floor)
+
+
+class WindowDetector(nn.Module):
+    """One joint: windows [B, 3, 64, 64] to scores [B, 1, 1, 1], images [B, 3, H, W] to a score every four pixels."""
+
+    def __init__(self, channels: tuple[int, int, int], linear: tuple[int, int]) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, channels[0], 5)
+        self.conv2 = nn.Conv2d(channels[0], channels[1], 5)
+        self.conv3 = nn.Conv2d(channels[1], channels[2], 5)
+        self.linear1 = nn.Conv2d(channels[2], linear[0], 9)  # sees the 9 x 9 places of a window
+        self.linear2 = nn.Conv2d(linear[0], linear[1], 1)
+        self.linear3 = nn.Conv2d(linear[1], 1, 1)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = F.max_pool2d(F.relu(self.conv1(images)), 2)  # [B, 16, 30, 30] of a window
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)  # [B, 32, 13, 13]
+        x = F.relu(self.conv3(x))  # [B, 32, 9, 9]
+        x = F.relu(self.linear1(self.dropout(x)))  # [B, 500, 1, 1]; [B, 500, H/4 - 15, W/4 - 15] of an image
+        x = F.relu(self.linear2(self.dropout(x)))  # [B, 100, 1, 1]
+        return self.linear3(x)  # [B, 1, 1, 1], before the sigmoid
+
+
+class WindowDetectors(nn.Module):
+    """A detector a joint: images [B, 3, H, W] to responses [B, 1, K, H/4 - 15, W/4 - 15] between 0 and 1.
+
+    The response at (u, v) is that of the window whose middle is (4 u + 32, 4 v + 32). H and W are multiples of 4.
+    """
+
+    def __init__(self, num_joints: int, channels: tuple[int, int, int], linear: tuple[int, int]) -> None:
+        super().__init__()
+        self.detectors = nn.ModuleList(WindowDetector(channels, linear) for _ in range(num_joints))
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Before the sigmoid, for the binary cross-entropy of training: [B, K, H', W']."""
+        normalised = contrast_normalised(images)
+        return torch.cat([detector(normalised) for detector in self.detectors], dim=1)  # [B, K, H', W']
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.logits(images).sigmoid()[:, None]  # [B, 1, K, H', W']
+
+
+def build(
+    num_joints: int, *, channels: tuple[int, int, int] = (16, 32, 32), linear: tuple[int, int] = (500, 100)
+) -> WindowDetectors:
+    """The networks with fresh weights: one of these sizes for every joint."""
+    return WindowDetectors(num_joints, channels, linear)

@@ -1,0 +1,177 @@
+"""Which network a public checkpoint is for, told by the names and shapes of its weights alone.
+
+Every format is a function that either knows the names, and then reads the network's arguments off the shapes, or
+returns None. The converter that belongs to it gives the weights our names (`checkpoint_formats`).
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from baselines import checkpoint_formats, module
+from baselines.checkpoints import CheckpointError
+from baselines.resnet import DEPTHS
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A network: the baseline, its variant (the listed one, else one named by its sizes), the arguments of build()."""
+
+    family: str
+    variant: str
+    num_joints: int
+    arguments: dict[str, Any]
+    convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+
+    def build(self) -> nn.Module:
+        """The network with fresh weights."""
+        made: nn.Module = module(self.family).build(self.num_joints, **self.arguments)
+        return made
+
+
+def recognise(shapes: Shapes) -> Recognised:
+    """The network of a checkpoint. Raises CheckpointError with the code `unknown_format`."""
+    plain = {checkpoint_formats.plain_name(name): tuple(shape) for name, shape in shapes.items()}
+    for known in (_hrnet, _fastpose, _simple_baseline, _cpm, _hourglass_bearpaw, _hourglass_princeton):
+        try:
+            if (found := known(plain)) is not None:
+                return found
+        except (KeyError, IndexError, ValueError) as error:
+            what = known.__name__.strip("_").replace("_", " ")
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError("mismatch", f"looks like {what}, but {error} is missing or misshapen") from error
+    first = ", ".join(list(shapes)[:3])
+    raise CheckpointError("unknown_format", f"these names belong to no network that is known here: {first} ...")
+
+
+def _count(shapes: Shapes, pattern: str) -> int:
+    """1 + the largest number that the pattern's group finds; 0 when it finds none."""
+    return 1 + max((int(match[1]) for name in shapes if (match := re.match(pattern, name))), default=-1)
+
+
+def _variant(family: str, arguments: dict[str, Any], otherwise: str) -> str:
+    """The listed variant with these arguments, else `otherwise`."""
+    for name, settings in module(family).VARIANTS.items():
+        if {k: v for k, v in settings.items() if k not in ("joints", "input_size")} == arguments:
+            return str(name)
+    return otherwise
+
+
+def _hrnet(shapes: Shapes) -> Recognised | None:
+    if "transition1.0.0.weight" not in shapes:
+        return None
+    width = shapes["transition1.0.0.weight"][0]
+    num_joints, _, kernel, _ = shapes["final_layer.weight"]
+    modules = tuple(_count(shapes, rf"stage{stage}\.(\d+)\.") for stage in (2, 3, 4))
+    depth = _count(shapes, r"stage2\.0\.branches\.0\.(\d+)\.")
+    usual = {"modules": (1, 4, 3), "depth": 4, "kernel": 1}
+    given = {"modules": modules, "depth": depth, "kernel": kernel}
+    arguments = {"width": width, **{name: value for name, value in given.items() if value != usual[name]}}
+    variant = _variant("hrnet", arguments, f"w{width}")
+    return Recognised("hrnet", variant, num_joints, arguments, checkpoint_formats.hrnet)
+
+
+def _resnet(shapes: Shapes, prefix: str = "") -> dict[str, Any]:
+    """Depth and width of the ResNet at `prefix`."""
+    kind = "bottleneck" if f"{prefix}layer1.0.conv3.weight" in shapes else "basic"
+    counts = tuple(_count(shapes, rf"{re.escape(prefix)}layer{layer}\.(\d+)\.") for layer in (1, 2, 3, 4))
+    depths = [depth for depth, known in DEPTHS.items() if known == (kind, counts)]
+    if not depths:
+        raise CheckpointError("mismatch", f"no ResNet has {counts} {kind} blocks")
+    width = shapes[f"{prefix}conv1.weight"][0]
+    return {"depth": depths[0], **({"width": width} if width != 64 else {})}
+
+
+def _fastpose(shapes: Shapes) -> Recognised | None:
+    if "duc1.conv.weight" not in shapes:
+        return None
+    arguments = _resnet(shapes, "preact.")
+    shuffled = shapes["duc1.conv.weight"][0], shapes["duc2.conv.weight"][0]
+    if shuffled != (1024, 512):
+        arguments["shuffled"] = shuffled
+    variant = _variant("rmpe", arguments, f"fastpose-r{arguments['depth']}")
+    num_joints = shapes["conv_out.weight"][0]
+    return Recognised("rmpe", variant, num_joints, arguments, checkpoint_formats.without_prefix)
+
+
+def _simple_baseline(shapes: Shapes) -> Recognised | None:
+    layers = sorted(
+        int(match[1])
+        for name, shape in shapes.items()
+        if (match := re.match(r"deconv_layers\.(\d+)\.weight$", name)) and len(shape) == 4
+    )
+    if not layers:
+        return None
+    arguments = _resnet(shapes, "preact." if "preact.conv1.weight" in shapes else "")
+    deconvolutions = tuple(shapes[f"deconv_layers.{layer}.weight"][1] for layer in layers)
+    if deconvolutions != (256, 256, 256):
+        arguments["deconvolutions"] = deconvolutions
+    num_joints, _, last, _ = shapes["final_layer.weight"]
+    kernel = shapes[f"deconv_layers.{layers[0]}.weight"][2]
+    arguments |= {k: v for k, v, usual in (("kernel", kernel, 4), ("last", last, 1)) if v != usual}
+    variant = _variant("simple_baseline", arguments, f"r{arguments['depth']}")
+    return Recognised("simple_baseline", variant, num_joints, arguments, checkpoint_formats.simple_baseline)
+
+
+def _cpm(shapes: Shapes) -> Recognised | None:
+    if "conv1_stage1.weight" not in shapes:
+        return None
+    stages = _count(shapes, r"Mconv1_stage(\d+)\.") - 1
+    num_joints = shapes["conv7_stage1.weight"][0] - 1  # the last map is the background
+    usual = {"channels": 128, "features": 32, "wide": 512}
+    channels, wide = shapes["conv1_stage1.weight"][0], shapes["conv5_stage1.weight"][0]
+    given = {"channels": channels, "features": shapes["conv4_stage1.weight"][0], "wide": wide}
+    arguments = {"stages": stages, **{name: value for name, value in given.items() if value != usual[name]}}
+    return Recognised(
+        "cpm", _variant("cpm", arguments, f"stages{stages}"), num_joints, arguments, checkpoint_formats.cpm_caffe
+    )
+
+
+def _hourglass(
+    stacks: int, stem: tuple[int, int, int], channels: int, levels: int, num_joints: int, *, early: bool
+) -> tuple[str, int, dict[str, Any]]:
+    """Variant, joints and arguments of a Stacked Hourglass."""
+    variant = _variant(
+        "stacked_hourglass", {"stacks": stacks, "channels": channels, "levels": levels}, f"stacks{stacks}"
+    )
+    arguments: dict[str, Any] = {"stacks": stacks, "channels": channels, "levels": levels}
+    if stem == (channels // 4, channels // 2, channels if early else channels // 2):
+        return variant, num_joints, {**arguments, "early": early}
+    return variant, num_joints, {**arguments, "stem": stem}
+
+
+def _hourglass_bearpaw(shapes: Shapes) -> Recognised | None:
+    if "hg.0.hg.0.0.0.bn1.weight" not in shapes:
+        return None
+    stem = tuple(shapes[f"layer{layer}.0.conv3.weight"][0] for layer in (1, 2))
+    variant, num_joints, arguments = _hourglass(
+        _count(shapes, r"hg\.(\d+)\."),
+        (shapes["conv1.weight"][0], stem[0], stem[1]),
+        shapes["layer3.0.conv3.weight"][0],
+        _count(shapes, r"hg\.0\.hg\.(\d+)\."),
+        shapes["score.0.weight"][0],
+        early=True,
+    )
+    return Recognised("stacked_hourglass", variant, num_joints, arguments, checkpoint_formats.hourglass_bearpaw)
+
+
+def _hourglass_princeton(shapes: Shapes) -> Recognised | None:
+    if "hgs.0.0.up1.bn1.weight" not in shapes:
+        return None
+    deepest = max(name.count("low2.") for name in shapes if re.match(r"hgs\.0\.0\.(low2\.)*up1\.", name))
+    first, second, channels = (shapes[f"pre.{block}.conv3.conv.weight"][0] for block in (1, 3, 4))
+    variant, num_joints, arguments = _hourglass(
+        _count(shapes, r"hgs\.(\d+)\."),
+        (shapes["pre.0.conv.weight"][0], first, second),
+        channels,
+        1 + deepest,
+        shapes["outs.0.conv.weight"][0],
+        early=False,
+    )
+    return Recognised("stacked_hourglass", variant, num_joints, arguments, checkpoint_formats.hourglass_princeton)

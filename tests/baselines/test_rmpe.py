@@ -1,0 +1,93 @@
+"""The symmetric spatial transformer undoes itself; poses of the same person become one."""
+
+import numpy as np
+import pytest
+import torch
+
+from baselines import rmpe
+from baselines.pose_nms import Constants, similarity, suppress
+
+
+def test_there_and_back_is_the_identity():
+    torch.manual_seed(0)
+    theta = torch.randn(500, 2, 3) * 0.3 + torch.tensor([[1.0, 0, 0], [0, 1, 0]])
+    theta = theta[theta[:, :, :2].det().abs() > 0.1]
+    identity = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).expand(len(theta), 2, 3)
+    assert len(theta) > 450
+    assert (rmpe.compose(theta, rmpe.inverse(theta)) - identity).abs().max() < 1e-5
+    assert (rmpe.compose(rmpe.inverse(theta), theta) - identity).abs().max() < 1e-5
+
+
+def test_the_inverse_by_hand():
+    # x' = 2x + 1, y' = 4y - 2: x = x'/2 - 1/2, y = y'/4 + 1/2
+    theta = torch.tensor([[[2.0, 0, 1], [0, 4, -2]]])
+    assert torch.equal(rmpe.inverse(theta), torch.tensor([[[0.5, 0, -0.5], [0, 0.25, 0.5]]]))
+
+
+def test_maps_come_back_to_where_they_were():
+    # a smooth bump, shrunk into the middle and enlarged again
+    line = torch.linspace(-1, 1, 64)
+    bump = torch.exp(-((line[:, None] - 0.2) ** 2 + (line[None, :] + 0.1) ** 2) / 0.08)[None, None]
+    theta = torch.tensor([[[1.2, 0.1, 0.05], [-0.1, 1.1, 0.0]]])
+    back = rmpe.transform(rmpe.transform(bump, theta), rmpe.inverse(theta))
+    assert (back - bump)[..., 8:-8, 8:-8].abs().max() < 0.02
+
+
+def test_a_fresh_transformer_changes_nothing_and_the_parallel_branch_teaches_it_alone():
+    torch.manual_seed(0)
+    single = rmpe.build(3, depth=50, width=8, shuffled=(16, 16)).eval()
+    network = rmpe.RegionalEstimator(single, width=8).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.allclose(network(images), single(images), atol=1e-4)
+    network.parallel(images).square().mean().backward()
+    assert all(p.grad is None for p in single.parameters())
+    assert network.transformer.affine.bias.grad.abs().max() > 0
+
+
+def test_similarity_by_hand():
+    # two joints; the first coincides: tanh(1)^2 = 0.5800 and exp(0) = 1; the second is 5 pixels = 2.5 reaches away:
+    # nothing, and exp(-2.5 / 2.65) = 0.3893; together 0.5800 + 1.7 * 1.3893 = 2.9419
+    pose, other = np.array([[0.0, 0], [10, 0]]), np.array([[[0.0, 0], [13, 4]]])
+    found = similarity(pose, np.ones(2), other, np.ones((1, 2)), 2.0, Constants())
+    assert found == pytest.approx([2.9419], abs=1e-3)
+
+
+def _poses():
+    rng = np.random.default_rng(0)
+    body = rng.uniform(0, 100, size=(17, 2))
+    joints = np.stack([body, body + 1.0, body + 300.0])
+    confidence = np.stack([np.full(17, 0.9), np.full(17, 0.6), np.full(17, 0.8)])
+    boxes = np.array([[0, 0, 100, 100], [0, 0, 100, 100], [300, 300, 100, 100.0]])
+    return joints, confidence, boxes, np.array([0.9, 0.8, 0.7])
+
+
+def test_two_poses_of_one_person_become_one():
+    joints, confidence, boxes, scores = _poses()
+    people = suppress(joints, confidence, boxes, scores)
+    assert [person.members for person in people] == [(0, 1), (2,)]
+    # weights 0.9 and 0.6: a shift of 0.6 / 1.5 = 0.4; confidence (0.81 + 0.36) / 1.5 = 0.78
+    assert people[0].joints == pytest.approx(joints[0] + 0.4)
+    assert people[0].confidence == pytest.approx(np.full(17, 0.78))
+    assert people[0].score == pytest.approx(0.9 + 2.25 * 0.78)
+    assert people[1].joints == pytest.approx(joints[2])
+
+
+def test_the_order_of_the_poses_does_not_matter_and_weak_ones_are_dropped():
+    joints, confidence, boxes, scores = _poses()
+    order = np.array([2, 1, 0])
+    turned = suppress(joints[order], confidence[order], boxes[order], scores[order])
+    straight = suppress(joints, confidence, boxes, scores)
+    assert [p.score for p in turned] == pytest.approx([p.score for p in straight])
+    confidence[2] = 0.29
+    assert [p.members for p in suppress(joints, confidence, boxes, scores)] == [(0, 1)]
+    assert suppress(joints[:0], confidence[:0], boxes[:0], scores[:0]) == []
+
+
+def test_few_joints_in_the_same_place_do_not_make_two_people_one():
+    joints, confidence, boxes, scores = _poses()
+    for shared, people in ((4, 3), (5, 2)):
+        moved = joints.copy()
+        moved[1] = joints[0] + 500.0
+        moved[1, :shared] = joints[0, :shared]
+        assert len(suppress(moved, confidence, boxes, scores)) == people
