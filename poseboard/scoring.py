@@ -46,7 +46,7 @@ def evaluate(
     """Score predictions against annotations: the numbers that the server would give."""
     import evaluator
 
-    report = evaluator.evaluate(dataset, _file(predictions), _file(truth), intervals=intervals)
+    report = evaluator.evaluate(dataset, existing(predictions), existing(truth), intervals=intervals)
     if json_output:
         emit_json(report.to_dict())
     elif on_terminal():
@@ -73,10 +73,10 @@ def validate(
         raise Failure(Exit.BAD_FILE, "give --images or --truth, not both")
     public: Any = None
     if truth is not None:
-        public = read_images(evaluator.public_images(_file(truth), boxes=False, dataset=dataset))
+        public = read_images(evaluator.public_images(existing(truth), boxes=False, dataset=dataset))
     elif images is not None:
-        public = read_images(_file(images))
-    checked = evaluator.validate(dataset, _file(predictions), images=public)
+        public = read_images(existing(images))
+    checked = evaluator.validate(dataset, existing(predictions), images=public)
     if json_output:
         emit_json({"valid": True, **asdict(checked)})
         return
@@ -93,7 +93,8 @@ def validate(
         show_lines([("valid", predictions.name), *lines])
 
 
-def _file(path: Path) -> Path:
+def existing(path: Path) -> Path:
+    """The path, if it is a file."""
     if not path.exists():
         raise Failure(Exit.BAD_FILE, f"{path}: no such file")
     if not path.is_file():
