@@ -78,3 +78,15 @@ def test_bad_files(poseboard, folder) -> None:
     ):
         result = poseboard("compare", *arguments)
         assert result.exit_code == 2 and result.stderr
+
+
+def test_evaluate_writes_a_report(poseboard, folder) -> None:
+    files = ("evaluate", "lsp", folder / "a.json", "--truth", folder / "truth.json")
+    result = poseboard(*files, "--report", folder / "out.html")
+    assert result.exit_code == 0 and "out.html: the report" in result.stderr
+    # the scores are printed as ever, with the intervals that the page has
+    assert result.stdout == poseboard(*files, "--intervals").stdout
+    page = (folder / "out.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>") and "Leeds Sports Pose" in page and "Errors on the body" in page
+    result = poseboard(*files, "--report", folder / "none" / "out.html")
+    assert result.exit_code == 2 and "No such file" in result.stderr
