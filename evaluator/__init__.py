@@ -16,6 +16,7 @@ from evaluator.errors import CODES, DatasetDefinitionError, GroundTruthError, Pr
 if TYPE_CHECKING:
     from evaluator.compiled import warm_up, warm_up_if_compiled
     from evaluator.definitions import Dataset, MetricSpec, dataset_names, load_dataset, part_label
+    from evaluator.diagnosis import Diagnosis, diagnose
     from evaluator.evaluation import Report, evaluate, measure, validate
     from evaluator.ground_truth import public_images, read_truth
     from evaluator.image_list import PublicImages, read_images
@@ -30,12 +31,14 @@ _HOMES = {
     "Annotations": "poses",
     "Checked": "predictions",
     "Dataset": "definitions",
+    "Diagnosis": "diagnosis",
     "MetricSpec": "definitions",
     "Predictions": "poses",
     "PublicImages": "image_list",
     "Report": "evaluation",
     "Score": "tally",
     "dataset_names": "definitions",
+    "diagnose": "diagnosis",
     "evaluate": "evaluation",
     "load_dataset": "definitions",
     "measure": "evaluation",
@@ -56,6 +59,8 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Report",
     "Score",
     "Checked",
+    "diagnose",
+    "Diagnosis",
     "load_dataset",
     "dataset_names",
     "part_label",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from poseboard import converting, scoring, serving
+from poseboard import comparing, converting, scoring, serving
 
 app = typer.Typer(
     name="poseboard",
@@ -36,6 +36,7 @@ def main(
 
 app.command()(scoring.evaluate)
 app.command()(scoring.validate)
+app.command()(comparing.compare)
 app.add_typer(converting.app, name="convert")
 app.command()(serving.login)
 app.command()(serving.submit)

@@ -13,6 +13,7 @@ from poseboard.output import (
     Failure,
     emit_json,
     interval,
+    note,
     on_terminal,
     percent,
     reports_failures,
@@ -41,18 +42,43 @@ def evaluate(
         Path, typer.Option(metavar="FILE", help="The annotations, as `poseboard convert truth` writes them.")
     ],
     intervals: Annotated[bool, typer.Option("--intervals", help="Add bootstrap intervals (95 %).")] = False,
+    report_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--report", metavar="OUT.html", help="Write a page: scores, errors by joint, curves. Adds intervals."
+        ),
+    ] = None,
     json_output: Json = False,
 ) -> None:
     """Score predictions against annotations: the numbers that the server would give."""
     import evaluator
 
-    report = evaluator.evaluate(dataset, _file(predictions), _file(truth), intervals=intervals)
+    if report_file is not None:
+        report = _with_page(dataset, existing(predictions), existing(truth), report_file)
+    else:
+        report = evaluator.evaluate(dataset, existing(predictions), existing(truth), intervals=intervals)
     if json_output:
         emit_json(report.to_dict())
     elif on_terminal():
         _show(report)
     else:
         show_lines([(s.metric, s.part, repr(s.value), s.low, s.high) for s in report.scores])
+
+
+def _with_page(dataset: str, predictions: Path, truth: Path, out: Path) -> Report:
+    """The scores with intervals, and the page of the evaluation written to `out`."""
+    import evaluator
+    from evaluator.ground_truth import listed
+    from evaluator.report_page import report_page
+
+    definition = evaluator.load_dataset(dataset)
+    annotations = evaluator.read_truth(truth, definition)
+    entries = evaluator.read_predictions(predictions, definition, listed(annotations, definition))
+    report = evaluator.evaluate(definition, entries, annotations, intervals=True)
+    page = report_page(definition, report, evaluator.diagnose(definition, entries, annotations))
+    out.write_text(page, encoding="utf-8")
+    note(f"{out}: the report")
+    return report
 
 
 @reports_failures
@@ -73,10 +99,10 @@ def validate(
         raise Failure(Exit.BAD_FILE, "give --images or --truth, not both")
     public: Any = None
     if truth is not None:
-        public = read_images(evaluator.public_images(_file(truth), boxes=False, dataset=dataset))
+        public = read_images(evaluator.public_images(existing(truth), boxes=False, dataset=dataset))
     elif images is not None:
-        public = read_images(_file(images))
-    checked = evaluator.validate(dataset, _file(predictions), images=public)
+        public = read_images(existing(images))
+    checked = evaluator.validate(dataset, existing(predictions), images=public)
     if json_output:
         emit_json({"valid": True, **asdict(checked)})
         return
@@ -93,7 +119,8 @@ def validate(
         show_lines([("valid", predictions.name), *lines])
 
 
-def _file(path: Path) -> Path:
+def existing(path: Path) -> Path:
+    """The path, if it is a file."""
     if not path.exists():
         raise Failure(Exit.BAD_FILE, f"{path}: no such file")
     if not path.is_file():

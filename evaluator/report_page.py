@@ -1,0 +1,272 @@
+"""An evaluation as one HTML file: scores, errors on the body, curves. No script, nothing loaded from anywhere."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+from evaluator import report_figures as figures
+from evaluator.definitions import Dataset, MetricSpec, part_label
+from evaluator.diagnosis import CLASSES, Diagnosis, ErrorShares
+from evaluator.evaluation import Report
+from evaluator.report_figures import percent
+from evaluator.report_style import STYLE
+from evaluator.tally import Score
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def report_page(dataset: Dataset, report: Report, diagnosis: Diagnosis) -> str:
+    """The page of one evaluation; `report` with intervals where it has them."""
+    title = f"{dataset.metric(dataset.primary).title} on {dataset.title}"
+    sections = [
+        _head(dataset, report),
+        _cards(dataset, report),
+        f'<p class="verdict">{_verdict(diagnosis)}</p>',
+        f'<div class="two"><div>{_body(dataset, diagnosis)}{_curves(dataset, diagnosis)}</div>'
+        f"<div>{_by_part(diagnosis)}{_detections(diagnosis)}{_joints(diagnosis)}</div></div>",
+        *_scores(dataset, report),
+        _foot(report),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)} · PoseBoard</title><style>{STYLE}</style></head>"
+        f"<body><main>{''.join(sections)}</main></body></html>\n"
+    )
+
+
+def _head(dataset: Dataset, report: Report) -> str:
+    facts = {
+        "people": f"{report.people:,}",
+        "images": f"{report.images:,}",
+        "predictions": f"{report.entries:,}",
+        "evaluator": report.evaluator_version,
+        "annotations": f"{report.truth_sha256[:12]}…",
+        "prediction file": f"{report.predictions_sha256[:12]}…",
+    }
+    rows = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
+    return f"<header><h1>{escape(dataset.title)}</h1><p>{escape(dataset.protocol)}</p><dl>{rows}</dl></header>"
+
+
+def _cards(dataset: Dataset, report: Report) -> str:
+    """The primary score large, the whole of every other metric beside it."""
+    primary = (dataset.primary, dataset.primary_part)
+    scores = {(score.metric, score.part): score for score in report.scores}
+    wanted = [primary, *((spec.name, "all") for spec in dataset.metrics)]
+    keys = [key for key in dict.fromkeys(wanted) if key in scores]
+    tall = " tall" if len(keys) > 6 else ""
+    cards = []
+    for key in keys:
+        score = scores[key]
+        large = ' class="first"' if key == primary else ""
+        cards.append(
+            f"<div{large}><dt>{escape(dataset.metric(score.metric).title)}</dt><dd><b>{percent(score.value)}</b> %"
+            f"<span>{_interval(score)}</span></dd></div>"
+        )
+    return f'<dl class="cards{tall}">{"".join(cards)}</dl>'
+
+
+def _interval(score: Score, empty: str = "no interval") -> str:
+    if score.low is None or score.high is None:
+        return empty
+    return f"{percent(score.low)} to {percent(score.high)}"
+
+
+def _verdict(diagnosis: Diagnosis) -> str:
+    """What the classes say, in a sentence or two."""
+    total = diagnosis.total
+    lost = {"inversion": total.inversion, "swap": total.swap, "miss": total.miss}
+    if not total.counted:
+        return "No detection was matched to anybody, so there are no joints to look at."
+    what = {
+        "inversion": "left and right confused",
+        "swap": "another person's joint",
+        "miss": "nowhere near a joint of this kind",
+    }
+    largest = max(lost, key=lambda name: lost[name])
+    of_what = f"the {total.counted:,} labelled joints" + (" of matched people" if diagnosis.metric == "oks" else "")
+    text = f"Of {of_what}, {percent(total.good)} % are good and {percent(total.jitter)} % right but loose."
+    if lost[largest] > 0:
+        worst = sorted(diagnosis.parts, key=lambda part: -getattr(part, largest))[:2]
+        where = " and ".join(part_label(part.name).lower() for part in worst if getattr(part, largest) > 0)
+        text += f" Most of the rest is <strong>{what[largest]}</strong>: {percent(lost[largest])} %" + (
+            f", most often at {where}." if where else "."
+        )
+    return text
+
+
+def _key(diagnosis: Diagnosis) -> str:
+    items = [
+        '<span><svg viewBox="0 0 11 11" aria-hidden="true">'
+        f'<rect class="e{index}" width="11" height="11" rx="2"/></svg>'
+        f"{name.capitalize()} <b>{percent(share)}</b></span>"
+        for index, (name, share) in enumerate(zip(CLASSES, diagnosis.total.shares, strict=True))
+        if name != "swap" or diagnosis.swaps_possible
+    ]
+    return f'<p class="keys">{"".join(items)}</p>'
+
+
+def _rule(diagnosis: Diagnosis) -> str:
+    swap = "" if diagnosis.swaps_possible else " Swap needs a second person in the image, so it cannot occur here."
+    if diagnosis.metric == "oks":
+        rule = (
+            f"Labelled joints of {diagnosis.people:,} people matched at OKS 0.1 or more. "
+            "Good: similarity 0.85 and more. Jitter: 0.5 and more. "
+            "Inversion: near the same person's other side. Swap: near another person's joint. "
+            "Miss: the rest."
+        )
+    else:
+        rule = (
+            f"Joints of {diagnosis.people:,} people, by the threshold of {escape(diagnosis.metric)}. "
+            "Good: within half of it. Jitter: within it, so good and jitter make the score. "
+            "Inversion: within it of the other side. "
+            "Swap: within it of another person's joint. Miss: the rest."
+        )
+    return f'<p class="note">{rule}{swap}</p>'
+
+
+def _body(dataset: Dataset, diagnosis: Diagnosis) -> str:
+    drawing = figures.body(dataset, diagnosis.joints)
+    return (
+        f'<figure class="panel"><h2>Errors on the body</h2>{_rule(diagnosis)}{_key(diagnosis)}{drawing}'
+        '<p class="note">Rings: shares clockwise from the top, in the order above. <span>Beside them percent of '
+        "inversions and misses.</span> Front view: the person's right is on your left.</p></figure>"
+    )
+
+
+def _by_part(diagnosis: Diagnosis) -> str:
+    rows = (*diagnosis.parts, diagnosis.total)
+    return f'<section class="panel"><h2>Errors by part</h2>{_share_table("Part", rows, diagnosis)}</section>'
+
+
+def _joints(diagnosis: Diagnosis) -> str:
+    table = _share_table("Joint", diagnosis.joints, diagnosis)
+    return f'<section class="panel"><h2>Every joint</h2>{table}</section>'
+
+
+def _share_table(what: str, rows: tuple[ErrorShares, ...], diagnosis: Diagnosis) -> str:
+    columns = [index for index, name in enumerate(CLASSES) if name != "swap" or diagnosis.swaps_possible]
+    short = ("Good", "Jitter", "Inv.", "Swap", "Miss")
+    head = "".join(f'<th scope="col" class="n">{short[index]}</th>' for index in columns)
+    lines = []
+    for each in rows:
+        name = "All joints" if each.name == "all" else part_label(each.name)
+        cells = "".join(f'<td class="n">{percent(each.shares[index])}</td>' for index in columns)
+        bar = figures.stacked_bar(each.shares, [f"e{index}" for index in range(len(CLASSES))])
+        mark = ' class="whole"' if each.name == "all" else ""
+        lines.append(f'<tr{mark}><th scope="row">{escape(name)}</th><td class="wide">{bar}</td>{cells}</tr>')
+    return (
+        f'<table><caption>Percent of joints</caption><thead><tr><th scope="col">{what}</th><td></td>{head}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table>"
+    )
+
+
+def _detections(diagnosis: Diagnosis) -> str:
+    if not diagnosis.detections:
+        return ""
+    lines = []
+    for row in diagnosis.detections:
+        cells = (row.true_positives, row.false_positives, row.background, row.false_negatives, row.never_found)
+        numbers = "".join(f'<td class="n">{value:,}</td>' for value in cells)
+        lines.append(f'<tr><th scope="row">{row.threshold:.2f}</th>{numbers}</tr>')
+    names = ("Found", "False", "of these background", "Not found", "of these never")
+    head = "".join(f'<th scope="col" class="n">{name}</th>' for name in names)
+    confidence = ""
+    if diagnosis.scores is not None:
+        errors = diagnosis.scores
+        confidence = (
+            f'<p class="note">{errors.people:,} people have several detections near them; for {errors.errors:,} the '
+            "most confident is not the most similar. Were every confidence the OKS itself, AP would be "
+            f"{percent(errors.ap_optimal)} instead of {percent(errors.ap)}.</p>"
+        )
+    return (
+        '<section class="panel"><h2>Detections</h2><p class="note">Background: OKS below 0.1 with everybody. Never: no '
+        'detection with an OKS of 0.1 or more.</p><div class="scroll" tabindex="0" role="region" '
+        'aria-label="Detections by OKS threshold"><table><caption>By OKS threshold</caption>'
+        f'<thead><tr><th scope="col">OKS</th>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+        f"{confidence}</section>"
+    )
+
+
+def _curves(dataset: Dataset, diagnosis: Diagnosis) -> str:
+    curves = list(diagnosis.curves)
+    if diagnosis.metric == "oks":
+        heading, note = "Precision against recall", "One line an OKS threshold; beside it the average precision."
+        texts = [f"{curve.name}: {percent(sum(curve.y) / len(curve.y))}" for curve in curves]
+        bold, marked, x_title = curves[0].name, None, "recall"
+    else:
+        spec = dataset.metric(diagnosis.metric)
+        heading, note = "Score against threshold", f"Dotted: the threshold of {spec.title}."
+        texts = ["All joints" if curve.name == "all" else part_label(curve.name) for curve in curves]
+        bold, marked, x_title = "all", float(spec.parameters["threshold"]), "threshold"
+    drawing = figures.plot(
+        curves, texts, bold=bold, marked=marked, listed=diagnosis.metric == "oks", x_title=x_title, label=heading
+    )
+    chosen = range(0, len(curves[0].x), 10)
+    head = "".join(f'<th scope="col" class="n">{curves[0].x[k]:g}</th>' for k in chosen)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(curve.name if diagnosis.metric == "oks" else text)}</th>'
+        + "".join(f'<td class="n">{percent(curve.y[k])}</td>' for k in chosen)
+        + "</tr>"
+        for curve, text in zip(curves, texts, strict=True)
+    )
+    return (
+        f'<figure class="panel"><h2>{heading}</h2><p class="note">{escape(note)}</p>{drawing}'
+        '<details><summary>As a table</summary><div class="scroll" tabindex="0" role="region" aria-label="The curves">'
+        f'<table><thead><tr><th scope="col">{x_title.capitalize()}</th>{head}</tr></thead><tbody>{rows}</tbody></table>'
+        "</div></details></figure>"
+    )
+
+
+def _scores(dataset: Dataset, report: Report) -> list[str]:
+    """A table of the numbers without parts, and one for each metric that has them, the primary one first."""
+    whole = [spec for spec in dataset.metrics if spec.parts == ("all",)]
+    parted = sorted((spec for spec in dataset.metrics if spec not in whole), key=lambda s: s.name != dataset.primary)
+    panels = []
+    if whole:
+        rows = [(spec.title, score) for spec in whole for score in report.scores if score.metric == spec.name]
+        panels.append(_score_table("All scores", "Score", rows))
+    panels += [_by_metric(spec, report) for spec in parted]
+    return [f'<div class="two">{"".join(panels)}</div>']
+
+
+def _by_metric(spec: MetricSpec, report: Report) -> str:
+    rows = [
+        ("All" if score.part == "all" else part_label(score.part), score)
+        for score in report.scores
+        if score.metric == spec.name
+    ]
+    return _score_table(spec.title, "Part", rows, spec.description)
+
+
+def _score_table(title: str, what: str, rows: list[tuple[str, Score]], note: str = "") -> str:
+    if not rows:
+        return ""
+    lowest = min(score.value if score.low is None else score.low for _, score in rows)
+    highest = max(score.value if score.high is None else score.high for _, score in rows)
+    domain = (min(math.floor(lowest * 10), 9) / 10, max(math.ceil(highest * 10), 1) / 10)
+    lines = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td class="wide">'
+        f"{figures.whisker(score.value, score.low, score.high, domain)}</td>"
+        f'<td class="n strong">{percent(score.value)}</td><td class="n">{_interval(score, "–")}</td></tr>'
+        for name, score in rows
+    )
+    return (
+        f'<section class="panel"><h2>{escape(title)}</h2><p class="note">{escape(note)}</p>'
+        f"<table><caption>Percent, with 95 % intervals; the scale runs from {100 * domain[0]:.0f} to "
+        f"{100 * domain[1]:.0f}</caption>"
+        f'<thead><tr><th scope="col">{what}</th><td></td><th scope="col" class="n">Score</th>'
+        f'<th scope="col" class="n">Interval</th></tr></thead><tbody>{lines}</tbody></table></section>'
+    )
+
+
+def _foot(report: Report) -> str:
+    return (
+        "<footer><p>Intervals are percentiles of 1,000 bootstrap resamples of the images. There is none (–) with fewer "
+        "than 200 images, or fewer than 10 hits or misses.</p>"
+        f"<p>PoseBoard, evaluator {escape(report.evaluator_version)}. "
+        f"Annotations <code>{escape(report.truth_sha256)}</code>, predictions "
+        f"<code>{escape(report.predictions_sha256)}</code>.</p></footer>"
+    )

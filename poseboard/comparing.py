@@ -1,0 +1,95 @@
+"""`poseboard compare`: the paired difference of two prediction files on the same annotations."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from poseboard.output import Exit, Failure, emit_json, on_terminal, percent, reports_failures, show_lines, show_table
+from poseboard.scoring import Json, existing
+
+if TYPE_CHECKING:
+    from evaluator.uncertainty import Difference
+
+GZIP_MAGIC = b"\x1f\x8b"
+File = Annotated[Path, typer.Argument(help="Prediction JSON: .json, .json.gz, or a zip with one such member.")]
+
+
+@reports_failures
+def compare(
+    a: File,
+    b: File,
+    truth: Annotated[Path, typer.Option(metavar="FILE", help="The annotations that both are scored on.")],
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The dataset, where the annotation file does not say it.")
+    ] = None,
+    json_output: Json = False,
+) -> None:
+    """Compare two prediction files: A minus B by metric and part, with paired 95 % intervals and p values."""
+    from evaluator import load_dataset, measure, read_predictions, read_truth
+    from evaluator.ground_truth import listed
+    from evaluator.uncertainty import paired_differences, resamples
+
+    definition = load_dataset(dataset or _dataset(existing(truth)))
+    annotations = read_truth(existing(truth), definition)
+    images = listed(annotations, definition)
+    read = [read_predictions(existing(path), definition, images) for path in (a, b)]
+    weights = resamples(annotations.sha256, len(annotations.image_ids))
+    differences = [
+        difference
+        for one, other in zip(*(measure(definition, entries, annotations) for entries in read), strict=True)
+        for difference in paired_differences(one, other, weights)
+    ]
+    if json_output:
+        emit_json(
+            {
+                "dataset": definition.name,
+                "protocol": definition.protocol,
+                "truth_sha256": annotations.sha256,
+                "a_sha256": read[0].sha256,
+                "b_sha256": read[1].sha256,
+                "images": len(annotations.image_ids),
+                "resamples": len(weights),
+                "differences": [asdict(difference) for difference in differences],
+            }
+        )
+    elif on_terminal():
+        _show(f"{definition.name}: A {a.name}, B {b.name}, {len(annotations.image_ids)} images", differences)
+    else:
+        show_lines([(d.metric, d.part, repr(d.a), repr(d.b), d.difference, d.low, d.high, d.p) for d in differences])
+
+
+def _dataset(truth: Path) -> str:
+    """What the annotation file says in its `info`."""
+    content = truth.read_bytes()
+    try:
+        document = json.loads(gzip.decompress(content) if content[:2] == GZIP_MAGIC else content)
+        return str(document["info"]["dataset"])
+    except (ValueError, OSError, EOFError, RecursionError) as error:
+        raise Failure(Exit.BAD_FILE, f"{truth}: is not JSON: {error}") from None
+    except (KeyError, TypeError):
+        raise Failure(Exit.BAD_FILE, f"{truth}: does not say of which dataset it is: give --dataset") from None
+
+
+def _show(title: str, differences: list[Difference]) -> None:
+    rows = [
+        [
+            d.metric,
+            d.part,
+            percent(d.a),
+            percent(d.b),
+            f"{100 * d.difference:+.2f}",
+            "" if d.low is None or d.high is None else f"{100 * d.low:+.2f} to {100 * d.high:+.2f}",
+            "" if d.p is None else f"{d.p:.3f}",
+        ]
+        for d in differences
+    ]
+    columns = ["metric", "part", "A %", "B %", "A - B", "95 % interval", "p"]
+    show_table(title, columns, rows, right=5)
+    if any(d.p is None for d in differences):
+        typer.echo("No interval and no p where there are fewer than 200 images, or 10 hits or misses.", err=True)

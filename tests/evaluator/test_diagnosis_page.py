@@ -1,0 +1,95 @@
+"""The page of an evaluation: one sound file, nothing from elsewhere, the numbers of the report in it."""
+
+from __future__ import annotations
+
+import math
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from evaluator import dataset_names, diagnose, evaluate, load_dataset, read_predictions, read_truth
+from evaluator.report_figures import percent, ring
+from evaluator.report_page import report_page
+from tests.evaluator.pose_cases import case
+
+
+class Outline(HTMLParser):
+    """Checks that every element is closed, and keeps elements and text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, Any]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: Any) -> None:
+        self.elements.append((tag, dict(attributes)))
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: Any) -> None:
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def page_of(dataset: str, truth: Any, entries: Any) -> tuple[str, Outline, Any, Any]:
+    definition = load_dataset(dataset)
+    annotations = read_truth(truth, definition)
+    predictions = read_predictions(entries, definition)
+    report = evaluate(definition, predictions, annotations, intervals=True)
+    diagnosis = diagnose(definition, predictions, annotations)
+    page = report_page(definition, report, diagnosis)
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == []
+    return page, outline, report, diagnosis
+
+
+@pytest.mark.parametrize("dataset", dataset_names())
+def test_every_dataset_has_a_sound_page_of_its_own(dataset: str) -> None:
+    page, outline, report, diagnosis = page_of(dataset, *case(dataset, 6, images=220))
+    definition = load_dataset(dataset)
+    tags = {tag for tag, _ in outline.elements}
+    assert tags.isdisjoint({"script", "link", "img", "iframe", "object", "form"})
+    attributes = {name for _, each in outline.elements for name in each}
+    assert attributes.isdisjoint({"style", "href", "src"}) and not any(name.startswith("on") for name in attributes)
+    assert "url(" not in page and "@import" not in page and "prefers-color-scheme:dark" in page
+    text = " ".join(" ".join(outline.text).split())
+    for score in report.scores:
+        assert percent(score.value) in text
+        if score.low is not None:
+            assert f"{percent(score.low)} to {percent(score.high)}" in text
+    assert report.truth_sha256 in text and definition.protocol in text
+    # a ring on the skeleton for every joint that has shares, a bone for every edge
+    assert sum(each.get("class") == "hole" for _, each in outline.elements) == len(diagnosis.joints)
+    assert sum("bone" in str(each.get("class")) for _, each in outline.elements) == len(definition.skeleton)
+    numbers = [float(n) for _, each in outline.elements for n in re.findall(r"-?[\d.]+", str(each.get("d", "")))]
+    assert numbers and all(math.isfinite(number) for number in numbers) and "nan" not in page
+    assert len(page) < 150_000
+    assert ("it cannot occur here" in text) is not diagnosis.swaps_possible
+    drawings = [each for tag, each in outline.elements if tag == "svg"]
+    assert all("aria-hidden" in each or (each["role"] == "img" and each["aria-label"]) for each in drawings)
+
+
+def test_a_file_without_predictions_still_has_a_page() -> None:
+    for dataset in ("coco", "lsp"):
+        truth, _ = case(dataset, 6)
+        _, outline, report, diagnosis = page_of(dataset, truth, [])
+        assert "0.0" in " ".join(outline.text)
+        assert {score.value for score in report.scores} == {0.0}
+        assert diagnosis.total.counted == 0 or diagnosis.total.miss == 1
+
+
+def test_rings_are_shares_clockwise_from_the_top() -> None:
+    # a quarter good, three quarters missed: from twelve to three o'clock, and on to twelve the long way
+    first, second = re.findall(r'class="(s\d) arc" d="(.*?)"', ring((0, 0), 10, (0.25, 0, 0, 0, 0.75)))
+    assert first == ("s0", "M0.00 -10.00A10.0 10.0 0 0 1 10.00 -0.00")
+    assert second == ("s4", "M10.00 -0.00A10.0 10.0 0 1 1 -0.00 -10.00")
+    assert ring((0, 0), 10, (1, 0, 0, 0, 0)).count("arc") == 1
