@@ -1,8 +1,8 @@
 """Multi-Context Attention for Human Pose Estimation, Chu et al., CVPR 2017 (arXiv 1702.07432).
 
 A stacked hourglass whose features are weighted by attention maps before joints are read off them. A map is smoothed by
-mean-field steps of a conditional random field (section 4.1); the later stacks have one map for every joint (section
-4.3), and blocks beside the way down see a larger surrounding (hourglass residual units, section 5).
+mean-field steps of a conditional random field; the later stacks have one map for every joint (the paper's holistic and
+body part attention), and blocks beside the way down see a larger surrounding (hourglass residual units).
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ STEPS = 3  # of the mean field
 
 
 class HourglassResidual(nn.Module):
-    """Hourglass residual unit (section 5, figure 6): a residual block plus a branch that sees twice as far."""
+    """Hourglass residual unit: a residual block plus a branch that sees twice as far."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class HourglassResidual(nn.Module):
 
 
 class Attention(nn.Module):
-    """Features [B, C, H, W] times one attention map [B, 1, H, W] (section 4.1, equations 5 to 7).
+    """Features [B, C, H, W] times one attention map [B, 1, H, W] (the paper's CRF attention).
 
     U is a 3x3 convolution of the features; Q1 = sigmoid(k * U + U), then Q = sigmoid(k * Q + U), with one kernel k.
     """
@@ -69,7 +69,7 @@ class Attention(nn.Module):
 
 
 class AttentionPerJoint(nn.Module):
-    """One attention map and one 1x1 convolution for every joint (section 4.3): [B, C, H, W] to [B, K, H, W]."""
+    """One attention map and one 1x1 convolution for every joint (part attention): [B, C, H, W] to [B, K, H, W]."""
 
     def __init__(self, channels: int, num_joints: int, kernel: int) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class MultiContextAttention(nn.Module):
     def __init__(self, num_joints: int, stacks: int, channels: int, levels: int, kernel: int) -> None:
         super().__init__()
         quarter, half = channels // 4, channels // 2
-        # the stem works at the full size first (section 6)
+        # the stem works at the full size first
         self.conv, self.norm = nn.Conv2d(3, quarter, 7, padding=3), nn.BatchNorm2d(quarter)
         self.res1 = Residual(quarter, quarter)
         self.res2 = nn.Sequential(Residual(quarter, quarter), Residual(quarter, half))

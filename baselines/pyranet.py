@@ -28,7 +28,7 @@ SIGMA = 1.0  # of the Gaussian targets, heatmap pixels
 
 
 class Pyramid(nn.Module):
-    """Branch B (equation 3, PRM-B with shared input layer): shrunk by 2^(-c/C) for c = 1..C, convolved, added up.
+    """The pyramid (section 3.2): shrunk by 2^(-c/C) for c = 1..C, convolved, added up.
 
     Fractional max pooling draws its cells anew at every call of training; in evaluation they are evenly spread.
     """
@@ -57,7 +57,7 @@ class Residual(nn.Module):
     """Pre-activation bottleneck: BN-ReLU-1x1, BN-ReLU-3x3, BN-ReLU-1x1, plus the input.
 
     The skip is BN-ReLU-1x1 where the width changes, or where `project` asks for it: identity mappings on the way up add
-    variances again and again (section 3.4).
+    variances again and again (section 4.2).
     """
 
     def __init__(self, inputs: int, outputs: int, *, project: bool = False) -> None:

@@ -60,7 +60,7 @@ class FastPose(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    """A ResNet-18 looks at the crop and says which part of it the estimator is to see (section 3.1.1).
+    """A ResNet-18 looks at the crop and says which part of it the estimator is to see (section 3.1).
 
     Images [B, 3, H, W] to theta [B, 2, 3], which takes places of the output to places of the input, both from -1 to 1
     (equation 1). It starts as the identity.
@@ -111,7 +111,7 @@ class RegionalEstimator(nn.Module):
         return transform(maps, inverse(theta))[:, None]  # [B, 1, K, H/4, W/4], in the crop's own frame
 
     def parallel(self, images: Tensor) -> Tensor:
-        """Heatmaps [B, 1, K, H/4, W/4] without the way back, for training only (section 3.1.3).
+        """Heatmaps [B, 1, K, H/4, W/4] without the way back, for training only (parallel SPPE, section 3.1).
 
         They are compared with the pose moved to the middle. The estimator is frozen in this branch, so that the error
         teaches the transformer alone to bring people to the middle.

@@ -1,7 +1,7 @@
 """Simple Baselines for Human Pose Estimation and Tracking, Xiao, Wu and Wei, ECCV 2018 (arXiv 1804.06208).
 
 A ResNet, three transposed convolutions that bring its features back to a quarter of the input size, and a 1x1
-convolution to heatmaps (section 2.1). Nothing else: the cheap reference of the top-down networks. The weights have the
+convolution to heatmaps (section 2). Nothing else: the cheap reference of the top-down networks. The weights have the
 names that the authors' release gives them.
 """
 
@@ -27,7 +27,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "narrow": {"depth": 18, "width": 8, "deconvolutions": (32, 32, 32), "joints": 17, "input_size": (96, 128)},
 }
 DEFAULT_VARIANT = "r50"
-SIGMA = 2.0  # of the Gaussian targets, heatmap pixels (section 2.1)
+SIGMA = 2.0  # of the Gaussian targets, heatmap pixels (section 2)
 
 
 class SimpleBaseline(ResNet):
