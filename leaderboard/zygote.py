@@ -234,8 +234,8 @@ def work(job: dict[str, Any], evaluate: Callable[[], Any], result: int, zygote: 
         sandbox.confine(job["defences"], limits, folders=readable(), files=files)
         report = evaluate()
         answer = {"report": report if isinstance(report, dict) else report.to_dict()}
-    except MemoryError:
-        answer = {"failed": ["memory", "MemoryError"]}
+    except MemoryError as error:
+        answer = {"failed": ["memory", describe(error)]}
     except Exception as error:
         if any(kind.__name__ == "PredictionError" for kind in type(error).__mro__):
             answer = {"prediction_error": error.to_dict()}  # type: ignore[attr-defined]

@@ -102,6 +102,20 @@ class Stack:
                 found.append(int(entry.name))
         return found
 
+    def sandboxes(self) -> list[int]:
+        """The processes that the scoring worker's jobs are forked from; their environment is scrubbed."""
+        workers = set(self.processes("celery", "worker", "score"))
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and b"zygote" in (entry / "cmdline").read_bytes():
+                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                    found += [int(entry.name)] if parent in workers else []
+            except OSError:
+                continue
+        assert found, "the scoring worker has no sandbox"
+        return found
+
 
 def free_port() -> int:
     with socket.socket() as probe:

@@ -18,7 +18,7 @@ JOINTS = evaluator.load_dataset("lsp").joints
 
 @pytest.fixture(scope="module")
 def scorer() -> Iterator[Scorer]:
-    with Scorer(Limits(memory_bytes=1 << 30, cpu_seconds=20, wall_seconds=20)) as scorer:
+    with Scorer(Limits(memory_bytes=1 << 28, cpu_seconds=20, wall_seconds=20)) as scorer:
         yield scorer
 
 
