@@ -55,7 +55,7 @@ def test_upload_score_publish_row(stack: Stack, page: Page, tmp_path: Path) -> N
     expect(page.locator("main")).to_contain_text("Scored", timeout=20_000)
     publish = page.get_by_role("button", name=re.compile("publish to the board", re.IGNORECASE))
     expect(publish).to_be_visible(timeout=20_000)
-    # about a second on an idle machine; the bound leaves room for a busy one
+    # far above what it takes: this is no measurement, it only ends a test that hangs
     assert time.monotonic() - started < 20
     publish.click()
     page.goto("/mannequins-test/")

@@ -120,8 +120,8 @@ def test_mpii_example(scored: Scored, real_data: Path) -> None:
     """The example predictions of the hourglass files: PCKh@0.5 from the file's own arrays, and the listed counts.
 
     The list counts 1542 right ankles and 2747 head tops where the arrays give 1543 and 2751; each of the other
-    fourteen joints is equal. The five joints are those with a coordinate of exactly 1 in the official 1-based file, 0
-    in ours: the list's script took a coordinate of 0 for "missing" and lost their hits. Visibility flags decide here.
+    fourteen joints is equal. Why is not known: clipping, rounding, shifts, other masks and leaving out joints with a
+    coordinate of 0 or 1 do not give the listed counts.
     The counts of this test come from the two HDF5 files, with no code of the evaluator.
     """
     import h5py
