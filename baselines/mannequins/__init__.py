@@ -23,7 +23,7 @@ from baselines.mannequins.scenes import draw_object, draw_scene, draw_stool
 __all__ = ["JOINTS", "SKELETON", "SPLITS", "Person", "generate", "render"]
 
 SPLITS = ("train", "val", "test")
-SIZES = ((256, 192), (192, 256), (224, 224), (256, 224))
+SIZES = ((256, 192), (192, 256), (224, 224), (256, 224), (320, 256), (256, 320))
 SKELETON = (
     (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9), (8, 10), (9, 11),
     (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),

@@ -123,3 +123,10 @@ def test_the_command_needs_no_torch(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "2 images with" in done.stderr
     assert len(json.loads((tmp_path / "annotations.json").read_text())["images"]) == 2
+
+
+def test_an_installations_hidden_split_has_people_of_every_size_of_coco():
+    """AP(L) needs people of more than 96 x 96 pixels: a split of 300 images without one would have no such score."""
+    areas = np.array([person.area for number in range(1, 301) for person in render(20, "test", number)[1]])
+    assert (areas > 96**2).sum() >= 10
+    assert ((areas >= 32**2) & (areas <= 96**2)).sum() >= 300
