@@ -1,7 +1,7 @@
 """What a loaded baseline can do, and how it says that it cannot."""
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,12 @@ class Estimator(Protocol):
     gmacs: float
     checkpoint_sha256: str
 
-    def __call__(self, crops: NDArray[np.uint8]) -> Poses:
-        """Poses of the people in RGB crops [B, H, W, 3]."""
+    def forward(self, crops: NDArray[np.uint8]) -> Any:
+        """What the network says of RGB crops [B, H, W, 3], for `decode`. One thread at a time calls it."""
+        ...
+
+    def decode(self, answer: Any) -> Poses:
+        """Poses of the people of a forward pass. It may run in another thread, beside the next forward pass."""
         ...
 
 
