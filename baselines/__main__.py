@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     predicting.add_argument("--checkpoint", type=Path, help="JSON of a checkpoint (BlazePose: the file of weights)")
     predicting.add_argument("--checkpoints", type=Path, help="folder of fetched weights")
     predicting.add_argument("--device")
+    predicting.add_argument("--keep", type=Path, help="folder to keep answers in, and to go on from after a break")
     predicting.set_defaults(run=_predict)
 
     checking = commands.add_parser(
@@ -181,11 +182,13 @@ def _fetch(chosen: argparse.Namespace, _: list[str]) -> int:
 
 
 def _predict(chosen: argparse.Namespace, _: list[str]) -> int:
+    from baselines.kept import Kept
     from baselines.predict import predict
 
     results, run = predict(
         chosen.name, json.loads(chosen.images.read_text()), chosen.folder, chosen.dataset,
         variant=chosen.variant, checkpoint=chosen.checkpoint, checkpoints=chosen.checkpoints, device=chosen.device,
+        kept=Kept.after_all(chosen.keep) if chosen.keep else None,
         progress=lambda done, total: print(f"\r{done}/{total}", end="", file=sys.stderr),
     )  # fmt: skip
     chosen.out.write_text(json.dumps(results))

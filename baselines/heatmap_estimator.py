@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from baselines import checkpoints as stored
-from baselines import costs, heatmaps
+from baselines import costs, heatmaps, memory
 from baselines.checkpoints import Checkpoint, CheckpointError
 from baselines.estimators import BaselineFailed, Poses
 
 if TYPE_CHECKING:
     from evaluator import Dataset
 
-BATCH = {"cuda": 64, "cpu": 16}
+BATCH = {"cuda": 64, "cpu": 16}  # at most
 
 
 def choose_device(device: str | None) -> str:
@@ -37,7 +37,8 @@ class HeatmapEstimator:
         self.input_size, self.padding = checkpoint.input_size, checkpoint.padding
         self.parameters, self.gmacs = costs.parameters(network), costs.gmacs(network, checkpoint.input_size)
         self.checkpoint_sha256 = checkpoint.sha256
-        self.device, self.batch = device, BATCH.get(device.split(":")[0], 16)
+        self.device = device
+        self.batch = memory.batch_size(network, self.input_size, device, BATCH.get(device.split(":")[0], 16))
         self.flip = flip
         self._checkpoint, self._order = checkpoint, order
         self._network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
@@ -45,22 +46,39 @@ class HeatmapEstimator:
         self._mean = torch.tensor(checkpoint.mean, device=device)[:, None, None]
         self._std = torch.tensor(checkpoint.std, device=device)[:, None, None]
 
-    def __call__(self, crops: NDArray[np.uint8]) -> Poses:
-        maps = self.heatmaps(crops)
-        if self.flip:
-            maps = (maps + heatmaps.flip_back(self.heatmaps(crops[:, :, ::-1]), self._mirrored)) / 2
+    def forward(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
+        """What the network says of RGB crops [B, H, W, 3] and of their mirror images: maps [B, K, H/s, W/s] each."""
+        return self._maps(crops), self._maps(crops[:, :, ::-1]) if self.flip else None
+
+    def decode(self, answer: tuple[NDArray[np.floating], NDArray[np.floating] | None]) -> Poses:
+        """Poses of the people of a forward pass."""
+        maps, mirrored = (None if each is None else self._probabilities(each) for each in answer)
+        assert maps is not None
+        if mirrored is not None:
+            maps = (maps + heatmaps.flip_back(mirrored, self._mirrored)) / 2
         joints, confidence = heatmaps.decode(maps)
         stride = np.array([self.input_size[0] / maps.shape[3], self.input_size[1] / maps.shape[2]])
         joints = (joints[:, self._order] + 0.5) * stride
         confidence = np.clip(confidence[:, self._order], 0.0, 1.0)
         return Poses(joints, confidence, confidence.mean(axis=1))
 
-    def heatmaps(self, crops: NDArray[np.uint8]) -> NDArray[np.floating]:
-        """The last stage's heatmaps [B, K, H/s, W/s] of RGB crops [B, H, W, 3]."""
-        images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)  # [B, 3, H, W]
-        images = ((images.float() / 255.0 - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+    def stages(self, crops: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """Every stage's heatmaps [B, stages, K, H/s, W/s] of RGB crops, joints in the dataset's order."""
         with torch.inference_mode():
-            maps: NDArray[np.floating] = self._network(images)[:, -1].float().cpu().numpy()
+            maps: NDArray[np.floating] = self._network(self._input(crops)).float().cpu().numpy()
+        return self._probabilities(maps)[:, :, self._order]
+
+    def _maps(self, crops: NDArray[np.uint8]) -> NDArray[np.floating]:
+        with torch.inference_mode():
+            maps: NDArray[np.floating] = self._network(self._input(crops))[:, -1].float().cpu().numpy()
+        return maps
+
+    def _input(self, crops: NDArray[np.uint8]) -> Tensor:
+        images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)  # [B, 3, H, W]
+        return ((images.float() / 255.0 - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+
+    def _probabilities(self, maps: NDArray[np.floating]) -> NDArray[np.floating]:
+        """The network's maps as heatmaps with values between 0 and about 1."""
         return heatmaps.softmax(maps) if self._checkpoint.output == "logits" else maps
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 
+from evaluator import load_dataset
 from leaderboard import blobs, submissions
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim
 from leaderboard.models import BaselineRun, Benchmark, Method, State, Submission, Team, User
+from leaderboard.models.jobs import OPEN_STATES
 from leaderboard.refusals import Refused
 from leaderboard.teams import method_named
 
@@ -30,6 +35,14 @@ def available() -> list[str]:
 def can_run_here() -> bool:
     """Whether this machine has torch; a site without it has no baseline worker."""
     return importlib.util.find_spec("torch") is not None
+
+
+def choices(benchmark: Benchmark) -> list[tuple[str, str, str]]:
+    """(baseline, variant, why it cannot run on the benchmark, if so) of all that have weights on this machine."""
+    from baselines import catalogue
+
+    found = catalogue.choices(load_dataset(benchmark.dataset).joints, Path(settings.CHECKPOINTS_DIR))
+    return [(each.baseline, each.variant, each.why_not) for each in found]
 
 
 def request_run(*, baseline: str, variant: str = "", benchmark: Benchmark, by: User | None) -> BaselineRun:
@@ -58,6 +71,19 @@ def request_run(*, baseline: str, variant: str = "", benchmark: Benchmark, by: U
     return run
 
 
+def kept_folder(run: BaselineRun) -> Path:
+    """Where a run's predictions are kept until it ends."""
+    return Path(settings.RUNS_DIR) / str(run.pk)
+
+
+def forget_ended() -> None:
+    """Delete what was kept of runs that have ended."""
+    kept = {int(folder.name): folder for folder in Path(settings.RUNS_DIR).glob("*") if folder.name.isdigit()}
+    still_open = BaselineRun.objects.filter(pk__in=kept, state__in=OPEN_STATES).values_list("pk", flat=True)
+    for number in kept.keys() - set(still_open):
+        shutil.rmtree(kept[number], ignore_errors=True)
+
+
 def record(claim: Claim[BaselineRun], predictions: list[dict[str, Any]], run_record: dict[str, Any]) -> bool:
     """Submit what the model predicted, and end the run. False: the claim was lost, and nothing was submitted."""
     run = claim.job
@@ -82,9 +108,36 @@ def record(claim: Claim[BaselineRun], predictions: list[dict[str, Any]], run_rec
             State.DONE,
             submission=submission,
             record=run_record,
-            images_done=run_record.get("images", 0),
+            images_done=F("images_total"),
             error_message="",
         )
+
+
+def keep_seen(run: BaselineRun, seen: Any) -> None:
+    """Note what the network saw (`baselines.seen.Seen`) with the run; the pictures are blobs that the web process reads."""
+
+    def kept(picture: bytes) -> str:
+        return blobs.store([picture], limit=1 << 20).sha256
+
+    noted = {
+        "crop": kept(seen.crop),
+        "size": list(seen.size),
+        "stages": seen.stages,
+        "joints": [
+            {"joint": joint, "peaks": list(peaks), "strip": kept(strip)}
+            for joint, peaks, strip in zip(seen.joints, seen.peaks, seen.strips, strict=True)
+        ],
+    }
+    with transaction.atomic():
+        found = BaselineRun.objects.select_for_update().get(pk=run.pk)
+        found.record = {**found.record, "seen": noted}
+        found.save(update_fields=["record"])
+
+
+def pictures() -> set[str]:
+    """The digests of all pictures of what networks saw."""
+    seen = BaselineRun.objects.exclude(record__seen=None).values_list("record__seen", flat=True)
+    return {digest for each in seen for digest in (each["crop"], *(joint["strip"] for joint in each["joints"]))}
 
 
 def described(run: BaselineRun, record: dict[str, Any]) -> dict[str, Any]:
