@@ -8,7 +8,7 @@ own estimate (Dollár, Welinder and Perona, CVPR 2010; Xiong and De la Torre, CV
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,11 +49,11 @@ class Boxes:
 
 
 def demo_predictions(
-    train_folder: Path, image_list: dict[str, Any], image_folder: Path
+    train_folder: Path, image_list: dict[str, Any], image_folder: Path, names: Collection[str] = tuple(DESCRIPTIONS)
 ) -> dict[str, list[dict[str, Any]]]:
     """Predictions (COCO results entries with `person_id`) of each method for a public image list with boxes.
 
-    `train_folder` holds images/ and annotations.json of a training split. The methods are the keys of DESCRIPTIONS.
+    `train_folder` holds images/ and annotations.json of a training split. `names` are keys of DESCRIPTIONS.
     """
     truth = json.loads((train_folder / "annotations.json").read_text())
     by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in truth["images"]}
@@ -72,8 +72,9 @@ def demo_predictions(
         "Gradient ridge": lambda: gradient_ridge(features, poses, weights, asked_features),
         "Cascaded regression": lambda: cascaded_regression(features, poses, weights, asked_features, _mirror(truth)),
     }
-    features, asked_features = gradients(known.pixels), gradients(asked.pixels)
-    return {name: _results(asked, *method()) for name, method in methods.items()}
+    if {"Gradient ridge", "Cascaded regression"} & set(names):
+        features, asked_features = gradients(known.pixels), gradients(asked.pixels)
+    return {name: _results(asked, *methods[name]()) for name in names}
 
 
 def mean_pose(
