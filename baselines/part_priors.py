@@ -27,7 +27,7 @@ class Priors:
     histograms: Floats
 
 
-def estimate(joints: Floats, weights: Floats, stride: float, reach: int) -> Priors:
+def estimate(joints: Floats, weights: NDArray[np.floating], stride: float, reach: int) -> Priors:
     """Priors of people: joints [N, K, 2] in pixels of crops of one size, weights [N, K], 0 where not annotated.
 
     `stride`: pixels of a cell; `reach`: cells from the middle of a histogram to its border (S = 2 reach + 1); offsets
@@ -51,7 +51,7 @@ def estimate(joints: Floats, weights: Floats, stride: float, reach: int) -> Prio
     return Priors(neighbours, histograms / histograms.sum(axis=(1, 2), keepdims=True))
 
 
-def _tree(joints: Floats, weights: Floats) -> NDArray[np.int64]:
+def _tree(joints: Floats, weights: NDArray[np.floating]) -> NDArray[np.int64]:
     """The tree [K - 1, 2] over all joints whose neighbours keep their offsets best: least total variance (Prim)."""
     count = joints.shape[1]
     spread = np.full((count, count), np.inf)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import part_priors
+from baselines import checkpoints, jain2014, part_priors
 
 
 def _people(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
@@ -76,3 +76,27 @@ def test_a_wrong_peak_is_put_down_by_the_neighbours():
     for k in range(3):
         y, x = np.unravel_index(beliefs[k].argmax(), (32, 32))
         assert abs(x - person[k, 0]) <= 1 and abs(y - person[k, 1]) <= 1
+
+
+def test_the_network_multiplies_its_responses_once_it_has_priors(tmp_path):
+    torch.manual_seed(0)
+    network = jain2014.build(3, channels=(2, 2, 2), linear=(4, 2), padding=30).eval()
+    images = torch.randn(1, 3, 64, 96)
+    with torch.inference_mode():
+        plain = network(images)[:, 0]  # [1, 3, 16, 24]
+        joints, weights = _people()
+        network.estimate_priors(joints, weights)
+        beliefs = network(images)[:, 0]
+        expected = part_priors.apply(plain, network.neighbours, network.priors)
+        assert torch.allclose(beliefs, expected) and not torch.allclose(beliefs, plain)
+        network.train()
+        torch.manual_seed(1)  # of the dropout
+        answer = network(images)[:, 0]
+        torch.manual_seed(1)
+        assert torch.equal(network.logits(images).sigmoid(), answer)  # training sees no priors
+    # they are stored with the weights
+    digest = checkpoints.write_weights(network, tmp_path / "a.safetensors")
+    other = jain2014.build(3, channels=(2, 2, 2), linear=(4, 2), padding=30)
+    checkpoints.fill(other, checkpoints.read_weights(tmp_path / "a.safetensors", digest))
+    assert torch.equal(other.neighbours, network.neighbours)
+    assert torch.allclose(other.priors, network.priors, rtol=1e-3, atol=1e-7)
