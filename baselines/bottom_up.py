@@ -20,6 +20,7 @@ from baselines.estimators import Poses
 HEIGHTS = (1.0, 0.7, 0.5, 0.35, 0.25)  # of people, as shares of the image's height
 LEAST_JOINTS = 3  # that a person must have been found with
 SAME_PERSON = 0.4  # object keypoint similarity of two findings at different sizes
+SIGMA = 0.08  # of all joints in that similarity: about what COCO has for a shoulder
 MULTIPLE = 16  # of pixels, that the network's input must be
 LARGEST_INPUT = 4_000_000  # pixels
 
@@ -33,13 +34,12 @@ def poses_from(
     prepare: Prepare,
     *,
     person_height: float,
-    sigmas: Floats,
     weights: Floats | None = None,
 ) -> Poses:
     """The people of an RGB image [H, W, 3], best score first, in its continuous coordinates.
 
-    `person_height`: of the people that the network was trained with, pixels; `sigmas` [K] of the similarity; `weights`
-    of the pair logistic (`grouping.probabilities`). A joint that was not found lies in the middle of those that were,
+    `person_height`: of the people that the network was trained with, pixels; `weights` [9] or [K, K, 9] of the
+    pair logistic (`grouping.probabilities`). A joint that was not found lies in the middle of those that were,
     with confidence 0.
     """
     found = []
@@ -52,6 +52,9 @@ def poses_from(
         seen = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
         joints, confidence, score = people(network, prepare(_padded(seen)[None]), weights)
         found.append((joints / scale, confidence, score))
+    if not found:
+        k = network.num_joints
+        return Poses(np.zeros((0, k, 2)), np.zeros((0, k)), np.zeros(0))
     joints, confidence, score = (np.concatenate(parts) for parts in zip(*found, strict=True))
     enough = (confidence > 0).sum(axis=1) >= LEAST_JOINTS
     joints, confidence, score = joints[enough], confidence[enough], score[enough]
@@ -60,7 +63,7 @@ def poses_from(
     low, high = np.nanmin(joints, axis=1), np.nanmax(joints, axis=1)  # [P, 2]
     areas = np.maximum(high - low, 1.0).prod(axis=1)
     joints = np.where(np.isnan(joints), np.nanmean(joints, axis=1, keepdims=True), joints)
-    kept = oks_nms.suppress(joints, score, areas, sigmas, SAME_PERSON)
+    kept = oks_nms.suppress(joints, score, areas, np.full(joints.shape[1], SIGMA), SAME_PERSON)
     return Poses(joints[kept], confidence[kept], score[kept])
 
 

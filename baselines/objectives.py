@@ -116,7 +116,8 @@ class Windows:
     output = "heatmaps"
 
     def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
-        """Nothing."""
+        """The part priors: where joints are, seen from their neighbours (section 3.2)."""
+        network.estimate_priors(joints, weights)
 
     def __call__(self, network: Any, images: Tensor, joints: Joints, weights: Weights) -> Tensor:
         answer: Tensor = network.logits(images).float()  # [B, K, H', W']

@@ -1,7 +1,7 @@
-"""DeeperCut's part detectors on one person's crop: the best place of every part, refined by its offset.
+"""DeeperCut as an estimator: of the person in a crop, and of all people of a whole image.
 
-This is how the paper scores its detectors alone, where one person is known to be there; who belongs to whom, in an
-image of several people, is a matter of its pairwise terms.
+In a crop, the best place of every part, refined by its offset: this is how the paper scores its detectors alone, where
+one person is known to be there. In an image, its pairwise terms tell who belongs to whom (`bottom_up`).
 """
 
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from baselines import bottom_up
 from baselines.deepercut import positions
 from baselines.estimators import Poses
 from baselines.heatmap_estimator import HeatmapEstimator
@@ -45,6 +46,19 @@ class PartEstimator(HeatmapEstimator):
         joints = np.take_along_axis(places, best[:, :, None], axis=3)[..., 0].astype(np.float64)  # [B, K, 2]
         confidence = np.clip(confidence[:, self._order], 0.0, 1.0)
         return Poses(joints[:, self._order], confidence, confidence.mean(axis=1))
+
+    def poses_from(self, image: NDArray[np.uint8]) -> Poses:
+        """All people of an RGB image [H, W, 3], best score first, in continuous coordinates of the image."""
+        weights = self._checkpoint.grouping
+        network: Any = self._network
+        poses = bottom_up.poses_from(
+            network,
+            image,
+            self._input,
+            person_height=self.input_size[1] / self.padding,
+            weights=np.array(weights) if weights else None,
+        )
+        return Poses(poses.joints[:, self._order], poses.confidence[:, self._order], poses.score)
 
     def _found(self, crops: NDArray[np.uint8]) -> Found:
         network: Any = self._network

@@ -18,6 +18,7 @@ from PIL import Image
 
 from baselines import crops
 from baselines.estimators import BaselineFailed
+from baselines.images import UnreadableImage, read_image
 from evaluator import Dataset
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -52,8 +53,8 @@ class Pictures:
         if kept is not None:
             return kept
         try:
-            image = crops.read_image(self.paths[index])
-        except crops.UnreadableImage as error:
+            image = read_image(self.paths[index])
+        except UnreadableImage as error:
             raise BaselineFailed("unreadable_image", f"a training image cannot be read: {error}") from error
         size = 3 * image.width * image.height
         if size <= self._room:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from baselines import crops, load
 from baselines.estimators import BaselineFailed, Estimator, Poses
+from baselines.images import UnreadableImage, read_image
 from baselines.kept import Answer, Earlier, Kept
 from evaluator import load_dataset
 
@@ -239,8 +240,8 @@ def _cut(image: dict[str, Any], folder: Path, estimator: Estimator) -> tuple[lis
         return [], f"{image['file_name']}: outside the folder of images"
     listed = (image["width"], image["height"]) if image.get("width") and image.get("height") else None
     try:
-        picture = crops.read_image(path, listed)
-    except crops.UnreadableImage as error:
+        picture = read_image(path, listed)
+    except UnreadableImage as error:
         return [], str(error)
     cuts = []
     for person in image.get("people", [{"person_id": 0}]):

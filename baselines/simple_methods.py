@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines import crops
+from baselines.images import read_image
 
 CROP = (96, 128)  # width, height
 PADDING = 1.1
@@ -249,7 +250,7 @@ def _signature(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 def _cut(image_list: dict[str, Any], folder: Path) -> Boxes:
     pixels, matrices, image_ids, person_ids, sizes = [], [], [], [], []
     for image in image_list["images"]:
-        picture = crops.read_image(folder / image["file_name"]).convert("L").convert("RGB")
+        picture = read_image(folder / image["file_name"]).convert("L").convert("RGB")
         for person in image["people"]:
             x, y, w, h = person["box"]
             matrix = crops.box_crop((x, y, w, h), CROP, PADDING)

@@ -225,7 +225,7 @@ def test_people_of_an_image_at_any_size_come_back_in_its_coordinates():
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
 
     network = Scaled(crowd, height, 96.0)
-    poses = bottom_up.poses_from(network, image, prepare, person_height=96.0, sigmas=np.full(6, 0.08))
+    poses = bottom_up.poses_from(network, image, prepare, person_height=96.0)
     assert len(seen) == 5 and all(h % 16 == 0 and w % 16 == 0 for _, h, w, _ in seen)
     assert poses.joints.shape == (3, 6, 2)
     assert _sorted(poses.joints) == pytest.approx(crowd, abs=1.5)
@@ -237,13 +237,13 @@ def test_nobody_and_people_with_missing_joints():
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
 
     image = np.zeros((128, 160, 3), np.uint8)
-    nobody = bottom_up.poses_from(
-        Ideal(np.full((1, 6, 2), 1e6)), image, prepare, person_height=128, sigmas=np.full(6, 0.08)
-    )
+    nobody = bottom_up.poses_from(Ideal(np.full((1, 6, 2), 1e6)), image, prepare, person_height=128)
     assert nobody.joints.shape == (0, 6, 2) and nobody.score.shape == (0,)
     person = _crowd()[:1].copy()
     person[0, 4:] = 1e6  # its ankles are out of the picture
     found, confidence, _ = bottom_up.people(Ideal(person), torch.zeros(1, 3, 128, 160))
     assert np.isnan(found[0, 4:]).all() and (confidence[0, 4:] == 0).all()
-    few = bottom_up.poses_from(Scaled(person, 128, 1.0), image, prepare, person_height=128, sigmas=np.full(6, 0.08))
+    dot = bottom_up.poses_from(Ideal(person), np.zeros((1, 400, 3), np.uint8), prepare, person_height=5)
+    assert dot.joints.shape == (0, 6, 2)
+    few = bottom_up.poses_from(Scaled(person, 128, 1.0), image, prepare, person_height=128)
     assert len(few.score) == 0
