@@ -98,13 +98,20 @@ class HRNet(nn.Module):
     """Images [B, 3, H, W] to heatmaps [B, 1, K, H/4, W/4]. H and W are multiples of 32."""
 
     def __init__(
-        self, num_joints: int, width: int, modules: tuple[int, int, int], depth: int, kernel: int, stem: int
+        self,
+        num_joints: int,
+        width: int,
+        modules: tuple[int, int, int],
+        depth: int,
+        kernel: int,
+        stem: int,
+        bottlenecks: int,
     ) -> None:
         super().__init__()
-        # stem: two strided convolutions to a quarter of the size, then four bottlenecks
+        # stem: two strided convolutions to a quarter of the size, then bottlenecks
         self.conv1, self.bn1 = nn.Conv2d(3, stem, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(stem)
         self.conv2, self.bn2 = nn.Conv2d(stem, stem, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(stem)
-        self.layer1 = blocks(Bottleneck, stem, stem, 4)
+        self.layer1 = blocks(Bottleneck, stem, stem, bottlenecks)
         widths = [width * 2**branch for branch in range(4)]
         # a transition adds a branch at half the size of the smallest; only the first changes what is there
         self.transition1 = nn.ModuleList(
@@ -151,13 +158,15 @@ def build(
     depth: int = 4,
     kernel: int = 1,
     stem: int = 64,
+    bottlenecks: int = 4,
 ) -> HRNet:
     """The network with fresh weights.
 
     `width`: channels of the top branch; `modules`: exchanges in stages 2, 3 and 4; `depth`: basic blocks of a branch in
-    a module; `kernel`: of the last convolution; `stem`: channels of the two strided convolutions.
+    a module; `kernel`: of the last convolution; `stem`: channels of the two strided convolutions, `bottlenecks`
+    that follow them.
     """
-    return HRNet(num_joints, width, modules, depth, kernel, stem)
+    return HRNet(num_joints, width, modules, depth, kernel, stem, bottlenecks)
 
 
 def estimator(

@@ -82,9 +82,10 @@ def _hrnet(shapes: Shapes) -> Recognised | None:
     num_joints, _, kernel, _ = shapes["final_layer.weight"]
     modules = tuple(_count(shapes, rf"stage{stage}\.(\d+)\.") for stage in (2, 3, 4))
     depth = _count(shapes, r"stage2\.0\.branches\.0\.(\d+)\.")
-    usual = {"modules": (1, 4, 3), "depth": 4, "kernel": 1, "bottlenecks": 4}
+    usual = {"modules": (1, 4, 3), "depth": 4, "kernel": 1, "stem": 64, "bottlenecks": 4}
     bottlenecks = _count(shapes, r"layer1\.(\d+)\.")
-    given = {"modules": modules, "depth": depth, "kernel": kernel, "bottlenecks": bottlenecks}
+    stem = shapes["conv1.weight"][0]
+    given = {"modules": modules, "depth": depth, "kernel": kernel, "stem": stem, "bottlenecks": bottlenecks}
     arguments = {"width": width, **{name: value for name, value in given.items() if value != usual[name]}}
     variant = _variant("hrnet", arguments, f"w{width}")
     return Recognised("hrnet", variant, num_joints, arguments, "hrnet")
