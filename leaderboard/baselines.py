@@ -32,6 +32,20 @@ def available() -> list[str]:
     return list(baselines.names())
 
 
+def catalogue() -> dict[str, Any]:
+    """Every architecture by name (`baselines.catalogue.Architecture`), those without weights, too. Imports no torch."""
+    from baselines.catalogue import catalogue as read
+
+    return dict(read())
+
+
+def weights_of(name: str) -> list[dict[str, Any]]:
+    """The files of weights that ship with a baseline, or that it fetches, as `baselines.catalogue.weights` has them."""
+    from baselines.catalogue import weights
+
+    return weights(name)
+
+
 def can_run_here() -> bool:
     """Whether this machine has torch; a site without it has no baseline worker."""
     return importlib.util.find_spec("torch") is not None
@@ -114,7 +128,7 @@ def record(claim: Claim[BaselineRun], predictions: list[dict[str, Any]], run_rec
 
 
 def keep_seen(run: BaselineRun, seen: Any) -> None:
-    """Note what the network saw (`baselines.seen.Seen`) with the run; the pictures are blobs that the web process reads."""
+    """Note what the network saw (`baselines.seen.Seen`) with the run. The pictures are blobs, which the site reads."""
 
     def kept(picture: bytes) -> str:
         return blobs.store([picture], limit=1 << 20).sha256
@@ -122,6 +136,7 @@ def keep_seen(run: BaselineRun, seen: Any) -> None:
     noted = {
         "crop": kept(seen.crop),
         "size": list(seen.size),
+        "strip_width": seen.strip_width,
         "stages": seen.stages,
         "joints": [
             {"joint": joint, "peaks": list(peaks), "strip": kept(strip)}
@@ -136,7 +151,7 @@ def keep_seen(run: BaselineRun, seen: Any) -> None:
 
 def pictures() -> set[str]:
     """The digests of all pictures of what networks saw."""
-    seen = BaselineRun.objects.exclude(record__seen=None).values_list("record__seen", flat=True)
+    seen = BaselineRun.objects.filter(record__has_key="seen").values_list("record__seen", flat=True)
     return {digest for each in seen for digest in (each["crop"], *(joint["strip"] for joint in each["joints"]))}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 
-
 # SVG's attributes whose names have capitals
 CAMEL_CASE = {"viewBox", "refX", "refY", "markerWidth", "markerHeight", "markerUnits"}
 

@@ -13,7 +13,8 @@ from leaderboard.models import Benchmark, Method, ReportedResult, Team
 
 ANYONE = [
     "/", "/boards/", "/boards/?q=pose", "/lsp-test-pc/", "/lsp-test-pc/?at=2020-01-01", "/how-it-works/", "/status/",
-    "/baselines/", "/datasets/lsp/", "/datasets/coco/", "/datasets/mannequins/", "/metrics/", "/metrics/pck@0.2/",
+    "/baselines/", "/baselines/cpm/", "/baselines/hrnet/", "/baselines/blazepose/",
+    "/datasets/lsp/", "/datasets/coco/", "/datasets/mannequins/", "/metrics/", "/metrics/pck@0.2/",
     "/metrics/ap/", "/account/login/", "/account/signup/", "/account/password/reset/",
 ]  # fmt: skip
 SIGNED_IN = [
