@@ -13,6 +13,7 @@ from baselines import checkpoints as stored
 from baselines import costs, heatmaps, memory
 from baselines.checkpoints import Checkpoint, CheckpointError
 from baselines.estimators import BaselineFailed, Poses
+from baselines.recognition import recognise, shapes_of
 
 if TYPE_CHECKING:
     from evaluator import Dataset
@@ -55,10 +56,11 @@ class HeatmapEstimator:
         maps, mirrored = (None if each is None else self._probabilities(each) for each in answer)
         assert maps is not None
         if mirrored is not None:
-            maps = (maps + heatmaps.flip_back(mirrored, self._mirrored)) / 2
+            back = heatmaps.flip_back(mirrored, self._mirrored, shift=self._checkpoint.flip_shift)
+            maps = (maps + back) / 2
         joints, confidence = heatmaps.decode(maps)
         stride = np.array([self.input_size[0] / maps.shape[3], self.input_size[1] / maps.shape[2]])
-        joints = (joints[:, self._order] + 0.5) * stride
+        joints = (joints[:, self._order] + self._checkpoint.origin) * stride
         confidence = np.clip(confidence[:, self._order], 0.0, 1.0)
         return Poses(joints, confidence, confidence.mean(axis=1))
 
@@ -74,7 +76,8 @@ class HeatmapEstimator:
         return maps
 
     def _input(self, crops: NDArray[np.uint8]) -> Tensor:
-        images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)  # [B, 3, H, W]
+        seen = crops[..., ::-1] if self._checkpoint.bgr else crops
+        images = torch.from_numpy(np.ascontiguousarray(seen)).to(self.device).permute(0, 3, 1, 2)  # [B, 3, H, W]
         return ((images.float() / 255.0 - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
 
     def _probabilities(self, maps: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -96,13 +99,20 @@ def load_estimator(
         if found is None:
             message = f"{name} {variant} has no checkpoint here: register one, or choose a variant that has"
             raise BaselineFailed("no_checkpoint", message)
+        if found.baseline != name:
+            raise CheckpointError("mismatch", f"{found.file} is for {found.baseline}, not for {name}")
         missing = [joint for joint in dataset.joints if joint not in found.joints]
         if missing:
             raise BaselineFailed("other_joints", f"{name} {variant} was not trained for {', '.join(missing)}")
         network = build(len(found.joints), **found.network)
-        folder = checkpoint.parent if checkpoint else stored.FOLDER
-        stored.fill(network, stored.read_weights(folder / found.file, found.sha256))
+        stored.fill(network, _weights(found, checkpoint.parent if checkpoint else stored.FOLDER))
     except CheckpointError as error:
         raise BaselineFailed(f"checkpoint_{error.code}", str(error)) from error
     order = [found.joints.index(joint) for joint in dataset.joints]
     return HeatmapEstimator(network, found, order, choose_device(device))
+
+
+def _weights(checkpoint: Checkpoint, folder: Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint under our names. Raises CheckpointError."""
+    weights = stored.read_weights(folder / checkpoint.file, checkpoint.sha256)
+    return recognise(shapes_of(weights)).convert(weights) if checkpoint.public else weights

@@ -48,9 +48,14 @@ def flip_order(joints: tuple[str, ...], pairs: list[tuple[str, str]] | tuple[tup
     return order
 
 
-def flip_back(heatmaps: Floats, order: list[int]) -> Floats:
-    """Heatmaps [N, K, H, W] of mirrored images as heatmaps of the images."""
-    return heatmaps[:, order, :, ::-1]
+def flip_back(heatmaps: Floats, order: list[int], *, shift: bool = False) -> Floats:
+    """Heatmaps [N, K, H, W] of mirrored images as heatmaps of the images.
+
+    `shift`: one pixel to the right, the first column stays. For networks whose heatmap pixel u stands for pixel s u of
+    the crop: of a mirrored crop of s W pixels that is s W - 1 - s u, nearly a pixel further left (HRNet's toolkit).
+    """
+    back = heatmaps[:, order, :, ::-1]
+    return np.concatenate([back[..., :1], back[..., :-1]], axis=-1) if shift else back
 
 
 def softmax(logits: Floats) -> NDArray[np.float64]:
