@@ -12,7 +12,7 @@ def el(name: str, *children: object, **attributes: object) -> SafeString:
     Children and attribute values are escaped unless they are safe strings already; floats are cut to two decimals.
     """
     written = "".join(
-        f' {_attribute(key)}="{conditional_escape(_value(value))}"'
+        f' {_attribute(key)}="{_value(value)}"'
         for key, value in attributes.items()
         if value is not None
     )
@@ -37,4 +37,6 @@ def _attribute(key: str) -> str:
 
 
 def _value(value: object) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    return str(value) if isinstance(value, int) else conditional_escape(value)
