@@ -167,6 +167,12 @@ def weights(name: str) -> list[dict[str, Any]]:
     return found
 
 
+def untrained(joints: Sequence[str], trained: Sequence[str]) -> str:
+    """Why a network that was trained for some joints cannot run for others; empty when it can."""
+    missing = [joint for joint in joints if joint not in trained]
+    return f"it was not trained for {', '.join(missing)}" if missing else ""
+
+
 def choices(joints: Sequence[str], fetched: Path) -> list[Choice]:
     """Every baseline with weights, whether it can run for a dataset of these joints; `fetched`: where weights are put.
 
@@ -175,8 +181,7 @@ def choices(joints: Sequence[str], fetched: Path) -> list[Choice]:
     found = []
     for checkpoint in shipped():
         if checkpoint["baseline"] in names():
-            missing = [joint for joint in joints if joint not in checkpoint["joints"]]
-            why_not = f"it was not trained for {', '.join(missing)}" if missing else ""
+            why_not = untrained(joints, checkpoint["joints"])
             found.append(Choice(checkpoint["baseline"], checkpoint["variant"], why_not))
     from baselines import blazepose
 

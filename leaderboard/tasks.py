@@ -171,6 +171,7 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
 
     run = claim.job
     benchmark = run.benchmark
+    checkpoint = run.checkpoint.path if run.checkpoint else None
 
     def work() -> str:
         kept = Kept(baselines.kept_folder(run), claim.fence)
@@ -187,6 +188,7 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
                     ground_truth.images_folder(benchmark),
                     benchmark.dataset,
                     variant=run.variant or None,
+                    checkpoint=checkpoint,
                     checkpoints=settings.CHECKPOINTS_DIR,
                     kept=kept,
                     progress=keeper.progress,
@@ -200,8 +202,9 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
         if not baselines.record(claim, predictions, baselines.described(run, record.to_dict())):
             return f"{run}: fenced out"
         seen = see_with(
-            run.baseline, benchmark.dataset, variant=run.variant or None, checkpoints=settings.CHECKPOINTS_DIR
-        )
+            run.baseline, benchmark.dataset, variant=run.variant or None, checkpoint=checkpoint,
+            checkpoints=settings.CHECKPOINTS_DIR,
+        )  # fmt: skip
         if seen is not None:
             baselines.keep_seen(run, seen)
         return f"{run}: submitted"
