@@ -50,6 +50,10 @@ class Checkpoint:
     bgr: bool = False  # the network sees blue, green, red; mean and std are in that order then
     origin: float = 0.5  # heatmap pixel u is at (u + origin) strides of the crop: 0.5 is the pixel's middle
     flip_shift: bool = False  # heatmaps of the mirror image move a pixel to the right once they are mirrored back
+    decoding: str = "quarter"  # of heatmaps.DECODERS
+    scales: tuple[float, ...] = (1.0,)  # at which a person is looked at; the maps are averaged
+    finer: int = 1  # how many times finer than the network's the averaged maps are sampled
+    flip: bool = True  # look at the mirror image, too
     public: bool = False  # the file is as its authors released it, with their names
     claim: dict[str, Any] = field(default_factory=dict)  # dataset, split, seed, images, flip, metric, value
     training: dict[str, Any] = field(default_factory=dict)  # command, cpu_seconds, machine, versions
@@ -63,6 +67,7 @@ class Checkpoint:
             values["flip_pairs"] = tuple((a, b) for a, b in values["flip_pairs"])
             for name in ("input_size", "mean", "std"):
                 values[name] = tuple(values[name])
+            values["scales"] = tuple(values.get("scales", (1.0,)))
             return cls(**values)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(

@@ -14,6 +14,7 @@ from baselines import costs, heatmaps, memory
 from baselines.checkpoints import Checkpoint, CheckpointError
 from baselines.estimators import BaselineFailed, Poses
 from baselines.recognition import recognise, shapes_of
+from baselines.scale_search import search
 
 if TYPE_CHECKING:
     from evaluator import Dataset
@@ -31,16 +32,14 @@ class HeatmapEstimator:
 
     precision = "float32"
 
-    def __init__(
-        self, network: nn.Module, checkpoint: Checkpoint, order: list[int], device: str, *, flip: bool = True
-    ) -> None:
+    def __init__(self, network: nn.Module, checkpoint: Checkpoint, order: list[int], device: str) -> None:
         self.name, self.variant = checkpoint.baseline, checkpoint.variant
         self.input_size, self.padding = checkpoint.input_size, checkpoint.padding
         self.parameters, self.gmacs = costs.parameters(network), costs.gmacs(network, checkpoint.input_size)
         self.checkpoint_sha256 = checkpoint.sha256
         self.device = device
         self.batch = memory.batch_size(network, self.input_size, device, BATCH.get(device.split(":")[0], 16))
-        self.flip = flip
+        self.flip = checkpoint.flip
         self._checkpoint, self._order = checkpoint, order
         self._network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self._mirrored = heatmaps.flip_order(checkpoint.joints, checkpoint.flip_pairs)
@@ -58,7 +57,7 @@ class HeatmapEstimator:
         if mirrored is not None:
             back = heatmaps.flip_back(mirrored, self._mirrored, shift=self._checkpoint.flip_shift)
             maps = (maps + back) / 2
-        joints, confidence = heatmaps.decode(maps)
+        joints, confidence = heatmaps.DECODERS[self._checkpoint.decoding](maps)
         stride = np.array([self.input_size[0] / maps.shape[3], self.input_size[1] / maps.shape[2]])
         joints = (joints[:, self._order] + self._checkpoint.origin) * stride
         confidence = np.clip(confidence[:, self._order], 0.0, 1.0)
@@ -71,9 +70,16 @@ class HeatmapEstimator:
         return self._probabilities(maps)[:, :, self._order]
 
     def _maps(self, crops: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """The last stage's maps, of all scales if several are looked at."""
+        scales, finer = self._checkpoint.scales, self._checkpoint.finer
         with torch.inference_mode():
-            maps: NDArray[np.floating] = self._network(self._input(crops))[:, -1].float().cpu().numpy()
-        return maps
+            images = self._input(crops)
+            if scales == (1.0,) and finer == 1:
+                maps = self._network(images)[:, -1]  # [B, K, H/s, W/s]
+            else:
+                maps = search(lambda seen: self._network(seen)[:, -1], images, scales, finer)
+        answer: NDArray[np.floating] = maps.float().cpu().numpy()
+        return answer
 
     def _input(self, crops: NDArray[np.uint8]) -> Tensor:
         seen = crops[..., ::-1] if self._checkpoint.bgr else crops

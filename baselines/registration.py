@@ -5,7 +5,7 @@ file: it follows from whose form the names have.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -30,6 +30,10 @@ class Preparation:
     bgr: bool = False
     origin: float = 0.5
     flip_shift: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    finer: int = 1
+    decoding: str = "quarter"
+    flip: bool = True
 
 
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -41,7 +45,15 @@ PREPARATIONS: dict[str, Preparation] = {
     "alphapose_simple": Preparation((0.406, 0.457, 0.480), (1.0, 1.0, 1.0), origin=CORNER, flip_shift=True),
     "alphapose": Preparation((0.406, 0.457, 0.480), (1.0, 1.0, 1.0), origin=CORNER, flip_shift=True),
     # pixel / 256 - 0.5, as mean and deviation of pixel / 255
-    "cpm_caffe": Preparation((128 / 255,) * 3, (256 / 255,) * 3, bgr=True),
+    "cpm_caffe": Preparation(
+        (128 / 255, 128 / 255, 128 / 255),
+        (256 / 255, 256 / 255, 256 / 255),
+        bgr=True,
+        scales=(0.8, 0.9, 1.0, 1.1, 1.2),
+        finer=8,
+        decoding="peak",
+        flip=False,
+    ),
     "pytorch_pose": Preparation((0.4404, 0.4440, 0.4327), (1.0, 1.0, 1.0)),
     "princeton": Preparation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
@@ -87,16 +99,11 @@ def describe(
         flip_pairs=_flip_pairs(names),
         network=found.arguments,
         input_size=size,
-        padding=prepared.padding,
-        mean=prepared.mean,
-        std=prepared.std,
         output="heatmaps",
         licence=licence,
         source=source,
-        bgr=prepared.bgr,
-        origin=prepared.origin,
-        flip_shift=prepared.flip_shift,
         public=True,
+        **asdict(prepared),
     )
 
 
