@@ -28,6 +28,7 @@ class Middle:
 
     name, variant, device, precision, checkpoint_sha256 = "middle", "narrow", "cpu", "float32", "0" * 64
     input_size, padding, batch, parameters, gmacs = (24, 32), 1.25, 1, 12_345, 0.5
+    joint_threshold = 0.2
 
     def __init__(self) -> None:
         self.calls, self.fail, self.sound = 0, None, 0
@@ -202,7 +203,7 @@ def test_registered_checkpoints_run_under_a_name_of_their_own(
     assert (queued.baseline, queued.variant, queued.checkpoint) == ("hrnet", "w32", fitting)
     tasks.run_baseline()
     method = Method.objects.get()
-    assert method.name == "HRNet, w32, weights aaaaaaaa"
+    assert method.name == "HRNet, narrow, weights aaaaaaaa"  # the variant is the one that the estimator names
     assert method.description == "Weights from the authors' release, under MIT."
     page = client.get("/baselines/hrnet/").content.decode()
     assert f"registered here as checkpoint {fitting.pk}" in page and "the authors&#x27; release" in page
