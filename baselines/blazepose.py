@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.estimators import BaselineFailed, Poses
+from baselines.oks_nms import JOINT_THRESHOLD
 
 if TYPE_CHECKING:
     from evaluator import Dataset
@@ -112,7 +113,7 @@ class BlazePose:
     """The landmark network as an estimator, on the CPU."""
 
     name, precision, device, batch = "blazepose", "float32", "cpu", 16
-    input_size, padding = INPUT_SIZE, PADDING
+    input_size, padding, joint_threshold = INPUT_SIZE, PADDING, JOINT_THRESHOLD
 
     def __init__(self, variant: str, weights: bytes, joints: tuple[str, ...]) -> None:
         from ai_edge_litert.interpreter import Interpreter

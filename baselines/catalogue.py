@@ -113,11 +113,12 @@ def _described(name: str, published: Paper, variants: tuple[Variant, ...]) -> Ar
     values = tomllib.loads(file.read_text())
     try:
         blocks = tuple(Block(**{**block, "at": tuple(block["at"])}) for block in values.pop("block"))
-        pairs = {key: tuple((a, b) for a, b in values.pop(key)) for key in ("links", "skips")}
+        links, skips = (tuple((a, b) for a, b in values.pop(key)) for key in ("links", "skips"))
         reported = tuple(values.pop("reported"))
         made = Architecture(
-            name=name, paper=published, variants=variants, blocks=blocks, reported=reported, **pairs, **values
-        )
+            name=name, paper=published, variants=variants, reported=reported, blocks=blocks, links=links, skips=skips,
+            **values,
+        )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file.name}: {error}") from error
     if unknown := {end for pair in (*made.links, *made.skips) for end in pair} - {block.id for block in blocks}:
@@ -133,6 +134,45 @@ def shipped() -> tuple[dict[str, Any], ...]:
     return tuple(each for each in found if each.get("baseline") in architectures())
 
 
+def weights(name: str) -> list[dict[str, Any]]:
+    """The files of weights of a baseline: variant, file, sha256, licence, claim (empty: none), and how one gets it."""
+    found = [
+        {
+            "variant": each["variant"],
+            "file": each["file"],
+            "sha256": each["sha256"],
+            "licence": each["licence"],
+            "claim": each.get("claim", {}),
+            "how": "ships with PoseBoard",
+            "command": each.get("training", {}).get("command", ""),
+        }
+        for each in shipped()
+        if each["baseline"] == name
+    ]
+    if name == "blazepose":
+        from baselines import blazepose
+
+        found += [
+            {
+                "variant": variant,
+                "file": each.file,
+                "sha256": each.sha256,
+                "licence": blazepose.LICENCE,
+                "claim": {},
+                "how": "fetched from a package registry",
+                "command": f"python -m baselines fetch blazepose --variant {variant}",
+            }
+            for variant, each in blazepose.VARIANTS.items()
+        ]
+    return found
+
+
+def untrained(joints: Sequence[str], trained: Sequence[str]) -> str:
+    """Why a network that was trained for some joints cannot run for others; empty when it can."""
+    missing = [joint for joint in joints if joint not in trained]
+    return f"it was not trained for {', '.join(missing)}" if missing else ""
+
+
 def choices(joints: Sequence[str], fetched: Path) -> list[Choice]:
     """Every baseline with weights, whether it can run for a dataset of these joints; `fetched`: where weights are put.
 
@@ -141,8 +181,7 @@ def choices(joints: Sequence[str], fetched: Path) -> list[Choice]:
     found = []
     for checkpoint in shipped():
         if checkpoint["baseline"] in names():
-            missing = [joint for joint in joints if joint not in checkpoint["joints"]]
-            why_not = f"it was not trained for {', '.join(missing)}" if missing else ""
+            why_not = untrained(joints, checkpoint["joints"])
             found.append(Choice(checkpoint["baseline"], checkpoint["variant"], why_not))
     from baselines import blazepose
 

@@ -31,6 +31,7 @@ class Estimator(Protocol):
     variant: str
     input_size: tuple[int, int]
     padding: float
+    joint_threshold: float  # joints with less confidence do not count for the score of a person
     batch: int
     device: str
     precision: str

@@ -13,6 +13,7 @@ from baselines import checkpoints as stored
 from baselines import costs, heatmaps, memory
 from baselines.checkpoints import Checkpoint, CheckpointError
 from baselines.estimators import BaselineFailed, Poses
+from baselines.oks_nms import JOINT_THRESHOLD
 from baselines.recognition import recognise, shapes_of
 from baselines.scale_search import search
 
@@ -37,6 +38,8 @@ class HeatmapEstimator:
         self.input_size, self.padding = checkpoint.input_size, checkpoint.padding
         self.parameters, self.gmacs = costs.parameters(network), costs.gmacs(network, checkpoint.input_size)
         self.checkpoint_sha256 = checkpoint.sha256
+        # the peak of a distribution over the pixels is small even where the network is sure
+        self.joint_threshold = 0.0 if checkpoint.output == "logits" else JOINT_THRESHOLD
         self.device = device
         self.batch = memory.batch_size(network, self.input_size, device, BATCH.get(device.split(":")[0], 16))
         self.flip = checkpoint.flip

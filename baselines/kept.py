@@ -55,10 +55,10 @@ class Kept:
         answers: dict[int, Answer] = {}
         seconds = 0.0
         for fence in sorted(self._fences()):
-            first, *found = [*_lines(self._path(fence))] or [None]
-            if fence >= self.fence or first != json.loads(json.dumps(what)):
+            lines = list(_lines(self._path(fence)))
+            if fence >= self.fence or lines[:1] != [json.loads(json.dumps(what))]:
                 continue
-            own = [Answer(**line) for line in found]
+            own = [Answer(**line) for line in lines[1:]]
             answers |= {answer.image_id: answer for answer in own}
             seconds += own[-1].seconds if own else 0.0
         self._file = self._path(self.fence).open("w")

@@ -23,6 +23,7 @@ from evaluator import load_dataset
 
 SEED, IMAGES = 11, 12  # of the images that the person is chosen from
 HEIGHT = 128  # of a picture, pixels
+GAP = 4  # between the stages of a strip, pixels
 QUALITY = 72  # of WebP
 # a heatmap's colours from nothing to its peak: the picture itself in grey, then violet, orange and pale yellow
 STOPS = (0.0, 0.3, 0.65, 1.0)
@@ -41,9 +42,18 @@ class Seen:
     peaks: tuple[tuple[float, ...], ...]
     strips: tuple[bytes, ...]
 
+    @property
+    def strip_width(self) -> int:
+        return self.stages * (self.size[0] + GAP) - GAP
+
 
 def see_with(
-    name: str, dataset: str, *, variant: str | None = None, checkpoint: Path | None = None, checkpoints: Path | None = None
+    name: str,
+    dataset: str,
+    *,
+    variant: str | None = None,
+    checkpoint: Path | None = None,
+    checkpoints: Path | None = None,
 ) -> Seen | None:
     """As `see`, with a baseline that is loaded for it, on the CPU. Raises BaselineFailed."""
     made = load(name, dataset, variant=variant, checkpoint=checkpoint, checkpoints=checkpoints, device="cpu")
@@ -59,15 +69,15 @@ def see(estimator: Estimator, joints: tuple[str, ...]) -> Seen | None:
     maps: NDArray[np.floating] = stages_of(np.array(crop)[None])[0]  # [stages, K, H', W']
     size = (round(crop.width * HEIGHT / crop.height), HEIGHT)
     small = crop.resize(size, Image.Resampling.LANCZOS)
-    strips = tuple(_webp(strip([drawn(small, stage[joint]) for stage in maps])) for joint in range(len(joints)))
+    strips = tuple(as_webp(strip([drawn(small, stage[joint]) for stage in maps])) for joint in range(len(joints)))
     peaks = tuple(tuple(round(float(stage[joint].max()), 4) for stage in maps) for joint in range(len(joints)))
-    return Seen(_webp(small), size, len(maps), joints, peaks, strips)
+    return Seen(as_webp(small), size, len(maps), joints, peaks, strips)
 
 
 def person(size: tuple[int, int], padding: float) -> Image.Image:
     """The crop of `size` (width, height) around the largest person whose joints are all visible."""
     with tempfile.TemporaryDirectory() as scratch:
-        truth = generate(Path(scratch), split="val", images=IMAGES, seed=SEED)
+        truth: dict[str, Any] = generate(Path(scratch), split="val", images=IMAGES, seed=SEED)
         whole = [each for each in truth["annotations"] if all(flag == 2 for flag in each["keypoints"][2::3])]
         chosen = max(whole or truth["annotations"], key=lambda each: each["area"])
         image = next(each for each in truth["images"] if each["id"] == chosen["image_id"])
@@ -88,16 +98,17 @@ def drawn(crop: Image.Image, heatmap: NDArray[np.floating]) -> Image.Image:
     return Image.fromarray((grey * (1 - opacity) + colours * opacity).astype(np.uint8))
 
 
-def strip(pictures: list[Image.Image], gap: int = 4) -> Image.Image:
+def strip(pictures: list[Image.Image]) -> Image.Image:
     """Pictures of one size side by side."""
     width, height = pictures[0].size
-    whole = Image.new("RGB", (len(pictures) * (width + gap) - gap, height), (128, 128, 128))
+    whole = Image.new("RGB", (len(pictures) * (width + GAP) - GAP, height), (128, 128, 128))
     for index, picture in enumerate(pictures):
-        whole.paste(picture, (index * (width + gap), 0))
+        whole.paste(picture, (index * (width + GAP), 0))
     return whole
 
 
-def _webp(picture: Image.Image) -> bytes:
+def as_webp(picture: Image.Image) -> bytes:
+    """The picture as a file."""
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=QUALITY, method=4)
     return buffer.getvalue()

@@ -22,6 +22,7 @@ from leaderboard.models import (
     Submission,
     Team,
     User,
+    Worker,
 )
 
 
@@ -99,6 +100,11 @@ class QuotaAdmin(ReadOnly):
 class ReportedResultAdmin(admin.ModelAdmin):
     list_display = ("method", "benchmark", "year", "source")
     list_filter = ("benchmark",)
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnly):
+    list_display = ("name", "queue", "started_at", "seen_at")
 
 
 admin.site.register(User, UserAdmin)

@@ -1,4 +1,6 @@
-"""An architecture as blocks and arrows, from its declarative description: what is what by shape, how large by height."""
+"""An architecture as blocks and arrows, from its declarative description: what a step is by shape, how large by
+height.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from leaderboard.drawing.svg import el, join
 
-COLUMN, ROW = 104.0, 138.0  # pitch of the grid
+COLUMN, ROW = 104.0, 128.0  # pitch of the grid
 WIDTH = 58.0  # of a block
 HEIGHTS = (72.0, 66.0, 58.0, 46.0, 36.0, 28.0)  # of maps at 1/1, 1/2, 1/4 ... 1/32 of the image's size
 MIDDLE = 46.0  # of a row's blocks, below the row's top
@@ -44,7 +46,7 @@ class Block(Protocol):
 def figure(
     blocks: Sequence[Block], links: Sequence[tuple[str, str]], skips: Sequence[tuple[str, str]], *, label: str
 ) -> SafeString:
-    """The drawing. `links` are the way of the data; `skips` are those that pass over what lies between, drawn dashed."""
+    """The drawing. `links` are the way of the data; `skips` pass over what lies between, and are dashed."""
     by_id = {block.id: block for block in blocks}
     columns = max(block.at[0] for block in blocks)
     rows = max(block.at[1] for block in blocks)
@@ -100,7 +102,8 @@ def _outline(shape: str, x: float, y: float, width: float, height: float) -> Saf
         "down": f"M{left} {top}L{right} {top + shrunk}V{bottom - shrunk}L{left} {bottom}Z",
         "up": f"M{left} {top + shrunk}L{right} {top}V{bottom}L{left} {bottom - shrunk}Z",
         "hourglass": (
-            f"M{left} {top}L{x} {top + 1.4 * shrunk}L{right} {top}V{bottom}L{x} {bottom - 1.4 * shrunk}L{left} {bottom}Z"
+            f"M{left} {top}L{x} {top + 1.4 * shrunk}L{right} {top}"
+            f"V{bottom}L{x} {bottom - 1.4 * shrunk}L{left} {bottom}Z"
         ),
     }
     if shape in ways:
@@ -152,16 +155,14 @@ def _arrowhead() -> SafeString:
 
 
 def _link(a: Block, b: Block) -> SafeString:
-    """From the right side of one to the left side of the other; between rows it bends half-way."""
+    """From the right side of one to the left side of the other; to another row in a curve."""
     (x1, y1), (x2, y2) = _middle(a), _middle(b)
     start, end = x1 + _half_width(a) + 2, x2 - _half_width(b) - 3
     if a.at[1] == b.at[1]:
         way = f"M{start:.1f} {y1:.1f}H{end:.1f}"
     else:
-        # near the end, so that the way leads past what stands between
-        bend = end - 12 if b.at[1] < a.at[1] else start + 10
-        bend = min(max(bend, start + 4), end - 8)
-        way = f"M{start:.1f} {y1:.1f}H{bend:.1f}V{y2:.1f}H{end:.1f}"
+        bend = (end - start) / 2
+        way = f"M{start:.1f} {y1:.1f}C{start + bend:.1f} {y1:.1f} {end - bend:.1f} {y2:.1f} {end:.1f} {y2:.1f}"
     return el("path", class_="a-link", d=way, marker_end="url(#arrow)")
 
 

@@ -8,6 +8,7 @@ from leaderboard.models.checkpoints import Checkpoint
 from leaderboard.models.jobs import Job, State
 from leaderboard.models.methods import Method
 from leaderboard.models.submissions import Evaluation, Quota, Score, Submission
+from leaderboard.models.workers import Worker
 
 __all__ = [
     "AnnotationImport",
@@ -27,4 +28,5 @@ __all__ = [
     "Submission",
     "Team",
     "User",
+    "Worker",
 ]

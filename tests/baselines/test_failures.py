@@ -77,14 +77,12 @@ def test_a_failure_has_a_name_and_leaves_nothing_behind(
 ) -> None:
     network = Heatmaps(wrong)
     held = weakref.ref(network)
-    try:
+    with pytest.raises(BaselineFailed) as failed:
         run(network, folder, monkeypatch)
-        pytest.fail("it did not fail")
-    except BaselineFailed as failure:
-        assert (failure.code, failure.final) == (code, final)
-        assert words in str(failure)
+    assert (failed.value.code, failed.value.final) == (code, final)
+    assert words in str(failed.value)
     monkeypatch.undo()
-    del network
+    del network, failed
     memory.give_back()
     assert held() is None
 

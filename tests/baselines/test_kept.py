@@ -63,6 +63,7 @@ class Counting:
 
     name, variant, device, precision, checkpoint_sha256 = "counting", "only", "cpu", "float32", "0" * 64
     input_size, padding, batch, parameters, gmacs = (24, 32), 1.25, 3, 0, 0.0
+    joint_threshold = 0.2
 
     def __init__(self) -> None:
         self.people = 0

@@ -14,8 +14,9 @@ from django.db.models.functions import Now
 from PIL import Image
 
 from baselines.estimators import Poses
+from evaluator import load_dataset
 from leaderboard import baselines, ground_truth, jobs, tasks
-from leaderboard.models import BaselineRun, Benchmark, Evaluation, Method, State, User
+from leaderboard.models import BaselineRun, Benchmark, Checkpoint, Evaluation, Method, State, User
 from tests.leaderboard.conftest import IMAGES
 
 pytestmark = pytest.mark.django_db
@@ -27,6 +28,7 @@ class Middle:
 
     name, variant, device, precision, checkpoint_sha256 = "middle", "narrow", "cpu", "float32", "0" * 64
     input_size, padding, batch, parameters, gmacs = (24, 32), 1.25, 1, 12_345, 0.5
+    joint_threshold = 0.2
 
     def __init__(self) -> None:
         self.calls, self.fail, self.sound = 0, None, 0
@@ -179,3 +181,37 @@ def test_all_that_have_weights_are_queued_with_one_command(run: BaselineRun, set
         call_command("run_baseline", "blazepose", "lsp-test-pc", "--all")
     with pytest.raises(CommandError, match="name one baseline, or --all"):
         call_command("run_baseline", "lsp-test-pc")
+
+
+def test_registered_checkpoints_run_under_a_name_of_their_own(
+    run: BaselineRun, middle: Middle, benchmark: Benchmark, client: Any
+) -> None:
+    BaselineRun.objects.all().delete()
+    lsp = list(load_dataset("lsp").joints)
+    fitting, other = (
+        Checkpoint.objects.create(
+            family="hrnet", variant="w32", sha256=letter * 64, file="w.pth", size=1, joints=joints,
+            licence="MIT", source="the authors' release",
+        )
+        for letter, joints in (("a", lsp), ("b", lsp[:5]))
+    )  # fmt: skip
+    said = io.StringIO()
+    call_command("run_baseline", "--all", "lsp-test-pc", stdout=said)
+    assert f"hrnet w32 with checkpoint {other.pk} is left out: it was not trained for left_ankle" in said.getvalue()
+    call_command("run_baseline", "hrnet", "lsp-test-pc", "--checkpoint", str(fitting.pk), stdout=said)
+    (queued,) = BaselineRun.objects.all()
+    assert (queued.baseline, queued.variant, queued.checkpoint) == ("hrnet", "w32", fitting)
+    tasks.run_baseline()
+    method = Method.objects.get()
+    assert method.name == "HRNet, narrow, weights aaaaaaaa"  # the variant is the one that the estimator names
+    assert method.description == "Weights from the authors' release, under MIT."
+    page = client.get("/baselines/hrnet/").content.decode()
+    assert f"registered here as checkpoint {fitting.pk}" in page and "the authors&#x27; release" in page
+    for wrong in (
+        ["cpm", "lsp-test-pc", "--checkpoint", str(fitting.pk)],
+        ["hrnet", "lsp-test-pc", "--checkpoint", "99"],
+    ):
+        with pytest.raises(CommandError, match=r"is for hrnet w32|no checkpoint 99"):
+            call_command("run_baseline", *wrong)
+    with pytest.raises(CommandError, match="There is no baseline hrnet"):
+        call_command("run_baseline", "hrnet", "lsp-test-pc")

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from leaderboard import baselines
-from leaderboard.models import BaselineRun, Benchmark
+from leaderboard.models import BaselineRun, Benchmark, Checkpoint
 from leaderboard.refusals import Refused
 
 
@@ -24,27 +24,24 @@ class Command(BaseCommand):
         parser.add_argument("benchmark")
         parser.add_argument("--all", action="store_true", help="every baseline and variant that has weights here")
         parser.add_argument("--variant", default="", help="its usual one when left out")
+        parser.add_argument("--checkpoint", type=int, help="number of a registered checkpoint to run it with")
         parser.add_argument("--wait", action="store_true", help="wait for the end and say how it ended")
 
     def handle(self, *args: Any, **options: Any) -> None:
         benchmark = Benchmark.objects.filter(slug=options["benchmark"]).first()
         if benchmark is None:
             raise CommandError(f"no benchmark {options['benchmark']}")
-        if options["all"] == bool(options["baseline"]) or (options["all"] and options["variant"]):
+        if options["all"] == bool(options["baseline"]) or (options["all"] and self.is_narrowed(options)):
             raise CommandError("name one baseline, or --all and none")
-        wanted = [(options["baseline"], options["variant"])]
-        if options["all"]:
-            found = baselines.choices(benchmark)
-            wanted = [(name, variant) for name, variant, why_not in found if not why_not]
-            for name, variant, why_not in found:
-                if why_not:
-                    self.stdout.write(f"{name} {variant} is left out: {why_not}")
-            if not wanted:
-                raise CommandError(f"no baseline can run on {benchmark}")
         runs = []
-        for name, variant in wanted:
+        for choice in self.every(benchmark) if options["all"] else [self.one(options)]:
             try:
-                runs.append(baselines.request_run(baseline=name, variant=variant, benchmark=benchmark, by=None))
+                runs.append(
+                    baselines.request_run(
+                        baseline=choice.baseline, variant=choice.variant, checkpoint=choice.checkpoint,
+                        benchmark=benchmark, by=None,
+                    )
+                )  # fmt: skip
             except Refused as refused:
                 raise CommandError(refused.message) from refused
             self.stdout.write(f"run {runs[-1].pk}, {runs[-1]}: {runs[-1].state}")
@@ -52,6 +49,28 @@ class Command(BaseCommand):
             failed = [run for run in runs if not self.wait(run)]
             if failed:
                 raise CommandError(f"{len(failed)} of {len(runs)} runs gave no submission")
+
+    def is_narrowed(self, options: dict[str, Any]) -> bool:
+        return bool(options["variant"] or options["checkpoint"])
+
+    def one(self, options: dict[str, Any]) -> baselines.Choice:
+        checkpoint = None
+        if options["checkpoint"] is not None:
+            checkpoint = Checkpoint.objects.filter(pk=options["checkpoint"]).first()
+            if checkpoint is None:
+                raise CommandError(f"no checkpoint {options['checkpoint']}: register_checkpoint prints its number")
+        return baselines.Choice(options["baseline"], options["variant"], checkpoint)
+
+    def every(self, benchmark: Benchmark) -> list[baselines.Choice]:
+        """All that can run; what cannot is said."""
+        found = baselines.choices(benchmark)
+        for choice in found:
+            if choice.why_not:
+                self.stdout.write(f"{choice} is left out: {choice.why_not}")
+        wanted = [choice for choice in found if not choice.why_not]
+        if not wanted:
+            raise CommandError(f"no baseline can run on {benchmark}")
+        return wanted
 
     def wait(self, run: BaselineRun) -> bool:
         """Whether it ended with a submission."""
