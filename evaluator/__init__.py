@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from evaluator.errors import CODES, DatasetDefinitionError, GroundTruthError, PredictionError, Problem
 
 if TYPE_CHECKING:
+    from evaluator.arrays import annotations_from_arrays, predictions_from_arrays
     from evaluator.compiled import warm_up, warm_up_if_compiled
     from evaluator.definitions import Dataset, MetricSpec, dataset_names, load_dataset, part_label
     from evaluator.diagnosis import Diagnosis, diagnose
@@ -37,12 +38,14 @@ _HOMES = {
     "PublicImages": "image_list",
     "Report": "evaluation",
     "Score": "tally",
+    "annotations_from_arrays": "arrays",
     "dataset_names": "definitions",
     "diagnose": "diagnosis",
     "evaluate": "evaluation",
     "load_dataset": "definitions",
     "measure": "evaluation",
     "part_label": "definitions",
+    "predictions_from_arrays": "arrays",
     "public_images": "ground_truth",
     "read_images": "image_list",
     "read_predictions": "predictions",
@@ -71,8 +74,10 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "PublicImages",
     "read_truth",
     "Annotations",
+    "annotations_from_arrays",
     "read_predictions",
     "Predictions",
+    "predictions_from_arrays",
     "PredictionError",
     "Problem",
     "CODES",

@@ -264,8 +264,9 @@ def _score_table(title: str, what: str, rows: list[tuple[str, Score]], note: str
 
 def _foot(report: Report) -> str:
     return (
-        "<footer><p>Intervals are percentiles of 1,000 bootstrap resamples of the images. There is none (–) with fewer "
-        "than 200 images, or fewer than 10 hits or misses.</p>"
+        "<footer><p>Intervals are percentiles of 1,000 bootstrap resamples of the images, or of their groups (videos, "
+        "scenes, subjects) where the annotations name them. There is none (–) with fewer than 200 of these, or fewer "
+        "than 10 hits or misses.</p>"
         f"<p>PoseBoard, evaluator {escape(report.evaluator_version)}. "
         f"Annotations <code>{escape(report.truth_sha256)}</code>, predictions "
         f"<code>{escape(report.predictions_sha256)}</code>.</p></footer>"
