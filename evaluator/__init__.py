@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from evaluator.arrays import annotations_from_arrays, predictions_from_arrays
     from evaluator.compiled import warm_up, warm_up_if_compiled
     from evaluator.definitions import Dataset, MetricSpec, dataset_names, load_dataset, part_label
-    from evaluator.diagnosis import Diagnosis, diagnose
+    from evaluator.diagnosis import Diagnosis, Slice, diagnose
     from evaluator.evaluation import Report, evaluate, measure, validate
     from evaluator.ground_truth import public_images, read_truth
     from evaluator.image_list import PublicImages, read_images
     from evaluator.poses import Annotations, Predictions
     from evaluator.predictions import Checked, read_predictions
+    from evaluator.slices import shown_on_a_hidden_split
     from evaluator.tally import Score
 
 # Of the definitions and the code together: a change that can move a score raises it.
@@ -38,6 +39,7 @@ _HOMES = {
     "PublicImages": "image_list",
     "Report": "evaluation",
     "Score": "tally",
+    "Slice": "diagnosis",
     "annotations_from_arrays": "arrays",
     "dataset_names": "definitions",
     "diagnose": "diagnosis",
@@ -50,6 +52,7 @@ _HOMES = {
     "read_images": "image_list",
     "read_predictions": "predictions",
     "read_truth": "ground_truth",
+    "shown_on_a_hidden_split": "slices",
     "validate": "evaluation",
     "warm_up": "compiled",
     "warm_up_if_compiled": "compiled",
@@ -64,6 +67,8 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Checked",
     "diagnose",
     "Diagnosis",
+    "Slice",
+    "shown_on_a_hidden_split",
     "load_dataset",
     "dataset_names",
     "part_label",
