@@ -1,7 +1,11 @@
 """The metrics of human pose estimation, as one library: read predictions and annotations, score, give intervals.
 
 >>> from evaluator import evaluate
->>> evaluate("coco", "predictions.json", "annotations.json").scores  # doctest: +SKIP
+>>> truth = [{"image_id": 1, "keypoints": [10, 20, 2] * 14}]  # or a path
+>>> found = [{"image_id": 1, "keypoints": [10, 20, 0.9] * 14, "score": 0.9}]
+>>> report = evaluate("lsp", found, truth)
+>>> report.scores[0]  # a torso of length zero: nobody could hit within a fraction of it
+Score(metric='pck@0.2', part='head', value=0.0, low=None, high=None)
 
 Importing this package imports nothing heavy; the first use of a name does.
 """

@@ -112,7 +112,16 @@ class Diagnosis:
 
 
 def diagnose(dataset: Dataset, predictions: Predictions, annotations: Annotations) -> Diagnosis:
-    """Classifies every joint by the rule of the dataset's OKS metric or, without one, of its first PCK, PCKh or PDJ."""
+    """Classifies every joint by the rule of the dataset's OKS metric or, without one, of its first PCK, PCKh or PDJ.
+
+    >>> from evaluator import annotations_from_arrays, load_dataset, predictions_from_arrays
+    >>> line = np.stack([100.0 * np.arange(14), np.zeros(14)], axis=1)  # one LSP person, all joints in a row
+    >>> wrong = line.copy()
+    >>> wrong[[6, 11]] = line[[11, 6]]  # both wrists are taken for each other
+    >>> why = diagnose(load_dataset("lsp"), predictions_from_arrays([wrong]), annotations_from_arrays([line]))
+    >>> why.total.inversion * 14
+    2.0
+    """
     for spec in dataset.metrics:
         if spec.metric == "oks":
             return _by_similarity(dataset, predictions, annotations, spec.parameters.get("box_share"))

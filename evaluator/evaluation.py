@@ -114,6 +114,13 @@ def evaluate(
 
 
 def validate(dataset: str | Dataset, predictions: Source, *, images: Images | None = None) -> Checked:
-    """Checks predictions without annotations: the rules that the server applies. Raises PredictionError."""
+    """Checks predictions without annotations: the rules that the server applies. Raises PredictionError.
+
+    >>> validate("lsp", [{"image_id": 7, "keypoints": [10, 20, 0.9] * 14, "score": 1}])
+    Checked(entries=1, images_covered=1, images_total=None, most_detections=1, mean_detections=1.0)
+    >>> validate("lsp", [{"image_id": 7, "keypoints": [10, 20, 0.9] * 13, "score": 1}])
+    Traceback (most recent call last):
+    evaluator.errors.PredictionError: entry 0, /0/keypoints: keypoints has 39 values (expected 42 numbers: ...)
+    """
     definition = load_dataset(dataset) if isinstance(dataset, str) else dataset
     return check_upload(predictions, definition, None if images is None else read_images(images))

@@ -29,6 +29,10 @@ def groups_of(annotations: Annotations, given: Mapping[int, Hashable] | None = N
 
     From `given`, image id to any label (a benchmark's own grouping); else from the key `group` of the truth's images;
     else each image is a group of its own. GroundTruthError when some images have a group and others have none.
+
+    >>> from evaluator import annotations_from_arrays
+    >>> groups_of(annotations_from_arrays(np.ones((3, 14, 2))), {1: "video a", 2: "video b", 3: "video a"})
+    array([0, 1, 0])
     """
     image_ids = annotations.image_ids.tolist()
     if given is None:
