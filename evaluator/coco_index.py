@@ -205,8 +205,11 @@ def _listed(ids: Any) -> list[Any]:
 
 
 def _parsed(path: str | Path) -> Any:
-    with Path(path).open(encoding="utf-8") as file:
-        data = json.load(file)
+    try:
+        with Path(path).open(encoding="utf-8") as file:
+            data = json.load(file)
+    except (ValueError, RecursionError) as error:
+        raise GroundTruthError(f"{path}: is not JSON: {error}") from None
     if not isinstance(data, list | Mapping):
         raise GroundTruthError(f"{path}: neither a list nor an object")
     return data

@@ -222,6 +222,13 @@ def test_files_and_the_index(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert one["bbox"] == list(other["bbox"]) and one["area"] == other["area"] and one["id"] == other["id"]
 
 
+def test_files_that_are_no_json(tmp_path: Path) -> None:
+    for content in (b"", b"{", b"[" * 100_000, b"\xff", b"3"):
+        (tmp_path / "broken.json").write_bytes(content)
+        with pytest.raises(GroundTruthError, match=r"broken\.json"):
+            cocoeval.COCO(tmp_path / "broken.json")
+
+
 def test_the_given_list_stays_as_it_was() -> None:
     truth, entries = case(6, images=5)
     before = copy.deepcopy((truth, entries))
