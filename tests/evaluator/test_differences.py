@@ -100,6 +100,19 @@ def test_equal_similarity(both: Any) -> None:
     assert [each[recall] for each in here] == [1.0, 1.0]
 
 
+def test_people_without_labels_who_count(both: Any) -> None:
+    # Their num_keypoints says 17, their flags say none: OKS is 1 with whatever lies in their doubled box, so they tie.
+    # The first detection lies in both boxes, the second in the large one alone (0 - 1000 to 0 + 2000 px).
+    none = {"keypoints": [0] * 51, "area": 9000.0}
+    large = annotation(7, HIT, **none | {"bbox": [0, 0, 1000, 1000]})
+    small = annotation(9, HIT, **none | {"bbox": [0, 0, 200, 300]})
+    found = [detected(HIT, 0.9), detected(HIT + 900, 0.8)]
+    recall = NAMES.index("ar50")
+    there, here = zip(*(both(truth_of(*order), found) for order in ((large, small), (small, large))), strict=True)
+    assert [each[recall] for each in there] == [1.0, 0.5]
+    assert [each[recall] for each in here] == [1.0, 1.0]
+
+
 # --- What pycocotools loses or lets win ------------------------------------------------------------------------------
 
 
