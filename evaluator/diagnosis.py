@@ -102,7 +102,7 @@ class Diagnosis:
     parts: tuple[ErrorShares, ...]
     joints: tuple[ErrorShares, ...]
     curves: tuple[Curve, ...]
-    slices: tuple[Slice, ...]
+    slices: tuple[Slice, ...] = ()
     detections: tuple[DetectionErrors, ...] = ()  # OKS only, one a threshold
     scores: ScoreErrors | None = None  # OKS only
 
