@@ -19,6 +19,7 @@ from evaluator.errors import GroundTruthError
 from evaluator.image_list import PublicImages
 from evaluator.poses import Annotations, Floats, Integers, counted
 from evaluator.scanning import ImageRecords, ScannedTruth, scanned_truth
+from evaluator.uncertainty import groups_of
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -129,6 +130,7 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
         position=order,
     )
     _check_people(annotations, dataset)
+    groups_of(annotations)
     return annotations
 
 
@@ -168,6 +170,8 @@ def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
         position=order,
     )
     _check_people(annotations, dataset)
+    if b'"group"' in found.images:  # else their text is not even parsed
+        groups_of(annotations)
     return annotations
 
 

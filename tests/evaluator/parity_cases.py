@@ -12,7 +12,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from evaluator import Dataset, evaluate, load_dataset
+from evaluator import evaluate, load_dataset
 from tests.evaluator.pose_cases import box_of, triples
 
 NAMES = [f"{kind}{suffix}" for kind in ("ap", "ar") for suffix in ("", "50", "75", "_medium", "_large")]
@@ -114,22 +114,20 @@ def written(value: Any) -> str:
     return json.dumps(value).replace(".0,", ",").replace(".0]", "]")
 
 
-def reference(truth: Path, results: Path, sigmas: Any = None) -> list[float]:
+def reference(truth: Path, results: Path) -> list[float]:
     """pycocotools' ten numbers from two files, -1 where nobody is annotated."""
     with contextlib.redirect_stdout(io.StringIO()):
         ground = COCO(str(truth))
         run = COCOeval(ground, ground.loadRes(str(results)), "keypoints")
-        if sigmas is not None:
-            run.params.kpt_oks_sigmas = sigmas
         run.evaluate()
         run.accumulate()
         run.summarize()
     return [float(value) for value in run.stats]
 
 
-def scored(truth: Path, results: Path, dataset: Dataset = COCO_DATASET) -> list[float]:
+def scored(truth: Path, results: Path) -> list[float]:
     """Ours, in the same form."""
-    found = {score.metric: score.value for score in evaluate(dataset, results, truth).scores}
+    found = {score.metric: score.value for score in evaluate("coco", results, truth).scores}
     return [found.get(name, -1.0) for name in NAMES]
 
 

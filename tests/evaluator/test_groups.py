@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from evaluator import GroundTruthError, evaluate, load_dataset, public_images, read_truth
+from evaluator.scanning import scanned_truth
 from evaluator.tally import RateTally
 from evaluator.uncertainty import (
     FEWEST_OUTCOMES,
@@ -18,7 +21,8 @@ from evaluator.uncertainty import (
     resamples,
     with_intervals,
 )
-from tests.evaluator.pose_cases import single_person
+from poseboard.cli import app
+from tests.evaluator.pose_cases import multi_person, single_person
 
 DIGEST = "ab" * 32
 LSP = load_dataset("lsp")
@@ -50,12 +54,26 @@ def test_a_grouping_that_leaves_images_out_is_refused() -> None:
     truth, entries = of_videos(6, 2)
     del truth["images"][3]["group"]
     with pytest.raises(GroundTruthError, match=f"image {truth['images'][3]['id']} has no group"):
-        evaluate("lsp", entries, truth, intervals=True)
+        read_truth(truth, LSP)
     truth["images"][3]["group"] = ["a", "list"]
     with pytest.raises(GroundTruthError, match="a list or an object"):
-        evaluate("lsp", entries, truth, intervals=True)
+        read_truth(truth, LSP)
+    truth["images"][3]["group"] = "video 1"
     with pytest.raises(GroundTruthError, match="has no group"):
         evaluate("lsp", entries, truth, intervals=True, groups={})
+
+
+def test_groups_of_a_large_file_are_checked_as_well() -> None:
+    truth, _ = multi_person("coco", 1, images=900, most_people=3)
+    expected = [number % 7 for number in range(900)]
+    truth["images"].sort(key=lambda image: image["id"])
+    for image, group in zip(truth["images"], expected, strict=True):
+        image["group"] = group
+    coco, text = load_dataset("coco"), json.dumps(truth).encode()
+    assert scanned_truth(text, coco) is not None  # else the careful reader has it
+    assert groups_of(read_truth(text, coco)).tolist() == expected
+    with pytest.raises(GroundTruthError, match="has no group"):
+        read_truth(text.replace(b'"group": 0', b'"grape": 0', 1), coco)
 
 
 def test_groups_are_nobodys_business_but_the_bootstraps() -> None:
@@ -129,12 +147,6 @@ def test_images_of_a_video_drawn_one_by_one_would_promise_too_much() -> None:
 
 
 def test_the_command_says_over_how_many_groups(tmp_path: Any) -> None:
-    import json
-
-    from typer.testing import CliRunner
-
-    from poseboard.cli import app
-
     truth, entries = of_videos(600, 2)
     worse = copy.deepcopy(entries)
     for entry in worse[::2]:
