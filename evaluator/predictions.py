@@ -164,6 +164,10 @@ class _EntryReader:
         self.problems = problems
         self.rows = rows
         self.expected = f"{self.numbers} numbers: x, y, confidence for each of {len(dataset.joints)} joints"
+        if len(dataset.keypoint_fields) > 1:
+            self.expected += (
+                f"; `poseboard convert predictions {dataset.name}` puts {', '.join(dataset.keypoint_fields)} together"
+            )
 
     def read(self, number: int, entry: Any) -> None:
         if type(entry) is not dict:

@@ -86,13 +86,12 @@ def average_precision(weights: Floats, hit: Booleans, people: float) -> float:
     """The area under the precision envelope of detections [D] in descending confidence, each counting its weight.
 
     people > 0: the weight of all that could be found. The area is the sum over hits of their share of recall times the
-    best precision from there on; where nothing has any weight yet, precision is 0.
+    best precision from there on, which is reached at a hit; where nothing has any weight yet, precision is 0.
     """
-    found = np.cumsum(weights * hit)
-    total = np.cumsum(weights)
-    precision = np.where(total > 0, found / np.where(total > 0, total, 1.0), 0.0)
+    total, share = np.cumsum(weights)[hit], weights[hit]
+    precision = np.cumsum(share) / np.where(total > 0, total, 1.0)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float((weights * hit * envelope).sum() / people)
+    return float((share * envelope).sum() / people)
 
 
 def measure(
