@@ -151,6 +151,12 @@ def stacked_bar(shares: Sequence[float], classes: Sequence[str]) -> str:
     return f'<svg class="bar" height="12" aria-hidden="true">{"".join(pieces)}</svg>'
 
 
+def scale(lowest: float, highest: float) -> tuple[float, float]:
+    """The tenths around the scores, a tenth apart at least."""
+    start = min(math.floor(lowest * 10), 9)
+    return start / 10, max(math.ceil(highest * 10), start + 1) / 10
+
+
 def whisker(value: float, low: float | None, high: float | None, domain: tuple[float, float]) -> str:
     """A score as a mark on a scale, its interval as a line through it."""
 
