@@ -22,6 +22,7 @@ from evaluator import (
     read_truth,
     warm_up,
 )
+from evaluator.metrics import multi_person_ap
 from evaluator.metrics.multi_person_ap import average_precision, measure
 from evaluator.regions import inside
 from evaluator.scanning import scanned_truth
@@ -375,6 +376,8 @@ def test_inside_a_polygon() -> None:
     expected = [True, False, True, True, False, False, False, False, False, False, False, False, False]
     assert inside(np.array(points, dtype=float), polygon).tolist() == expected
     assert inside(np.array(points, dtype=float), polygon[::-1]).tolist() == expected
+    many = inside(np.array(points * 4000, dtype=float), polygon)
+    assert many.tolist() == expected * 4000
 
 
 def test_intervals_need_two_hundred_images() -> None:
@@ -425,3 +428,11 @@ def test_a_large_file_keeps_its_regions_and_missing_joints(tmp_path: Path) -> No
     assert found.ignore_regions.keys() == expected.ignore_regions.keys() != set()
     for image, polygons in expected.ignore_regions.items():
         assert [p.tolist() for p in found.ignore_regions[image]] == [p.tolist() for p in polygons]
+
+
+def test_any_number_of_poses_in_an_image_is_taken_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, entries = multi_person("posetrack", 4, images=10)
+    expected = evaluate("posetrack", entries, truth).scores
+    for most in (1, 7, 50):
+        monkeypatch.setattr(multi_person_ap, "PAIRS_AT_ONCE", most)
+        assert evaluate("posetrack", entries, truth).scores == expected
