@@ -29,7 +29,8 @@ WHOLE = load_dataset("coco_wholebody")
 
 # The ten numbers of each part by xtcocotools 1.14.3 (built from its source with numpy 2.4.6, its COCOeval of the
 # iouTypes keypoints, keypoints_foot, _face, _lefthand, _righthand and _wholebody with the official sigmas) on
-# `multi_person("coco_wholebody", seed, images=8)`, whose keypoints were put under the official keys.
+# `multi_person("coco_wholebody", seed, images=8)`, whose keypoints were put under the official keys:
+# benchmarks/wholebody_parity.py, `reference`.
 PINNED: dict[int, dict[str, list[float]]] = {
     1: {
         "body": [
