@@ -163,6 +163,7 @@ class _EntryReader:
 
     def __init__(self, dataset: Dataset, images: PublicImages | None, problems: Problems, rows: _Rows) -> None:
         self.single = dataset.single_person
+        self.missing_joints = dataset.missing_joints
         self.ids = _Ids(dataset, images, problems)
         self.numbers = 3 * len(dataset.joints)
         self.limbs = len(dataset.limbs)
@@ -170,6 +171,10 @@ class _EntryReader:
         self.problems = problems
         self.rows = rows
         self.expected = f"{self.numbers} numbers: x, y, confidence for each of {len(dataset.joints)} joints"
+        if len(dataset.keypoint_fields) > 1:
+            self.expected += (
+                f"; `poseboard convert predictions {dataset.name}` puts {', '.join(dataset.keypoint_fields)} together"
+            )
 
     def read(self, number: int, entry: Any) -> None:
         if type(entry) is not dict:
@@ -265,7 +270,7 @@ class _EntryReader:
         for start in range(0, len(values), size):
             group = values[start : start + size]
             missing = sum(value is None for value in group)
-            if missing == size and self.single:
+            if missing == size and self.missing_joints:
                 numbers += [np.nan] * size
             elif missing == size:
                 message = f"{unit} {start // size} is missing"
@@ -365,7 +370,7 @@ def _check_arrays(
     for row in np.flatnonzero(np.isnan(predictions.scores)).tolist():
         problems.add("not_finite", row, "/score", "score is NaN", NUMBER)
     missing = np.isnan(predictions.keypoints).sum(axis=2)
-    for row, joint in np.argwhere((missing > 0) & ((missing < 3) | (not dataset.single_person))).tolist():
+    for row, joint in np.argwhere((missing > 0) & ((missing < 3) | (not dataset.missing_joints))).tolist():
         code, message = (
             ("missing_joint", "is missing") if missing[row, joint] == 3 else ("incomplete_joint", "is partly NaN")
         )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from evaluator import dataset_names, diagnose, evaluate, load_dataset, read_predictions, read_truth
-from evaluator.report_figures import percent, ring
+from evaluator.report_figures import percent, ring, scale
 from evaluator.report_page import report_page
 from tests.evaluator.pose_cases import case
 
@@ -75,7 +75,7 @@ def test_every_dataset_has_a_sound_page_of_its_own(dataset: str) -> None:
     assert sum("bone" in str(each.get("class")) for _, each in outline.elements) == len(definition.skeleton)
     numbers = [float(n) for _, each in outline.elements for n in re.findall(r"-?[\d.]+", str(each.get("d", "")))]
     assert numbers and all(math.isfinite(number) for number in numbers) and "nan" not in page
-    assert len(page) < 150_000
+    assert len(page) < 140_000 + 600 * len(definition.joints)
     assert ("it cannot occur here" in text) is not diagnosis.swaps_possible
     drawings = [each for tag, each in outline.elements if tag == "svg"]
     assert all("aria-hidden" in each or (each["role"] == "img" and each["aria-label"]) for each in drawings)
@@ -125,3 +125,11 @@ def test_a_browser_shows_it_whole_and_asks_for_nothing(chromium: Any, tmp_path: 
         assert outside == []
     assert said == [] and all(url.startswith("file:") for url in asked)
     context.close()
+
+
+def test_the_scale_of_scores_has_a_width() -> None:
+    assert scale(0.42, 0.71) == (0.4, 0.8)
+    # all at one tenth, none at all, and all right
+    assert scale(0.5, 0.5) == (0.5, 0.6)
+    assert scale(0.0, 0.0) == (0.0, 0.1)
+    assert scale(1.0, 1.0) == (0.9, 1.0)
