@@ -17,6 +17,7 @@ from evaluator.errors import DatasetDefinitionError
 from evaluator.poses import Booleans, Floats
 
 FOLDER = Path(__file__).parent / "datasets"
+MOST_NAMES = 40
 
 Limb = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -70,6 +71,8 @@ class Dataset:
     primary_part: str
     columns: tuple[Column, ...]
     single_person: bool
+    missing_joints: bool  # whether a prediction may leave joints out
+    keypoint_fields: Mapping[str, int]  # official keys of an annotation's keypoints -> joints in each, in joint order
     person_term: str
     public_elsewhere: bool
     splits: Mapping[str, str]
@@ -81,6 +84,11 @@ class Dataset:
             return self.joints.index(name)
         except ValueError:
             raise DatasetDefinitionError(f"{self.name}.toml: joints: a metric needs {name!r}") from None
+
+    @property
+    def named_joints(self) -> tuple[str, ...]:
+        """The joints that a drawing has room to name: all, or of very many those of the first part."""
+        return self.joints if len(self.joints) <= MOST_NAMES else next(iter(self.parts.values()))
 
     @cached_property
     def scored(self) -> Booleans:
@@ -118,7 +126,11 @@ def dataset_names() -> list[str]:
 
 @cache
 def load_dataset(name: str) -> Dataset:
-    """The dataset of this name, such as "lsp"; DatasetDefinitionError when there is none or its file is wrong."""
+    """The dataset of this name, such as "lsp"; DatasetDefinitionError when there is none or its file is wrong.
+
+    >>> load_dataset("lsp").metric("pck@0.2").parts[-3:]
+    ('knee', 'ankle', 'all')
+    """
     if name not in dataset_names():
         raise DatasetDefinitionError(f"no dataset {name!r}: one of {', '.join(dataset_names())}")
     return read_dataset(FOLDER / f"{name}.toml")
@@ -184,6 +196,8 @@ class _Reader:
             primary_part=self.get("primary_part", str, "all"),
             columns=self.columns(metrics),
             single_person=self.get("single_person", bool),
+            missing_joints=self.get("missing_joints", bool, self.get("single_person", bool)),
+            keypoint_fields=self.keypoint_fields(joints),
             person_term=self.get("person_term", str, "person"),
             public_elsewhere=self.get("public_elsewhere", bool),
             splits=self.get("splits", dict),
@@ -227,9 +241,17 @@ class _Reader:
         )
         return first, second
 
+    def keypoint_fields(self, joints: tuple[str, ...]) -> dict[str, int]:
+        fields = self.get("keypoint_fields", dict, {"keypoints": len(joints)})
+        if not all(type(count) is int and count > 0 for count in fields.values()) or next(iter(fields)) != "keypoints":
+            raise self.wrong("keypoint_fields", "expected a number of joints for each key, `keypoints` first")
+        if sum(fields.values()) != len(joints):
+            raise self.wrong("keypoint_fields", f"{sum(fields.values())} joints, not {len(joints)}")
+        return dict(fields)
+
     def sigmas(self, joints: tuple[str, ...], metrics: tuple[MetricSpec, ...]) -> Floats:
         sigmas = self.get("sigmas", list, [])
-        if not sigmas and all(spec.metric != "oks" for spec in metrics):
+        if not sigmas and all(spec.metric not in ("oks", "wholebody") for spec in metrics):
             return np.zeros(0)
         if len(sigmas) != len(joints):
             raise self.wrong("sigmas", f"expected {len(joints)} numbers, one a joint, found {len(sigmas)}")
