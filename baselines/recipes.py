@@ -131,7 +131,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             epochs=200, batch=16, optimiser="sgd", learning_rate=1.27, weight_decay=3e-8, drops=(120, 160),
             sigma=7 / 8, rotation=40, scale=0.3,
         ),
-        _small(epochs=5, learning_rate=2e-3, clip=1.0, sigma=0.75),
+        _small(epochs=4, learning_rate=2e-3, clip=1.0, sigma=0.75),
     ),
     "deepercut": Architecture(  # section 3; scale 0.85 to 1.15 and mirroring; people 340 pixels tall of 688
         _parts,

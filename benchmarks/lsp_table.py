@@ -29,7 +29,7 @@ EPOCHS = {
     "jain2014": 5, "cpm": 10, "deepercut": 20, "stacked_hourglass": 12, "multi_context_attention": 8, "pyranet": 10,
     "rmpe": 16, "simple_baseline": 30, "hrnet": 16,
 }  # fmt: skip
-LONGER, LONGER_EPOCHS, LONGER_SIZE = "stacked_hourglass", 200, "96x96"
+LONGER, LONGER_EPOCHS, LONGER_SIZE = "hrnet", 150, "96x96"
 AUGMENTATION = ["--rotation", "40", "--scale", "0.3", "--shift", "0.03", "--colour", "0.3"]
 SIZE = "64x64"
 
