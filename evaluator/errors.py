@@ -41,6 +41,7 @@ CODES: dict[str, str] = {
     "unknown_person": "The image has no person of this id.",
     "missing_person_id": "The image has several people and the entry does not say which it means.",
     "repeated_person": "Two entries are for the same person of the same image.",
+    "missing_person": "A person of the benchmark has no entry, where everybody must have one.",
     "missing_joint": "A missing joint where the benchmark allows none.",
     "incomplete_joint": "Some but not all numbers of a joint or a limb are null.",
 }

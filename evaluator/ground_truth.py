@@ -15,7 +15,8 @@ import numpy as np
 from evaluator.definitions import Dataset, load_dataset
 from evaluator.errors import GroundTruthError
 from evaluator.image_list import PublicImages
-from evaluator.poses import Annotations, Floats, Integers
+from evaluator.keypoints_3d import actions_of, annotated_in_space
+from evaluator.poses import Annotations, Floats, Integers, nowhere
 from evaluator.scanning import ImageRecords, ScannedTruth, scanned_truth
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -79,7 +80,12 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
     ids = np.array([row["id"] for row in rows], dtype=np.int64)
     image_ids = np.array([image["id"] for image in images], dtype=np.int64)
     image = _image_places(image_ids, ids, row_images)
-    keypoints, visibility = _keypoints(rows, dataset)
+    points = None
+    if dataset.entry == "keypoints_3d":
+        points, visibility = annotated_in_space(rows, dataset)
+        keypoints = nowhere(len(rows), len(dataset.joints), 2)
+    else:
+        keypoints, visibility = _keypoints(rows, dataset)
     labelled = (visibility > 0).sum(axis=1)
     given = np.array([row.get("num_keypoints", n) for row, n in zip(rows, labelled.tolist(), strict=True)], np.int64)
     info: Any = data.get("info")
@@ -98,6 +104,8 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
         head_sizes=_numbers(rows, "head_size", ()),
         torso_boxes=_numbers(rows, "torso_box", (2,)),
         limbs=_limbs(rows, dataset),
+        keypoints_3d=points,
+        actions=actions_of(rows, dataset),
         sha256=sha256,
         dataset=str(info.get("dataset", "")),
         split=str(info.get("split", "")),
