@@ -43,14 +43,18 @@ class Metric(Protocol):
     measure: Measure
 
 
+# What does not hold for a metric has a counter-example in tests/evaluator/test_invariances.py.
 INVARIANCES: dict[str, str] = {
     "translation": "moving annotations and predictions together changes nothing",
     "scale": "scaling annotations and predictions together changes nothing",
-    "rotation": "turning annotations and predictions together changes nothing",
+    "rotation": "turning annotations and predictions together, by any angle, changes nothing",
     "mirror": "mirroring annotations and predictions, left and right joints exchanged, changes nothing",
     "confidence": "the predicted confidences and scores do not matter",
-    "rank": "only the order of the scores matters",
-    "farther": "moving one predicted joint away from its annotation never raises a score",
+    "rank": "only the order of the confidences and scores matters",
+    "unannotated": "where a predicted joint lies that nobody annotated in its image does not matter",
+    "farther": "moving one predicted joint away from its annotation never improves a score",
+    "perfect": "predicting the annotations themselves gives the best score that there is",
+    "nobody": "predicting nobody gives the worst score that there is",
 }
 
 

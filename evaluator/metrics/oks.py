@@ -30,8 +30,9 @@ TITLE = "Average precision and recall by object keypoint similarity"
 SOURCE = "COCO keypoint evaluation (Lin et al., ECCV 2014), as pycocotools 2.0.11 computes it on input without ties"
 HIGHER_IS_BETTER = True
 PARTS = "none"
-# Scaling moves people between the area ranges, and a joint moved away can free an annotation for a better match.
-INVARIANCES = frozenset({"translation", "mirror", "rank"})
+# Scaling moves people between the area ranges, and turning, or a joint that nobody annotated, a detection's own area;
+# a joint moved away can free an annotation for a better match.
+INVARIANCES = frozenset({"translation", "mirror", "rank", "perfect", "nobody"})
 
 AREAS: dict[str, tuple[float, float]] = {  # square pixels, both ends included
     "all": (0.0, 1e5**2),
