@@ -46,10 +46,10 @@ class Keypoints3dReader(EntryReader):
     def finished(self, sha256: str) -> tuple[Predictions, Problems]:
         if not self.problems.total:
             self.ids.everybody()
-        points = np.array(self.points, dtype=np.float64).reshape(-1, self.count)
+        points = np.array(self.points, dtype=np.float64).reshape(-1, self.count // 3, 3)
         image_ids, person_ids, _ = self.columns()
-        found = predictions_in_space(image_ids, points.reshape(len(points), -1, 3), person_ids, sha256=sha256)
-        return found, out_of_range(points, self.entries, "/keypoints_3d/{}")
+        found = predictions_in_space(image_ids, points, person_ids, sha256=sha256)
+        return found, out_of_range(points.reshape(-1, self.count), self.entries, "/keypoints_3d/{}")
 
 
 def predictions_in_space(

@@ -15,7 +15,7 @@ from evaluator.convert.errors import ConversionError
 
 __all__ = ["ConversionError", "convert_predictions", "convert_truth"]
 
-CONVERTIBLE = ("coco", "crowdpose", "mpii", "lsp", "flic", "mannequins")
+CONVERTIBLE = ("coco", "crowdpose", "mpii", "lsp", "flic", "mannequins", "human36m", "mpi_inf_3dhp")
 
 
 def convert_truth(

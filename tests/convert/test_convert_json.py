@@ -20,6 +20,8 @@ def annotations(dataset: str) -> dict[str, Any]:
         "id": 5, "image_id": 7, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0, "note": "kept",
         "keypoints": [1, 2, 2] * len(joints), "num_keypoints": len(joints), "head_size": 3, "torso_box": [4, 5],
     }  # fmt: skip
+    if load_dataset(dataset).entry == "keypoints_3d":
+        person |= {"keypoints_3d": [1, 2, 3.5] * len(joints), "action": load_dataset(dataset).actions[0]}
     return {
         "info": {"description": "small"},
         "images": [{"id": 7, "file_name": "7.jpg"}],
@@ -29,9 +31,9 @@ def annotations(dataset: str) -> dict[str, Any]:
 
 
 def results(dataset: str) -> list[dict[str, Any]]:
-    return [
-        {"image_id": 7, "category_id": 1, "keypoints": [1, 2, 0.5] * len(load_dataset(dataset).joints), "score": 0.25}
-    ]
+    definition = load_dataset(dataset)
+    key = "keypoints" if definition.entry == "keypoints" else definition.entry
+    return [{"image_id": 7, "category_id": 1, key: [1, 2, 0.5] * len(definition.joints), "score": 0.25}]
 
 
 def write(path: Path, document: Any) -> Path:

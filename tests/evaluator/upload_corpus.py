@@ -23,6 +23,11 @@ IMAGES: dict[str, dict[str, Any]] = {
             {"id": 1002, "people": [{"person_id": 0}, {"person_id": 1}]},
         ],
     },
+    "human36m": {
+        "dataset": "human36m",
+        "split": "test",
+        "images": [{"id": 1, "people": [{"person_id": 0}]}, {"id": 2, "people": [{"person_id": 0}]}],
+    },
 }
 
 Case = tuple[str, bytes, str, str]
@@ -34,6 +39,12 @@ def entry(dataset: str = "coco", **changes: Any) -> dict[str, Any]:
     made = {"image_id": 785 if dataset == "coco" else 1001, "keypoints": [10.5, 20, 0.9] * joints, "score": 0.5}
     made |= changes
     return {key: value for key, value in made.items() if value is not ...}
+
+
+def space(**changes: Any) -> dict[str, Any]:
+    """A valid entry of a pose in space, changed; a value of `...` removes the key."""
+    made: dict[str, Any] = {"image_id": 1, "person_id": 0, "keypoints_3d": [100.5, -20, 3000] * 17}
+    return {key: value for key, value in (made | changes).items() if value is not ...}
 
 
 def text(*entries: Any) -> bytes:
@@ -314,4 +325,53 @@ ARCHIVES: dict[str, Case] = {
     "NaN in a zip": (COCO, zipped(with_keypoint(4, "NaN")), "not_finite", "/0/keypoints/4"),
 }
 
-CORPUS: dict[str, Case] = DOCUMENTS | ENTRIES | ARCHIVES
+H36M = "human36m"
+OTHER = space(image_id=2)
+
+
+def with_space(index: int, raw: str) -> bytes:
+    """A file of two poses in space in which one number of the first is the given raw text."""
+    made = space()
+    made["keypoints_3d"] = [*made["keypoints_3d"]]
+    made["keypoints_3d"][index] = "@"
+    return text(made, OTHER).replace(b'"@"', raw.encode())
+
+
+IN_SPACE: dict[str, Case] = {
+    "a pose for one of two": (H36M, text(OTHER), "missing_person", "person 0 of image 1 has no entry"),
+    "no poses at all": (H36M, b"[]", "missing_person", "person 0 of image 2"),
+    "no keypoints_3d": (H36M, text(space(keypoints_3d=...), OTHER), "missing_key", "no keypoints_3d"),
+    "pixels where millimetres are due": (
+        H36M,
+        text(space(keypoints_3d=..., keypoints=[1.0] * 51), OTHER),
+        "missing_key",
+        "no keypoints_3d",
+    ),
+    "x and y only": (H36M, text(space(keypoints_3d=[1.0] * 34), OTHER), "wrong_count", "has 34 values"),
+    "17 lists of three": (H36M, text(space(keypoints_3d=[[1, 2, 3]] * 17), OTHER), "wrong_count", "x, y, z"),
+    "keypoints_3d as text": (H36M, text(space(keypoints_3d="far"), OTHER), "wrong_type", "keypoints_3d is"),
+    "keypoints_3d of null": (H36M, text(space(keypoints_3d=None), OTHER), "wrong_type", "keypoints_3d is null"),
+    "a joint in space missing": (
+        H36M,
+        text(space(keypoints_3d=[1.0] * 48 + [None] * 3), OTHER),
+        "missing_joint",
+        "/0/keypoints_3d/48",
+    ),
+    "half a joint in space": (
+        H36M,
+        text(space(keypoints_3d=[None, 1.0, 2.0] + [1.0] * 48), OTHER),
+        "incomplete_joint",
+        "/0/keypoints_3d/0",
+    ),
+    "NaN in space": (H36M, with_space(7, "NaN"), "not_finite", "/0/keypoints_3d/7"),
+    "1e999 in space": (H36M, with_space(7, "1e999"), "not_finite", "/0/keypoints_3d/7"),
+    "a joint 10 kilometres away": (H36M, with_space(7, "1e7"), "out_of_range", "/0/keypoints_3d/7"),
+    "a place of 400 digits": (H36M, with_space(7, "9" * 400), "out_of_range", "/0/keypoints_3d"),
+    "a place in quotes": (H36M, with_space(7, '"1"'), "wrong_type", "keypoints_3d[7] is"),
+    "a place that is true": (H36M, with_space(7, "true"), "wrong_type", "keypoints_3d[7] is true"),
+    "one person in space twice": (H36M, text(space(), OTHER, space()), "repeated_person", "entry 2"),
+    "a stranger in space": (H36M, text(space(person_id=1), OTHER), "unknown_person", "no person 1"),
+    "an image that is not of the split": (H36M, text(space(image_id=3), OTHER), "unknown_image", "no image 3"),
+}
+
+CORPUS: dict[str, Case] = DOCUMENTS | ENTRIES | ARCHIVES | IN_SPACE
