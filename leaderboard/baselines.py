@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from evaluator import load_dataset
 from leaderboard import blobs, submissions
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim
@@ -36,6 +37,10 @@ def request_run(*, baseline: str, variant: str = "", benchmark: Benchmark, by: U
     """Queue a run of a reference model on the benchmark's images."""
     if baseline not in available():
         raise Refused("no_such_baseline", f"There is no baseline {baseline}: choose one of {', '.join(available())}.")
+    if load_dataset(benchmark.dataset).entry != "keypoints":
+        raise Refused(
+            "not_keypoints", f"{benchmark} asks for more than keypoints in the image, which is what baselines predict."
+        )
     if not benchmark.has_images:
         raise Refused(
             "no_images", f"{benchmark} has no images for baselines: its organiser imports them with --images."

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
-from evaluator import public_images
+from evaluator import load_dataset, public_images, read_truth
 from leaderboard import blobs
 from leaderboard.models import Benchmark
 
@@ -39,7 +39,7 @@ def put_into_force(benchmark: Benchmark, content: bytes) -> dict[str, Any]:
     Raises `evaluator.GroundTruthError` when the file cannot serve.
     """
     listing = public_images(content, boxes=benchmark.boxes_given, dataset=benchmark.dataset)
-    summary = summarise(content)
+    summary = summarise(content, benchmark.dataset)
     digest = hashlib.sha256(content).hexdigest()
     target = truth_path(benchmark, digest)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -85,12 +85,19 @@ def put_images(benchmark: Benchmark, source: Path) -> int:
     return len(files)
 
 
-def summarise(content: bytes) -> dict[str, Any]:
-    """Counts to check an import by: images, people, and how often each joint is annotated and occluded."""
+def summarise(content: bytes, dataset: str) -> dict[str, Any]:
+    """Counts to check an import by: images, people, and how often each joint is annotated and occluded.
+
+    Raises `evaluator.GroundTruthError` as reading the annotations does.
+    """
     document = json.loads(content)
     people = [each for each in document["annotations"] if not each.get("iscrowd")]
-    names = document["categories"][0]["keypoints"]
-    flags = [each["keypoints"][2::3] for each in people]
+    definition = load_dataset(dataset)
+    names = definition.joints
+    if definition.entry == "keypoints":
+        flags = [each["keypoints"][2::3] for each in people]
+    else:
+        flags = read_truth(document, definition).visibility.tolist()
     return {
         "images": len(document["images"]),
         "people": len(people),

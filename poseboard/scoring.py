@@ -12,10 +12,11 @@ from poseboard.output import (
     Exit,
     Failure,
     emit_json,
+    heading,
+    in_unit,
     interval,
     note,
     on_terminal,
-    percent,
     reports_failures,
     show_lines,
     show_table,
@@ -129,12 +130,21 @@ def existing(path: Path) -> Path:
 
 
 def _show(report: Report) -> None:
-    """One table a metric, in percent."""
+    """All scores as a table, in percent or in their unit."""
+    from evaluator import load_dataset
+
     title = f"{report.dataset}: {report.people} people in {report.images} images, {report.entries} predictions"
     with_intervals = any(score.low is not None for score in report.scores)
-    columns = ["metric", "part", "score %", *(["95 % interval"] if with_intervals else [])]
+    unit = {spec.name: spec.unit for spec in load_dataset(report.dataset).metrics}
+    units = set(unit.values())
+    columns = ["metric", "part", heading("score", units), *(["95 % interval"] if with_intervals else [])]
     rows = [
-        [s.metric, s.part, percent(s.value), *([interval(s.low, s.high)] if with_intervals else [])]
+        [
+            s.metric,
+            s.part,
+            in_unit(s.value, unit[s.metric], units),
+            *([interval(s.low, s.high, unit[s.metric])] if with_intervals else []),
+        ]
         for s in report.scores
     ]
     show_table(title, columns, rows, right=len(columns) - 2)

@@ -83,7 +83,9 @@ export function check(document_, rules, imageList) {
     return result;
   }
   const numbers = 3 * rules.joints.length;
-  const expected = `${numbers} numbers: x, y, confidence for each of ${rules.joints.length} joints`;
+  const space = rules.entry === "keypoints_3d";
+  const key = space ? "keypoints_3d" : "keypoints";
+  const expected = `${numbers} numbers: ${space ? "x, y, z in millimetres" : "x, y, confidence"} for each of ${rules.joints.length} joints`;
   const counts = new Map();
   const seen = new Map();
   let smallest = Infinity;
@@ -94,14 +96,17 @@ export function check(document_, rules, imageList) {
     }
     const image = wholeNumber(problems, entry, item, "image_id", true);
     const person = rules.single ? wholeNumber(problems, entry, item, "person_id", false) : 0;
-    if (!("score" in item)) problems.add("missing_key", entry, "", "no score", "a score");
+    if (space) { /* nothing to rank */ } else if (!("score" in item)) problems.add("missing_key", entry, "", "no score", "a score");
     else isNumber(problems, entry, "/score", "score", item.score);
-    if (!("keypoints" in item)) {
-      problems.add("missing_key", entry, "", "no keypoints", "keypoints");
-    } else if (!Array.isArray(item.keypoints)) {
-      problems.add("wrong_type", entry, "/keypoints", `keypoints is ${shown(item.keypoints)}`, expected);
-    } else if (item.keypoints.length !== numbers) {
-      problems.add("wrong_count", entry, "/keypoints", `keypoints has ${item.keypoints.length} values`, expected);
+    const values = item[key];
+    if (!(key in item)) {
+      problems.add("missing_key", entry, "", `no ${key}`, key);
+    } else if (!Array.isArray(values)) {
+      problems.add("wrong_type", entry, `/${key}`, `${key} is ${shown(values)}`, expected);
+    } else if (values.length !== numbers) {
+      problems.add("wrong_count", entry, `/${key}`, `${key} has ${values.length} values`, expected);
+    } else if (space) {
+      groups(problems, entry, `/${key}`, key, values, 3, "joint", false);
     } else {
       groups(problems, entry, "/keypoints", "keypoints", item.keypoints, 3, "joint", rules.single);
       for (let joint = 0; joint < numbers; joint += 3) {
@@ -148,6 +153,13 @@ export function check(document_, rules, imageList) {
       seen.set(key, entry);
     }
   });
+  if (space && people && !problems.total) {
+    for (const [image, listed] of people) {
+      for (const person of listed || [0]) {
+        if (!seen.has(`${image} ${person}`)) problems.add("missing_person", null, "", `person ${person} of image ${image} has no entry`, "an entry for everybody");
+      }
+    }
+  }
   result.total = problems.total;
   result.entries = document_.length;
   result.covered = people ? [...counts.keys()].filter((image) => people.has(image)).length : counts.size;
