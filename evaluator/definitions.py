@@ -82,6 +82,8 @@ class Dataset:
     primary_part: str
     columns: tuple[Column, ...]
     single_person: bool
+    missing_joints: bool  # whether a prediction may leave joints out
+    keypoint_fields: Mapping[str, int]  # official keys of an annotation's keypoints -> joints in each, in joint order
     person_term: str
     public_elsewhere: bool
     splits: Mapping[str, str]
@@ -200,6 +202,8 @@ class _Reader:
             primary_part=self.get("primary_part", str, "all"),
             columns=self.columns(metrics),
             single_person=self.get("single_person", bool),
+            missing_joints=self.get("missing_joints", bool, self.get("single_person", bool)),
+            keypoint_fields=self.keypoint_fields(joints),
             person_term=self.get("person_term", str, "person"),
             public_elsewhere=self.get("public_elsewhere", bool),
             splits=self.get("splits", dict),
@@ -258,9 +262,17 @@ class _Reader:
             raise self.wrong("entry", f"expected one of {', '.join(ENTRIES)}, found {entry!r}")
         return entry
 
+    def keypoint_fields(self, joints: tuple[str, ...]) -> dict[str, int]:
+        fields = self.get("keypoint_fields", dict, {"keypoints": len(joints)})
+        if not all(type(count) is int and count > 0 for count in fields.values()) or next(iter(fields)) != "keypoints":
+            raise self.wrong("keypoint_fields", "expected a number of joints for each key, `keypoints` first")
+        if sum(fields.values()) != len(joints):
+            raise self.wrong("keypoint_fields", f"{sum(fields.values())} joints, not {len(joints)}")
+        return dict(fields)
+
     def sigmas(self, joints: tuple[str, ...], metrics: tuple[MetricSpec, ...]) -> Floats:
         sigmas = self.get("sigmas", list, [])
-        if not sigmas and all(spec.metric != "oks" for spec in metrics):
+        if not sigmas and all(spec.metric not in ("oks", "wholebody") for spec in metrics):
             return np.zeros(0)
         if len(sigmas) != len(joints):
             raise self.wrong("sigmas", f"expected {len(joints)} numbers, one a joint, found {len(sigmas)}")

@@ -18,6 +18,7 @@ from evaluator.distances import NORMALISERS, euclidean, within
 from evaluator.errors import DatasetDefinitionError
 from evaluator.matching import EPSILON, THRESHOLDS
 from evaluator.metrics import load_metric
+from evaluator.metrics.multi_person_ap import assign
 from evaluator.metrics.pdj import STRICT
 from evaluator.oks_errors import (
     RECALLS,
@@ -91,10 +92,15 @@ class Diagnosis:
 
 
 def diagnose(dataset: Dataset, predictions: Predictions, annotations: Annotations) -> Diagnosis:
-    """Classifies every joint by the rule of the dataset's OKS metric or, without one, of its first PCK, PCKh or PDJ."""
+    """Classifies every joint by the rule of the dataset's OKS metric or, without one, of its first PCK, PCKh or PDJ.
+
+    Under multi-person mAP the joints are those of the people who were given a pose, near meaning a hit there.
+    """
     for spec in dataset.metrics:
-        if spec.metric == "oks":
+        if spec.metric in ("oks", "wholebody"):
             return _by_similarity(dataset, predictions, annotations, spec.parameters.get("box_share"))
+        if spec.metric == "multi_person_ap":
+            return _by_assignment(dataset, predictions, annotations, spec)
         if spec.metric in _RATES and "step" not in spec.parameters:
             return _by_distance(dataset, predictions, annotations, spec)
     raise DatasetDefinitionError(f"{dataset.name}.toml: metrics: nothing that a diagnosis could follow: OKS or a PCK")
@@ -148,6 +154,29 @@ def _by_distance(dataset: Dataset, predictions: Predictions, annotations: Annota
     classes = error_classes(points, person, annotations, dataset, closeness)
     counted = (annotations.visibility[person] > 0) & dataset.scored
     total, parts, joints = shares(classes, counted, dataset)
+    return Diagnosis(
+        dataset=dataset.name,
+        metric=spec.name,
+        people=len(person),
+        swaps_possible=bool(len(neighbours(person, annotations)[0])),
+        total=total,
+        parts=parts,
+        joints=joints,
+        curves=threshold_curves(dataset, predictions, annotations, spec),
+    )
+
+
+def _by_assignment(dataset: Dataset, predictions: Predictions, annotations: Annotations, spec: MetricSpec) -> Diagnosis:
+    threshold = float(spec.parameters["threshold"])
+    poses = assign(annotations, predictions, dataset, threshold)
+    given = np.flatnonzero(poses.person >= 0)
+    person = poses.person[given]
+    points = np.where(
+        poses.predicted[given, :, None], predictions.keypoints[poses.detections.rows[given], :, :2], np.nan
+    )
+    closeness = distance_closeness(annotations.head_sizes, threshold)
+    classes = error_classes(points, person, annotations, dataset, closeness)
+    total, parts, joints = shares(classes, poses.annotated[person], dataset)
     return Diagnosis(
         dataset=dataset.name,
         metric=spec.name,

@@ -20,6 +20,7 @@ from evaluator.poses import Annotations, Floats, Integers, nowhere
 from evaluator.scanning import ImageRecords, ScannedTruth, scanned_truth
 
 GZIP_MAGIC = b"\x1f\x8b"
+REGIONS = ("ignore_regions_x", "ignore_regions_y")  # of an image, PoseTrack: a list of polygons each, x and y apart
 
 
 def digest(source: str | Path | bytes | Mapping[str, Any] | list[Any]) -> str:
@@ -72,7 +73,7 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
         if not isinstance(data.get(key), list):
             raise GroundTruthError(f"the annotation file has no list {key!r}")
     _check_joints(data, dataset)
-    images = sorted(data["images"], key=lambda image: _id(image, "id", "image"))
+    images = _by_id(data["images"])
     unordered = data["annotations"]
     order = np.argsort([_id(row, "id", "annotation") for row in unordered], kind="stable").astype(np.int64)
     rows = [unordered[index] for index in order.tolist()]
@@ -88,6 +89,7 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
         keypoints, visibility = _keypoints(rows, dataset)
     labelled = (visibility > 0).sum(axis=1)
     given = np.array([row.get("num_keypoints", n) for row, n in zip(rows, labelled.tolist(), strict=True)], np.int64)
+    given = labelled if len(dataset.keypoint_fields) > 1 else given  # the field counts the first key's joints only
     info: Any = data.get("info")
     info = info if isinstance(info, dict) else {}
     annotations = Annotations(
@@ -112,6 +114,7 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
         images=_records(images),
         warnings=_contradictions(ids, given, labelled),
         position=order,
+        ignore_regions=_ignore_regions(images),
     )
     _check_people(annotations, dataset)
     return annotations
@@ -129,7 +132,8 @@ def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
     image = _image_places(image_ids, ids, row_images)
     visibility = found.visibility[order]
     labelled = (visibility > 0).sum(axis=1)
-    num_keypoints = np.where(found.given[order], found.num_keypoints[order], labelled)
+    believed = found.given[order] & (len(dataset.keypoint_fields) == 1)
+    num_keypoints = np.where(believed, found.num_keypoints[order], labelled)
     none = np.full((len(ids), 2), np.nan)
     annotations = Annotations(
         image_ids=image_ids,
@@ -151,6 +155,7 @@ def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
         images=ImageRecords(found.images),
         warnings=_contradictions(ids, num_keypoints, labelled),
         position=order,
+        ignore_regions=_ignore_regions(_by_id(json.loads(found.images))) if REGIONS[0].encode() in found.images else {},
     )
     _check_people(annotations, dataset)
     return annotations
@@ -174,7 +179,11 @@ def _image_places(image_ids: Integers, ids: Integers, row_images: Integers) -> I
 
 def image_records(text: bytes) -> tuple[dict[str, Any], ...]:
     """What the annotations keep of the JSON list of images, ascending id."""
-    return _records(sorted(json.loads(text), key=lambda image: _id(image, "id", "image")))
+    return _records(_by_id(json.loads(text)))
+
+
+def _by_id(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(images, key=lambda image: _id(image, "id", "image"))
 
 
 def _records(images: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
@@ -205,9 +214,10 @@ def _check_joints(data: Mapping[str, Any], dataset: Dataset) -> None:
             continue
         if not isinstance(named, list) or not all(isinstance(joint, str) for joint in named):
             raise GroundTruthError("the keypoints of a category are not a list of names")
-        if len(named) != len(dataset.joints):
+        if len(named) not in (len(dataset.joints), dataset.keypoint_fields["keypoints"]):
             raise GroundTruthError(f"the file has {len(named)} joints, {dataset.name} has {len(dataset.joints)}")
-        if set(named) == set(dataset.joints) and tuple(named) != dataset.joints:
+        expected = dataset.joints[: len(named)]
+        if set(named) == set(expected) and tuple(named) != expected:
             raise GroundTruthError(f"the file's joints are not in the order of {dataset.name}")
 
 
@@ -215,14 +225,19 @@ def _keypoints(rows: list[dict[str, Any]], dataset: Dataset) -> tuple[Floats, np
     joints = len(dataset.joints)
     values = np.full((len(rows), joints, 3), np.nan)
     for index, row in enumerate(rows):
-        keypoints = row.get("keypoints")
-        if not isinstance(keypoints, list) or len(keypoints) != 3 * joints:
-            raise GroundTruthError(f"annotation {row['id']}: keypoints are not {3 * joints} numbers")
-        try:
-            values[index] = np.array(keypoints, dtype=np.float64).reshape(joints, 3)
-        except (TypeError, ValueError):
-            raise GroundTruthError(f"annotation {row['id']}: keypoints are not {3 * joints} numbers") from None
+        start = 0
+        for field, count in _fields(row, dataset).items():
+            numbers = row.get(field)
+            try:
+                if not isinstance(numbers, list) or len(numbers) != 3 * count:
+                    raise ValueError
+                values[index, start : start + count] = np.array(numbers, dtype=np.float64).reshape(count, 3)
+            except (TypeError, ValueError):
+                raise GroundTruthError(f"annotation {row['id']}: {field} are not {3 * count} numbers") from None
+            start += count
     flags = values[:, :, 2]
+    if len(dataset.keypoint_fields) > 1:  # COCO-WholeBody has fractions too: above zero is labelled
+        flags = np.where((flags > 0) & (flags < 2) & (flags != 1), 2.0, flags)
     if not np.isin(flags, (0, 1, 2)).all():
         raise GroundTruthError("a visibility flag is not 0, 1 or 2")
     points = np.where(flags[..., None] > 0, values[:, :, :2], np.nan)
@@ -230,6 +245,30 @@ def _keypoints(rows: list[dict[str, Any]], dataset: Dataset) -> tuple[Floats, np
     if wrong.any():
         raise GroundTruthError(f"annotation {rows[np.argwhere(wrong)[0][0]]['id']}: a labelled joint is not finite")
     return points, flags.astype(np.int8)
+
+
+def _fields(row: Mapping[str, Any], dataset: Dataset) -> Mapping[str, int]:
+    """The keys of an annotation's keypoints: the dataset's official ones, or `keypoints` for all joints at once."""
+    official = dataset.keypoint_fields
+    return official if any(key in row for key in list(official)[1:]) else {"keypoints": len(dataset.joints)}
+
+
+def _ignore_regions(images: list[dict[str, Any]]) -> dict[int, tuple[Floats, ...]]:
+    """The polygons [V, 2] of each image that has some, by its index; images by ascending id."""
+    found = {}
+    for index, image in enumerate(images):
+        xs, ys = (image.get(key) or [] for key in REGIONS)
+        try:
+            polygons = tuple(
+                np.array([x, y], dtype=np.float64).T.reshape(len(x), 2) for x, y in zip(xs, ys, strict=True)
+            )
+        except (TypeError, ValueError):
+            raise GroundTruthError(f"image {image['id']}: its ignore regions are not lists of x and of y") from None
+        if any(len(polygon) < 3 or not np.isfinite(polygon).all() for polygon in polygons):
+            raise GroundTruthError(f"image {image['id']}: an ignore region is not three or more finite points")
+        if polygons:
+            found[index] = polygons
+    return found
 
 
 def _numbers(rows: list[dict[str, Any]], key: str, shape: tuple[int, ...]) -> Floats:

@@ -45,6 +45,7 @@ class Annotations:
     images: Sequence[Mapping[str, Any]] = ()  # id, file_name, width, height; ascending id
     warnings: tuple[str, ...] = field(default=(), repr=False)
     position: Integers | None = None  # [P], place in the file; the order of the rows when not given
+    ignore_regions: Mapping[int, tuple[Floats, ...]] = field(default_factory=dict)  # index of image -> polygons [V, 2]
 
     @property
     def people(self) -> Booleans:

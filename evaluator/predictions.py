@@ -132,7 +132,8 @@ class KeypointsReader(EntryReader):
         keypoints = self.numbers(number, entry, "keypoints", self.count, self.expected)
         if keypoints is None or set(map(type, keypoints)) <= NUMBERS:
             return keypoints
-        return self.with_nulls(number, "/keypoints", "keypoints", keypoints, 3, "joint", may_miss=self.single)
+        may_miss = self.dataset.missing_joints
+        return self.with_nulls(number, "/keypoints", "keypoints", keypoints, 3, "joint", may_miss=may_miss)
 
     def _limbs(self, number: int, limbs: Any) -> list[float] | None:
         expected = f"a list of {self.limbs} limbs, each [x1, y1, x2, y2]"
@@ -195,7 +196,7 @@ def _check_arrays(
     for row in np.flatnonzero(np.isnan(predictions.scores)).tolist():
         problems.add("not_finite", row, "/score", "score is NaN", NUMBER)
     missing = np.isnan(predictions.keypoints).sum(axis=2)
-    for row, joint in np.argwhere((missing > 0) & ((missing < 3) | (not dataset.single_person))).tolist():
+    for row, joint in np.argwhere((missing > 0) & ((missing < 3) | (not dataset.missing_joints))).tolist():
         code, message = (
             ("missing_joint", "is missing") if missing[row, joint] == 3 else ("incomplete_joint", "is partly NaN")
         )

@@ -132,11 +132,18 @@ def measure(
     is that of its keypoints' extent: what a file says about boxes and areas of its own is not looked at.
     A detection that is not finite matches nobody.
     """
-    people = _people(annotations, _areas(annotations, box_share))
-    matches = _compiled_matches(annotations, predictions, people, dataset.sigmas)
-    if matches is None:
-        matches = _matches(annotations, predictions, people, dataset.sigmas)
-    return MatchTally(tuple(names), matches)
+    return MatchTally(tuple(names), matches(annotations, predictions, dataset.sigmas, areas_of(annotations, box_share)))
+
+
+def matches(
+    annotations: Annotations, predictions: Predictions, sigmas: Floats, areas: Floats, extents: Floats | None = None
+) -> Matches:
+    """What happens to every detection. areas [P] of the people, extents [N] of the detections, in square pixels;
+    a detection's is that of the box around its keypoints when not given.
+    """
+    people = _people(annotations, areas)
+    found = _compiled_matches(annotations, predictions, people, sigmas, extents)
+    return _matches(annotations, predictions, people, sigmas, extents) if found is None else found
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,13 +181,16 @@ def _people(annotations: Annotations, areas: Floats) -> _People:
     )
 
 
-def _matches(annotations: Annotations, predictions: Predictions, people: _People, sigmas: Floats) -> Matches:
+def _matches(
+    annotations: Annotations, predictions: Predictions, people: _People, sigmas: Floats, extents: Floats | None
+) -> Matches:
     image = np.searchsorted(annotations.image_ids, predictions.image_ids)
     detections = ordered(image, predictions.scores, predictions.keypoints, MOST_DETECTIONS)
     keypoints = predictions.keypoints[detections.rows, :, :2]
     candidates = _candidates(people, len(annotations.image_ids), detections, keypoints, sigmas)
     matched, absorbed = greedy(detections, candidates, people.away, people.crowd, people.position)
-    out = _outside(_extents(keypoints), RANGES)[:, None, :]  # [A, 1, D]
+    sizes = extents_of(keypoints) if extents is None else extents[detections.rows]
+    out = _outside(sizes, RANGES)[:, None, :]  # [A, 1, D]
     best_first = np.lexsort((np.arange(len(detections.rows)), -detections.scores))
     return Matches(
         images=len(annotations.image_ids),
@@ -193,7 +203,7 @@ def _matches(annotations: Annotations, predictions: Predictions, people: _People
 
 
 def _compiled_matches(
-    annotations: Annotations, predictions: Predictions, people: _People, sigmas: Floats
+    annotations: Annotations, predictions: Predictions, people: _People, sigmas: Floats, extents: Floats | None
 ) -> Matches | None:
     """The same, compiled; None for small inputs, for arrays that are not finite and for images with very many."""
     rows, joints = predictions.keypoints.shape[:2]
@@ -236,6 +246,8 @@ def _compiled_matches(
     matched, absorbed = kernels.greedy(
         len(chosen), found[0], found[1], found[2], people.away, people.crowd, people.position, limits
     )
+    if extents is not None:
+        out = _outside(extents[chosen], RANGES)
     best_first = kernels.descending(scores[chosen])
     every = np.uint16((1 << len(limits)) - 1)
     false = np.where(out, np.uint16(0), every & ~matched)
@@ -249,7 +261,7 @@ def _compiled_matches(
     )
 
 
-def _areas(annotations: Annotations, box_share: float | None) -> Floats:
+def areas_of(annotations: Annotations, box_share: float | None) -> Floats:
     areas = annotations.areas
     if box_share is not None:
         areas = box_share * annotations.boxes[:, 2] * annotations.boxes[:, 3]
@@ -266,7 +278,7 @@ def _outside(areas: Floats, ranges: Floats) -> Booleans:
         return np.asarray((areas < ranges[:, :1]) | (areas > ranges[:, 1:]))
 
 
-def _extents(keypoints: Floats) -> Floats:
+def extents_of(keypoints: Floats) -> Floats:
     """[D] area of the box around keypoints [D, K, 2]."""
     with np.errstate(invalid="ignore", over="ignore"):
         size = keypoints.max(axis=1) - keypoints.min(axis=1)

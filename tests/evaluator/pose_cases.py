@@ -52,9 +52,14 @@ def single_person(
 def multi_person(
     name: str, seed: int, *, images: int = 30, most_people: int = 4, most_detections: int = 6
 ) -> tuple[Document, Entries]:
-    """A truth and detections of COCO, CrowdPose or Mannequins: crowds, unlabelled people, empty images, no ties."""
+    """A truth and detections of many people an image: crowds, unlabelled people, empty images, no ties.
+
+    Where joints may be missing, some are, and images have regions to ignore and people head sizes; where the metric has
+    parts of the whole body, some have no confidence.
+    """
     dataset, rng = load_dataset(name), np.random.default_rng(seed)
     joints = len(dataset.joints)
+    metrics = {spec.metric for spec in dataset.metrics}
     truth: Document = {"info": {"dataset": name, "split": "test"}, "images": [], "annotations": []}
     entries: Entries = []
     ids = (rng.choice(10_000, images * most_people + 1, replace=False) + 1).tolist()
@@ -77,28 +82,47 @@ def multi_person(
                     "person_id": person,
                     "category_id": 1,
                     "keypoints": triples(points * (flags > 0)[:, None], flags),
-                    # the field is believed, also where it contradicts the flags
-                    "num_keypoints": 0 if rng.random() < 0.05 else labelled,
+                    # the field is believed under OKS, also where it contradicts the flags
+                    "num_keypoints": 0 if rng.random() < 0.05 and "oks" in metrics else labelled,
                     "bbox": box,
                     "area": share * box[2] * box[3],
                     "iscrowd": int(rng.random() < 0.1),
                 }
             )
+            if dataset.missing_joints:
+                truth["annotations"][-1]["head_size"] = float(quarter(height / 8)) + 0.25
+        if dataset.missing_joints and rng.random() < 0.3:
+            x, y, w, h = quarter(rng.uniform([0, 0, 40, 40], [500, 500, 300, 300])).tolist()
+            truth["images"][-1] |= {
+                "ignore_regions_x": [[x, x + w, x + w, x]],
+                "ignore_regions_y": [[y, y, y + h, y + h]],
+            }
         for _ in range(int(rng.integers(0, most_detections + 1))):
             if people and rng.random() < 0.75:
                 points = people[int(rng.integers(len(people)))]
-                spread = float(np.exp(rng.normal(-3, 1))) * (points[:, 1].max() - points[:, 1].min())
+                spread = float(
+                    np.exp(rng.normal(-3 if dataset.missing_joints or "wholebody" not in metrics else -5, 1))
+                ) * (points[:, 1].max() - points[:, 1].min())
             else:
                 points, spread = dataset.pose * rng.uniform(10, 400, 2) + rng.uniform(-300, 900, 2), 5.0
             found = quarter(points + rng.normal(0, spread, points.shape))
-            entries.append(
-                {
-                    "image_id": image,
-                    "category_id": 1,
-                    "keypoints": triples(found, rng.random(joints).round(3)),
-                    "score": float(rng.random()),
-                }
-            )
+            confidence = rng.random(joints).round(3)
+            if "wholebody" in metrics:
+                confidence = np.maximum(confidence, 0.001)
+                for members in dataset.parts.values():
+                    if rng.random() < 0.15:
+                        confidence[[dataset.joint(joint) for joint in members]] = 0
+            entry: dict[str, Any] = {
+                "image_id": image,
+                "category_id": 1,
+                "keypoints": triples(found, confidence),
+                "score": float(rng.random()),
+            }
+            if dataset.missing_joints:
+                entry["keypoints"][2::3] = rng.random(joints).tolist()
+                for joint in np.flatnonzero(rng.random(joints) < 0.1):
+                    entry["keypoints"][3 * joint : 3 * joint + 3] = [None] * 3
+            entries.append(entry)
     return truth, entries
 
 

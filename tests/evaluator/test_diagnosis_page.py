@@ -72,7 +72,7 @@ def test_every_dataset_has_a_sound_page_of_its_own(dataset: str) -> None:
     assert sum("bone" in str(each.get("class")) for _, each in outline.elements) == len(definition.skeleton)
     numbers = [float(n) for _, each in outline.elements for n in re.findall(r"-?[\d.]+", str(each.get("d", "")))]
     assert numbers and all(math.isfinite(number) for number in numbers) and "nan" not in page
-    assert len(page) < 150_000
+    assert len(page) < 140_000 + 600 * len(definition.joints)
     assert ("it cannot occur here" in text) is not diagnosis.swaps_possible
     drawings = [each for tag, each in outline.elements if tag == "svg"]
     assert all("aria-hidden" in each or (each["role"] == "img" and each["aria-label"]) for each in drawings)
