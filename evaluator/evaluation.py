@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from evaluator.image_list import PublicImages, read_images
 from evaluator.metrics import load_metric
 from evaluator.poses import Annotations, Predictions
 from evaluator.predictions import Checked, Source, check_upload, read_predictions
+from evaluator.surfaces import Surface, read_surface
 from evaluator.tally import Score, Tally
 from evaluator.uncertainty import resamples, with_intervals
 
@@ -53,6 +54,11 @@ def measure(dataset: Dataset, predictions: Predictions, annotations: Annotations
     ]
 
 
+def on_surface(annotations: Annotations, surface: Surface | str | Path | None) -> Annotations:
+    """The annotations on a surface, where one is given. GroundTruthError when its file is wrong."""
+    return annotations if surface is None else replace(annotations, surface=read_surface(surface))
+
+
 def evaluate(
     dataset: str | Dataset,
     predictions: Source,
@@ -60,17 +66,19 @@ def evaluate(
     *,
     images: Images | None = None,
     intervals: bool = False,
+    surface: Surface | str | Path | None = None,
 ) -> Report:
     """Scores predictions against annotations by every metric of the dataset.
 
     predictions: a path or the bytes of a JSON file (plain, gzip, zip), a list of entries, or `Predictions`.
     truth: a path, bytes, parsed annotation document, or `Annotations`. images: the benchmark's public image list;
-    taken from the truth when not given. intervals: add 95 % bootstrap intervals.
+    taken from the truth when not given. intervals: add 95 % bootstrap intervals. surface: DensePose's geodesic tables,
+    a path or `evaluator.surfaces.Surface`.
 
     Raises PredictionError (the submitter's fault), GroundTruthError (the operator's), DatasetDefinitionError.
     """
     definition = load_dataset(dataset) if isinstance(dataset, str) else dataset
-    annotations = read_truth(truth, definition)
+    annotations = on_surface(read_truth(truth, definition), surface)
     known = listed(annotations, definition) if images is None else read_images(images)
     if images is not None and set(known.people) != set(annotations.image_ids.tolist()):
         raise GroundTruthError("the public image list and the annotations do not have the same images")

@@ -86,14 +86,15 @@ def pairs(image: Integers, people_image: Integers, images: int) -> tuple[Integer
 
 def greedy(
     detections: Detections, candidates: Candidates, ignored: Booleans, crowd: Booleans, position: Integers
-) -> tuple[Booleans, Booleans]:
+) -> tuple[Booleans, Booleans, Booleans]:
     """Matches detections to people, best score first, at every threshold and in every range of areas.
 
     ignored [A, P] says who does not count in a range, crowd [P] who takes any number of detections, position [P]
     where each stands in the annotation file. A detection goes to the most similar person that is free; people who
     count come first. Equal similarity goes to the later person among those who count, which is the larger id, and to
     the later position among those who do not: similarities of exactly 1 are common there, and pycocotools goes by the
-    file. Returns (matched, absorbed), both [A, T, D]: absorbed detections were matched to someone who does not count.
+    file. Returns (matched, absorbed), both [A, T, D], and free [A, T, P]: absorbed detections were matched to someone
+    who does not count, free people can still be matched.
     """
     areas, total = len(ignored), len(detections.rows)
     limits = np.minimum(THRESHOLDS, HIGHEST_THRESHOLD)
@@ -128,7 +129,7 @@ def greedy(
         matched[area, threshold, row] = True
         absorbed[area, threshold, row] = ignored[area, taken]
         free[area, threshold, taken] = crowd[taken]
-    return matched, absorbed
+    return matched, absorbed, free
 
 
 @dataclass(frozen=True, eq=False)

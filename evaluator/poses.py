@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.digests import DigestField
+
+if TYPE_CHECKING:
+    from evaluator.surface_points import SurfacePoints
+    from evaluator.surfaces import Surface
+    from evaluator.uv import UvMaps
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -39,6 +44,8 @@ class Annotations:
     limbs: Floats | None = None  # [P, L, 2, 2] true limbs where the file has its own
     keypoints_3d: Floats | None = None  # [P, K, 3] millimetres, NaN where not annotated
     actions: Integers | None = None  # [P], index into the dataset's actions
+    surface_points: SurfacePoints | None = None  # DensePose
+    surface: Surface | None = None  # what the surface points lie on
     sha256: DigestField = DigestField("")  # noqa: RUF009 - a descriptor
     dataset: str = ""
     split: str = ""
@@ -68,6 +75,7 @@ class Predictions:
     scores: Floats  # [N]
     limbs: Floats | None = None  # [N, L, 2, 2] when a file brings its own
     keypoints_3d: Floats | None = None  # [N, K, 3] millimetres, where the dataset asks for them
+    uv: UvMaps | None = None  # DensePose
     sha256: DigestField = DigestField("")  # noqa: RUF009 - a descriptor
 
 

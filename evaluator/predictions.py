@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluator import keypoints_3d
+from evaluator import keypoints_3d, uv
 from evaluator.archives import read_upload, refuse, unpacked
 from evaluator.definitions import Dataset
 from evaluator.distances import limbs_of
@@ -26,6 +26,7 @@ from evaluator.image_list import PublicImages
 from evaluator.keypoints_3d import Keypoints3dReader
 from evaluator.poses import Predictions
 from evaluator.scanning import scanned_predictions
+from evaluator.uv import UvReader
 
 Source = str | Path | bytes | list[Any] | dict[str, Any] | Predictions
 
@@ -162,7 +163,11 @@ class KeypointsReader(EntryReader):
                 self.problems.add(code, number, f"{path}/{index}", f"a limb's end is {shown(value)}", NUMBER)
 
 
-READERS: dict[str, type[EntryReader]] = {"keypoints": KeypointsReader, "keypoints_3d": Keypoints3dReader}
+READERS: dict[str, type[EntryReader]] = {
+    "keypoints": KeypointsReader,
+    "keypoints_3d": Keypoints3dReader,
+    "uv": UvReader,
+}
 
 
 def _ranges(predictions: Predictions, entry: Sequence[int]) -> Problems:
@@ -177,8 +182,9 @@ def _check_arrays(
     predictions: Predictions, dataset: Dataset, images: PublicImages | None, problems: Problems
 ) -> Problems:
     """The rules of a file for arrays: here a row is an entry and a joint of three NaN is missing."""
-    if dataset.entry == "keypoints_3d":
-        keypoints_3d.check_arrays(predictions, dataset, images, problems)
+    if dataset.entry != "keypoints":
+        check = keypoints_3d.check_arrays if dataset.entry == "keypoints_3d" else uv.check_arrays
+        check(predictions, dataset, images, problems)
         return problems
     rows, joints = len(predictions.image_ids), len(dataset.joints)
     if predictions.keypoints.shape != (rows, joints, 3):

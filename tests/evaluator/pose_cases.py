@@ -165,6 +165,10 @@ def case(name: str, seed: int, **sizes: Any) -> tuple[Document, Entries]:
     dataset = load_dataset(name)
     if dataset.entry == "keypoints_3d":
         return in_space(name, seed, **sizes)
+    if dataset.entry == "uv":
+        from tests.evaluator.surface_cases import on_surface
+
+        return on_surface(name, seed, **sizes)
     return (single_person if dataset.single_person else multi_person)(name, seed, **sizes)
 
 

@@ -23,6 +23,7 @@ METRICS = {
     "mpii": ["pckh@0.5", "pckh@0.1", "pckh_auc"],
     "human36m": ["mpjpe", "pa_mpjpe"],
     "mpi_inf_3dhp": ["pck3d@150mm", "pck3d_auc", "mpjpe", "pa_mpjpe"],
+    "densepose": [name for family in ("gpsm_{}", "gps_{}", "gps_{}@0.255") for name in map(family.format, OKS)],
     "mpii_multi": ["map@0.5"],
     "posetrack": ["map@0.5"],
     "ochuman": OKS,
@@ -153,7 +154,7 @@ def test_every_parameter_fits_the_signature_of_its_metric(name: str) -> None:
 
 def test_the_folder_is_the_registry_of_metrics() -> None:
     assert metric_names() == [
-        "mpjpe", "multi_person_ap", "oks", "pck", "pck3d", "pckh", "pcp", "pdj", "wholebody",
+        "gps", "mpjpe", "multi_person_ap", "oks", "pck", "pck3d", "pckh", "pcp", "pdj", "wholebody",
     ]  # fmt: skip
     for name in metric_names():
         metric = load_metric(name)
@@ -161,7 +162,7 @@ def test_the_folder_is_the_registry_of_metrics() -> None:
         assert metric.SOURCE
         assert metric.HIGHER_IS_BETTER is (name != "mpjpe")
         assert not metric.INVARIANCES - set(INVARIANCES)
-    with pytest.raises(KeyError, match="one of mpjpe, multi_person_ap"):
+    with pytest.raises(KeyError, match="one of gps, mpjpe"):
         load_metric("iou")
 
 

@@ -26,7 +26,8 @@ from evaluator import (
     read_truth,
 )
 from evaluator.metrics import INVARIANCES, load_metric, metric_names
-from tests.evaluator import space_changes
+from evaluator.uv import UvMaps
+from tests.evaluator import space_changes, surface_cases
 from tests.evaluator.pose_cases import Document, Entries, case, scores_of
 
 SEEDS = (1, 2, 3)
@@ -126,7 +127,7 @@ def test_whole_weights_equal_images_repeated_literally(dataset: str, metric: str
     annotations = read_truth(truth, definition)
     tallies = measure(definition, read_predictions(entries, definition), annotations)
     weighted = [score for tally in tallies for score in tally.scores(weights)]
-    repeated: dict[str, Any] = {"images": [], "annotations": []}
+    repeated: dict[str, Any] = {"info": truth["info"], "images": [], "annotations": []}
     found = []
     for image, weight in zip(annotations.image_ids.tolist(), weights.astype(int).tolist(), strict=True):
         (record,) = (row for row in truth["images"] if row["id"] == image)
@@ -152,6 +153,8 @@ def test_arrays_and_documents_score_alike(dataset: str) -> None:
     assert evaluate(definition, predictions, annotations).scores == evaluate(dataset, entries, truth).scores
     columns = {field.name: getattr(predictions, field.name) for field in dataclasses.fields(predictions)}
     turned = dataclasses.replace(predictions, **{k: v[::-1] for k, v in columns.items() if isinstance(v, np.ndarray)})
+    if predictions.uv is not None:
+        turned = dataclasses.replace(turned, uv=UvMaps(predictions.uv.boxes[::-1], predictions.uv.images[::-1]))
     assert evaluate(dataset, turned, annotations).scores == evaluate(dataset, entries, truth).scores
 
 
@@ -238,6 +241,8 @@ def unannotated(dataset: str, found: Case) -> Case:
 def changed(word: str, dataset: str, found: Case) -> Case:
     if load_dataset(dataset).entry == "keypoints_3d":
         return space_changes.changed(word, dataset, found)
+    if load_dataset(dataset).entry == "uv":
+        return surface_cases.changed(word, found)
     match word:
         case "translation":
             return moved(found, lambda x, y: (x + 64, y - 1024))
@@ -318,6 +323,8 @@ BEST = {"pck3d_auc": 30 / 31}
 def perfect(dataset: str, truth: Document) -> Entries:
     if load_dataset(dataset).entry == "keypoints_3d":
         return space_changes.perfect(truth)
+    if load_dataset(dataset).entry == "uv":
+        return surface_cases.perfect(truth)
     entries = []
     for row in truth["annotations"]:
         if row["iscrowd"] or not row["num_keypoints"]:
@@ -494,6 +501,13 @@ COUNTER_EXAMPLES: dict[tuple[str, str], Callable[[], tuple[str, Case, Case]]] = 
     ("multi_person_ap", "unannotated"): out_of_the_ignored_region,
     ("multi_person_ap", "farther"): freed_by_a_worse_pose,
     ("multi_person_ap", "perfect"): perfect_but_the_other_s,
+    ("gps", "translation"): lambda: surface_cases.out_of_the_image("translation"),
+    ("gps", "mirror"): lambda: surface_cases.out_of_the_image("mirror"),
+    ("gps", "rotation"): lambda: surface_cases.out_of_the_image("rotation"),
+    ("gps", "scale"): surface_cases.larger,
+    ("gps", "confidence"): lambda: seeded("densepose", "confidence"),
+    ("gps", "unannotated"): surface_cases.where_nobody_looked,
+    ("gps", "farther"): surface_cases.freed_by_a_worse_map,
     ("mpjpe", "scale"): lambda: seeded("human36m", "scale"),
     ("mpjpe", "farther"): lambda: space_changes.better_with_its_root_farther_away("human36m"),
     ("mpjpe", "nobody"): lambda: refused("human36m"),
