@@ -119,9 +119,11 @@ def _checked(
     if not (np.isfinite(u).all() and np.isfinite(v).all()):
         raise GroundTruthError(f"{name}: u and v are not finite")
     rows = int(vertex.max()) + 1
-    if vertex.min() < 0 or distances.dtype not in (np.float32, np.float64) or distances.ndim != 1:
-        found = f"{distances.dtype} {list(distances.shape)}, vertex goes from {vertex.min()}"
-        raise GroundTruthError(f"{name}: distances are {found}: expected float32 or float64 [G (G - 1) / 2], and 0")
+    if vertex.min() < 0:
+        raise GroundTruthError(f"{name}: vertex goes from {vertex.min()}: expected rows from 0")
+    if distances.dtype not in (np.float32, np.float64) or distances.ndim != 1:
+        found = f"{distances.dtype} {list(distances.shape)}"
+        raise GroundTruthError(f"{name}: distances are {found}: expected float32 or float64 [G (G - 1) / 2]")
     size = (1 + math.isqrt(1 + 8 * len(distances))) // 2
     if size * (size - 1) // 2 != len(distances) or rows > size:
         raise GroundTruthError(

@@ -53,7 +53,7 @@ def test_every_filter_of_png_is_read() -> None:
 
 
 def test_nothing_but_pixels_reaches_pillow() -> None:
-    """Texts, profiles, animations and times are dropped before the picture is opened: here they are bombs and nonsense."""
+    """Texts, profiles and animations are dropped before the picture is opened: here they are bombs and nonsense."""
     plain = encoded(MAP)
     head, pixels, end = plain[:33], plain[33:-12], plain[-12:]
     bomb = zlib.compress(bytes(1 << 26))

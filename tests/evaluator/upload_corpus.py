@@ -434,12 +434,7 @@ ON_SURFACE: dict[str, Case] = {
         "8100000000 pixels",
     ),
     "a picture of another size": (DENSE, dense(png(4, 6)), "image_size", "the image is 4 x 6"),
-    "a picture that says 2^31": (
-        DENSE,
-        dense(png(1 << 31, 1 << 31, pixels=b"")),
-        "image_size",
-        "the image is 2147483648",
-    ),
+    "a picture that says 2^31": (DENSE, dense(png(1 << 31, 1 << 31, pixels=b"")), "image_size", "2147483648 x"),
     "a bomb in a picture": (DENSE, dense(png_bomb()), "invalid_image", "more or fewer pixels"),
     "too few pixels": (DENSE, dense(png(pixels=bytes(75))), "invalid_image", "more or fewer pixels"),
     "an unknown filter": (DENSE, dense(png(pixels=(b"\x09" + bytes(18)) * 4)), "invalid_image", "cannot be read"),
