@@ -17,6 +17,7 @@ from evaluator.errors import DatasetDefinitionError
 from evaluator.poses import Booleans, Floats
 
 FOLDER = Path(__file__).parent / "datasets"
+MOST_NAMES = 40
 
 Limb = tuple[tuple[str, ...], tuple[str, ...]]
 
@@ -95,6 +96,11 @@ class Dataset:
             return self.joints.index(name)
         except ValueError:
             raise DatasetDefinitionError(f"{self.name}.toml: joints: a metric needs {name!r}") from None
+
+    @property
+    def named_joints(self) -> tuple[str, ...]:
+        """The joints that a drawing has room to name: all, or of very many those of the first part."""
+        return self.joints if len(self.joints) <= MOST_NAMES else next(iter(self.parts.values()))
 
     @cached_property
     def scored(self) -> Booleans:

@@ -104,6 +104,10 @@ class KeypointsReader(EntryReader):
         self.points = array("d")
         self.given_limbs: dict[int, list[float]] = {}  # row -> numbers
         self.expected = f"{self.count} numbers: x, y, confidence for each of {len(dataset.joints)} joints"
+        if len(dataset.keypoint_fields) > 1:
+            self.expected += (
+                f"; `poseboard convert predictions {dataset.name}` puts {', '.join(dataset.keypoint_fields)} together"
+            )
 
     def payload(self, number: int, entry: dict[str, Any]) -> tuple[list[float], list[float] | None] | None:
         keypoints = self._keypoints(number, entry)

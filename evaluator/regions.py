@@ -6,12 +6,17 @@ import numpy as np
 
 from evaluator.poses import Booleans, Floats
 
+POINTS_AT_ONCE = 1 << 14
+
 
 def inside(points: Floats, polygon: Floats) -> Booleans:
     """[n] whether points [n, 2] lie inside a polygon [V, 2] of V >= 3 corners, the last joined to the first.
 
     By the number of edges that a ray to the right crosses. A point on an edge or a corner is outside, and so is NaN.
     """
+    if len(points) > POINTS_AT_ONCE:
+        steps = range(0, len(points), POINTS_AT_ONCE)
+        return np.concatenate([inside(points[start : start + POINTS_AT_ONCE], polygon) for start in steps])
     x, y = points[:, :1], points[:, 1:]  # [n, 1]
     (x0, y0), (x1, y1) = polygon.T, np.roll(polygon, -1, axis=0).T  # [V] each
     with np.errstate(invalid="ignore", over="ignore"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from html import escape
 
 from evaluator import report_figures as figures
@@ -246,7 +245,7 @@ def _score_table(title: str, what: str, rows: list[tuple[str, Score]], note: str
         return ""
     lowest = min(score.value if score.low is None else score.low for _, score in rows)
     highest = max(score.value if score.high is None else score.high for _, score in rows)
-    domain = (min(math.floor(lowest * 10), 9) / 10, max(math.ceil(highest * 10), 1) / 10)
+    domain = figures.scale(lowest, highest)
     lines = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td class="wide">'
         f"{figures.whisker(score.value, score.low, score.high, domain)}</td>"

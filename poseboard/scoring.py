@@ -25,7 +25,13 @@ from poseboard.output import (
 if TYPE_CHECKING:
     from evaluator import Report
 
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="coco, crowdpose, mpii, lsp, flic or mannequins.")]
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATASET",
+        help="coco, coco_wholebody, crowdpose, ochuman, mpii, mpii_multi, posetrack, lsp, flic or mannequins.",
+    ),
+]
 Predictions = Annotated[
     Path, typer.Argument(metavar="PREDICTIONS", help="Prediction JSON: .json, .json.gz, or a zip with one such member.")
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -86,13 +87,12 @@ def average_precision(weights: Floats, hit: Booleans, people: float) -> float:
     """The area under the precision envelope of detections [D] in descending confidence, each counting its weight.
 
     people > 0: the weight of all that could be found. The area is the sum over hits of their share of recall times the
-    best precision from there on; where nothing has any weight yet, precision is 0.
+    best precision from there on, which is reached at a hit; where nothing has any weight yet, precision is 0.
     """
-    found = np.cumsum(weights * hit)
-    total = np.cumsum(weights)
-    precision = np.where(total > 0, found / np.where(total > 0, total, 1.0), 0.0)
+    total, share = np.cumsum(weights)[hit], weights[hit]
+    precision = np.cumsum(share) / np.where(total > 0, total, 1.0)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
-    return float((weights * hit * envelope).sum() / people)
+    return float((share * envelope).sum() / people)
 
 
 def measure(
@@ -201,21 +201,25 @@ def _persons(
 ) -> Integers:
     """[D] the person of each pose, -1 for none."""
     people = np.argsort(annotations.image, kind="stable")  # ids ascend throughout, so within an image too
-    pose, place = pairs(detections.image, annotations.image[people], len(annotations.image_ids))
-    person = people[place]
-    hits = np.zeros(len(pose), dtype=np.int64)
-    for start in range(0, len(pose), PAIRS_AT_ONCE):
-        part = slice(start, start + PAIRS_AT_ONCE)
-        of_pose = pose[part]
-        near = _hits(annotations, points[of_pose], person[part], predicted[of_pose], annotated, threshold)
-        hits[part] = near.sum(axis=1)
-    share = hits / np.maximum(annotated.sum(axis=1), 1)[person]
-    best = _first(np.lexsort((person, -share, pose)), pose)  # of each pose: the largest share, then the smaller id
-    best = best[share[best] > 0]
+    people_image, images = annotations.image[people], len(annotations.image_ids)
+    most = np.maximum(annotated.sum(axis=1), 1)
+    favourite, share = np.full(len(points), -1, dtype=np.int64), np.zeros(len(points))
+    # Some poses at a time: a file may bring any number of them for one image.
+    pairs_until = np.cumsum(np.bincount(people_image, minlength=images)[detections.image])
+    steps = np.searchsorted(pairs_until, np.arange(PAIRS_AT_ONCE, pairs_until.max(initial=0), PAIRS_AT_ONCE))
+    for first, last in pairwise(np.unique([0, *steps, len(points)]).tolist()):
+        pose, place = pairs(detections.image[first:last], people_image, images)
+        pose, person = pose + first, people[place]
+        hits = _hits(annotations, points[pose], person, predicted[pose], annotated, threshold)
+        shares = hits.sum(axis=1) / most[person]
+        best = _first(np.lexsort((person, -shares, pose)), pose)  # the largest share, then the smaller id
+        favourite[pose[best]], share[pose[best]] = person[best], shares[best]
+    wooers = np.flatnonzero(share > 0)
     # Of each person: the largest share, then the pose of the higher score, which stands before.
-    kept = best[_first(np.lexsort((pose[best], -share[best], person[best])), person[best])]
+    order = np.lexsort((wooers, -share[wooers], favourite[wooers]))
+    kept = wooers[_first(order, favourite[wooers])]
     found = np.full(len(points), -1, dtype=np.int64)
-    found[pose[kept]] = person[kept]
+    found[kept] = favourite[kept]
     return found
 
 

@@ -109,7 +109,7 @@ def figure(dataset: Any, *, label: str, gesture: bool = True) -> SafeString:
     y0, y1 = min(y for _, y in points.values()) - pad, max(y for _, y in points.values()) + pad
     parts = [_silhouette(points, 160), *_bones(dataset, points)]
     parts += [
-        el("circle", class_=f"j{side(name)} jt", cx=round(x, 1), cy=round(y, 1), r=_small(name, 3.4))
+        el("circle", class_=f"j{side(name)} jt", cx=round(x, 1), cy=round(y, 1), r=_size(dataset, name, 3.4))
         for name, (x, y) in points.items()
     ]
     box = f"{x0:.0f} {y0:.0f} {x1 - x0:.0f} {y1 - y0:.0f}"
@@ -117,12 +117,14 @@ def figure(dataset: Any, *, label: str, gesture: bool = True) -> SafeString:
 
 
 def named(dataset: Any) -> SafeString:
-    """The figure with every joint's number and name on leader lines: for the dataset's page."""
+    """The figure with the joints' numbers and names on leader lines: for the dataset's page."""
     if not has_pose(dataset):
         return join([])
     points = _centred(placed(dataset, height=300), dataset)
     labels: dict[str, list[_Label]] = {"left": [], "right": []}
     for index, name in enumerate(dataset.joints):
+        if name not in dataset.named_joints:
+            continue
         x, y = points[name]
         where = "left" if side(name) == "r" or (side(name) == "c" and index % 2) else "right"
         words = name.replace("_", " ")
@@ -131,7 +133,7 @@ def named(dataset: Any) -> SafeString:
         labels[where].append(_Label(f"{index} {words}", "", (x, y), 0))
     parts = [_silhouette(points, 300), *_bones(dataset, points)]
     parts += [
-        el("circle", class_=f"j{side(name)} jt", cx=round(x, 1), cy=round(y, 1), r=_small(name, 4.2))
+        el("circle", class_=f"j{side(name)} jt", cx=round(x, 1), cy=round(y, 1), r=_size(dataset, name, 4.2))
         for name, (x, y) in points.items()
     ]
     return _labelled(
@@ -323,5 +325,8 @@ def _head(points: Mapping[str, Point], height: float) -> SafeString | None:
     )
 
 
-def _small(name: str, usual: float) -> float:
+def _size(dataset: Any, name: str, usual: float) -> float:
+    """The radius of a joint's mark: smaller in the face, and where there are so many that not all are named."""
+    if name not in dataset.named_joints:
+        return usual * 0.3
     return usual * 0.62 if name.split("_")[-1] in {"nose", "eye", "ear"} else usual

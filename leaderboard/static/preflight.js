@@ -53,12 +53,12 @@ function wholeNumber(problems, entry, item, key, required) {
   return item[key];
 }
 
-function groups(problems, entry, path, what, values, size, unit, single) {
+function groups(problems, entry, path, what, values, size, unit, mayMiss) {
   for (let start = 0; start < values.length; start += size) {
     const group = values.slice(start, start + size);
     const missing = group.filter((value) => value === null).length;
     const index = start / size;
-    if (missing === size && single) continue;
+    if (missing === size && mayMiss) continue;
     if (missing === size) {
       problems.add("missing_joint", entry, `${path}/${start}`, `${unit} ${index} is missing`, "a place for every joint");
     } else if (missing) {
@@ -108,7 +108,7 @@ export function check(document_, rules, imageList) {
     } else if (space) {
       groups(problems, entry, `/${key}`, key, values, 3, "joint", false);
     } else {
-      groups(problems, entry, "/keypoints", "keypoints", item.keypoints, 3, "joint", rules.single);
+      groups(problems, entry, "/keypoints", "keypoints", item.keypoints, 3, "joint", rules.missing_joints);
       for (let joint = 0; joint < numbers; joint += 3) {
         const x = item.keypoints[joint];
         const y = item.keypoints[joint + 1];
@@ -123,7 +123,7 @@ export function check(document_, rules, imageList) {
       } else {
         item.limbs.forEach((limb, index) => {
           if (!Array.isArray(limb) || limb.length !== 4) problems.add("wrong_count", entry, `/limbs/${index}`, `limb ${index} is ${shown(limb)}`, "four numbers [x1, y1, x2, y2]");
-          else groups(problems, entry, `/limbs/${index}`, `limbs[${index}]`, limb, 4, "limb", rules.single);
+          else groups(problems, entry, `/limbs/${index}`, `limbs[${index}]`, limb, 4, "limb", rules.missing_joints);
         });
       }
     }

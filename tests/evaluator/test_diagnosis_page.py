@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from evaluator import dataset_names, diagnose, evaluate, load_dataset, read_predictions, read_truth
-from evaluator.report_figures import percent, ring
+from evaluator.report_figures import percent, ring, scale
 from evaluator.report_page import report_page
 from tests.evaluator.pose_cases import case
 
@@ -93,3 +93,11 @@ def test_rings_are_shares_clockwise_from_the_top() -> None:
     assert first == ("s0", "M0.00 -10.00A10.0 10.0 0 0 1 10.00 -0.00")
     assert second == ("s4", "M10.00 -0.00A10.0 10.0 0 1 1 -0.00 -10.00")
     assert ring((0, 0), 10, (1, 0, 0, 0, 0)).count("arc") == 1
+
+
+def test_the_scale_of_scores_has_a_width() -> None:
+    assert scale(0.42, 0.71) == (0.4, 0.8)
+    # all at one tenth, none at all, and all right
+    assert scale(0.5, 0.5) == (0.5, 0.6)
+    assert scale(0.0, 0.0) == (0.0, 0.1)
+    assert scale(1.0, 1.0) == (0.9, 1.0)

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from evaluator import GroundTruthError, diagnose, evaluate, load_dataset, read_predictions, read_truth
+from evaluator import (
+    GroundTruthError,
+    compiled,
+    diagnose,
+    evaluate,
+    load_dataset,
+    read_predictions,
+    read_truth,
+    warm_up,
+)
+from evaluator.metrics import multi_person_ap
 from evaluator.metrics.multi_person_ap import average_precision, measure
 from evaluator.regions import inside
+from evaluator.scanning import scanned_truth
 from tests.evaluator.pose_cases import Document, Entries, multi_person, scores_of
 
 POSETRACK = load_dataset("posetrack")
@@ -363,6 +376,8 @@ def test_inside_a_polygon() -> None:
     expected = [True, False, True, True, False, False, False, False, False, False, False, False, False]
     assert inside(np.array(points, dtype=float), polygon).tolist() == expected
     assert inside(np.array(points, dtype=float), polygon[::-1]).tolist() == expected
+    many = inside(np.array(points * 4000, dtype=float), polygon)
+    assert many.tolist() == expected * 4000
 
 
 def test_intervals_need_two_hundred_images() -> None:
@@ -393,3 +408,31 @@ def test_diagnosis_is_of_those_who_were_given_a_pose() -> None:
     # mAP at half its threshold, at it, and at twice it: in the middle of the curve it is the score.
     curve = next(curve for curve in diagnosis.curves if curve.name == "all")
     assert curve.x[25] == 0.5 and curve.y[25] == scores_of(evaluate(POSETRACK, [found], truth))["map@0.5", "all"]
+
+
+def test_a_large_file_keeps_its_regions_and_missing_joints(tmp_path: Path) -> None:
+    truth, entries = multi_person("posetrack", 9, images=150)
+    assert any("ignore_regions_x" in image for image in truth["images"])
+    paths = tmp_path / "truth.json", tmp_path / "predictions.json"
+    for path, content in zip(paths, (truth, entries), strict=True):
+        path.write_text(json.dumps(content))
+        assert path.stat().st_size > compiled.LARGE
+    assert warm_up()
+    assert evaluate("posetrack", paths[1], paths[0]).scores == evaluate("posetrack", entries, truth).scores
+    # Without head sizes the scanner takes the annotations, and has to keep the regions as well.
+    for row in truth["annotations"]:
+        del row["head_size"]
+    paths[0].write_text(json.dumps(truth))
+    assert scanned_truth(paths[0], POSETRACK) is not None
+    found, expected = read_truth(paths[0], POSETRACK), read_truth(truth, POSETRACK)
+    assert found.ignore_regions.keys() == expected.ignore_regions.keys() != set()
+    for image, polygons in expected.ignore_regions.items():
+        assert [p.tolist() for p in found.ignore_regions[image]] == [p.tolist() for p in polygons]
+
+
+def test_any_number_of_poses_in_an_image_is_taken_in_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, entries = multi_person("posetrack", 4, images=10)
+    expected = evaluate("posetrack", entries, truth).scores
+    for most in (1, 7, 50):
+        monkeypatch.setattr(multi_person_ap, "PAIRS_AT_ONCE", most)
+        assert evaluate("posetrack", entries, truth).scores == expected

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from evaluator import GroundTruthError, diagnose, evaluate, load_dataset, read_predictions, read_truth
+from evaluator import (
+    GroundTruthError,
+    compiled,
+    diagnose,
+    evaluate,
+    load_dataset,
+    read_predictions,
+    read_truth,
+    warm_up,
+)
 from evaluator.errors import DatasetDefinitionError
 from evaluator.metrics.oks import STATISTICS
 from evaluator.metrics.wholebody import measure
@@ -17,7 +29,8 @@ WHOLE = load_dataset("coco_wholebody")
 
 # The ten numbers of each part by xtcocotools 1.14.3 (built from its source with numpy 2.4.6, its COCOeval of the
 # iouTypes keypoints, keypoints_foot, _face, _lefthand, _righthand and _wholebody with the official sigmas) on
-# `multi_person("coco_wholebody", seed, images=8)`, whose keypoints were put under the official keys.
+# `multi_person("coco_wholebody", seed, images=8)`, whose keypoints were put under the official keys:
+# benchmarks/wholebody_parity.py, `reference`.
 PINNED: dict[int, dict[str, list[float]]] = {
     1: {
         "body": [
@@ -315,3 +328,30 @@ def test_intervals_of_every_part_and_the_diagnosis_of_all_joints() -> None:
     diagnosis = diagnose(WHOLE, read_predictions(entries, WHOLE), read_truth(truth, WHOLE))
     assert {part.name for part in diagnosis.parts} == set(WHOLE.parts)
     assert len(diagnosis.joints) == 133
+
+
+@pytest.mark.parametrize("official", [False, True])
+def test_files_and_compiled_code_give_the_same_bits(tmp_path: Path, official: bool) -> None:
+    assert warm_up()
+    truth, entries = multi_person("coco_wholebody", 7, images=60, most_people=5, most_detections=25)
+    for number, row in enumerate(entries):
+        row["score"] = round(row["score"], 1)  # ties
+        if number % 5 == 0:  # the same hands on other bodies
+            row["keypoints"] = [v + 3 for v in entries[number - 1]["keypoints"][:51]] + entries[number - 1][
+                "keypoints"
+            ][51:]
+            row["image_id"] = entries[number - 1]["image_id"]
+    with compiled.without():
+        expected = [score.value.hex() for score in evaluate(WHOLE, entries, truth).scores]
+    if official:
+        for row in truth["annotations"]:
+            keypoints = row["keypoints"]
+            for field, count in WHOLE.keypoint_fields.items():
+                row[field], keypoints = keypoints[: 3 * count], keypoints[3 * count :]
+    paths = tmp_path / "truth.json", tmp_path / "predictions.json"
+    for shuffle in range(4):
+        random.Random(shuffle).shuffle(entries)
+        for path, content in zip(paths, (truth, entries), strict=True):
+            path.write_text(json.dumps(content))
+        found = evaluate(WHOLE, paths[1], paths[0])
+        assert [score.value.hex() for score in found.scores] == expected

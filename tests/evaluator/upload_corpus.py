@@ -13,9 +13,11 @@ from typing import Any
 
 from evaluator import load_dataset
 
-COCO_JOINTS, LSP_JOINTS = len(load_dataset("coco").joints), len(load_dataset("lsp").joints)
+JOINTS = {name: len(load_dataset(name).joints) for name in ("coco", "lsp", "posetrack", "coco_wholebody")}
 IMAGES: dict[str, dict[str, Any]] = {
     "coco": {"dataset": "coco", "split": "test", "images": [{"id": 785}, {"id": 40083}]},
+    "posetrack": {"dataset": "posetrack", "split": "test", "images": [{"id": 785}]},
+    "coco_wholebody": {"dataset": "coco_wholebody", "split": "test", "images": [{"id": 785}]},
     "lsp": {
         "dataset": "lsp",
         "split": "test",
@@ -36,8 +38,8 @@ Case = tuple[str, bytes, str, str]
 
 def entry(dataset: str = "coco", **changes: Any) -> dict[str, Any]:
     """A valid entry, changed; a value of `...` removes the key."""
-    joints = COCO_JOINTS if dataset == "coco" else LSP_JOINTS
-    made = {"image_id": 785 if dataset == "coco" else 1001, "keypoints": [10.5, 20, 0.9] * joints, "score": 0.5}
+    image = 1001 if dataset == "lsp" else 785
+    made = {"image_id": image, "keypoints": [10.5, 20, 0.9] * JOINTS[dataset], "score": 0.5}
     made |= changes
     return {key: value for key, value in made.items() if value is not ...}
 
@@ -130,7 +132,12 @@ def overwritten_size() -> bytes:
     return patched(made, b"PK\x03\x04", 22, struct.pack("<I", 3))
 
 
-COCO, LSP = "coco", "lsp"
+COCO, LSP, POSETRACK, WHOLEBODY = "coco", "lsp", "posetrack", "coco_wholebody"
+# What COCO-WholeBody's own files have: the body's 17 joints, and keys of their own for the rest
+PARTS: dict[str, list[float]] = {
+    "keypoints": [1.0] * 51, "foot_kpts": [1.0] * 18, "face_kpts": [1.0] * 204, "lefthand_kpts": [1.0] * 63,
+    "righthand_kpts": [1.0] * 63,
+}  # fmt: skip
 
 DOCUMENTS: dict[str, Case] = {
     "nothing at all": (COCO, b"", "empty_file", "empty"),
@@ -225,6 +232,47 @@ ENTRIES: dict[str, Case] = {
         "incomplete_joint",
         "joint 0 is partly null",
     ),
+    "half a joint where joints may be missing": (
+        POSETRACK,
+        text(entry(POSETRACK, keypoints=[1.0] * 42 + [None, 1.0, 0.5])),
+        "incomplete_joint",
+        "entry 0, /0/keypoints/42: joint 14 is partly null",
+    ),
+    "a confidence of null": (
+        POSETRACK,
+        text(entry(POSETRACK, keypoints=[1.0, 2.0, None] + [1.0] * 42)),
+        "incomplete_joint",
+        "/0/keypoints/0",
+    ),
+    "a confidence of NaN where joints may be missing": (
+        POSETRACK,
+        with_keypoint(44, "NaN", POSETRACK),
+        "not_finite",
+        "/0/keypoints/44",
+    ),
+    "a place of 1e7 beside a missing joint": (
+        POSETRACK,
+        text(entry(POSETRACK, keypoints=[None] * 3 + [1.0, 1e7] + [1.0] * 40)),
+        "out_of_range",
+        "/0/keypoints/4",
+    ),
+    "17 joints for 15": (POSETRACK, text(entry(POSETRACK, keypoints=[1.0] * 51)), "wrong_count", "each of 15 joints"),
+    "the body alone": (WHOLEBODY, text(entry(WHOLEBODY, keypoints=[1.0] * 51)), "wrong_count", "each of 133 joints"),
+    "parts under keys of their own": (
+        WHOLEBODY,
+        text(entry(WHOLEBODY, **PARTS)),
+        "wrong_count",
+        "`poseboard convert predictions coco_wholebody` puts keypoints, foot_kpts, face_kpts, lefthand_kpts, "
+        "righthand_kpts together",
+    ),
+    "a missing hand": (
+        WHOLEBODY,
+        text(entry(WHOLEBODY, keypoints=[1.0] * 273 + [None] * 63 + [1.0] * 63)),
+        "missing_joint",
+        "/0/keypoints/273",
+    ),
+    "an infinite last finger": (WHOLEBODY, with_keypoint(398, "1e999", WHOLEBODY), "not_finite", "/0/keypoints/398"),
+    "a finger as text": (WHOLEBODY, with_keypoint(396, '"left"', WHOLEBODY), "wrong_type", "/0/keypoints/396"),
     "half a joint": (
         LSP,
         text(entry("lsp", keypoints=[1.0] * 3 + [None, None, 0.5] + [1.0] * 36)),
