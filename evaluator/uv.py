@@ -157,6 +157,13 @@ def uv_entry(image_id: int, box: Sequence[float], uv: NDArray[Any], score: float
     }
 
 
+def uniform_entry(image_id: int, box: Sequence[float], place: tuple[int, int, int], score: float) -> dict[str, Any]:
+    """An entry that says the same chart, u and v (0..255) in every pixel of its box."""
+    uv = np.empty((3, *sized(box)), dtype=np.uint8)
+    uv[:] = np.array(place, dtype=np.uint8)[:, None, None]
+    return uv_entry(image_id, box, uv, score)
+
+
 class UvReader(EntryReader):
     """Entries with a box and its map."""
 

@@ -22,7 +22,7 @@ from poseboard.output import (
     show_lines,
     show_table,
 )
-from poseboard.scoring import Json, existing
+from poseboard.scoring import Json, Surface, existing
 
 if TYPE_CHECKING:
     from evaluator.uncertainty import Difference
@@ -39,22 +39,25 @@ def compare(
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="The dataset, where the annotation file does not say it.")
     ] = None,
+    surface: Surface = None,
     json_output: Json = False,
 ) -> None:
     """Compare two prediction files: A minus B by metric and part, with paired 95 % intervals and p values."""
     from evaluator import load_dataset, measure, read_predictions, read_truth
+    from evaluator.evaluation import on_surface
     from evaluator.ground_truth import listed
-    from evaluator.uncertainty import paired_differences, resamples
+    from evaluator.uncertainty import groups_of, image_weights, paired_differences
 
     definition = load_dataset(dataset or _dataset(existing(truth)))
-    annotations = read_truth(existing(truth), definition)
+    annotations = on_surface(read_truth(existing(truth), definition), None if surface is None else existing(surface))
     images = listed(annotations, definition)
     read = [read_predictions(existing(path), definition, images) for path in (a, b)]
-    weights = resamples(annotations.sha256, len(annotations.image_ids))
+    groups = groups_of(annotations)
+    weights = image_weights(annotations, groups)
     differences = [
         difference
         for one, other in zip(*(measure(definition, entries, annotations) for entries in read), strict=True)
-        for difference in paired_differences(one, other, weights)
+        for difference in paired_differences(one, other, weights, groups)
     ]
     if json_output:
         emit_json(
@@ -65,6 +68,7 @@ def compare(
                 "a_sha256": read[0].sha256,
                 "b_sha256": read[1].sha256,
                 "images": len(annotations.image_ids),
+                "groups": len(set(groups.tolist())),
                 "resamples": len(weights),
                 "differences": [asdict(difference) for difference in differences],
             }
@@ -107,4 +111,7 @@ def _show(title: str, differences: list[Difference], unit: Mapping[str, str]) ->
     columns = ["metric", "part", heading("A", units), heading("B", units), "A - B", "95 % interval", "p"]
     show_table(title, columns, rows, right=5)
     if any(d.p is None for d in differences):
-        typer.echo("No interval and no p where there are fewer than 200 images, or 10 hits or misses.", err=True)
+        typer.echo(
+            "No interval and no p where there are fewer than 200 images or groups of them, or 10 hits or misses.",
+            err=True,
+        )

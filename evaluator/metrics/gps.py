@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evaluator.definitions import Dataset
 from evaluator.errors import DatasetDefinitionError, GroundTruthError, PredictionError, Problem
-from evaluator.matching import THRESHOLDS, Candidates, Detections, Matches, bits, greedy, ordered, pairs
+from evaluator.matching import THRESHOLDS, Candidates, Detections, Matches, assigned, bits, ordered, pairs
 from evaluator.metrics.oks import MOST_DETECTIONS, RANGES, STATISTICS, MatchTally, outside
 from evaluator.poses import Annotations, Booleans, Floats, Integers, Predictions
 from evaluator.surface_points import SurfacePoints, enlarged
@@ -312,7 +312,13 @@ def _body(mask: Booleans, box: Floats, size: tuple[int, int]) -> _Mask:
 
 
 def _matches(candidates: Candidates, people: _People, detections: Detections, maps: UvMaps, images: int) -> Matches:
-    matched, absorbed, free = greedy(detections, candidates, people.away, people.crowd, people.position)
+    person = assigned(detections, candidates, people.away, people.crowd, people.position, THRESHOLDS)  # [A, T, D]
+    matched = person >= 0
+    area = np.arange(len(RANGES))[:, None, None]
+    absorbed = matched & people.away[area, person] if people.away.size else matched
+    free = np.ones(people.away.shape, dtype=bool)
+    for range_, taken in enumerate(person[:, -1]):
+        free[range_, taken[taken >= 0]] = people.crowd[taken[taken >= 0]]
     ignored = absorbed | _nobody_counts(people, images)[:, None, detections.image]
     _ignore_same_boxes(matched, ignored, free, people, detections, maps, images)
     sizes = maps.boxes[detections.rows]
@@ -355,14 +361,14 @@ def _ignore_same_boxes(
     for area, away in enumerate(people.away):
         order = np.lexsort((person, away[person], overlap, detection))
         for d, those in _grouped(detection[order], person[order]):
-            able = [p for p in those if free[area, -1, p]]
+            able = [p for p in those if free[area, p]]
             if matched[area, -1, d] or not able:
                 continue
             best = able[-1]
             ignored[area, :, d] = away[best]
             if away[best]:
                 matched[area, -1, d] = True
-                free[area, -1, best] = people.crowd[best]
+                free[area, best] = people.crowd[best]
 
 
 def box_overlap(a: Floats, b: Floats, crowd: Booleans) -> Floats:

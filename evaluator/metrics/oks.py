@@ -189,7 +189,7 @@ def _matches(
     detections = ordered(image, predictions.scores, predictions.keypoints, MOST_DETECTIONS)
     keypoints = predictions.keypoints[detections.rows, :, :2]
     candidates = _candidates(people, len(annotations.image_ids), detections, keypoints, sigmas)
-    matched, absorbed, _ = greedy(detections, candidates, people.away, people.crowd, people.position)
+    matched, absorbed = greedy(detections, candidates, people.away, people.crowd, people.position)
     sizes = extents_of(keypoints) if extents is None else extents[detections.rows]
     out = outside(sizes, RANGES)[:, None, :]  # [A, 1, D]
     best_first = np.lexsort((np.arange(len(detections.rows)), -detections.scores))
