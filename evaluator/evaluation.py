@@ -16,6 +16,7 @@ from evaluator.digests import DigestField, deferred
 from evaluator.errors import GroundTruthError
 from evaluator.ground_truth import Truth, listed, read_truth
 from evaluator.image_list import PublicImages, read_images
+from evaluator.keypoints_3d import poses_of_people
 from evaluator.metrics import load_metric
 from evaluator.poses import Annotations, Predictions
 from evaluator.predictions import Checked, Source, check_upload, read_predictions
@@ -75,7 +76,7 @@ def evaluate(
 
     predictions: a path or the bytes of a JSON file (plain, gzip, zip), a list of entries, or `Predictions`; on
     single-person datasets also an array [P, K, 2] or [P, K, 3], in pixels and with a confidence: row i is for the i-th
-    annotated person by ascending annotation id, NaN is a missing joint.
+    annotated person by ascending annotation id, NaN is a missing joint. In space [P, K, 3], millimetres.
     truth: a path, bytes, a parsed annotation document or its list of annotations, `Annotations`, or an array [P, K, 2]
     with NaN where nothing is annotated, or [P, K, 3] with the flags 0, 1, 2.
     images: the benchmark's public image list; taken from the truth when not given.
@@ -99,7 +100,8 @@ def evaluate(
     if images is not None and set(known.people) != set(annotations.image_ids.tolist()):
         raise GroundTruthError("the public image list and the annotations do not have the same images")
     if isinstance(predictions, np.ndarray) and definition.single_person:
-        predictions = predictions_of_people(predictions, annotations)
+        of_people = poses_of_people if definition.entry == "keypoints_3d" else predictions_of_people
+        predictions = of_people(predictions, annotations)
     entries = read_predictions(predictions, definition, known)
     tallies = measure(definition, entries, annotations)
     if intervals:

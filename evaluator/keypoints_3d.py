@@ -69,6 +69,16 @@ def predictions_in_space(
     )
 
 
+def poses_of_people(keypoints_3d: NDArray[Any], annotations: Annotations) -> Predictions:
+    """The predictions [P, K, 3] of which row i is for the i-th annotated person, by ascending annotation id."""
+    rows = np.flatnonzero(~annotations.crowd)
+    if keypoints_3d.ndim != 3 or len(keypoints_3d) != len(rows) or keypoints_3d.shape[2] != 3:
+        message = f"keypoints_3d have the shape {list(keypoints_3d.shape)}"
+        raise PredictionError([Problem("wrong_count", None, "", message, f"[{len(rows)}, K, 3]")])
+    image_ids = annotations.image_ids[annotations.image[rows]]
+    return predictions_in_space(image_ids, keypoints_3d, annotations.person_ids[rows])
+
+
 def check_arrays(predictions: Predictions, dataset: Dataset, images: PublicImages | None, problems: Problems) -> None:
     """The rules of a file for arrays: a row is an entry, and no joint may be NaN."""
     rows, points = len(predictions.image_ids), predictions.keypoints_3d

@@ -168,6 +168,10 @@ def test_arrays_of_people_give_what_the_list_gives() -> None:
         [row["person_id"] for row in entries],
     )
     assert evaluate("human36m", found, truth).scores == evaluate("human36m", entries, truth).scores
+    assert found.keypoints_3d is not None
+    assert evaluate("human36m", found.keypoints_3d, truth).scores == evaluate("human36m", entries, truth).scores
+    with pytest.raises(PredictionError, match="keypoints_3d have the shape"):
+        evaluate("human36m", found.keypoints_3d[:-1], truth)
     with pytest.raises(ValueError, match=r"\[N, K, 3\]"):
         predictions_in_space([1], np.zeros((1, 51)))
 
