@@ -217,29 +217,6 @@ def _by_distance(dataset: Dataset, predictions: Predictions, annotations: Annota
     )
 
 
-def _by_assignment(dataset: Dataset, predictions: Predictions, annotations: Annotations, spec: MetricSpec) -> Diagnosis:
-    threshold = float(spec.parameters["threshold"])
-    poses = assign(annotations, predictions, dataset, threshold)
-    given = np.flatnonzero(poses.person >= 0)
-    person = poses.person[given]
-    points = np.where(
-        poses.predicted[given, :, None], predictions.keypoints[poses.detections.rows[given], :, :2], np.nan
-    )
-    closeness = distance_closeness(annotations.head_sizes, threshold)
-    classes = error_classes(points, person, annotations, dataset, closeness)
-    total, parts, joints = shares(classes, poses.annotated[person], dataset)
-    return Diagnosis(
-        dataset=dataset.name,
-        metric=spec.name,
-        people=len(person),
-        swaps_possible=bool(len(neighbours(person, annotations)[0])),
-        total=total,
-        parts=parts,
-        joints=joints,
-        curves=threshold_curves(dataset, predictions, annotations, spec),
-    )
-
-
 def _slices(
     cuts: tuple[Grouping, ...],
     everybody: Integers,
@@ -264,6 +241,29 @@ def _slices(
             images = len(np.unique(annotations.image[everybody[mine]]))
             found.append(Slice(cut.by, name, int(mine.sum()), images, metric, float(value), errors))
     return tuple(found)
+
+
+def _by_assignment(dataset: Dataset, predictions: Predictions, annotations: Annotations, spec: MetricSpec) -> Diagnosis:
+    threshold = float(spec.parameters["threshold"])
+    poses = assign(annotations, predictions, dataset, threshold)
+    given = np.flatnonzero(poses.person >= 0)
+    person = poses.person[given]
+    points = np.where(
+        poses.predicted[given, :, None], predictions.keypoints[poses.detections.rows[given], :, :2], np.nan
+    )
+    closeness = distance_closeness(annotations.head_sizes, threshold)
+    classes = error_classes(points, person, annotations, dataset, closeness)
+    total, parts, joints = shares(classes, poses.annotated[person], dataset)
+    return Diagnosis(
+        dataset=dataset.name,
+        metric=spec.name,
+        people=len(person),
+        swaps_possible=bool(len(neighbours(person, annotations)[0])),
+        total=total,
+        parts=parts,
+        joints=joints,
+        curves=threshold_curves(dataset, predictions, annotations, spec),
+    )
 
 
 def similarity_closeness(areas: Floats, sigmas: Floats) -> Closeness:
