@@ -15,7 +15,7 @@ from django.test import Client
 from PIL import Image
 
 from baselines.seen import Seen, as_webp, drawn, strip
-from evaluator import PredictionError, Problem, load_dataset
+from evaluator import PredictionError, Problem, load_dataset, read_predictions
 from leaderboard import submissions, tokens
 from leaderboard.baselines import keep_seen
 from leaderboard.models import (
@@ -290,6 +290,24 @@ def test_sample_passes_the_check(submit_page: Any, tmp_path: Path) -> None:
         submit_page.click("text=Download a valid sample")
     checks = choose(submit_page, tmp_path, Path(download.value.path()).read_bytes())
     assert "no problem" in checks.locator("h3").inner_text()
+
+
+@pytest.mark.parametrize("name", ["coco", "lsp", "posetrack"])
+def test_page_and_server_agree_on_missing_joints(submit_page: Any, name: str) -> None:
+    dataset = load_dataset(name)
+    rules = {"joints": list(dataset.joints), "limbs": 0, "single": False, "missing_joints": dataset.missing_joints}
+    keypoints = [None, None, None, 1, None, 1, *[1] * (3 * len(dataset.joints) - 6)]
+    found = submit_page.evaluate(
+        """async ([entries, rules]) => {
+            const page = await import(document.querySelector("script[src*=preflight]").src);
+            return page.check(entries, rules, null).problems.map(({code, pointer}) => [code, pointer]);
+        }""",
+        [[{"image_id": 1, "keypoints": keypoints, "score": 1}], rules],
+    )
+    with pytest.raises(PredictionError) as caught:
+        read_predictions([{"image_id": 1, "keypoints": keypoints, "score": 1}], dataset)
+    assert [[p.code, p.pointer.removeprefix("/0")] for p in caught.value.problems] == found
+    assert ["missing_joint", "/keypoints/0"] in found or dataset.missing_joints
 
 
 def test_file_can_be_sent_without_scripts(open_page: Any, site: Any, alice: User, tmp_path: Path) -> None:
