@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from evaluator.errors import CODES, DatasetDefinitionError, GroundTruthError, PredictionError, Problem
 
 if TYPE_CHECKING:
-    from evaluator.compiled import warm_up, warm_up_if_compiled
     from evaluator.definitions import Dataset, MetricSpec, dataset_names, load_dataset, part_label
     from evaluator.diagnosis import Diagnosis, diagnose
     from evaluator.evaluation import Report, evaluate, measure, validate
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from evaluator.poses import Annotations, Predictions
     from evaluator.predictions import Checked, read_predictions
     from evaluator.tally import Score
+    from evaluator.warming import warm_up, warm_up_if_compiled
 
 # Of the definitions and the code together: a change that can move a score raises it.
 __version__ = "0.1.0"
@@ -48,8 +48,8 @@ _HOMES = {
     "read_predictions": "predictions",
     "read_truth": "ground_truth",
     "validate": "evaluation",
-    "warm_up": "compiled",
-    "warm_up_if_compiled": "compiled",
+    "warm_up": "warming",
+    "warm_up_if_compiled": "warming",
 }
 
 __all__ = [  # noqa: RUF022 - grouped by what they are for

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-FAILED = -1
+from evaluator.scan_codes import FAILED
+
 EPSILON = float(np.spacing(1))
 MOST_IN_IMAGE = 256  # above it sorting by insertion would be slow, and the array code sorts
 RADIX, DIGITS = 11, 6

@@ -24,6 +24,7 @@ from evaluator.matching import (
     pairs,
 )
 from evaluator.poses import Annotations, Booleans, Floats, Integers, Predictions
+from evaluator.scan_codes import FAILED
 from evaluator.tally import Evidence, Score, defined_scores
 
 TITLE = "Average precision and recall by object keypoint similarity"
@@ -223,7 +224,7 @@ def _compiled_matches(
             following, image, chosen, keypoints, start, true_x, true_y, labelled, count, people.around, people.areas,
             (sigmas * 2) ** 2, RANGES, out, detection, person, exponent,
         )  # fmt: skip
-        if pairs == kernels.FAILED:
+        if pairs == FAILED:
             return None
         np.exp(exponent[:pairs], out=exponent[:pairs])
         near = kernels.similar(detection[:pairs], person[:pairs], exponent[:pairs], labelled, count, similarity)
