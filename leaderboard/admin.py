@@ -21,6 +21,7 @@ from leaderboard.models import (
     Submission,
     Team,
     User,
+    Worker,
 )
 
 
@@ -93,6 +94,11 @@ class QuotaAdmin(ReadOnly):
 class ReportedResultAdmin(admin.ModelAdmin):
     list_display = ("method", "benchmark", "year", "source")
     list_filter = ("benchmark",)
+
+
+@admin.register(Worker)
+class WorkerAdmin(ReadOnly):
+    list_display = ("name", "queue", "started_at", "seen_at")
 
 
 admin.site.register(User, UserAdmin)

@@ -15,12 +15,12 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_process_init, worker_ready
+from celery.signals import celeryd_after_setup, worker_process_init, worker_ready
 from django.conf import settings
 from django.db import connection
 
 from evaluator import GroundTruthError, PredictionError
-from leaderboard import baselines, blobs, ground_truth, imports, jobs, submissions
+from leaderboard import baselines, blobs, ground_truth, imports, jobs, submissions, workers
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim
 from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Submission
@@ -47,13 +47,26 @@ def scorer() -> Scorer:
     return _scorer
 
 
+_queues: list[str] = []
+
+
+@celeryd_after_setup.connect
+def note_queues(instance: Any, **_: Any) -> None:
+    """Which queues this worker serves; the processes it forks inherit it."""
+    _queues[:] = list(instance.app.amqp.queues.consume_from)
+
+
 @worker_process_init.connect
 def warm_up(**_: Any) -> None:
-    """Start the zygote before the first submission comes, so that nobody waits for it.
+    """Start the zygote before the first submission comes, so that nobody waits for it; and be listed as a worker.
 
     In this thread: the kernel ends the zygote with the thread that started it.
     """
-    log.info("the scoring sandbox has: %s", scorer().isolation())
+    isolation = None
+    if "score" in _queues:
+        isolation = scorer().isolation()
+        log.info("the scoring sandbox has: %s", isolation)
+    workers.stay_listed(queue=", ".join(_queues), isolation=isolation)
 
 
 @worker_ready.connect
@@ -234,7 +247,11 @@ def sweep() -> str:
 
 @shared_task(name="leaderboard.tasks.collect")
 def collect() -> str:
-    """Delete what no row names and a day has passed over: uploads whose request ended before its row was written."""
+    """Delete what no row names and a day has passed over: uploads whose request ended before its row was written.
+
+    And forget the workers that ended.
+    """
+    workers.forget_dead()
     known = set(Submission.objects.values_list("sha256", flat=True))
     known |= set(Benchmark.objects.values_list("image_list_sha256", flat=True))
     return f"{blobs.collect_orphans(known)} files deleted"

@@ -19,6 +19,7 @@ from leaderboard.drawing.svg import el
 
 LEFT, RIGHT, TOP, BOTTOM = 34.0, 408.0, 14.0, 260.0
 FRAME = (LEFT, 0.0, 422.0, BOTTOM)
+MOST_WHISKERS = 200  # with more of them the marks drown; the table has every interval
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,15 @@ def best_over_time(rows: Sequence[Any], *, metric_title: str, higher_is_better: 
         parts.append(el("path", class_="curve", stroke="var(--ink)", d=_path(steps)))
         for (x1, y1), (x2, y2) in pairwise(steps):
             labels.avoid(x1, y1, x2, y2)
+    seen, whiskers = Seen(), len(timed) <= MOST_WHISKERS
     for (moment, row), name in zip(timed, names([row for _, row in timed]), strict=True):
         x, y = x_of(moment), _y(on, row.value)
-        parts += _marked(on, row, x, y, labels)
-        labels.want(x, y, name)
+        if seen.first(row.kind, x, y):
+            parts += _marked(on, row, x, y, labels, whisker=whiskers)
+            labels.want(x, y, name)
     parts += labels.placed(budget=7)
     note = "Year of publication." if by_year else "When each result was published here."
-    if any(row.low is not None for _, row in timed):
+    if whiskers and any(row.low is not None for _, row in timed):
         note += " Whiskers are 95 % intervals."
     if not measured:
         note += " All reported: the line passes through printed numbers."
@@ -127,9 +130,11 @@ def every_part(rows: Sequence[Any], columns: Sequence[Any]) -> Chart:
                 y2=round(y, 1),
             )
         )
+        seen = Seen()
         parts += [
             marks.at(row.kind, x_of(cell.value), y, size=3.7)
             for row, cell in sorted(cells, key=lambda pair: pair[0].kind != "reported")
+            if seen.first(row.kind, x_of(cell.value), y)
         ]
     several = [spread for spread in spreads if spread[2] > 1]
     note = "One mark a method."
@@ -173,10 +178,12 @@ def against_cost(rows: Sequence[Any], *, metric_title: str) -> Chart:
         parts.append(el("line", class_="base0", x1=x, x2=x, y1=BOTTOM, y2=BOTTOM + 5))
         parts.append(el("text", short(tick), class_="ax", x=x, y=278, text_anchor="middle"))
     labels = Labels(FRAME)
+    seen, whiskers = Seen(), len(costed) <= MOST_WHISKERS
     for (cost, row), short_name in zip(costed, names([row for _, row in costed]), strict=True):
         x, y = x_of(cost), _y(on, row.value)
-        parts += _marked(on, row, x, y, labels)
-        labels.want(x, y, short_name)
+        if seen.first(row.kind, x, y):
+            parts += _marked(on, row, x, y, labels, whisker=whiskers)
+            labels.want(x, y, short_name)
     parts += labels.placed(budget=8)
     note = f"{name[0].upper()}{name[1:]}, as stated by each method{', logarithmic' if logarithmic else ''}."
     table = [
@@ -220,10 +227,24 @@ def _upright(kind: str, x: float, y1: float, y2: float) -> list[SafeString]:
     return [el("line", class_=f"whisk w-{name}", x1=x, x2=x, y1=y1, y2=y2), *caps]
 
 
-def _marked(on: Scale, row: Any, x: float, y: float, labels: Labels) -> list[SafeString]:
+class Seen:
+    """Where marks stand already: a second one of the same kind on the same pixel would not show."""
+
+    def __init__(self) -> None:
+        self._taken: set[tuple[str, int, int]] = set()
+
+    def first(self, kind: str, x: float, y: float) -> bool:
+        """Whether this is the first of its kind there."""
+        place = kind, round(x), round(y)
+        known = place in self._taken
+        self._taken.add(place)
+        return not known
+
+
+def _marked(on: Scale, row: Any, x: float, y: float, labels: Labels, *, whisker: bool) -> list[SafeString]:
     """A row's mark with its whisker, which names must keep clear of."""
     parts = []
-    if row.low is not None and row.high is not None:
+    if whisker and row.low is not None and row.high is not None:
         labels.avoid(x, _y(on, row.low), x, _y(on, row.high))
         parts += _upright(row.kind, x, _y(on, row.low), _y(on, row.high))
     return [*parts, marks.at(row.kind, x, y)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,8 +70,9 @@ def _box(x: float, y: float, anchor: str, width: float) -> Box:
 def names(rows: Sequence[Any]) -> list[str]:
     """A short name for each row: its authors where they tell the rows apart, as papers cite them; else its own."""
     authors = [row.authors.removesuffix(" et al.") for row in rows]
+    count = Counter(authors)
     return [
-        author if author and len(author) <= 18 and authors.count(author) == 1 else _brief(row.name)
+        author if author and len(author) <= 18 and count[author] == 1 else _brief(row.name)
         for author, row in zip(authors, rows, strict=True)
     ]
 

@@ -11,11 +11,7 @@ def el(name: str, *children: object, **attributes: object) -> SafeString:
 
     Children and attribute values are escaped unless they are safe strings already; floats are cut to two decimals.
     """
-    written = "".join(
-        f' {_attribute(key)}="{conditional_escape(_value(value))}"'
-        for key, value in attributes.items()
-        if value is not None
-    )
+    written = "".join(f' {_attribute(key)}="{_value(value)}"' for key, value in attributes.items() if value is not None)
     inside = "".join(_escaped(child) for child in children)
     body = f"<{name}{written}>{inside}</{name}>" if children else f"<{name}{written}/>"
     return mark_safe(body)  # noqa: S308  every part of it was escaped above
@@ -37,4 +33,6 @@ def _attribute(key: str) -> str:
 
 
 def _value(value: object) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    return str(value) if isinstance(value, int) else _escaped(value)

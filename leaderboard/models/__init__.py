@@ -7,6 +7,7 @@ from leaderboard.models.boards import BoardEvent, ReportedResult
 from leaderboard.models.jobs import Job, State
 from leaderboard.models.methods import Method
 from leaderboard.models.submissions import Evaluation, Quota, Score, Submission
+from leaderboard.models.workers import Worker
 
 __all__ = [
     "AnnotationImport",
@@ -25,4 +26,5 @@ __all__ = [
     "Submission",
     "Team",
     "User",
+    "Worker",
 ]

@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
+from leaderboard import workers
 from leaderboard.health import broker_answers
 from leaderboard.models import AnnotationImport, BaselineRun, Evaluation, State
 from leaderboard.views.answers import public_for_anonymous
@@ -41,6 +42,6 @@ def status(request: HttpRequest) -> HttpResponse:
             ("Annotation files", _queue(AnnotationImport, State.DONE)),
         ],
         "broker": broker_answers(),
-        "isolation": None,
+        "workers": [(worker, workers.lacks(worker)) for worker in workers.alive()],
     }
     return render(request, "status.html", context)

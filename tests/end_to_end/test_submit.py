@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.end_to_end.conftest import Stack, wait_for
@@ -55,6 +57,12 @@ def test_demo_board_shows_scored_methods_and_the_baseline(stack: Stack) -> None:
     mean_pose = next(entry for name, entry in by_name.items() if "mean" in name.lower())
     assert baseline["value"] > mean_pose["value"]
     assert baseline["rank"] == 1
+
+
+def test_status_page_lists_the_workers_and_their_sandbox(stack: Stack) -> None:
+    page = httpx.get(f"{stack.url}/status/").raise_for_status().text
+    assert re.search(r"Worker \d, score\b", page) and re.search(r"Worker \d, baseline\b", page)
+    assert "confined in every way" in page or "goes without" in page
 
 
 def test_hidden_split_is_drawn_anew_and_kept_from_readers(stack: Stack) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,11 @@ from tests.leaderboard.conftest import (  # noqa: F401  fixtures that these test
 )
 
 PARTS = {"head": 0.9, "shoulder": 0.8, "elbow": 0.7, "wrist": 0.6, "hip": 0.75, "knee": 0.72, "ankle": 0.65}
+
+
+def squeezed(html: str) -> str:
+    """Markup without the white space that the layout of a template brings: one space for many, none beside a tag."""
+    return re.sub(r" ?(<[^>]*>) ?", r"\1", re.sub(r"\s+", " ", html))
 
 
 @pytest.fixture(autouse=True)

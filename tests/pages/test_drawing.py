@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluator import dataset_names, load_dataset
-from leaderboard.drawing import graticule, labels, marks, numbers, skeleton, svg
+from leaderboard.drawing import charts, graticule, labels, marks, numbers, skeleton, svg
 from leaderboard.drawing.skeleton import PartResult
 
 
@@ -113,3 +113,26 @@ def test_names_beside_marks_never_touch() -> None:
     for index, a in enumerate(boxes):
         for b in boxes[index + 1 :]:
             assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+
+
+def _row(value: float, gflops: float, *, half_width: float = 0.02, name: str = "A") -> SimpleNamespace:
+    return SimpleNamespace(
+        kind="submission", value=value, low=value - half_width, high=value + half_width, gflops=gflops,
+        parameters=None, authors="", name=name,
+    )  # fmt: skip
+
+
+def test_marks_on_the_same_pixel_are_drawn_once_and_all_stand_in_the_table() -> None:
+    rows = [_row(0.5, 4.0), _row(0.5, 4.0, name="B"), _row(0.6, 8.0, name="C")]
+    chart = charts.against_cost(rows, metric_title="PCK")
+    assert chart.svg is not None
+    assert chart.svg.count("<circle") == 2 and chart.svg.count('class="whisk') == 2
+    assert [row[0] for row in chart.rows] == ["A", "B", "C"]
+
+
+def test_many_marks_have_no_whiskers() -> None:
+    rows = [_row(0.1 + 0.8 * n / 300, 1 + n / 10) for n in range(300)]
+    chart = charts.against_cost(rows, metric_title="PCK")
+    assert chart.svg is not None
+    assert "whisk" not in chart.svg and chart.svg.count("<circle") > 200
+    assert chart.rows[0][-1] == "8.0–12.0"  # 0.1 and 0.02 on either side

@@ -12,7 +12,7 @@ from evaluator import PredictionError, Problem
 from leaderboard import submissions
 from leaderboard.models import Benchmark, BoardEvent, Evaluation, State, Submission, User
 from tests.leaderboard.conftest import claim
-from tests.pages.conftest import report
+from tests.pages.conftest import report, squeezed
 
 
 def page(client: Client, sent: Submission) -> str:
@@ -47,7 +47,9 @@ def test_polling_stops_at_the_end_and_says_so(scored: Any, as_alice: Client) -> 
 
 def test_scored_one_shows_numbers_intervals_parts_and_body(scored: Any, as_alice: Client) -> None:
     shown = page(as_alice, scored(0.7, low=0.65, high=0.75, published=False))
-    assert '<div class="big">70.0<small>%</small></div><div class="ci">95 % interval 65.0 to 75.0</div>' in shown
+    assert '<div class="big">70.0<small>%</small></div><div class="ci">95 % interval 65.0 to 75.0</div>' in squeezed(
+        shown
+    )
     assert "Wrist is its weakest part, at 60.0" in shown
     assert len(re.findall('class="ring"', shown)) == 14
     assert "Rank, if published" in shown
@@ -59,7 +61,7 @@ def test_rejected_one_lists_its_problems_for_its_team_only(send: Any, as_alice: 
     problem = Problem("wrong_count", 7, "/7/keypoints", "keypoints has <2> values", "42 numbers")
     submissions.reject(claim(), PredictionError([problem]))
     shown = page(as_alice, sent)
-    assert "One problem, so this file was not scored" in shown
+    assert "One problem, so this file was not scored" in squeezed(shown)
     assert "entry 7" in shown and "/7/keypoints" in shown
     assert "keypoints has &lt;2&gt; values" in shown and "Expected 42 numbers." in shown
     assert as_charlie.get(f"/submissions/{sent.pk}/").status_code == 404

@@ -1,0 +1,70 @@
+"""Which workers are there. Each says so itself in the database, which web and workers share and nothing else need be.
+
+It is for people who look at the status page. Nothing depends on it: work is claimed by lease, not by who is listed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from leaderboard.models import Worker
+
+log = logging.getLogger(__name__)
+
+FORGET_AFTER = timedelta(days=1)
+
+
+def stay_listed(*, queue: str, isolation: dict[str, Any] | None) -> None:
+    """List this process now and as long as it lives, from a thread that ends with it."""
+    name = f"{socket.gethostname()[:80]}:{os.getpid()}"
+    stopped = threading.Event()
+
+    def keep() -> None:
+        while True:
+            try:
+                report(name=name, queue=queue, isolation=isolation)
+            except DatabaseError:
+                log.warning("worker %s could not say that it is there; it goes on", name)
+            finally:
+                connection.close()
+            stopped.wait(settings.HEARTBEAT_SECONDS)
+
+    threading.Thread(target=keep, daemon=True, name="stay-listed").start()
+
+
+def report(*, name: str, queue: str, isolation: dict[str, Any] | None) -> None:
+    """Say that the worker is there, by the database's clock."""
+    Worker.objects.update_or_create(name=name, defaults={"queue": queue, "isolation": isolation, "seen_at": Now()})
+
+
+def alive() -> QuerySet[Worker]:
+    """Those that were seen within three heartbeats."""
+    return Worker.objects.filter(seen_at__gt=Now() - timedelta(seconds=3 * settings.HEARTBEAT_SECONDS)).order_by(
+        "queue", "name"
+    )
+
+
+def forget_dead() -> int:
+    """Delete the rows of processes that ended long ago. Returns how many."""
+    return Worker.objects.filter(seen_at__lt=Now() - FORGET_AFTER).delete()[0]
+
+
+def lacks(worker: Worker) -> list[str]:
+    """The defences that the worker's sandbox could not get on its machine; the reasons are in the worker's log."""
+    isolation = worker.isolation or {}
+    missing = [name.replace("_", " ") for name in isolation.get("missing", {})]
+    if not isolation.get("memory_limit", True):
+        missing.append("a limit on memory by the kernel (its resident size is watched instead)")
+    if isolation.get("sockets", False):
+        missing.append("being without a network")
+    return missing
