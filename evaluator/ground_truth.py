@@ -140,7 +140,7 @@ def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
         sha256=found.digest,
         dataset=str(info.get("dataset", "")),
         split=str(info.get("split", "")),
-        images=ImageRecords(found.images),
+        images=ImageRecords(found.images, image_records),
         warnings=_contradictions(ids, num_keypoints, labelled),
         position=order,
     )

@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -247,15 +247,14 @@ def _truth(buffer: NDArray[np.uint8] | None, joints: int, digest: str | Digest) 
 class ImageRecords(Sequence[dict[str, Any]]):
     """The records of images that a scanned file holds, parsed when somebody looks at them."""
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, parse: Callable[[bytes], tuple[dict[str, Any], ...]]) -> None:
         self._text: bytes | None = text
+        self._parse = parse
         self._records: tuple[dict[str, Any], ...] = ()
 
     def _parsed(self) -> tuple[dict[str, Any], ...]:
         if self._text is not None:
-            from evaluator.ground_truth import image_records
-
-            self._records, self._text = image_records(self._text), None
+            self._records, self._text = self._parse(self._text), None
         return self._records
 
     def __len__(self) -> int:
