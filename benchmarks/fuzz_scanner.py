@@ -16,6 +16,7 @@ import sys
 import sysconfig
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parent.parent / "evaluator" / "native" / "module.c"
@@ -53,7 +54,7 @@ def use_sanitized(path: str) -> None:
     print("with the address and undefined-behaviour sanitizers", file=sys.stderr)
 
 
-def fuzz(cases: int, seed: int) -> int:
+def fuzz(cases: int, seed: int, engine: str) -> int:
     """How many texts were taken and read alike."""
     from evaluator import scanning
     from tests.evaluator.scanner_cases import annotations, check_annotations, check_upload, damaged, upload
@@ -67,6 +68,8 @@ def fuzz(cases: int, seed: int) -> int:
             text = damaged(rng, text)
         # Nothing behind the zero bytes, so that reading there is seen; or several parts with an entry across them.
         scanning.CHUNK = len(text) + 1 if rng.random() < 0.8 else rng.randrange(60, 300)
+        if engine == "native":
+            import_module("evaluator.native").prepare(wide=rng.random() < 0.5)
         taken += check(text)
         if time.monotonic() - said > 20:
             said = time.monotonic()
@@ -89,7 +92,7 @@ def main() -> None:
 
     with compiled.using(options.engine):
         warm_up(print)
-        taken = fuzz(options.cases, options.seed)
+        taken = fuzz(options.cases, options.seed, options.engine)
     print(f"{options.cases:,} cases, {taken:,} taken by {options.engine} and read alike, 0 differences"
           f" (seed {options.seed})")  # fmt: skip
 

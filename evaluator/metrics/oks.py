@@ -211,9 +211,7 @@ def _compiled_matches(
         return None
     out = np.empty((len(RANGES), len(chosen)), dtype=bool)
     start = np.searchsorted(people.image, np.arange(images + 1))
-    true = np.where(people.labelled[..., None], people.points, 0.0)
-    true_x, true_y = np.ascontiguousarray(true[..., 0]), np.ascontiguousarray(true[..., 1])
-    labelled, count = people.labelled.astype(np.float64), people.labelled.sum(axis=1)
+    count = people.labelled.sum(axis=1)
     most = max(COMPILED_PAIRS_AT_ONCE, int(np.diff(start).max(initial=0)))
     detection, person = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
     exponent, similarity = np.empty((most, joints)), np.empty(most)
@@ -221,13 +219,13 @@ def _compiled_matches(
     following = 0
     while following < len(chosen):
         following, pairs = kernels.exponents(
-            following, image, chosen, keypoints, start, true_x, true_y, labelled, count, people.around, people.areas,
-            (sigmas * 2) ** 2, RANGES, out, detection, person, exponent,
+            following, image, chosen, keypoints, start, people.points, people.labelled, count, people.around,
+            people.areas, (sigmas * 2) ** 2, RANGES, out, detection, person, exponent,
         )  # fmt: skip
         if pairs == FAILED:
             return None
         np.exp(exponent[:pairs], out=exponent[:pairs])
-        near = kernels.similar(detection[:pairs], person[:pairs], exponent[:pairs], labelled, count, similarity)
+        near = kernels.similar(detection[:pairs], person[:pairs], exponent[:pairs], people.labelled, count, similarity)
         kept.append((detection[:near].copy(), person[:near].copy(), similarity[:near].copy()))
     if not kept:
         kept.append((detection[:0], person[:0], similarity[:0]))

@@ -24,10 +24,17 @@ __all__ = [
     "greedy",
     "ordered",
     "places",
+    "prepare",
     "similar",
 ]
 
-extension.prepare(FIVES_HIGH.view(np.int64), FIVES_LOW.view(np.int64))
+
+def prepare(wide: bool = True) -> bool:
+    """Chooses the reader of numbers: with vector instructions where the processor has them. Whether it has."""
+    return bool(extension.prepare(FIVES_HIGH.view(np.int64), FIVES_LOW.view(np.int64), wide))
+
+
+prepare()
 
 
 def places(known: Any, wanted: Any) -> Any:
@@ -37,13 +44,9 @@ def places(known: Any, wanted: Any) -> Any:
 
 
 def ordered(image: Any, scores: Any, keypoints: Any, images: int, most: int) -> tuple[Any, Any, bool]:
-    start, order = np.empty(images + 1, dtype=np.int64), np.empty(len(image), dtype=np.int64)
-    kept = extension.ordered(image, scores, keypoints, most, start, order)
-    if kept < 0:
-        return order[:0], order[:0], False
-    if kept < len(order):
-        order = order[np.arange(len(order)) - np.repeat(start[:-1], np.diff(start)) < most]
-    return order, image[order], True
+    rows, of_image = np.empty(len(image), dtype=np.int64), np.empty(len(image), dtype=np.int64)
+    kept = extension.ordered(image, scores, keypoints, images, most, rows, of_image)
+    return rows[: max(kept, 0)], of_image[: max(kept, 0)], kept >= 0
 
 
 def descending(scores: Any) -> Any:

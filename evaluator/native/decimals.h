@@ -144,38 +144,35 @@ static int64_t number(Text text, int64_t place, double *value, bool *undecided) 
     return place;
 }
 
-/* A number that is all that stands between two places, in the common ways of writing one: at most seven digits before
-   the point, at most nineteen in all, no exponent. False: whatever it is, `number` will say. */
-static inline bool plain_number(Text text, int64_t place, int64_t stop, double *value) {
-    bool negative = text[place] == '-';
-    place += negative;
-    int64_t length = stop - place;
-    uint64_t word = digits_at(text, place);
-    if ((uint64_t)(length - 1) < 8) {
-        /* All of it at the upper end of a word; what is shifted in below are zeros. */
-        int shift = 64 - 8 * (int)length;
-        bool nought = !(word & 0xFF);
-        word <<= shift;
-        uint64_t others = not_digits(word);
-        if (others == 0) {
-            if (nought && length > 1) return false;
-            int64_t whole = (int64_t)eight_digits(word);
-            *value = (double)(negative ? -whole : whole);
-            return true;
-        }
-        int point = __builtin_ctzll(others) - 7; /* 8 times the bytes before the first that is no digit */
-        if ((others & (others - 1)) || ((word >> point) & 0xFF) != ('.' ^ '0') || point <= shift || point > 48 ||
-            (nought && point != shift + 8))
-            return false;
-        uint64_t joined = (word & (((uint64_t)1 << point) - 1)) << 8 | word >> (point + 8) << (point + 8);
-        *value = with_sign((double)(int64_t)eight_digits(joined) / POWERS[(56 - point) >> 3], negative);
-        return true;
-    }
-    if (length < 9 || length > 20) return false;
+/* Whether a nought is followed by another digit, as in no JSON number. */
+static inline bool nought_and_digit(uint64_t word) { return !(word & 0xFF) && (uint8_t)(word >> 8) <= 9; }
+
+/* A number without a sign, of up to eight characters, that is all that stands between two places: false if it is not
+   one, or if it might be LARGEST or more. Everything in it is at the upper end of a word; what is shifted in below are
+   zeros. */
+static inline bool short_number(uint64_t word, int64_t length, double *value) {
+    int shift = 64 - 8 * (int)length;
+    if (nought_and_digit(word)) return false;
+    word <<= shift;
     uint64_t others = not_digits(word);
-    if (others == 0) return false;
+    if (others == 0) {
+        *value = (double)(int64_t)eight_digits(word);
+        return length < 7;
+    }
+    int point = __builtin_ctzll(others) - 7; /* 8 times the bytes before the first that is no digit */
+    if ((others & (others - 1)) || (uint8_t)(word >> point) != ('.' ^ '0') || point <= shift || point > 48) return false;
+    uint64_t below = word & ((others >> 7) - 1);
+    uint64_t joined = (below << 8) + ((word - below) & ~((others >> 7) * 0xFF));
+    *value = (double)(int64_t)eight_digits(joined) / POWERS[(56 - point) >> 3];
+    return true;
+}
+
+/* The same for nine to twenty characters, with a point after the first to the sixth. */
+static inline bool long_number(Text text, uint64_t word, int64_t place, int64_t stop, double *value) {
+    uint64_t others = not_digits(word);
+    if (stop - place > 20 || others == 0 || nought_and_digit(word)) return false;
     int point = __builtin_ctzll(others) - 7;
-    if (point == 0 || ((word >> point) & 0xFF) != ('.' ^ '0') || (!(word & 0xFF) && point > 8)) return false;
+    if (point == 0 || point > 48 || (uint8_t)(word >> point) != ('.' ^ '0')) return false;
     uint64_t mantissa = eight_digits(word << (64 - point));
     place += (point >> 3) + 1;
     int64_t after = stop - place, left = after;
@@ -189,9 +186,24 @@ static inline bool plain_number(Text text, int64_t place, int64_t stop, double *
         if (not_digits(word)) return false;
         mantissa = mantissa * WHOLE_POWERS[left] + eight_digits(word);
     }
-    double found = scaled(mantissa, -after, false);
-    *value = with_sign(found, negative);
-    return found >= 0.0;
+    *value = scaled(mantissa, -after, false);
+    return *value >= 0.0;
+}
+
+/* A number below LARGEST that is all that stands between two places, in the common ways of writing one. False: whatever
+   it is, `number` will say. */
+static inline bool plain_number(Text text, int64_t place, int64_t stop, double *value) {
+    uint64_t word = digits_at(text, place);
+    if ((uint64_t)(stop - place - 1) < 8 ? short_number(word, stop - place, value)
+                                         : long_number(text, word, place, stop, value))
+        return true;
+    if (text[place] != '-') return false;
+    word = digits_at(text, ++place);
+    if (!((uint64_t)(stop - place - 1) < 8 ? short_number(word, stop - place, value)
+                                           : long_number(text, word, place, stop, value)))
+        return false;
+    *value = -*value;
+    return *value != 0.0; /* a whole number has no negative zero, another has */
 }
 
 /* A whole number of at most 18 digits; returns the place after it or FAILED. */

@@ -42,23 +42,18 @@ static inline bool goes_before(const double *scores, const double *keypoints, in
     return false;
 }
 
-/* `matching.ordered`: start [images + 1] and order [total], filled [images] is for its own use. `kept` is how many rows
-   there are of at most `most` an image, or FAILED when an image has too many to be sorted by insertion. */
+/* `matching.ordered`: rows and of_image [total], of which `kept` are used, or FAILED when an image has too many to be
+   sorted by insertion. start [images + 1], filled [images] and order [total] are for its own use. */
 static bool ordered(const int64_t *image, const double *scores, const double *keypoints, int64_t total, int64_t width,
-                    int64_t images, int64_t most, int64_t *start, int64_t *filled, int64_t *order, int64_t *kept) {
-    memset(start, 0, sizeof(int64_t) * (size_t)(images + 1));
+                    int64_t images, int64_t most, int64_t *start, int64_t *filled, int64_t *order, int64_t *rows,
+                    int64_t *of_image, int64_t *kept) {
     for (int64_t row = 0; row < total; row++) {
         if (!within(image[row], images)) return false;
         start[image[row] + 1]++;
     }
-    *kept = 0;
+    *kept = FAILED;
     for (int64_t index = 0; index < images; index++) {
-        int64_t many = start[index + 1];
-        if (many > MOST_IN_IMAGE) {
-            *kept = FAILED;
-            return true;
-        }
-        *kept += many < most ? many : most;
+        if (start[index + 1] > MOST_IN_IMAGE) return true;
         filled[index] = start[index];
         start[index + 1] += start[index];
     }
@@ -67,6 +62,10 @@ static bool ordered(const int64_t *image, const double *scores, const double *ke
         for (; at > first && goes_before(scores, keypoints, width, row, order[at - 1]); at--) order[at] = order[at - 1];
         order[at] = row;
     }
+    *kept = 0;
+    for (int64_t index = 0; index < images; index++)
+        for (int64_t at = start[index]; at < start[index + 1] && at < start[index] + most; at++, (*kept)++)
+            rows[*kept] = order[at], of_image[*kept] = index;
     return true;
 }
 
@@ -96,12 +95,30 @@ static int64_t *descending(const double *scores, int64_t total, uint64_t *keys, 
 
 /* The people of each image and what is needed of them; K joints. */
 typedef struct {
-    const int64_t *start;                     /* [images + 1] */
-    const double *true_x, *true_y, *labelled; /* [P, K] */
-    const int64_t *count;                     /* [P] */
-    const double *boxes, *areas;              /* [P, 4], [P] */
+    const int64_t *start;        /* [images + 1] */
+    const double *points;        /* [P, K, 2] */
+    const bool *labelled;        /* [P, K] */
+    const int64_t *count;        /* [P] */
+    const double *boxes, *areas; /* [P, 4], [P] */
     int64_t images, people, joints;
+    double *near; /* [people of any image, 3, K] room for x, y and share of each joint of an image's people */
 } People;
+
+/* The people of an image as `exponents` compares with them: 0 for what is not labelled. A share times a squared distance
+   is the exponent of a joint. */
+static void bring_near(const People *of, int64_t begin, int64_t end, const double *inverse) {
+    for (int64_t who = begin; who < end; who++) {
+        double *x = of->near + 3 * (who - begin) * of->joints, *y = x + of->joints, *share = y + of->joints;
+        double scale = 0.5 / (of->areas[who] + EPSILON);
+        for (int64_t joint = 0; joint < of->joints; joint++) {
+            int64_t at = who * of->joints + joint;
+            bool counts = of->labelled[at];
+            x[joint] = counts ? of->points[2 * at] : 0.0;
+            y[joint] = counts ? of->points[2 * at + 1] : 0.0;
+            share[joint] = counts ? inverse[joint] * scale : 0.0;
+        }
+    }
+}
 
 typedef struct {
     const int64_t *image, *rows; /* [D] */
@@ -150,13 +167,13 @@ static inline double distance_sum_outside(const double *x, const double *y, cons
 }
 
 /* kernels.exponents: pairs of detections from *first on and people, until there might be no more room for a detection's.
-   *pairs is FAILED when a coordinate is not finite. shares [P, K] is for its own use. */
-static bool exponents(int64_t *first, const Found *of, const People *with, double *shares, int64_t room, int64_t *detection,
-                      int64_t *person, double *exponent, int64_t *pairs) {
+   *pairs is FAILED when a coordinate is not finite. */
+static bool exponents(int64_t *first, const Found *of, const People *with, int64_t room, int64_t *detection, int64_t *person,
+                      double *exponent, int64_t *pairs) {
     const int64_t joints = with->joints;
     double inverse[MOST_JOINTS], x[MOST_JOINTS], y[MOST_JOINTS];
     for (int64_t joint = 0; joint < joints; joint++) inverse[joint] = 1.0 / of->variances[joint];
-    int64_t prepared = -1; /* the image whose people have their shares */
+    int64_t nearest = -1; /* the image whose people are near */
     *pairs = 0;
     for (int64_t index = *first; index < of->total; index++) {
         if (!within(of->image[index], with->images) || !within(of->rows[index], of->entries)) return false;
@@ -184,18 +201,16 @@ static bool exponents(int64_t *first, const Found *of, const People *with, doubl
         double extent = (right - left) * (bottom - top);
         for (int64_t which = 0; which < of->areas; which++)
             of->out[which * of->total + index] = extent < of->ranges[2 * which] || extent > of->ranges[2 * which + 1];
-        if (prepared != of->image[index]) {
-            prepared = of->image[index];
-            for (int64_t at = begin * joints; at < end * joints; at++)
-                shares[at] = with->labelled[at] * inverse[at % joints] * (0.5 / (with->areas[at / joints] + EPSILON));
-        }
+        if (nearest != of->image[index]) bring_near(with, begin, end, inverse);
+        nearest = of->image[index];
         for (int64_t other = begin; other < end; other++) {
-            const double *true_x = with->true_x + other * joints, *true_y = with->true_y + other * joints;
-            const double *labelled = with->labelled + other * joints, *box = with->boxes + 4 * other;
+            const double *true_x = with->near + 3 * (other - begin) * joints, *true_y = true_x + joints;
+            const double *shares = true_y + joints, *box = with->boxes + 4 * other;
+            const bool *labelled = with->labelled + other * joints;
             double area = with->areas[other] + EPSILON, scale = 0.5 / area;
             bool bare = with->count[other] == 0;
             double sum = bare ? distance_sum_outside(x, y, box, inverse, scale, joints)
-                              : distance_sum(x, y, true_x, true_y, shares + other * joints, joints);
+                              : distance_sum(x, y, true_x, true_y, shares, joints);
             double among = (double)(bare ? joints : with->count[other]);
             if (among - SLOPE * sum < (LOOSEST - MARGIN) * among) continue;
             detection[*pairs] = index, person[*pairs] = other;
@@ -204,7 +219,7 @@ static bool exponents(int64_t *first, const Found *of, const People *with, doubl
                 double dx = bare ? beyond(x[joint], box[0], box[2]) : x[joint] - true_x[joint];
                 double dy = bare ? beyond(y[joint], box[1], box[3]) : y[joint] - true_y[joint];
                 double value = -((dx * dx + dy * dy) / of->variances[joint] / area / 2);
-                into[joint] = bare || labelled[joint] > 0 ? value : 0.0;
+                into[joint] = bare || labelled[joint] ? value : 0.0;
             }
             (*pairs)++;
         }
@@ -214,7 +229,7 @@ static bool exponents(int64_t *first, const Found *of, const People *with, doubl
 }
 
 /* Keeps the pairs that are similar enough, at the front of the three arrays. */
-static bool similar(int64_t pairs, int64_t *detection, int64_t *person, const double *exponential, const double *labelled,
+static bool similar(int64_t pairs, int64_t *detection, int64_t *person, const double *exponential, const bool *labelled,
                     const int64_t *count, int64_t people, int64_t joints, double *similarity, int64_t *kept) {
     *kept = 0;
     for (int64_t pair = 0; pair < pairs; pair++) {
@@ -222,7 +237,7 @@ static bool similar(int64_t pairs, int64_t *detection, int64_t *person, const do
         if (!within(who, people)) return false;
         double total = 0.0;
         for (int64_t joint = 0; joint < joints; joint++)
-            if (count[who] == 0 || labelled[who * joints + joint] != 0.0) total += exponential[pair * joints + joint];
+            if (count[who] == 0 || labelled[who * joints + joint]) total += exponential[pair * joints + joint];
         double value = total / (double)(count[who] > 0 ? count[who] : joints);
         if (value >= LOOSEST) { /* false for NaN; an OKS is never infinite */
             detection[*kept] = detection[pair], person[*kept] = who, similarity[*kept] = value;

@@ -14,6 +14,7 @@
 #endif
 
 #include "decimals.h"
+#include "wide.h"
 #include "scan.h"
 #include "annotations.h"
 #include "kernels.h"
@@ -105,13 +106,19 @@ static PyObject *py_prepare(PyObject *module, PyObject *arguments) {
     Held held = {.count = 0};
     PyObject *high_object, *low_object;
     int64_t count = HIGHEST_POWER - LOWEST_POWER + 1;
-    if (!PyArg_ParseTuple(arguments, "OO", &high_object, &low_object)) return NULL;
+    int wide;
+    if (!PyArg_ParseTuple(arguments, "OOp", &high_object, &low_object, &wide)) return NULL;
     const int64_t *high = array(&held, high_object, READ, INTEGERS, 1, &count);
     const int64_t *low = array(&held, low_object, READ, INTEGERS, 1, &count);
     if (held.failed) return release(&held, NULL);
     memcpy(fives_high, high, sizeof fives_high);
     memcpy(fives_low, low, sizeof fives_low);
-    return release(&held, Py_NewRef(Py_None));
+    numbers = portable_numbers;
+#if HAS_WIDE
+    prepare_wide();
+    if (wide && wide_is_there()) numbers = wide_numbers;
+#endif
+    return release(&held, PyBool_FromLong(numbers != portable_numbers));
 }
 
 static PyObject *py_entries(PyObject *module, PyObject *arguments) {
@@ -180,19 +187,21 @@ static PyObject *py_places(PyObject *module, PyObject *arguments) {
 static PyObject *py_ordered(PyObject *module, PyObject *arguments) {
     Held held = {.count = 0};
     PyObject *objects[5];
-    long long most;
-    if (!PyArg_ParseTuple(arguments, "OOOLOO", objects, objects + 1, objects + 2, &most, objects + 3, objects + 4)) return NULL;
-    int64_t total = ANY, width = ANY, bounds = ANY, kept = 0;
+    long long images, most;
+    if (!PyArg_ParseTuple(arguments, "OOOLLOO", objects, objects + 1, objects + 2, &images, &most, objects + 3, objects + 4))
+        return NULL;
+    int64_t total = ANY, width = ANY, kept = 0;
     const int64_t *image = array(&held, objects[0], READ, INTEGERS, 1, &total);
     const double *scores = array(&held, objects[1], READ, FLOATS, 1, &total);
     const double *keypoints = array(&held, objects[2], READ, FLOATS, 2, &total, &width);
-    int64_t *start = array(&held, objects[3], WRITE, INTEGERS, 1, &bounds);
-    int64_t *order = array(&held, objects[4], WRITE, INTEGERS, 1, &total);
-    if (!held.failed && (bounds < 1 || most < 0)) return release(&held, outside());
-    int64_t *filled = room(&held, bounds, sizeof(int64_t));
+    int64_t *rows = array(&held, objects[3], WRITE, INTEGERS, 1, &total);
+    int64_t *of_image = array(&held, objects[4], WRITE, INTEGERS, 1, &total);
+    if (!held.failed && (images < 0 || images > PTRDIFF_MAX / 32 || most < 0)) return release(&held, outside());
+    int64_t *space = room(&held, held.failed ? 0 : 2 * images + 1 + total, sizeof(int64_t));
     if (held.failed) return release(&held, NULL);
-    bool inside = ordered(image, scores, keypoints, total, width, bounds - 1, most, start, filled, order, &kept);
-    PyMem_Free(filled);
+    bool inside = ordered(image, scores, keypoints, total, width, images, most, space, space + images + 1,
+                          space + 2 * images + 1, rows, of_image, &kept);
+    PyMem_Free(space);
     return release(&held, inside ? PyLong_FromLongLong(kept) : outside());
 }
 
@@ -216,10 +225,10 @@ static PyObject *py_descending(PyObject *module, PyObject *arguments) {
 
 static PyObject *py_exponents(PyObject *module, PyObject *arguments) {
     Held held = {.count = 0};
-    PyObject *o[16];
+    PyObject *o[15];
     long long following;
-    if (!PyArg_ParseTuple(arguments, "LOOOOOOOOOOOOOOOO", &following, o, o + 1, o + 2, o + 3, o + 4, o + 5, o + 6, o + 7, o + 8,
-                          o + 9, o + 10, o + 11, o + 12, o + 13, o + 14, o + 15))
+    if (!PyArg_ParseTuple(arguments, "LOOOOOOOOOOOOOOO", &following, o, o + 1, o + 2, o + 3, o + 4, o + 5, o + 6, o + 7, o + 8,
+                          o + 9, o + 10, o + 11, o + 12, o + 13, o + 14))
         return NULL;
     int64_t two = 2, four = 4, bounds = ANY, width = ANY, space = ANY, first = following, pairs = 0;
     Found of = {.total = ANY, .entries = ANY, .areas = ANY};
@@ -228,25 +237,25 @@ static PyObject *py_exponents(PyObject *module, PyObject *arguments) {
     of.rows = array(&held, o[1], READ, INTEGERS, 1, &of.total);
     of.keypoints = array(&held, o[2], READ, FLOATS, 2, &of.entries, &width);
     with.start = array(&held, o[3], READ, INTEGERS, 1, &bounds);
-    with.true_x = array(&held, o[4], READ, FLOATS, 2, &with.people, &with.joints);
-    with.true_y = array(&held, o[5], READ, FLOATS, 2, &with.people, &with.joints);
-    with.labelled = array(&held, o[6], READ, FLOATS, 2, &with.people, &with.joints);
-    with.count = array(&held, o[7], READ, INTEGERS, 1, &with.people);
-    with.boxes = array(&held, o[8], READ, FLOATS, 2, &with.people, &four);
-    with.areas = array(&held, o[9], READ, FLOATS, 1, &with.people);
-    of.variances = array(&held, o[10], READ, FLOATS, 1, &with.joints);
-    of.ranges = array(&held, o[11], READ, FLOATS, 2, &of.areas, &two);
-    of.out = array(&held, o[12], WRITE, BOOLEANS, 2, &of.areas, &of.total);
-    int64_t *detection = array(&held, o[13], WRITE, INTEGERS, 1, &space);
-    int64_t *person = array(&held, o[14], WRITE, INTEGERS, 1, &space);
-    double *exponent = array(&held, o[15], WRITE, FLOATS, 2, &space, &with.joints);
+    with.points = array(&held, o[4], READ, FLOATS, 3, &with.people, &with.joints, &two);
+    with.labelled = array(&held, o[5], READ, BOOLEANS, 2, &with.people, &with.joints);
+    with.count = array(&held, o[6], READ, INTEGERS, 1, &with.people);
+    with.boxes = array(&held, o[7], READ, FLOATS, 2, &with.people, &four);
+    with.areas = array(&held, o[8], READ, FLOATS, 1, &with.people);
+    of.variances = array(&held, o[9], READ, FLOATS, 1, &with.joints);
+    of.ranges = array(&held, o[10], READ, FLOATS, 2, &of.areas, &two);
+    of.out = array(&held, o[11], WRITE, BOOLEANS, 2, &of.areas, &of.total);
+    int64_t *detection = array(&held, o[12], WRITE, INTEGERS, 1, &space);
+    int64_t *person = array(&held, o[13], WRITE, INTEGERS, 1, &space);
+    double *exponent = array(&held, o[14], WRITE, FLOATS, 2, &space, &with.joints);
     if (!held.failed && (with.joints < 1 || with.joints > MOST_JOINTS || width != 3 * with.joints || first < 0))
         return release(&held, outside());
-    double *shares = room(&held, held.failed ? 0 : with.people * with.joints, sizeof(double));
+    /* An image's people fit: no more than `space` pairs are made of a detection. */
+    with.near = room(&held, held.failed ? 0 : 3 * space * with.joints, sizeof(double));
     if (held.failed) return release(&held, NULL);
     with.images = bounds - 1;
-    bool inside = exponents(&first, &of, &with, shares, space, detection, person, exponent, &pairs);
-    PyMem_Free(shares);
+    bool inside = exponents(&first, &of, &with, space, detection, person, exponent, &pairs);
+    PyMem_Free(with.near);
     return release(&held, inside ? Py_BuildValue("LL", (long long)first, (long long)pairs) : outside());
 }
 
@@ -258,7 +267,7 @@ static PyObject *py_similar(PyObject *module, PyObject *arguments) {
     int64_t *detection = array(&held, o[0], WRITE, INTEGERS, 1, &pairs);
     int64_t *person = array(&held, o[1], WRITE, INTEGERS, 1, &pairs);
     const double *exponential = array(&held, o[2], READ, FLOATS, 2, &pairs, &joints);
-    const double *labelled = array(&held, o[3], READ, FLOATS, 2, &people, &joints);
+    const bool *labelled = array(&held, o[3], READ, BOOLEANS, 2, &people, &joints);
     const int64_t *count = array(&held, o[4], READ, INTEGERS, 1, &people);
     double *similarity = array(&held, o[5], WRITE, FLOATS, 1, &space);
     if (held.failed) return release(&held, NULL);

@@ -21,11 +21,15 @@ static inline int64_t blank(Text text, int64_t place) {
 }
 
 /* The end of a string of printable ASCII without escapes that starts at a place, or FAILED. */
-static int64_t plain_key(Text text, int64_t place) {
-    for (;; place++) {
-        uint8_t character = text[place];
-        if (character == '"') return place;
-        if (character < ' ' || character == '\\' || character > 126) return FAILED;
+static inline int64_t plain_key(Text text, int64_t place) {
+    const uint64_t ones = 0x0101010101010101;
+    for (;; place += 8) {
+        uint64_t word = load64(text, place), quotes = word ^ 0x2222222222222222, slashes = word ^ 0x5C5C5C5C5C5C5C5C;
+        uint64_t special = (((quotes - ones) & ~quotes) | ((slashes - ones) & ~slashes) | ((word - 0x2020202020202020) & ~word) |
+                            (word + ones) | word) & 0x8080808080808080;
+        if (!special) continue;
+        place += __builtin_ctzll(special) >> 3; /* the lowest of them is what it seems, whatever was carried above it */
+        return text[place] == '"' ? place : FAILED;
     }
 }
 
@@ -71,7 +75,7 @@ static inline Commas commas_from(Text text, int64_t place, int64_t end) {
 }
 
 static inline int64_t next_comma(Commas *of) {
-    while (!of->marks) {
+    while (__builtin_expect(!of->marks, 0)) {
         of->window += 64;
         if (of->window > of->end) return FAILED;
         of->marks = commas(of->text + of->window);
@@ -81,41 +85,71 @@ static inline int64_t next_comma(Commas *of) {
     return place;
 }
 
+/* The first place from one on that has a character; a place too far away for a plain number if none of the next 24 has. */
+static inline int64_t soon(Text text, int64_t place, uint8_t character) {
+    for (int64_t limit = place + 24; place < limit; place += 8) {
+        uint64_t word = load64(text, place) ^ 0x0101010101010101 * character;
+        uint64_t found = (word - 0x0101010101010101) & ~word & 0x8080808080808080;
+        if (found) return place + (__builtin_ctzll(found) >> 3);
+    }
+    return place;
+}
+
+/* A plain number that ends at a place, or whatever `number` makes of it. */
+static inline int64_t number_before(Text text, int64_t place, int64_t stop, double *value, bool *undecided) {
+    *undecided = false;
+    return plain_number(text, place, stop, value) ? stop : number(text, place, value, undecided);
+}
+
+typedef bool Plain(Text text, int64_t place, int64_t stop, double *value);
+
 /* A list of so many numbers whose opening bracket is before `place`: the place after it, or FAILED. `target` is that
    of the first in `unsure`; without `unsure` an undecided number fails. `far` is set by one beyond LARGEST. */
-static int64_t numbers(Text text, int64_t place, int64_t end, int64_t count, double *values, int64_t target, Unsure *unsure,
-                       bool *far) {
+static inline __attribute__((always_inline)) int64_t numbers_by(Plain plain, Text text, int64_t place, int64_t end,
+                                                                int64_t count, double *values, int64_t target,
+                                                                Unsure *unsure, bool *far) {
     Commas ahead = commas_from(text, place, end);
-    double largest = 0.0;
+    const int64_t last = count - 1;
     for (int64_t index = 0; index < count; index++) {
-        int64_t stop = FAILED;
-        double value;
-        if (index + 1 < count) {
-            if ((stop = next_comma(&ahead)) == FAILED) return FAILED;
-            if (plain_number(text, place + (text[place] == ' '), stop, &value)) {
-                values[index] = value;
-                largest = larger(fabs(value), largest);
-                place = stop + 1;
-                continue;
-            }
+        int64_t stop = index < last ? next_comma(&ahead) : soon(text, place, ']');
+        if (stop == FAILED) return FAILED;
+        if (plain(text, place + (text[place] == ' '), stop, values + index)) {
+            place = stop + 1;
+            continue;
         }
         bool undecided;
         int64_t start = place = blank(text, place);
-        if ((place = number(text, place, &value, &undecided)) == FAILED) return FAILED;
-        values[index] = value;
-        largest = larger(fabs(value), largest);
+        if ((place = number(text, place, values + index, &undecided)) == FAILED) return FAILED;
+        *far |= fabs(values[index]) > LARGEST;
         if (undecided) {
             if (!unsure || unsure->count == unsure->most) return FAILED;
             int64_t *span = unsure->spans + 3 * unsure->count++;
             span[0] = target + index, span[1] = start, span[2] = place;
         }
         place = blank(text, place);
-        if (index + 1 < count ? place != stop : text[place] != ']') return FAILED;
+        if (index < last ? place != stop : text[place] != ']') return FAILED;
         place++;
     }
-    *far |= largest > LARGEST;
     return place;
 }
+
+typedef int64_t Numbers(Text text, int64_t place, int64_t end, int64_t count, double *values, int64_t target, Unsure *unsure,
+                        bool *far);
+
+static int64_t portable_numbers(Text text, int64_t place, int64_t end, int64_t count, double *values, int64_t target,
+                                Unsure *unsure, bool *far) {
+    return numbers_by(plain_number, text, place, end, count, values, target, unsure, far);
+}
+
+#if HAS_WIDE
+WIDE_FUNCTION static int64_t wide_numbers(Text text, int64_t place, int64_t end, int64_t count, double *values,
+                                          int64_t target, Unsure *unsure, bool *far) {
+    return numbers_by(wide_number, text, place, end, count, values, target, unsure, far);
+}
+#endif
+
+/* The one that this processor is quickest with; the module chooses it when it is prepared. */
+static Numbers *numbers = portable_numbers;
 
 /* The place after a string whose opening quote is before `place`, or FAILED. */
 static int64_t skip_string(Text text, int64_t place) {
@@ -149,24 +183,24 @@ static int64_t skip_string(Text text, int64_t place) {
 }
 
 /* Whether what stands between two places, a blank before it perhaps, is one number of up to eight characters. */
-static inline bool short_number(Text text, int64_t place, int64_t stop) {
+static inline bool is_short_number(Text text, int64_t place, int64_t stop) {
     place += text[place] == ' ';
     place += text[place] == '-';
     int64_t length = stop - place;
     if ((uint64_t)(length - 1) >= 8) return false;
     int shift = 64 - 8 * (int)length;
     uint64_t word = digits_at(text, place), others = not_digits(word << shift);
-    if (others == 0) return (word & 0xFF) || length == 1;
+    if (nought_and_digit(word)) return false;
+    if (others == 0) return true;
     int point = __builtin_ctzll(others) - 7;
-    return !(others & (others - 1)) && ((word << shift >> point) & 0xFF) == ('.' ^ '0') && point > shift && point <= 48 &&
-           ((word & 0xFF) || point == shift + 8);
+    return !(others & (others - 1)) && (uint8_t)(word << shift >> point) == ('.' ^ '0') && point > shift && point <= 48;
 }
 
 /* The place of the last number of a list of which at least one is followed by a comma, where the first stands there;
    or earlier, before any number that is not a short one. */
 static int64_t skip_numbers(Text text, int64_t place, int64_t end) {
     Commas ahead = commas_from(text, place, end);
-    for (int64_t stop; (stop = next_comma(&ahead)) != FAILED && short_number(text, place, stop);) place = stop + 1;
+    for (int64_t stop; (stop = next_comma(&ahead)) != FAILED && is_short_number(text, place, stop);) place = stop + 1;
     return blank(text, place);
 }
 
@@ -274,9 +308,9 @@ static int64_t entry(Text text, int64_t place, int64_t end, int64_t row, const R
         } else if (field == 4) {
             bool undecided;
             int64_t from = place;
-            place = number(text, place, into->scores + row, &undecided);
+            place = number_before(text, place, soon(text, place, '}'), into->scores + row, &undecided);
             if (place == FAILED) return FAILED;
-            far |= !(fabs(into->scores[row]) <= LARGEST);
+            far |= fabs(into->scores[row]) > LARGEST;
             if (undecided) {
                 if (unsure->count == unsure->most) return FAILED;
                 int64_t *span = unsure->spans + 3 * unsure->count++;
