@@ -76,14 +76,10 @@ class Aligned:
 
 def aligned(annotations: Annotations, predictions: Predictions) -> Aligned:
     """Gives each annotated person the prediction for it, by image id and person id."""
-    row = {
-        key: index
-        for index, key in enumerate(
-            zip(predictions.image_ids.tolist(), predictions.person_ids.tolist(), strict=True),
-        )
-    }
-    wanted = zip(annotations.image_ids[annotations.image].tolist(), annotations.person_ids.tolist(), strict=True)
-    rows = np.array([row.get(key, -1) for key in wanted], dtype=np.int64)
+    rows = _rows_of(
+        (predictions.image_ids, predictions.person_ids),
+        (annotations.image_ids[annotations.image], annotations.person_ids),
+    )
     found = rows >= 0
     keypoints = np.full((len(rows), *annotations.keypoints.shape[1:]), np.nan)
     keypoints[found] = predictions.keypoints[rows[found], :, :2]
@@ -92,3 +88,16 @@ def aligned(annotations: Annotations, predictions: Predictions) -> Aligned:
         limbs = np.full((len(rows), *predictions.limbs.shape[1:]), np.nan)
         limbs[found] = predictions.limbs[rows[found]]
     return Aligned(keypoints, limbs)
+
+
+def _rows_of(known: tuple[Integers, Integers], wanted: tuple[Integers, Integers]) -> Integers:
+    """The last place in `known` of each pair of image and person that is wanted, -1 for those that are not there."""
+    if not len(known[0]):
+        return np.full(len(wanted[0]), -1, dtype=np.int64)
+    _, image = np.unique(np.concatenate([known[0], wanted[0]]), return_inverse=True)
+    people, person = np.unique(np.concatenate([known[1], wanted[1]]), return_inverse=True)
+    key = image * len(people) + person  # below the square of the number of rows
+    keys, asked = key[: len(known[0])], key[len(known[0]) :]
+    order = np.argsort(keys, kind="stable")
+    place = np.searchsorted(keys[order], asked, side="right") - 1
+    return np.where(keys[order][place] == asked, order[place], -1)
