@@ -87,7 +87,8 @@ def one(tool: str, files: tuple[Path, Path], small: tuple[Path, ...]) -> dict[st
 
 
 def side_by_side(scale: str, tools: list[str], runs: int, small: tuple[Path, ...]) -> dict[str, Any]:
-    """Every tool in turn, `runs` times over (QUICK ones more often): medians, peaks, and the largest difference from the reference."""
+    """Every tool in turn, `runs` times over, quick ones more often: medians, peaks, the largest difference from the
+    reference."""
     files = coco_files.write(RESULTS / "files", scale)
     found: dict[str, list[dict[str, Any]]] = {tool: [] for tool in tools}
     failed: dict[str, str] = {}
