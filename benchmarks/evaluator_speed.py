@@ -86,25 +86,30 @@ def one(tool: str, files: tuple[Path, Path], small: tuple[Path, ...]) -> dict[st
     return found
 
 
-def side_by_side(scale: str, tools: list[str], runs: int, small: tuple[Path, ...]) -> dict[str, Any]:
+def side_by_side(name: str, scale: str, tools: list[str], runs: int, small: tuple[Path, ...]) -> dict[str, Any]:
     """Every tool in turn, `runs` times over, quick ones more often: medians, peaks, the largest difference from the
-    reference."""
+    reference. Every process's result is kept under `name`, and none is repeated that is there.
+    """
     files = coco_files.write(RESULTS / "files", scale)
-    found: dict[str, list[dict[str, Any]]] = {tool: [] for tool in tools}
+    kept = RESULTS / "measured" / f"{name}.json"
+    turns: dict[str, list[list[dict[str, Any]]]] = json.loads(kept.read_text()) if kept.exists() else {}
     failed: dict[str, str] = {}
     for turn in range(runs):
         for tool in tools:
-            if tool in failed:
+            if tool in failed or turn < len(turns.setdefault(tool, [])):
                 continue
-            say(f"{scale}, run {turn + 1} of {runs}: {tool}")
-            for _ in range(QUICK_TIMES):
+            say(f"{name}, run {turn + 1} of {runs}: {tool}")
+            results: list[dict[str, Any]] = []
+            while len(results) < QUICK_TIMES and (not results or results[-1]["cpu"] < QUICK):
                 result = one(tool, files, small)
                 if isinstance(result, str):
                     failed[tool] = result
                     break
-                found[tool].append(result)
-                if result["cpu"] > QUICK:
-                    break
+                results.append(result)
+            else:
+                turns[tool].append(results)
+                kept.write_text(json.dumps(turns))
+    found = {tool: [result for results in turns[tool][:runs] for result in results] for tool in tools}
     rows: dict[str, Any] = {}
     expected = found[REFERENCE][0]["numbers"] if found.get(REFERENCE) else None
     for tool, results in found.items():
@@ -185,6 +190,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--scale", action="append", help="val2017, test-dev2017 or a number of detections; repeatable")
     parser.add_argument("--no-curve", action="store_true", help="leave out 1,000 to a million detections")
+    parser.add_argument("--resume", action="store_true", help="keep what an interrupted run has measured")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md")
     options = parser.parse_args()
     for engine in ENGINES.values():
@@ -192,22 +198,28 @@ def main() -> None:
             sys.exit(f"The engine {engine} is missing: make setup, with a C compiler")
         with compiled.using(engine):
             warm_up(say)
-    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "measured").mkdir(parents=True, exist_ok=True)
+    if not options.resume:
+        for path in (RESULTS / "measured").glob("*.json"):
+            path.unlink()
     missing = install()
     tools = [*ENGINES, *(peer for peer in PEERS if peer not in missing)]
     small = coco_files.write(RESULTS / "files", "1000")
-    scales = [side_by_side(scale, tools, options.runs, small) for scale in options.scale or SCALES]
+    scales = []
+    for scale in options.scale or SCALES:
+        runs = options.runs if scale == "val2017" else (options.runs + 1) // 2  # it takes three times as long
+        scales.append(side_by_side(scale, scale, tools, runs, small))
     for scale in scales:
         scale["failed"] |= {peer: f"it could not be installed ({why})" for peer, why in missing.items()}
     curve = []
     for point in () if options.no_curve else CURVE:
         # pycocotools takes minutes, and five gigabytes, for a million
         quick = [tool for tool in CURVE_TOOLS if tool in tools and (tool != REFERENCE or int(point) < 1_000_000)]
-        curve.append(side_by_side(point, quick, 3, small))
+        curve.append(side_by_side(f"curve-{point}", point, quick, 1, small))
     results = {
         "machine": machine(),
         "scales": scales,
-        "fresh": side_by_side("val2017", [tool for tool in FRESH_TOOLS if tool in tools], 3, ()),
+        "fresh": side_by_side("fresh", "val2017", [tool for tool in FRESH_TOOLS if tool in tools], 1, ()),
         "parts": parts_of(coco_files.write(RESULTS / "files", "val2017"), options.runs),
         "curve": curve,
         "single_person": single_person.compare(),

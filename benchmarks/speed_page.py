@@ -37,13 +37,18 @@ copy of the files from the page cache.
 """
 
 
+def taken(runs: int) -> str:
+    """What a figure is, as one says it."""
+    several = "one run of each" if runs == 1 else f"medians of {runs} runs of each"
+    return f"{several}, and of three times as many where one takes less than a second"
+
+
 def table(result: dict[str, Any]) -> str:
     """The tools of one size, the quickest first."""
     tools, sizes = result["tools"], result["bytes"]
     ours = tools["poseboard"]
     lines = [
-        f"{sizes[0] / 1e6:.1f} MB of annotations, {sizes[1] / 1e6:.1f} MB of detections; medians of {result['runs']}"
-        " runs, of three times as many where one takes less than a second.",
+        f"{sizes[0] / 1e6:.1f} MB of annotations, {sizes[1] / 1e6:.1f} MB of detections; {taken(result['runs'])}.",
         "",
         "| | version | CPU seconds | times PoseBoard | in memory | times | peak memory (MB) | from pycocotools |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
@@ -65,7 +70,7 @@ def fresh(result: dict[str, Any]) -> list[str]:
         "## A process of its own",
         "",
         "From the start of Python to the ten numbers at val2017 size, imports included and nothing warmed up (what",
-        f"numba compiles was compiled before); CPU seconds, medians of {result['runs']}.",
+        f"numba compiles was compiled before); CPU seconds, {taken(result['runs'])}.",
         "",
         "| | CPU seconds | peak memory (MB) |",
         "|---|---:|---:|",
@@ -77,7 +82,7 @@ def fresh(result: dict[str, Any]) -> list[str]:
 
 def curve(points: list[dict[str, Any]]) -> list[str]:
     tools = list(points[0]["tools"])
-    lines = ["## From few detections to many", "", "CPU seconds, medians of 3; images and people grow in proportion."]
+    lines = ["## From few detections to many", "", "CPU seconds; images and people grow in proportion."]
     lines += ["", f"| detections | {' | '.join(tools)} | PoseBoard's memory (MB) |", "|---:" * (len(tools) + 2) + "|"]
     for result in points:
         rows = result["tools"]

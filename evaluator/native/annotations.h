@@ -6,8 +6,8 @@ enum { ID = 1, IMAGE = 2, KEYPOINTS = 4, NUM_KEYPOINTS = 8, BOX = 16, AREA = 32,
 typedef struct {
     int64_t *image_ids; /* [images] */
     int64_t images;
-    int64_t *whole;   /* [people, 5] id, image, num_keypoints, crowd, person */
-    int64_t *present; /* [people] */
+    int64_t *whole;                 /* [people, 5] id, image, num_keypoints, crowd, person */
+    int64_t *present;               /* [people] */
     double *areas, *boxes, *points; /* [people], [people, 4], [people, joints, 2] */
     int8_t *flags;                  /* [people, joints] */
     int64_t people, joints;
@@ -47,9 +47,17 @@ static int field_of(Text text, int64_t start, int64_t length) {
         const char *name;
         int field;
     } known[] = {
-        {"id", ID},           {"image_id", IMAGE}, {"keypoints", KEYPOINTS}, {"num_keypoints", NUM_KEYPOINTS},
-        {"bbox", BOX},        {"area", AREA},      {"iscrowd", CROWD},       {"person_id", PERSON},
-        {"head_size", FAILED}, {"torso_box", FAILED}, {"limbs", FAILED},
+        {"id", ID},
+        {"image_id", IMAGE},
+        {"keypoints", KEYPOINTS},
+        {"num_keypoints", NUM_KEYPOINTS},
+        {"bbox", BOX},
+        {"area", AREA},
+        {"iscrowd", CROWD},
+        {"person_id", PERSON},
+        {"head_size", FAILED},
+        {"torso_box", FAILED},
+        {"limbs", FAILED},
     };
     for (size_t index = 0; index < sizeof known / sizeof *known; index++)
         if (is_key(text, start, length, known[index].name)) return known[index].field;
@@ -119,7 +127,8 @@ static int64_t list_of(Text text, int64_t place, int64_t end, bool of_images, in
     if (text[place] == ']') return place + 1;
     for (;;) {
         if (*count == (of_images ? into->images : into->people)) return FAILED;
-        place = of_images ? image(text, place, end, into->image_ids + *count) : annotation(text, place, end, *count, into);
+        place =
+            of_images ? image(text, place, end, into->image_ids + *count) : annotation(text, place, end, *count, into);
         if (place == FAILED) return FAILED;
         (*count)++;
         place = blank(text, place);
@@ -131,7 +140,8 @@ static int64_t list_of(Text text, int64_t place, int64_t end, bool of_images, in
 }
 
 /* A whole annotation file, as scan_annotations.annotation_file has it; false when it does not fit. */
-static bool annotation_file(Text text, int64_t end, int64_t *images, int64_t *rows, int64_t *fields, const Columns *into) {
+static bool annotation_file(Text text, int64_t end, int64_t *images, int64_t *rows, int64_t *fields,
+                            const Columns *into) {
     *images = *rows = FAILED, *fields = 0;
     int64_t place = blank(text, 0);
     if (text[place] != '{') return false;

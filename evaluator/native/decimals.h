@@ -1,6 +1,8 @@
-/* Decimal text to double precision: evaluator/decimals.py in C, the same bits. The methods and their sources stand there.
+/* Decimal text to double precision: evaluator/decimals.py in C, the same bits. The methods and their sources stand
+   there.
 
-   Text ends with PADDING zero bytes: a zero byte ends every token, and words may be loaded from any place in the text. */
+   Text ends with PADDING zero bytes: a zero byte ends every token, and words may be loaded from any place in the text.
+ */
 
 #include <math.h>
 #include <stdbool.h>
@@ -41,7 +43,9 @@ static inline uint64_t digits_at(Text text, int64_t place) { return load64(text,
 /* The number that eight digits are, the first one in the lowest byte. */
 static inline uint64_t eight_digits(uint64_t word) {
     uint64_t pairs = word * 10 + (word >> 8);
-    return ((pairs & 0x000000FF000000FF) * 0x000F424000000064 + ((pairs >> 16) & 0x000000FF000000FF) * 0x0000271000000001) >> 32;
+    return ((pairs & 0x000000FF000000FF) * 0x000F424000000064 +
+            ((pairs >> 16) & 0x000000FF000000FF) * 0x0000271000000001) >>
+           32;
 }
 
 static inline bool is_digit(uint8_t character) { return (uint8_t)(character - '0') <= 9; }
@@ -160,7 +164,8 @@ static inline bool short_number(uint64_t word, int64_t length, double *value) {
         return length < 7;
     }
     int point = __builtin_ctzll(others) - 7; /* 8 times the bytes before the first that is no digit */
-    if ((others & (others - 1)) || (uint8_t)(word >> point) != ('.' ^ '0') || point <= shift || point > 48) return false;
+    if ((others & (others - 1)) || (uint8_t)(word >> point) != ('.' ^ '0') || point <= shift || point > 48)
+        return false;
     uint64_t below = word & ((others >> 7) - 1);
     uint64_t joined = (below << 8) + ((word - below) & ~((others >> 7) * 0xFF));
     *value = (double)(int64_t)eight_digits(joined) / POWERS[(56 - point) >> 3];

@@ -8,7 +8,7 @@
 #define MARGIN 1e-9
 #define EPSILON 2.220446049250313e-16
 #define MOST_JOINTS 1024
-#define AHEAD 4 /* rows of keypoints come in no order of memory: asked for so many detections before they are needed */
+#define AHEAD 4 /* detections: rows of keypoints come in no order of memory, and are asked for so much earlier */
 
 static inline bool within(int64_t index, int64_t count) { return (uint64_t)index < (uint64_t)count; }
 
@@ -19,7 +19,8 @@ static void places(const int64_t *known, int64_t count, const int64_t *wanted, i
         int64_t value = wanted[index];
         if (place < 0 || value != last) {
             int64_t low = 0, high = count;
-            if (place >= 0 && place + 1 < count && known[place + 1] >= value && known[place] < value) low = high = place + 1;
+            if (place >= 0 && place + 1 < count && known[place + 1] >= value && known[place] < value)
+                low = high = place + 1;
             while (low < high) {
                 int64_t middle = (low + high) >> 1;
                 if (known[middle] < value)
@@ -34,7 +35,8 @@ static void places(const int64_t *known, int64_t count, const int64_t *wanted, i
 }
 
 /* Whether a row comes before another of the same image: by score, then by keypoints. */
-static inline bool goes_before(const double *scores, const double *keypoints, int64_t width, int64_t row, int64_t other) {
+static inline bool goes_before(const double *scores, const double *keypoints, int64_t width, int64_t row,
+                               int64_t other) {
     if (scores[other] != scores[row]) return !(scores[other] > scores[row]);
     const double *one = keypoints + row * width, *two = keypoints + other * width;
     for (int64_t index = 0; index < width; index++)
@@ -104,8 +106,8 @@ typedef struct {
     double *near; /* [people of any image, 3, K] room for x, y and share of each joint of an image's people */
 } People;
 
-/* The people of an image as `exponents` compares with them: 0 for what is not labelled. A share times a squared distance
-   is the exponent of a joint. */
+/* The people of an image as `exponents` compares with them: 0 for what is not labelled. A share times a squared
+   distance is the exponent of a joint. */
 static void bring_near(const People *of, int64_t begin, int64_t end, const double *inverse) {
     for (int64_t who = begin; who < end; who++) {
         double *x = of->near + 3 * (who - begin) * of->joints, *y = x + of->joints, *share = y + of->joints;
@@ -134,7 +136,8 @@ typedef struct {
 #define FAR 2.0
 #define SLOPE 0.4323323583816936 /* (1 - exp(-FAR)) / FAR, rounded down */
 
-/* The sum of min(e, FAR) over joints, in any order; shares [K] times squared distances are e, and 0 where not labelled. */
+/* The sum of min(e, FAR) over joints, in any order; shares [K] times squared distances are e, and 0 where not labelled.
+ */
 static inline double distance_sum(const double *x, const double *y, const double *true_x, const double *true_y,
                                   const double *shares, int64_t joints) {
     double lanes[4] = {0}, rest = 0.0;
@@ -166,10 +169,10 @@ static inline double distance_sum_outside(const double *x, const double *y, cons
     return total;
 }
 
-/* kernels.exponents: pairs of detections from *first on and people, until there might be no more room for a detection's.
-   *pairs is FAILED when a coordinate is not finite. */
-static bool exponents(int64_t *first, const Found *of, const People *with, int64_t room, int64_t *detection, int64_t *person,
-                      double *exponent, int64_t *pairs) {
+/* kernels.exponents: pairs of detections from *first on and people, until there might be no more room for a
+ * detection's. pairs is FAILED when a coordinate is not finite. */
+static bool exponents(int64_t *first, const Found *of, const People *with, int64_t room, int64_t *detection,
+                      int64_t *person, double *exponent, int64_t *pairs) {
     const int64_t joints = with->joints;
     double inverse[MOST_JOINTS], x[MOST_JOINTS], y[MOST_JOINTS];
     for (int64_t joint = 0; joint < joints; joint++) inverse[joint] = 1.0 / of->variances[joint];
@@ -248,15 +251,17 @@ static bool similar(int64_t pairs, int64_t *detection, int64_t *person, const do
 }
 
 /* kernels.greedy into matched and absorbed [A, D], which are zero; free [P, A] has the bit of every threshold set. */
-static bool greedy(int64_t total, int64_t pairs, const int64_t *detection, const int64_t *person, const double *similarity,
-                   const bool *ignored, const bool *crowd, const int64_t *position, int64_t areas, int64_t people,
-                   const double *limits, int thresholds, uint16_t *matched, uint16_t *absorbed, uint16_t *free) {
+static bool greedy(int64_t total, int64_t pairs, const int64_t *detection, const int64_t *person,
+                   const double *similarity, const bool *ignored, const bool *crowd, const int64_t *position,
+                   int64_t areas, int64_t people, const double *limits, int thresholds, uint16_t *matched,
+                   uint16_t *absorbed, uint16_t *free) {
     for (int64_t pair = 0; pair < pairs; pair++)
         if (!within(detection[pair], total) || !within(person[pair], people)) return false;
     for (int64_t first = 0, last; first < pairs; first = last) {
         int64_t index = detection[first];
         double highest = 0.0;
-        for (last = first; last < pairs && detection[last] == index; last++) highest = larger(similarity[last], highest);
+        for (last = first; last < pairs && detection[last] == index; last++)
+            highest = larger(similarity[last], highest);
         for (int64_t area = 0; area < areas; area++) {
             for (int threshold = 0; threshold < thresholds && !(highest < limits[threshold]); threshold++) {
                 uint16_t bit = (uint16_t)(1 << threshold);
@@ -283,14 +288,14 @@ static bool greedy(int64_t total, int64_t pairs, const int64_t *detection, const
     return true;
 }
 
-/* Detections of a range of areas that change state with the threshold or are hits, and between them those that are false
-   at every threshold. */
+/* Detections of a range of areas that change state with the threshold or are hits, and between them those that are
+   false at every threshold. */
 typedef struct {
-    uint16_t *hit, *miss;     /* [changing] */
-    int64_t *image, *before;  /* [changing] the image, and how many constant ones stand before */
-    int64_t *constant;        /* [..] their images */
-    double *weight, *base;    /* [changing] */
-    double *hits, *wrong;     /* [changing] at each hit */
+    uint16_t *hit, *miss;    /* [changing] */
+    int64_t *image, *before; /* [changing] the image, and how many constant ones stand before */
+    int64_t *constant;       /* [..] their images */
+    double *weight, *base;   /* [changing] */
+    double *hits, *wrong;    /* [changing] at each hit */
     int64_t changing, constants;
 } Settled;
 
@@ -310,8 +315,8 @@ static void settle(const uint16_t *hits, const uint16_t *false_, const int64_t *
 
 /* Precision [T, R] and recall [T] of one range of areas and one weighting of the images; people > 0. `needed` [R]: hits
    for each recall. */
-static void curves(const double *row, const Settled *of, double people, const double *needed, int64_t recalls, int thresholds,
-                   double *precision, double *recall) {
+static void curves(const double *row, const Settled *of, double people, const double *needed, int64_t recalls,
+                   int thresholds, double *precision, double *recall) {
     double so_far = 0.0;
     int64_t gone = 0;
     for (int64_t index = 0; index < of->changing; index++) {

@@ -24,7 +24,8 @@ typedef enum { TEXT, INTEGERS, FLOATS, FLAGS, BOOLEANS, BITS } Kind;
 static const struct {
     const char *formats, *name;
     Py_ssize_t size;
-} KINDS[] = {{"B", "uint8", 1}, {"lq", "int64", 8}, {"d", "float64", 8}, {"b", "int8", 1}, {"?", "bool", 1}, {"H", "uint16", 2}};
+} KINDS[] = {{"B", "uint8", 1}, {"lq", "int64", 8}, {"d", "float64", 8},
+             {"b", "int8", 1},  {"?", "bool", 1},   {"H", "uint16", 2}};
 
 #define ANY (-1)
 #define MOST_ARRAYS 20
@@ -125,8 +126,8 @@ static PyObject *py_entries(PyObject *module, PyObject *arguments) {
     Held held = {.count = 0};
     PyObject *objects[6];
     long long first, last, old_state, old_row;
-    if (!PyArg_ParseTuple(arguments, "OLLLLOOOOO", objects, &first, &last, &old_state, &old_row, objects + 1, objects + 2,
-                          objects + 3, objects + 4, objects + 5))
+    if (!PyArg_ParseTuple(arguments, "OLLLLOOOOO", objects, &first, &last, &old_state, &old_row, objects + 1,
+                          objects + 2, objects + 3, objects + 4, objects + 5))
         return NULL;
     int64_t three = 3, two = 2, extras = MOST_EXTRAS, place = first, end = last, state = old_state, row = old_row;
     Rows into = {.rows = ANY, .numbers = ANY};
@@ -188,7 +189,8 @@ static PyObject *py_ordered(PyObject *module, PyObject *arguments) {
     Held held = {.count = 0};
     PyObject *objects[5];
     long long images, most;
-    if (!PyArg_ParseTuple(arguments, "OOOLLOO", objects, objects + 1, objects + 2, &images, &most, objects + 3, objects + 4))
+    if (!PyArg_ParseTuple(arguments, "OOOLLOO", objects, objects + 1, objects + 2, &images, &most, objects + 3,
+                          objects + 4))
         return NULL;
     int64_t total = ANY, width = ANY, kept = 0;
     const int64_t *image = array(&held, objects[0], READ, INTEGERS, 1, &total);
@@ -227,8 +229,8 @@ static PyObject *py_exponents(PyObject *module, PyObject *arguments) {
     Held held = {.count = 0};
     PyObject *o[15];
     long long following;
-    if (!PyArg_ParseTuple(arguments, "LOOOOOOOOOOOOOOO", &following, o, o + 1, o + 2, o + 3, o + 4, o + 5, o + 6, o + 7, o + 8,
-                          o + 9, o + 10, o + 11, o + 12, o + 13, o + 14))
+    if (!PyArg_ParseTuple(arguments, "LOOOOOOOOOOOOOOO", &following, o, o + 1, o + 2, o + 3, o + 4, o + 5, o + 6, o + 7,
+                          o + 8, o + 9, o + 10, o + 11, o + 12, o + 13, o + 14))
         return NULL;
     int64_t two = 2, four = 4, bounds = ANY, width = ANY, space = ANY, first = following, pairs = 0;
     Found of = {.total = ANY, .entries = ANY, .areas = ANY};
@@ -279,7 +281,8 @@ static PyObject *py_similar(PyObject *module, PyObject *arguments) {
 static PyObject *py_greedy(PyObject *module, PyObject *arguments) {
     Held held = {.count = 0};
     PyObject *o[9];
-    if (!PyArg_ParseTuple(arguments, "OOOOOOOOO", o, o + 1, o + 2, o + 3, o + 4, o + 5, o + 6, o + 7, o + 8)) return NULL;
+    if (!PyArg_ParseTuple(arguments, "OOOOOOOOO", o, o + 1, o + 2, o + 3, o + 4, o + 5, o + 6, o + 7, o + 8))
+        return NULL;
     int64_t pairs = ANY, areas = ANY, people = ANY, thresholds = ANY, total = ANY;
     const int64_t *detection = array(&held, o[0], READ, INTEGERS, 1, &pairs);
     const int64_t *person = array(&held, o[1], READ, INTEGERS, 1, &pairs);
@@ -303,7 +306,8 @@ static PyObject *py_greedy(PyObject *module, PyObject *arguments) {
 static PyObject *py_accumulate(PyObject *module, PyObject *arguments) {
     Held held = {.count = 0};
     PyObject *o[9];
-    if (!PyArg_ParseTuple(arguments, "OOOOOOOOO", o, o + 1, o + 2, o + 3, o + 4, o + 5, o + 6, o + 7, o + 8)) return NULL;
+    if (!PyArg_ParseTuple(arguments, "OOOOOOOOO", o, o + 1, o + 2, o + 3, o + 4, o + 5, o + 6, o + 7, o + 8))
+        return NULL;
     int64_t areas = ANY, total = ANY, people = ANY, samples = ANY, images = ANY, recalls = ANY, thresholds = ANY;
     const uint16_t *hits = array(&held, o[0], READ, BITS, 2, &areas, &total);
     const uint16_t *misses = array(&held, o[1], READ, BITS, 2, &areas, &total);
@@ -358,6 +362,7 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "evaluator.native.extension", NULL, -1, methods, NULL, NULL, NULL, NULL};
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "evaluator.native.extension", NULL, -1, methods, NULL, NULL, NULL, NULL};
 
 PyMODINIT_FUNC PyInit_extension(void) { return PyModule_Create(&definition); }

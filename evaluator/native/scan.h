@@ -25,8 +25,9 @@ static inline int64_t plain_key(Text text, int64_t place) {
     const uint64_t ones = 0x0101010101010101;
     for (;; place += 8) {
         uint64_t word = load64(text, place), quotes = word ^ 0x2222222222222222, slashes = word ^ 0x5C5C5C5C5C5C5C5C;
-        uint64_t special = (((quotes - ones) & ~quotes) | ((slashes - ones) & ~slashes) | ((word - 0x2020202020202020) & ~word) |
-                            (word + ones) | word) & 0x8080808080808080;
+        uint64_t special = (((quotes - ones) & ~quotes) | ((slashes - ones) & ~slashes) |
+                            ((word - 0x2020202020202020) & ~word) | (word + ones) | word) &
+                           0x8080808080808080;
         if (!special) continue;
         place += __builtin_ctzll(special) >> 3; /* the lowest of them is what it seems, whatever was carried above it */
         return text[place] == '"' ? place : FAILED;
@@ -85,7 +86,8 @@ static inline int64_t next_comma(Commas *of) {
     return place;
 }
 
-/* The first place from one on that has a character; a place too far away for a plain number if none of the next 24 has. */
+/* The first place from one on that has a character; a place too far away for a plain number if none of the next 24 has.
+ */
 static inline int64_t soon(Text text, int64_t place, uint8_t character) {
     for (int64_t limit = place + 24; place < limit; place += 8) {
         uint64_t word = load64(text, place) ^ 0x0101010101010101 * character;
@@ -133,8 +135,8 @@ static inline __attribute__((always_inline)) int64_t numbers_by(Plain plain, Tex
     return place;
 }
 
-typedef int64_t Numbers(Text text, int64_t place, int64_t end, int64_t count, double *values, int64_t target, Unsure *unsure,
-                        bool *far);
+typedef int64_t Numbers(Text text, int64_t place, int64_t end, int64_t count, double *values, int64_t target,
+                        Unsure *unsure, bool *far);
 
 static int64_t portable_numbers(Text text, int64_t place, int64_t end, int64_t count, double *values, int64_t target,
                                 Unsure *unsure, bool *far) {
@@ -157,8 +159,8 @@ static int64_t skip_string(Text text, int64_t place) {
         uint64_t word = load64(text, place);
         uint64_t quotes = word ^ 0x2222222222222222, slashes = word ^ 0x5C5C5C5C5C5C5C5C;
         uint64_t ones = 0x0101010101010101;
-        uint64_t special = ((quotes - ones) & ~quotes) | ((slashes - ones) & ~slashes) |
-                           ((word - 0x2020202020202020) & ~word) | word;
+        uint64_t special =
+            ((quotes - ones) & ~quotes) | ((slashes - ones) & ~slashes) | ((word - 0x2020202020202020) & ~word) | word;
         if (!(special & 0x8080808080808080)) {
             place += 8;
             continue;
@@ -263,8 +265,8 @@ static int64_t skip(Text text, int64_t place, int64_t end, bool objects, int mos
 }
 
 typedef struct {
-    int64_t *images; /* [rows] */
-    double *scores;  /* [rows] */
+    int64_t *images;   /* [rows] */
+    double *scores;    /* [rows] */
     double *keypoints; /* [rows, numbers] */
     int64_t rows, numbers;
     int64_t *extras; /* [MOST_EXTRAS, 2] start and length of the keys that nobody reads */
@@ -289,7 +291,8 @@ static int64_t entry(Text text, int64_t place, int64_t end, int64_t row, const R
         if (field == 0) {
             if (others == MOST_EXTRAS || is_key(text, start, length, "limbs")) return FAILED;
             for (int other = 0; other < others; other++)
-                if (into->extras[2 * other + 1] == length && !memcmp(text + into->extras[2 * other], text + start, length))
+                if (into->extras[2 * other + 1] == length &&
+                    !memcmp(text + into->extras[2 * other], text + start, length))
                     return FAILED;
             into->extras[2 * others] = start, into->extras[2 * others + 1] = length;
             others++;
@@ -329,7 +332,8 @@ static int64_t entry(Text text, int64_t place, int64_t end, int64_t row, const R
 }
 
 /* Entries of an upload from a place on, as scan.entries has them; returns how the call ended. */
-static int entries(Text text, int64_t end, int64_t *place, int64_t *state, int64_t *row, const Rows *into, Unsure *unsure) {
+static int entries(Text text, int64_t end, int64_t *place, int64_t *state, int64_t *row, const Rows *into,
+                   Unsure *unsure) {
     if (*state == BEFORE) {
         *place = blank(text, *place);
         if (text[*place] != '[') return STOPPED;

@@ -31,11 +31,12 @@ WIDE_FUNCTION static inline bool wide_number(Text text, int64_t place, int64_t s
     uint32_t others = ~(uint32_t)_mm_movemask_epi8(digits) & (((uint32_t)1 << length) - 1);
     if (!others || (others & (others - 1))) return plain_number(text, place, stop, value);
     int64_t point = __builtin_ctz(others);
-    if (text[place + point] != '.' || (uint64_t)(point - 1) > 5 || point == length - 1) return plain_number(text, place, stop, value);
+    if (text[place + point] != '.' || (uint64_t)(point - 1) > 5 || point == length - 1)
+        return plain_number(text, place, stop, value);
     if (text[place] == '0' && point > 1) return false;
     __m128i sums = _mm_shuffle_epi8(bytes, _mm_load_si128((const __m128i *)digit_places[length][point]));
-    sums = _mm_maddubs_epi16(sums, _mm_set1_epi16(0x010A));     /* 10, 1 */
-    sums = _mm_madd_epi16(sums, _mm_set1_epi32(0x00010064));    /* 100, 1 */
+    sums = _mm_maddubs_epi16(sums, _mm_set1_epi16(0x010A));                          /* 10, 1 */
+    sums = _mm_madd_epi16(sums, _mm_set1_epi32(0x00010064));                         /* 100, 1 */
     sums = _mm_madd_epi16(_mm_packus_epi32(sums, sums), _mm_set1_epi32(0x00012710)); /* 10,000, 1 */
     uint64_t halves = (uint64_t)_mm_cvtsi128_si64(sums);
     uint64_t mantissa = (halves & 0xFFFFFFFF) * 100000000 + (halves >> 32); /* at most fifteen digits: exact */
