@@ -17,8 +17,13 @@ from evaluator.errors import DatasetDefinitionError
 from evaluator.poses import Booleans, Floats
 
 FOLDER = Path(__file__).parent / "datasets"
+MOST_NAMES = 40
 
 Limb = tuple[tuple[str, ...], tuple[str, ...]]
+
+# What an entry of an upload gives of a person: pixels of joints; millimetres of joints; a surface point for each pixel.
+ENTRIES = ("keypoints", "keypoints_3d", "uv")
+MEAN_OF_ACTIONS = "mean_of_actions"
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,12 @@ class MetricSpec:
     description: str
     higher_is_better: bool
     parts: tuple[str, ...]
+    unit: str = ""  # of its values: "" is a fraction, "mm" millimetres
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether its values lie between 0 and 1, and are printed in percent."""
+        return not self.unit
 
 
 @dataclass(frozen=True)
@@ -65,11 +76,15 @@ class Dataset:
     skeleton: tuple[tuple[str, str], ...]
     parts: Mapping[str, tuple[str, ...]]
     limb_parts: Mapping[str, tuple[str, ...]]
+    actions: tuple[str, ...]  # what people do; each annotation names one, where there are any
+    entry: str  # one of ENTRIES
     metrics: tuple[MetricSpec, ...]
     primary: str
     primary_part: str
     columns: tuple[Column, ...]
     single_person: bool
+    missing_joints: bool  # whether a prediction may leave joints out
+    keypoint_fields: Mapping[str, int]  # official keys of an annotation's keypoints -> joints in each, in joint order
     person_term: str
     public_elsewhere: bool
     splits: Mapping[str, str]
@@ -81,6 +96,11 @@ class Dataset:
             return self.joints.index(name)
         except ValueError:
             raise DatasetDefinitionError(f"{self.name}.toml: joints: a metric needs {name!r}") from None
+
+    @property
+    def named_joints(self) -> tuple[str, ...]:
+        """The joints that a drawing has room to name: all, or of very many those of the first part."""
+        return self.joints if len(self.joints) <= MOST_NAMES else next(iter(self.parts.values()))
 
     @cached_property
     def scored(self) -> Booleans:
@@ -118,7 +138,11 @@ def dataset_names() -> list[str]:
 
 @cache
 def load_dataset(name: str) -> Dataset:
-    """The dataset of this name, such as "lsp"; DatasetDefinitionError when there is none or its file is wrong."""
+    """The dataset of this name, such as "lsp"; DatasetDefinitionError when there is none or its file is wrong.
+
+    >>> load_dataset("lsp").metric("pck@0.2").parts[-3:]
+    ('knee', 'ankle', 'all')
+    """
     if name not in dataset_names():
         raise DatasetDefinitionError(f"no dataset {name!r}: one of {', '.join(dataset_names())}")
     return read_dataset(FOLDER / f"{name}.toml")
@@ -165,7 +189,9 @@ class _Reader:
         limbs = {limb: self.limb(f"limbs.{limb}", ends, joints) for limb, ends in self.get("limbs", dict, {}).items()}
         parts = self.groups("parts", joints)
         limb_parts = self.groups("limb_parts", tuple(limbs))
-        metrics = self.metrics(parts, limb_parts)
+        actions = self.actions(parts)
+        entry = self.entry()
+        metrics = self.metrics(parts, limb_parts, actions, entry)
         dataset = Dataset(
             name=name,
             **{
@@ -180,10 +206,14 @@ class _Reader:
             skeleton=self.joint_pairs("skeleton", joints),
             parts=parts,
             limb_parts=limb_parts,
+            actions=actions,
+            entry=entry,
             metrics=metrics,
             primary_part=self.get("primary_part", str, "all"),
             columns=self.columns(metrics),
             single_person=self.get("single_person", bool),
+            missing_joints=self.get("missing_joints", bool, self.get("single_person", bool)),
+            keypoint_fields=self.keypoint_fields(joints),
             person_term=self.get("person_term", str, "person"),
             public_elsewhere=self.get("public_elsewhere", bool),
             splits=self.get("splits", dict),
@@ -227,9 +257,32 @@ class _Reader:
         )
         return first, second
 
+    def actions(self, parts: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        actions = self.names("actions", self.get("actions", list, []), None)
+        known = {*parts, "all", MEAN_OF_ACTIONS}
+        for action in actions:
+            if action in known:
+                raise self.wrong("actions", f"{action!r} is the name of another part")
+            known.add(action)
+        return actions
+
+    def entry(self) -> str:
+        entry: str = self.get("entry", str, ENTRIES[0])
+        if entry not in ENTRIES:
+            raise self.wrong("entry", f"expected one of {', '.join(ENTRIES)}, found {entry!r}")
+        return entry
+
+    def keypoint_fields(self, joints: tuple[str, ...]) -> dict[str, int]:
+        fields = self.get("keypoint_fields", dict, {"keypoints": len(joints)})
+        if not all(type(count) is int and count > 0 for count in fields.values()) or next(iter(fields)) != "keypoints":
+            raise self.wrong("keypoint_fields", "expected a number of joints for each key, `keypoints` first")
+        if sum(fields.values()) != len(joints):
+            raise self.wrong("keypoint_fields", f"{sum(fields.values())} joints, not {len(joints)}")
+        return dict(fields)
+
     def sigmas(self, joints: tuple[str, ...], metrics: tuple[MetricSpec, ...]) -> Floats:
         sigmas = self.get("sigmas", list, [])
-        if not sigmas and all(spec.metric != "oks" for spec in metrics):
+        if not sigmas and all(spec.metric not in ("oks", "wholebody") for spec in metrics):
             return np.zeros(0)
         if len(sigmas) != len(joints):
             raise self.wrong("sigmas", f"expected {len(joints)} numbers, one a joint, found {len(sigmas)}")
@@ -247,11 +300,16 @@ class _Reader:
         return np.array([pose[joint] for joint in joints])
 
     def metrics(
-        self, parts: Mapping[str, tuple[str, ...]], limb_parts: Mapping[str, tuple[str, ...]]
+        self,
+        parts: Mapping[str, tuple[str, ...]],
+        limb_parts: Mapping[str, tuple[str, ...]],
+        actions: tuple[str, ...],
+        entry_kind: str,
     ) -> tuple[MetricSpec, ...]:
         from evaluator.metrics import load_metric  # the metrics import this module for the type of their dataset
 
         specs: list[MetricSpec] = []
+        by_action = (*actions, MEAN_OF_ACTIONS) if actions else ()
         for index, entry in enumerate(self.get("metrics", list)):
             field = f"metrics[{index}]"
             if type(entry) is not dict or not {"metric", "scores"} <= set(entry) <= {"metric", "scores", "parameters"}:
@@ -265,7 +323,15 @@ class _Reader:
                 inspect.signature(metric.measure).bind(None, None, None, names=(), **parameters)
             except TypeError as error:
                 raise self.wrong(f"{field}.parameters", f"{entry['metric']} says: {error}") from None
-            of_metric = {"joints": tuple(parts), "limbs": tuple(limb_parts), "none": ()}[metric.PARTS]
+            measures = getattr(metric, "ENTRY", ENTRIES[0])
+            if measures != entry_kind:
+                raise self.wrong(f"{field}.metric", f"{entry['metric']} measures {measures}, and entry is {entry_kind}")
+            of_metric = {
+                "joints": tuple(parts),
+                "joints and actions": (*parts, *by_action),
+                "limbs": tuple(limb_parts),
+                "none": (),
+            }[metric.PARTS]
             for score in entry["scores"]:
                 if type(score) is not dict or set(score) != {"name", "title", "description"}:
                     raise self.wrong(f"{field}.scores", "expected name, title and description")
@@ -277,6 +343,7 @@ class _Reader:
                         parameters=parameters,
                         higher_is_better=metric.HIGHER_IS_BETTER,
                         parts=(*of_metric, "all"),
+                        unit=getattr(metric, "UNIT", ""),
                         **score,
                     )
                 )

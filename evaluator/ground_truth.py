@@ -6,19 +6,26 @@ import gzip
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from evaluator.arrays import annotations_from_arrays, check_annotations
 from evaluator.definitions import Dataset, load_dataset
 from evaluator.errors import GroundTruthError
 from evaluator.image_list import PublicImages
-from evaluator.poses import Annotations, Floats, Integers
+from evaluator.keypoints_3d import actions_of, annotated_in_space
+from evaluator.poses import Annotations, Floats, Integers, counted, nowhere
 from evaluator.scanning import ImageRecords, ScannedTruth, scanned_truth
+from evaluator.surface_points import surface_points
+from evaluator.surfaces import BUILT_IN, Surface
+from evaluator.uncertainty import groups_of
 
 GZIP_MAGIC = b"\x1f\x8b"
+REGIONS = ("ignore_regions_x", "ignore_regions_y")  # of an image, PoseTrack: a list of polygons each, x and y apart
 
 
 def digest(source: str | Path | bytes | Mapping[str, Any] | list[Any]) -> str:
@@ -39,17 +46,29 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def read_truth(source: str | Path | bytes | Mapping[str, Any] | Annotations, dataset: Dataset) -> Annotations:
+Truth = str | Path | bytes | Mapping[str, Any] | Sequence[Mapping[str, Any]] | NDArray[Any] | Annotations
+
+
+def read_truth(source: Truth, dataset: Dataset) -> Annotations:
     """The annotations of a path (JSON, perhaps gzipped), of a file's bytes, or of the parsed document.
+
+    A list is that of the annotations alone: the images are those that it names, and ids count from 1 where there are
+    none. A plain array is taken as `annotations_from_arrays` takes it.
 
     GroundTruthError names the annotation or image that is wrong; it is for the operator, never for a submitter.
     """
+    if isinstance(source, np.ndarray):
+        source = annotations_from_arrays(source)
     if isinstance(source, Annotations):
+        check_annotations(source)
         if source.keypoints.shape[1] != len(dataset.joints):
             raise GroundTruthError(
                 f"the annotations have {source.keypoints.shape[1]} joints, not {len(dataset.joints)}"
             )
+        _check_people(source, dataset)
         return source
+    if isinstance(source, Sequence) and not isinstance(source, str | bytes):
+        source = _document(source)
     if isinstance(source, Mapping):
         return _annotations(source, dataset, digest(source))
     scanned = scanned_truth(source, dataset)
@@ -66,12 +85,21 @@ def read_truth(source: str | Path | bytes | Mapping[str, Any] | Annotations, dat
     return _annotations(data, dataset, sha256)
 
 
+def _document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A list of annotations as the document it would stand in."""
+    if not all(isinstance(row, Mapping) for row in rows):
+        raise GroundTruthError("the annotations are a list, but not of objects")
+    images = {_id(row, "image_id", "annotation") for row in rows}
+    numbered = [{"id": number, **row} for number, row in enumerate(rows, 1)]
+    return {"images": [{"id": image} for image in sorted(images)], "annotations": numbered}
+
+
 def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Annotations:
     for key in ("images", "annotations"):
         if not isinstance(data.get(key), list):
             raise GroundTruthError(f"the annotation file has no list {key!r}")
     _check_joints(data, dataset)
-    images = sorted(data["images"], key=lambda image: _id(image, "id", "image"))
+    images = _by_id(data["images"])
     unordered = data["annotations"]
     order = np.argsort([_id(row, "id", "annotation") for row in unordered], kind="stable").astype(np.int64)
     rows = [unordered[index] for index in order.tolist()]
@@ -79,9 +107,21 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
     ids = np.array([row["id"] for row in rows], dtype=np.int64)
     image_ids = np.array([image["id"] for image in images], dtype=np.int64)
     image = _image_places(image_ids, ids, row_images)
-    keypoints, visibility = _keypoints(rows, dataset)
+    points, surface = None, None
+    if dataset.entry == "keypoints_3d":
+        points, visibility = annotated_in_space(rows, dataset)
+        keypoints = nowhere(len(rows), len(dataset.joints), 2)
+    elif dataset.entry == "uv":
+        surface, on_surface = surface_points(rows)
+        visibility = np.zeros((len(rows), len(dataset.joints)), dtype=np.int8)
+        keypoints = nowhere(len(rows), len(dataset.joints), 2)
+    else:
+        keypoints, visibility = _keypoints(rows, dataset)
     labelled = (visibility > 0).sum(axis=1)
     given = np.array([row.get("num_keypoints", n) for row, n in zip(rows, labelled.tolist(), strict=True)], np.int64)
+    given = labelled if len(dataset.keypoint_fields) > 1 else given  # the field counts the first key's joints only
+    if surface is not None:
+        labelled = given = on_surface
     info: Any = data.get("info")
     info = info if isinstance(info, dict) else {}
     annotations = Annotations(
@@ -98,15 +138,31 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
         head_sizes=_numbers(rows, "head_size", ()),
         torso_boxes=_numbers(rows, "torso_box", (2,)),
         limbs=_limbs(rows, dataset),
+        keypoints_3d=points,
+        actions=actions_of(rows, dataset),
+        surface_points=surface,
+        surface=_built_in(info) if dataset.entry == "uv" else None,
         sha256=sha256,
         dataset=str(info.get("dataset", "")),
         split=str(info.get("split", "")),
         images=_records(images),
         warnings=_contradictions(ids, given, labelled),
         position=order,
+        ignore_regions=_ignore_regions(images),
     )
     _check_people(annotations, dataset)
+    groups_of(annotations)
     return annotations
+
+
+def _built_in(info: Mapping[str, Any]) -> Surface | None:
+    """The surface of our own that a truth names in its `info`; None where the operator gives one."""
+    name = info.get("surface")
+    if name is None:
+        return None
+    if not isinstance(name, str) or name not in BUILT_IN:
+        raise GroundTruthError(f"info.surface is {name!r}: expected one of {', '.join(BUILT_IN)}, or none")
+    return BUILT_IN[name]()
 
 
 def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
@@ -121,13 +177,14 @@ def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
     image = _image_places(image_ids, ids, row_images)
     visibility = found.visibility[order]
     labelled = (visibility > 0).sum(axis=1)
-    num_keypoints = np.where(found.given[order], found.num_keypoints[order], labelled)
+    believed = found.given[order] & (len(dataset.keypoint_fields) == 1)
+    num_keypoints = np.where(believed, found.num_keypoints[order], labelled)
     none = np.full((len(ids), 2), np.nan)
     annotations = Annotations(
         image_ids=image_ids,
         image=image,
         ids=ids,
-        person_ids=_counted(image) if found.person_ids is None else found.person_ids[order],
+        person_ids=counted(image) if found.person_ids is None else found.person_ids[order],
         keypoints=found.keypoints[order],
         visibility=visibility,
         num_keypoints=num_keypoints,
@@ -143,8 +200,11 @@ def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
         images=ImageRecords(found.images, image_records),
         warnings=_contradictions(ids, num_keypoints, labelled),
         position=order,
+        ignore_regions=_ignore_regions(_by_id(json.loads(found.images))) if REGIONS[0].encode() in found.images else {},
     )
     _check_people(annotations, dataset)
+    if b'"group"' in found.images:  # else their text is not even parsed
+        groups_of(annotations)
     return annotations
 
 
@@ -166,11 +226,15 @@ def _image_places(image_ids: Integers, ids: Integers, row_images: Integers) -> I
 
 def image_records(text: bytes) -> tuple[dict[str, Any], ...]:
     """What the annotations keep of the JSON list of images, ascending id."""
-    return _records(sorted(json.loads(text), key=lambda image: _id(image, "id", "image")))
+    return _records(_by_id(json.loads(text)))
+
+
+def _by_id(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(images, key=lambda image: _id(image, "id", "image"))
 
 
 def _records(images: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
-    return tuple({k: i[k] for k in ("id", "file_name", "width", "height") if k in i} for i in images)
+    return tuple({k: i[k] for k in ("id", "file_name", "width", "height", "group") if k in i} for i in images)
 
 
 def _contradictions(ids: Integers, given: Integers, labelled: Integers) -> tuple[str, ...]:
@@ -181,7 +245,7 @@ def _contradictions(ids: Integers, given: Integers, labelled: Integers) -> tuple
 
 
 def _id(row: Any, key: str, what: str) -> int:
-    value = row.get(key) if isinstance(row, dict) else None
+    value = row.get(key) if isinstance(row, Mapping) else None
     if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
         raise GroundTruthError(f"an {what} whose {key} is {value!r}: expected a whole number")
     return value
@@ -197,9 +261,10 @@ def _check_joints(data: Mapping[str, Any], dataset: Dataset) -> None:
             continue
         if not isinstance(named, list) or not all(isinstance(joint, str) for joint in named):
             raise GroundTruthError("the keypoints of a category are not a list of names")
-        if len(named) != len(dataset.joints):
+        if len(named) not in (len(dataset.joints), dataset.keypoint_fields["keypoints"]):
             raise GroundTruthError(f"the file has {len(named)} joints, {dataset.name} has {len(dataset.joints)}")
-        if set(named) == set(dataset.joints) and tuple(named) != dataset.joints:
+        expected = dataset.joints[: len(named)]
+        if set(named) == set(expected) and tuple(named) != expected:
             raise GroundTruthError(f"the file's joints are not in the order of {dataset.name}")
 
 
@@ -207,14 +272,19 @@ def _keypoints(rows: list[dict[str, Any]], dataset: Dataset) -> tuple[Floats, np
     joints = len(dataset.joints)
     values = np.full((len(rows), joints, 3), np.nan)
     for index, row in enumerate(rows):
-        keypoints = row.get("keypoints")
-        if not isinstance(keypoints, list) or len(keypoints) != 3 * joints:
-            raise GroundTruthError(f"annotation {row['id']}: keypoints are not {3 * joints} numbers")
-        try:
-            values[index] = np.array(keypoints, dtype=np.float64).reshape(joints, 3)
-        except (TypeError, ValueError):
-            raise GroundTruthError(f"annotation {row['id']}: keypoints are not {3 * joints} numbers") from None
+        start = 0
+        for field, count in _fields(row, dataset).items():
+            numbers = row.get(field)
+            try:
+                if not isinstance(numbers, list) or len(numbers) != 3 * count:
+                    raise ValueError
+                values[index, start : start + count] = np.array(numbers, dtype=np.float64).reshape(count, 3)
+            except (TypeError, ValueError):
+                raise GroundTruthError(f"annotation {row['id']}: {field} are not {3 * count} numbers") from None
+            start += count
     flags = values[:, :, 2]
+    if len(dataset.keypoint_fields) > 1:  # COCO-WholeBody has fractions too: above zero is labelled
+        flags = np.where((flags > 0) & (flags < 2) & (flags != 1), 2.0, flags)
     if not np.isin(flags, (0, 1, 2)).all():
         raise GroundTruthError("a visibility flag is not 0, 1 or 2")
     points = np.where(flags[..., None] > 0, values[:, :, :2], np.nan)
@@ -222,6 +292,30 @@ def _keypoints(rows: list[dict[str, Any]], dataset: Dataset) -> tuple[Floats, np
     if wrong.any():
         raise GroundTruthError(f"annotation {rows[np.argwhere(wrong)[0][0]]['id']}: a labelled joint is not finite")
     return points, flags.astype(np.int8)
+
+
+def _fields(row: Mapping[str, Any], dataset: Dataset) -> Mapping[str, int]:
+    """The keys of an annotation's keypoints: the dataset's official ones, or `keypoints` for all joints at once."""
+    official = dataset.keypoint_fields
+    return official if any(key in row for key in list(official)[1:]) else {"keypoints": len(dataset.joints)}
+
+
+def _ignore_regions(images: list[dict[str, Any]]) -> dict[int, tuple[Floats, ...]]:
+    """The polygons [V, 2] of each image that has some, by its index; images by ascending id."""
+    found = {}
+    for index, image in enumerate(images):
+        xs, ys = (image.get(key) or [] for key in REGIONS)
+        try:
+            polygons = tuple(
+                np.array([x, y], dtype=np.float64).T.reshape(len(x), 2) for x, y in zip(xs, ys, strict=True)
+            )
+        except (TypeError, ValueError):
+            raise GroundTruthError(f"image {image['id']}: its ignore regions are not lists of x and of y") from None
+        if any(len(polygon) < 3 or not np.isfinite(polygon).all() for polygon in polygons):
+            raise GroundTruthError(f"image {image['id']}: an ignore region is not three or more finite points")
+        if polygons:
+            found[index] = polygons
+    return found
 
 
 def _numbers(rows: list[dict[str, Any]], key: str, shape: tuple[int, ...]) -> Floats:
@@ -251,16 +345,7 @@ def _limbs(rows: list[dict[str, Any]], dataset: Dataset) -> Floats | None:
 def _person_ids(rows: list[dict[str, Any]], image: Integers) -> Integers:
     if any("person_id" in row for row in rows):
         return np.array([_id(row, "person_id", "annotation") for row in rows], dtype=np.int64)
-    return _counted(image)
-
-
-def _counted(image: Integers) -> Integers:
-    """[P] 0, 1, ... within each image, in the order of the rows."""
-    order = np.argsort(image, kind="stable")
-    grouped = image[order]
-    counted = np.empty(len(image), dtype=np.int64)
-    counted[order] = np.arange(len(image)) - np.searchsorted(grouped, grouped)
-    return counted
+    return counted(image)
 
 
 def _check_people(annotations: Annotations, dataset: Dataset) -> None:
@@ -297,7 +382,8 @@ def public_images(
             raise GroundTruthError("the annotations do not say of which dataset they are")
         annotations = read_truth(truth, load_dataset(dataset))
     definition = load_dataset(dataset)
-    images: list[dict[str, Any]] = [dict(image) for image in annotations.images]
+    # which images were filmed together is nobody's business but the bootstrap's
+    images = [{key: value for key, value in image.items() if key != "group"} for image in annotations.images]
     if definition.single_person or boxes:
         for image in images:
             image["people"] = []

@@ -28,7 +28,7 @@ def side(joint: str) -> str:
 
 
 def body(dataset: Dataset, joints: Sequence[ErrorShares]) -> str:
-    """The dataset's typical pose, front view; each joint a ring of its error shares, labelled outside."""
+    """The dataset's typical pose, front view; each joint a ring of its error shares, named outside."""
     points = _placed(dataset)
     shown = {each.name: each for each in joints}
     labels: dict[int, list[tuple[Point, float, str, str]]] = {-1: [], 1: []}
@@ -40,6 +40,8 @@ def body(dataset: Dataset, joints: Sequence[ErrorShares]) -> str:
         gap = min((math.dist((x, y), other) for each, other in points.items() if each != name), default=40.0)
         radius = max(3.4, min(11.0, 0.42 * gap))
         rings.append(ring((x, y), radius, shown[name].shares))
+        if name not in dataset.named_joints:
+            continue
         where = -1 if side(name) == "r" or (side(name) == "c" and len(labels[-1]) <= len(labels[1])) else 1
         words = name.split("_", 1)[1] if side(name) != "c" else name
         each = shown[name]
@@ -149,6 +151,12 @@ def stacked_bar(shares: Sequence[float], classes: Sequence[str]) -> str:
     return f'<svg class="bar" height="12" aria-hidden="true">{"".join(pieces)}</svg>'
 
 
+def scale(lowest: float, highest: float) -> tuple[float, float]:
+    """The tenths around the scores, a tenth apart at least."""
+    start = min(math.floor(lowest * 10), 9)
+    return start / 10, max(math.ceil(highest * 10), start + 1) / 10
+
+
 def whisker(value: float, low: float | None, high: float | None, domain: tuple[float, float]) -> str:
     """A score as a mark on a scale, its interval as a line through it."""
 
@@ -179,7 +187,7 @@ def plot(
 
     `texts` stand at the right, at the ends of the lines; `listed`: from the top, in their order.
     """
-    width, height, left, right, top, foot = 460.0, 320.0, 34.0, 112.0, 8.0, 38.0
+    width, height, left, right, top, foot = 460.0, 320.0, 34.0, 122.0, 8.0, 38.0
     inner, tall = width - left - right, height - top - foot
     end = max(curve.x[-1] for curve in curves)
 

@@ -16,18 +16,21 @@ from evaluator.tally import Score
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def report_page(dataset: Dataset, report: Report, diagnosis: Diagnosis) -> str:
-    """The page of one evaluation; `report` with intervals where it has them."""
+def report_page(dataset: Dataset, report: Report, diagnosis: Diagnosis | None) -> str:
+    """The page of one evaluation; `report` with intervals where it has them, errors where there is a diagnosis."""
     title = f"{dataset.metric(dataset.primary).title} on {dataset.title}"
-    sections = [
-        _head(dataset, report),
-        _cards(dataset, report),
-        f'<p class="verdict">{_verdict(diagnosis)}</p>',
-        f'<div class="two"><div>{_body(dataset, diagnosis)}{_curves(dataset, diagnosis)}</div>'
-        f"<div>{_by_part(diagnosis)}{_detections(diagnosis)}{_joints(diagnosis)}</div></div>",
-        *_scores(dataset, report),
-        _foot(report),
-    ]
+    sections = [_head(dataset, report), _cards(dataset, report)]
+    if diagnosis is None:
+        sections.append(_whole(dataset, report))
+    else:
+        left = f"{_body(dataset, diagnosis)}{_curves(dataset, diagnosis)}{_whole(dataset, report)}"
+        sections += [
+            f'<p class="verdict">{_verdict(diagnosis)}</p>',
+            f'<div class="two"><div>{left}</div>'
+            f"<div>{_by_part(diagnosis)}{_detections(diagnosis)}{_joints(diagnosis)}</div></div>",
+            _slices(dataset, diagnosis),
+        ]
+    sections += [_scores(dataset, report), _foot(report)]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -61,17 +64,23 @@ def _cards(dataset: Dataset, report: Report) -> str:
     for key in keys:
         score = scores[key]
         large = ' class="first"' if key == primary else ""
+        spec = dataset.metric(score.metric)
         cards.append(
-            f"<div{large}><dt>{escape(dataset.metric(score.metric).title)}</dt><dd><b>{percent(score.value)}</b> %"
-            f"<span>{_interval(score)}</span></dd></div>"
+            f"<div{large}><dt>{escape(spec.title)}</dt><dd><b>{_printed(score.value, spec.unit)}</b> {spec.unit or '%'}"
+            f"<span>{_interval(score, spec.unit)}</span></dd></div>"
         )
     return f'<dl class="cards{tall}">{"".join(cards)}</dl>'
 
 
-def _interval(score: Score, empty: str = "no interval") -> str:
+def _printed(value: float, unit: str) -> str:
+    """A fraction in percent, a length in its unit."""
+    return f"{value:.1f}" if unit else percent(value)
+
+
+def _interval(score: Score, unit: str, empty: str = "no interval") -> str:
     if score.low is None or score.high is None:
         return empty
-    return f"{percent(score.low)} to {percent(score.high)}"
+    return f"{_printed(score.low, unit)} to {_printed(score.high, unit)}"
 
 
 def _verdict(diagnosis: Diagnosis) -> str:
@@ -220,16 +229,63 @@ def _curves(dataset: Dataset, diagnosis: Diagnosis) -> str:
     )
 
 
-def _scores(dataset: Dataset, report: Report) -> list[str]:
-    """A table of the numbers without parts, and one for each metric that has them, the primary one first."""
-    whole = [spec for spec in dataset.metrics if spec.parts == ("all",)]
-    parted = sorted((spec for spec in dataset.metrics if spec not in whole), key=lambda s: s.name != dataset.primary)
+# how a reader says what a slice's people have in common, and in what its names count
+GROUPINGS = {
+    "size": ("Size", "Square pixels"),
+    "occlusion": ("Occlusion", "Share of the labelled joints that are hidden"),
+    "visible_joints": ("Joints in sight", "Labelled and visible"),
+    "crowding": ("Crowding", "Joints of others in the box, for each of one's own"),
+}
+
+
+def _slices(dataset: Dataset, diagnosis: Diagnosis) -> str:
+    """The score of the people of each size, occlusion, number of joints in sight and crowding, on one scale."""
+    if not diagnosis.slices:
+        return ""
+    if diagnosis.metric == "oks":
+        title = "AR"
+        rule = "AR: at how many of the thresholds a person is found, on average. Errors: of those matched at OKS 0.1."
+    else:
+        title = dataset.metric(diagnosis.metric).title
+        rule = f"{title} of the joints of these people."
+    scores = [each.score for each in diagnosis.slices]
+    domain = figures.scale(min(scores), max(scores))
     panels = []
-    if whole:
-        rows = [(spec.title, score) for spec in whole for score in report.scores if score.metric == spec.name]
-        panels.append(_score_table("All scores", "Score", rows))
-    panels += [_by_metric(spec, report) for spec in parted]
-    return [f'<div class="two">{"".join(panels)}</div>']
+    for by, (name, unit) in GROUPINGS.items():
+        of_grouping = [each for each in diagnosis.slices if each.by == by]
+        lines = "".join(
+            f'<tr><th scope="row">{escape(each.name[:1].upper() + each.name[1:])}</th>'
+            f'<td class="n">{each.people:,}</td>'
+            f'<td class="wide">{figures.whisker(each.score, None, None, domain)}'
+            f"{figures.stacked_bar(each.errors.shares, [f'e{index}' for index in range(len(CLASSES))])}</td>"
+            f'<td class="n strong">{percent(each.score)}</td></tr>'
+            for each in of_grouping
+        )
+        if of_grouping:
+            panels.append(
+                f'<section class="panel"><h3>{name}</h3><table class="slices"><caption>{unit}</caption>'
+                '<thead><tr><td></td><th scope="col" class="n">People</th><td></td>'
+                f'<th scope="col" class="n">{escape(title)}</th></tr></thead><tbody>{lines}</tbody></table></section>'
+            )
+    return (
+        f'<section class="slicing"><h2>Whom it fails</h2><p class="note">{escape(rule)} The mark is the score, on a '
+        f"scale from {100 * domain[0]:.0f} to {100 * domain[1]:.0f}; the bar below it errors, coloured as above.</p>"
+        f'<div class="four">{"".join(panels)}</div></section>'
+    )
+
+
+def _whole(dataset: Dataset, report: Report) -> str:
+    """A table of the numbers without parts, which are those of OKS."""
+    whole = [spec for spec in dataset.metrics if spec.parts == ("all",)]
+    rows = [(spec.title, score) for spec in whole for score in report.scores if score.metric == spec.name]
+    return _score_table("All scores", "Score", rows, "")
+
+
+def _scores(dataset: Dataset, report: Report) -> str:
+    """A table for each metric that has parts, the primary one first."""
+    parted = [spec for spec in dataset.metrics if spec.parts != ("all",)]
+    panels = [_by_metric(spec, report) for spec in sorted(parted, key=lambda spec: spec.name != dataset.primary)]
+    return f'<div class="two">{"".join(panels)}</div>' if panels else ""
 
 
 def _by_metric(spec: MetricSpec, report: Report) -> str:
@@ -238,25 +294,26 @@ def _by_metric(spec: MetricSpec, report: Report) -> str:
         for score in report.scores
         if score.metric == spec.name
     ]
-    return _score_table(spec.title, "Part", rows, spec.description)
+    return _score_table(spec.title, "Part", rows, spec.unit, spec.description)
 
 
-def _score_table(title: str, what: str, rows: list[tuple[str, Score]], note: str = "") -> str:
+def _score_table(title: str, what: str, rows: list[tuple[str, Score]], unit: str, note: str = "") -> str:
     if not rows:
         return ""
     lowest = min(score.value if score.low is None else score.low for _, score in rows)
     highest = max(score.value if score.high is None else score.high for _, score in rows)
-    domain = (min(math.floor(lowest * 10), 9) / 10, max(math.ceil(highest * 10), 1) / 10)
+    domain = (0.0, 10.0 * math.ceil(max(highest, 1.0) / 10)) if unit else figures.scale(lowest, highest)
+    ends = [_printed(end, unit).removesuffix(".0") for end in domain]
     lines = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td class="wide">'
         f"{figures.whisker(score.value, score.low, score.high, domain)}</td>"
-        f'<td class="n strong">{percent(score.value)}</td><td class="n">{_interval(score, "–")}</td></tr>'
+        f'<td class="n strong">{_printed(score.value, unit)}</td><td class="n">{_interval(score, unit, "–")}</td></tr>'
         for name, score in rows
     )
     return (
         f'<section class="panel"><h2>{escape(title)}</h2><p class="note">{escape(note)}</p>'
-        f"<table><caption>Percent, with 95 % intervals; the scale runs from {100 * domain[0]:.0f} to "
-        f"{100 * domain[1]:.0f}</caption>"
+        f"<table><caption>{unit or 'Percent'}, with 95 % intervals; the scale runs from {ends[0]} to {ends[1]}"
+        "</caption>"
         f'<thead><tr><th scope="col">{what}</th><td></td><th scope="col" class="n">Score</th>'
         f'<th scope="col" class="n">Interval</th></tr></thead><tbody>{lines}</tbody></table></section>'
     )
@@ -264,8 +321,9 @@ def _score_table(title: str, what: str, rows: list[tuple[str, Score]], note: str
 
 def _foot(report: Report) -> str:
     return (
-        "<footer><p>Intervals are percentiles of 1,000 bootstrap resamples of the images. There is none (–) with fewer "
-        "than 200 images, or fewer than 10 hits or misses.</p>"
+        "<footer><p>Intervals are percentiles of 1,000 bootstrap resamples of the images, or of their groups (videos, "
+        "scenes, subjects) where the annotations name them. There is none (–) with fewer than 200 of these, or fewer "
+        "than 10 hits or misses.</p>"
         f"<p>PoseBoard, evaluator {escape(report.evaluator_version)}. "
         f"Annotations <code>{escape(report.truth_sha256)}</code>, predictions "
         f"<code>{escape(report.predictions_sha256)}</code>.</p></footer>"

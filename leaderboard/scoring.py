@@ -100,6 +100,7 @@ class Scorer:
         predictions: Path,
         truth: Path,
         images: Path | None = None,
+        surface: Path | None = None,
         heartbeat: Callable[[], bool] = lambda: True,
         every: float = 20.0,
     ) -> dict[str, Any]:
@@ -114,6 +115,7 @@ class Scorer:
             "predictions": str(predictions.resolve()),
             "truth": str(truth.resolve()),
             "images": str(images.resolve()) if images else None,
+            "surface": str(surface.resolve()) if surface else None,
             "target": self.target,
             "defences": self.defences,
             "limits": vars(self.limits) | {},

@@ -136,6 +136,11 @@ class Zygote:
             dataset = load_dataset(job["dataset"])
             truth = self.kept.get(truth, dataset.name, lambda path: read_truth(path, dataset))
             images = images and self.kept.get(images, "images", read_images)
+            if job["surface"]:
+                from evaluator.surfaces import read_surface
+
+                # mapped before the fork: the child neither opens it nor pays for its address space
+                options["surface"] = self.kept.get(job["surface"], "surface", read_surface)
         return lambda: target(job["dataset"], Path(job["predictions"]), truth, images=images, **options)
 
     def run(self, job: dict[str, Any], result: int) -> None:
@@ -257,6 +262,8 @@ def warm() -> None:
         evaluator.load_dataset(name)
     for file in sorted((ROOT / "evaluator" / "metrics").glob("[!_]*.py")):
         importlib.import_module(f"evaluator.metrics.{file.stem}")
+    with suppress(ImportError):  # surface maps are pictures
+        importlib.import_module("PIL.PngImagePlugin")
     evaluator.warm_up_if_compiled()
 
 

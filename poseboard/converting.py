@@ -20,8 +20,14 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="coco, crowdpose, mpii, lsp, flic or mannequins.")]
-Official = Annotated[Path, typer.Argument(metavar="FILE", help="The official file.")]
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATASET",
+        help="coco, coco_wholebody, crowdpose, ochuman, mpii, mpii_multi, posetrack, lsp, flic or mannequins.",
+    ),
+]
+Official = Annotated[Path, typer.Argument(metavar="FILE", help="The official file; PoseTrack: or a folder of them.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="OUT.json", help="Where to write; .json.gz is compressed.")]
 Split = Annotated[str | None, typer.Option(help="The split to take out of the file (LSP: test or train).")]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON summary.")]
@@ -36,7 +42,9 @@ def truth(
     split: Split = None,
     companion: Annotated[
         Path | None,
-        typer.Option("--with", metavar="FILE", help="MPII: the gt_valid.mat of a valid.json that is not beside it."),
+        typer.Option(
+            "--with", metavar="FILE", help="MPII: the gt_valid.mat of a valid.json, or groups_v12.mat, not beside it."
+        ),
     ] = None,
     json_output: Json = False,
 ) -> None:

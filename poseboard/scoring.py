@@ -12,23 +12,35 @@ from poseboard.output import (
     Exit,
     Failure,
     emit_json,
+    heading,
+    in_unit,
     interval,
     note,
+    number,
     on_terminal,
-    percent,
     reports_failures,
     show_lines,
     show_table,
 )
 
 if TYPE_CHECKING:
-    from evaluator import Report
+    from evaluator import Dataset as Definition
+    from evaluator import Diagnosis, Report
 
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="coco, crowdpose, mpii, lsp, flic or mannequins.")]
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATASET",
+        help="coco, coco_wholebody, crowdpose, ochuman, mpii, mpii_multi, posetrack, lsp, flic or mannequins.",
+    ),
+]
 Predictions = Annotated[
     Path, typer.Argument(metavar="PREDICTIONS", help="Prediction JSON: .json, .json.gz, or a zip with one such member.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Surface = Annotated[
+    Path | None, typer.Option(metavar="FILE.npz", help="DensePose: the geodesic tables of the body's surface.")
+]
 Images = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A benchmark's public image list, to check ids against.")
 ]
@@ -48,37 +60,60 @@ def evaluate(
             "--report", metavar="OUT.html", help="Write a page: scores, errors by joint, curves. Adds intervals."
         ),
     ] = None,
+    diagnosis: Annotated[
+        bool, typer.Option("--diagnosis", help="Add the errors by part and the scores by size, occlusion, crowding.")
+    ] = False,
+    surface: Surface = None,
     json_output: Json = False,
 ) -> None:
     """Score predictions against annotations: the numbers that the server would give."""
     import evaluator
 
-    if report_file is not None:
-        report = _with_page(dataset, existing(predictions), existing(truth), report_file)
+    table = None if surface is None else existing(surface)
+    if report_file is None and not diagnosis:
+        report = evaluator.evaluate(dataset, existing(predictions), existing(truth), intervals=intervals, surface=table)
+        why = None
     else:
-        report = evaluator.evaluate(dataset, existing(predictions), existing(truth), intervals=intervals)
+        definition, report, why = _diagnosed(
+            dataset, existing(predictions), existing(truth), intervals or report_file is not None, table
+        )
+        if diagnosis and why is None:
+            raise Failure(Exit.BAD_FILE, f"--diagnosis: {dataset} has none; it is for keypoints in the image")
+    if report_file is not None:
+        from evaluator.report_page import report_page
+
+        report_file.write_text(report_page(definition, report, why), encoding="utf-8")
+        note(f"{report_file}: the report")
+    if not diagnosis:
+        why = None
     if json_output:
-        emit_json(report.to_dict())
+        emit_json(report.to_dict() | ({"diagnosis": why.to_dict()} if why else {}))
     elif on_terminal():
         _show(report)
+        if why:
+            _show_diagnosis(why)
     else:
         show_lines([(s.metric, s.part, repr(s.value), s.low, s.high) for s in report.scores])
+        if why:
+            show_lines([("errors", e.name, e.counted, *e.shares) for e in (*why.parts, why.total)])
+            show_lines([(s.by, s.name, s.people, s.metric, repr(s.score)) for s in why.slices])
 
 
-def _with_page(dataset: str, predictions: Path, truth: Path, out: Path) -> Report:
-    """The scores with intervals, and the page of the evaluation written to `out`."""
+def _diagnosed(
+    dataset: str, predictions: Path, truth: Path, intervals: bool, surface: Path | None
+) -> tuple[Definition, Report, Diagnosis | None]:
+    """The scores, and the diagnosis where there is one, from files that are read once."""
     import evaluator
+    from evaluator.diagnosis import diagnosable
+    from evaluator.evaluation import on_surface
     from evaluator.ground_truth import listed
-    from evaluator.report_page import report_page
 
     definition = evaluator.load_dataset(dataset)
-    annotations = evaluator.read_truth(truth, definition)
+    annotations = on_surface(evaluator.read_truth(truth, definition), surface)
     entries = evaluator.read_predictions(predictions, definition, listed(annotations, definition))
-    report = evaluator.evaluate(definition, entries, annotations, intervals=True)
-    page = report_page(definition, report, evaluator.diagnose(definition, entries, annotations))
-    out.write_text(page, encoding="utf-8")
-    note(f"{out}: the report")
-    return report
+    report = evaluator.evaluate(definition, entries, annotations, intervals=intervals)
+    why = evaluator.diagnose(definition, entries, annotations) if diagnosable(definition) else None
+    return definition, report, why
 
 
 @reports_failures
@@ -129,12 +164,29 @@ def existing(path: Path) -> Path:
 
 
 def _show(report: Report) -> None:
-    """One table a metric, in percent."""
+    """All scores as a table, in percent or in their unit."""
+    from evaluator import load_dataset
+
     title = f"{report.dataset}: {report.people} people in {report.images} images, {report.entries} predictions"
     with_intervals = any(score.low is not None for score in report.scores)
-    columns = ["metric", "part", "score %", *(["95 % interval"] if with_intervals else [])]
+    unit = {spec.name: spec.unit for spec in load_dataset(report.dataset).metrics}
+    units = set(unit.values())
+    columns = ["metric", "part", heading("score", units), *(["95 % interval"] if with_intervals else [])]
     rows = [
-        [s.metric, s.part, percent(s.value), *([interval(s.low, s.high)] if with_intervals else [])]
+        [
+            s.metric,
+            s.part,
+            in_unit(s.value, unit[s.metric], units),
+            *([interval(s.low, s.high, unit[s.metric])] if with_intervals else []),
+        ]
         for s in report.scores
     ]
     show_table(title, columns, rows, right=len(columns) - 2)
+
+
+def _show_diagnosis(why: Diagnosis) -> None:
+    """Two tables, in percent: the errors of each part, and the scores of each slice of the people."""
+    parts = [[e.name, str(e.counted), *map(number, e.shares)] for e in (*why.parts, why.total)]
+    show_table("Errors", ["part", "joints", "good", "jitter", "inversion", "swap", "miss"], parts, right=6)
+    slices = [[s.by, s.name, str(s.people), s.metric, number(s.score)] for s in why.slices]
+    show_table("People", ["by", "slice", "people", "metric", "score %"], slices, right=1)

@@ -15,7 +15,10 @@ from evaluator.convert.errors import ConversionError
 
 __all__ = ["ConversionError", "convert_predictions", "convert_truth"]
 
-CONVERTIBLE = ("coco", "crowdpose", "mpii", "lsp", "flic", "mannequins")
+CONVERTIBLE = (
+    "coco", "crowdpose", "ochuman", "coco_wholebody", "mpii", "mpii_multi", "posetrack", "lsp", "flic", "mannequins",
+    "densepose", "human36m", "mpi_inf_3dhp",
+)  # fmt: skip
 
 
 def convert_truth(
@@ -27,7 +30,8 @@ def convert_truth(
     dataset that needs two (MPII `valid.json`: its `gt_valid.mat`; found beside the first when it is not given).
     Raises ConversionError, with a message for the person who has the file.
     """
-    module, path = _module(dataset), _existing(path)
+    module = _module(dataset)
+    path = _existing(path, folder=getattr(module, "FOLDERS", False))
     document: dict[str, Any] = module.truth(path, dataset=dataset, split=split, companion=companion)
     return document
 
@@ -46,8 +50,10 @@ def convert_predictions(
     i belongs to the image and person of its i-th annotation. `limbs` is a file of predicted sticks (LSP: 2x20x1000).
     Raises ConversionError, and evaluator.PredictionError for predictions that are JSON already.
     """
-    entries: list[dict[str, Any]] = _module(dataset).predictions(
-        _existing(path), dataset=dataset, limbs=_existing(limbs) if limbs else None, split=split, truth=truth
+    module = _module(dataset)
+    path = _existing(path, folder=getattr(module, "FOLDERS", False))
+    entries: list[dict[str, Any]] = module.predictions(
+        path, dataset=dataset, limbs=_existing(limbs) if limbs else None, split=split, truth=truth
     )
     return entries
 
@@ -58,9 +64,9 @@ def _module(dataset: str) -> Any:
     return importlib.import_module(f"evaluator.convert.{dataset}")
 
 
-def _existing(path: Path) -> Path:
+def _existing(path: Path, *, folder: bool = False) -> Path:
     if not path.exists():
         raise ConversionError(f"{path}: no such file")
-    if not path.is_file():
+    if not path.is_file() and not (folder and path.is_dir()):
         raise ConversionError(f"{path}: is not a file")
     return path

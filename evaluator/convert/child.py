@@ -1,4 +1,4 @@
-"""The reading process: `python -m evaluator.convert.child READER FILE OUT.npz`, which evaluator.convert.reading starts.
+"""The reading process that evaluator.convert.reading starts: READER FILE OUT.npz, for some with COMPANION.
 
 It ends with 0 and the arrays in OUT.npz; with 2 and one line on standard error; or, on a damaged file, with whatever
 exception or signal the libraries end it with, which evaluator.convert.reading puts in words.
@@ -33,8 +33,10 @@ def main(reader: str, path: Path, out: Path) -> None:
         head = file.read(1024)
     hdf5 = head.startswith(HDF5) or head[512:520] == HDF5
     matlab = not hdf5 or head.startswith(MATLAB_73)
-    if reader == "mpii_release":
-        arrays = _mpii_release(path, hdf5=hdf5)
+    if reader in STRUCTURE_READERS:
+        if hdf5:
+            raise Unreadable(f"{reader} is read from its original file only; save this one again with -v7")
+        arrays = STRUCTURE_READERS[reader](path)
     elif hdf5:
         arrays = _hdf5(path, matlab=matlab)
     else:
@@ -98,15 +100,35 @@ def _decoded(value: Any) -> str:
     return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _mpii_release(path: Path, *, hdf5: bool) -> dict[str, NDArray[np.generic]]:
-    if hdf5:
-        raise Unreadable("MPII's RELEASE structure is read from its original file only; save this one again with -v7")
+def _variable(path: Path, name: str, *, squeezed: bool = True) -> Any:
+    variables = _matlab(path, struct_as_record=False, squeeze_me=squeezed)
+    if name not in variables:
+        raise Unreadable(f"no variable {name!r}; the file holds {', '.join(sorted(variables)) or 'nothing'}")
+    return variables[name]
+
+
+def _mpii_release(path: Path) -> dict[str, NDArray[np.generic]]:
     from evaluator.convert.mpii_release import people
 
-    variables = _matlab(path, struct_as_record=False, squeeze_me=True)
-    if "RELEASE" not in variables:
-        raise Unreadable(f"no variable 'RELEASE'; the file holds {', '.join(sorted(variables)) or 'nothing'}")
-    return people(variables["RELEASE"])
+    return people(_variable(path, "RELEASE"), single_only=True)
+
+
+def _mpii_groups(path: Path) -> dict[str, NDArray[np.generic]]:
+    """The people of a RELEASE structure and, as `group:...`, the groups of the groups_v12.mat that COMPANION names."""
+    from evaluator.convert.mpii_release import groups, people
+
+    release = _variable(path, "RELEASE")
+    found = groups(release, _variable(Path(sys.argv[4]), "groups", squeezed=False))
+    return people(release, single_only=False) | {f"group:{name}": values for name, values in found.items()}
+
+
+def _mpii_poses(path: Path) -> dict[str, NDArray[np.generic]]:
+    from evaluator.convert.mpii_release import poses
+
+    return poses(_variable(path, "pred"))
+
+
+STRUCTURE_READERS = {"mpii_release": _mpii_release, "mpii_groups": _mpii_groups, "mpii_poses": _mpii_poses}
 
 
 def _limit_memory() -> None:

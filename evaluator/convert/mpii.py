@@ -157,19 +157,29 @@ def _release(path: Path, dataset: str, split: str | None) -> dict[str, Any]:
     if split not in (None, "train"):
         raise ConversionError(f"{path.name} holds the annotations of the split 'train' only, not of {split!r}")
     file = read_mpii_release(path)
-    points = numbers(file, "point", file.arrays["points"])
-    flags = file.arrays["flags"].astype(np.int64)
-    corners = numbers(file, "head box", file.arrays["head_boxes"])
+    images = file.arrays["images"].astype(np.int64)
+    return document_of(file, dataset, "train", np.arange(len(images)), images.tolist())
+
+
+def document_of(
+    file: OfficialFile, dataset: str, split: str, rows: NDArray[np.int64], image_ids: list[int]
+) -> dict[str, Any]:
+    """The document of those rows of a RELEASE structure's people, on the images of `image_ids`, persons 0.. in each."""
+    arrays = {name: values[rows] for name, values in file.arrays.items() if ":" not in name}
+    persons = np.arange(len(rows)) - np.searchsorted(image_ids, image_ids)  # ids ascend
+    points = numbers(file, "point", arrays["points"])
+    flags = arrays["flags"].astype(np.int64)
+    corners = numbers(file, "head box", arrays["head_boxes"])
     head = HEAD_BIAS * np.linalg.norm(corners[:, 2:] - corners[:, :2], axis=1)
     found = {
-        "names": [str(name) for name in file.arrays["names"]],
-        "center": file.arrays["center"],
-        "scale": file.arrays["scale"],
-        "image_ids": [int(each) for each in file.arrays["images"]],
-        "person_ids": [int(each) for each in file.arrays["persons"]],
-        "ridx": [int(each) for each in file.arrays["rectangles"]],
+        "names": [str(name) for name in arrays["names"]],
+        "center": arrays["center"],
+        "scale": arrays["scale"],
+        "image_ids": image_ids,
+        "person_ids": persons.tolist(),
+        "ridx": [int(each) for each in arrays["rectangles"]],
     }
-    return _document(file, dataset, "train", np.where(flags[:, :, None] > 0, points, np.nan) - 1, flags, head, found)
+    return _document(file, dataset, split, np.where(flags[:, :, None] > 0, points, np.nan) - 1, flags, head, found)
 
 
 def _document(

@@ -1,4 +1,4 @@
-"""MPII's official RELEASE structure (mpii_human_pose_v1_u12_1.mat) -> flat arrays of its single people.
+"""MPII's official RELEASE structure (mpii_human_pose_v1_u12_1.mat) and what goes with it -> flat arrays.
 
 The structure, as its README has it: `annolist(i).image.name`; `annolist(i).annorect(r)` with the head box x1 y1 x2 y2,
 `scale`, `objpos` and `annopoints.point(p)` with x, y, id (0..15) and is_visible; `img_train(i)`; `single_person{i}`:
@@ -16,29 +16,25 @@ from numpy.typing import NDArray
 JOINTS = 16
 
 
-def people(release: Any) -> dict[str, NDArray[np.generic]]:
-    """The annotated single people of the training images, in the order of the structure, counted from 1 as it counts.
+def people(release: Any, *, single_only: bool) -> dict[str, NDArray[np.generic]]:
+    """The annotated people who have a head box, all or the single ones of the training images, in the order of the
+    structure, counted from 1 as it counts.
 
     `release` is what scipy reads with struct_as_record=False, squeeze_me=True. Returns `points` [N, 16, 2], `flags`
     [N, 16] (0, 1 occluded, 2 visible), `head_boxes` [N, 4] (x1, y1, x2, y2), `center` [N, 2], `scale` [N], `names`
-    [N], `images` [N] (index in annolist, from 1), `persons` [N] (from 0 in each image), `rectangles` [N] (index in
-    annorect, from 1).
+    [N], `images` [N] (index in annolist, from 1), `rectangles` [N] (index in annorect, from 1); both ascend.
     """
-    rows: dict[str, list[Any]] = {
-        name: []
-        for name in ("points", "flags", "head_boxes", "center", "scale", "names", "images", "persons", "rectangles")
-    }
+    fields = ("points", "flags", "head_boxes", "center", "scale", "names", "images", "rectangles")
+    rows: dict[str, list[Any]] = {name: [] for name in fields}
     annolist, train = _list(release.annolist), _list(release.img_train)
     singles = _list(release.single_person)
     if len(train) != len(annolist) or len(singles) != len(annolist):
         raise ValueError(f"RELEASE has {len(annolist)} annolist, {len(train)} img_train, {len(singles)} single_person")
     for index, (entry, is_train, single) in enumerate(zip(annolist, train, singles, strict=True), start=1):
-        if not int(is_train):
-            continue
-        rectangles = _list(getattr(entry, "annorect", None))
-        person = 0
-        for number in sorted(int(each) for each in _list(single)):
-            rectangle = rectangles[number - 1] if number <= len(rectangles) else None
+        alone = {int(each) for each in _list(single)} if int(is_train) else set()
+        for number, rectangle in enumerate(_list(getattr(entry, "annorect", None)), start=1):
+            if single_only and number not in alone:
+                continue
             points = _list(getattr(getattr(rectangle, "annopoints", None), "point", None))
             box = [_float(rectangle, corner) for corner in ("x1", "y1", "x2", "y2")]
             if not points or np.isnan(box).any():
@@ -53,14 +49,67 @@ def people(release: Any) -> dict[str, NDArray[np.generic]]:
                 ("scale", _float(rectangle, "scale")),
                 ("names", str(entry.image.name)),
                 ("images", index),
-                ("persons", person),
                 ("rectangles", number),
             ):
                 rows[name].append(value)
-            person += 1
     if not rows["names"]:
-        raise ValueError("RELEASE has no annotated single person in a training image")
+        raise ValueError(f"RELEASE has no annotated {'single person in a training image' if single_only else 'person'}")
     return {name: np.array(values) for name, values in rows.items()}
+
+
+def groups(release: Any, cells: Any) -> dict[str, NDArray[np.generic]]:
+    """The official groups of people who do not stand apart, as rows (image, group in it, rectangle), counted from 1.
+
+    `cells` is the variable `groups` as scipy reads it without squeezing: a cell for each image, which holds a cell of
+    lists of rectangles. Groups of whom anybody is marked as single are left out, as the toolkit leaves them. Returns
+    `image`, `group`, `rectangle` [N], and of the images `train`, bool, and `name`.
+    """
+    train, singles = _list(release.img_train), _list(release.single_person)
+    per_image = list(np.asarray(cells, dtype=object).flat)
+    if len(per_image) != len(train):
+        raise ValueError(f"groups are of {len(per_image)} images, RELEASE has {len(train)}")
+    rows: list[tuple[int, int, int]] = []
+    for index, (cell, single) in enumerate(zip(per_image, singles, strict=True), start=1):
+        alone = {int(each) for each in _list(single)}
+        number = 0
+        for members in cell.flat if isinstance(cell, np.ndarray) and cell.dtype == object else [cell]:
+            rectangles = [int(each) for each in np.asarray(members).flat]
+            if rectangles and alone.isdisjoint(rectangles):
+                number += 1
+                rows += [(index, number, rectangle) for rectangle in rectangles]
+    found = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    return {
+        "image": found[:, 0],
+        "group": found[:, 1],
+        "rectangle": found[:, 2],
+        "train": np.array([bool(int(each)) for each in train]),
+        "name": np.array([str(entry.image.name) for entry in _list(release.annolist)]),
+    }
+
+
+def poses(pred: Any) -> dict[str, NDArray[np.generic]]:
+    """Predictions in the toolkit's structure, one element a group: `groups` [N] (from 1), `points` [N, 16, 3] with the
+    score of each joint, NaN where there is none.
+    """
+    numbers, points = [], []
+    for number, element in enumerate(_list(pred), start=1):
+        for rectangle in _list(getattr(element, "annorect", None)):
+            found = np.full((JOINTS, 3), np.nan)
+            for point in _list(getattr(getattr(rectangle, "annopoints", None), "point", None)):
+                joint = int(point.id)
+                if not 0 <= joint < JOINTS:
+                    raise ValueError(f"a point has the id {joint}; ids are 0..15")
+                score = _float(point, "score")
+                if np.isnan(score):
+                    raise ValueError(f"a point of group {number} has no score, by which joints are ranked")
+                found[joint] = _float(point, "x"), _float(point, "y"), score
+            if not np.isnan(found).all():
+                numbers.append(number)
+                points.append(found)
+    return {
+        "groups": np.array(numbers, dtype=np.int64),
+        "points": np.array(points, dtype=np.float64).reshape(-1, JOINTS, 3),
+    }
 
 
 def _joints(points: list[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -59,12 +59,23 @@ def read_mpii_release(path: Path) -> OfficialFile:
     return _in_child("mpii_release", path)
 
 
-def _in_child(reader: str, path: Path) -> OfficialFile:
+def read_mpii_groups(path: Path, groups: Path) -> OfficialFile:
+    """Everybody of MPII's RELEASE structure, and the groups of people (see evaluator.convert.mpii_release)."""
+    return _in_child("mpii_groups", path, groups)
+
+
+def read_mpii_poses(path: Path) -> OfficialFile:
+    """Predicted poses of groups of people, in the structure of the official toolkit."""
+    return _in_child("mpii_poses", path)
+
+
+def _in_child(reader: str, path: Path, *companions: Path) -> OfficialFile:
     packages = str(Path(__file__).resolve().parent.parent.parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([packages, *_python_path()]), "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory(prefix="poseboard-convert-") as folder:
         result = Path(folder) / "arrays.npz"
         command = [sys.executable, "-m", "evaluator.convert.child", reader, str(path.resolve()), str(result)]
+        command += [str(companion.resolve()) for companion in companions]
         try:
             done = subprocess.run(
                 command, env=environment, capture_output=True, text=True, timeout=TIME_LIMIT_SECONDS, check=False

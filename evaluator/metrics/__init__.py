@@ -2,6 +2,8 @@
 
 A metric is a module with `TITLE`, `SOURCE`, `HIGHER_IS_BETTER`, `PARTS`, `INVARIANCES` and
 `measure(annotations, predictions, dataset, *, names, ...) -> Tally`, whose further keywords a dataset's TOML passes.
+Two more where they differ: `ENTRY`, what an entry must give of a person ("keypoints" unless said, see
+`evaluator.definitions.ENTRIES`), and `UNIT`, that of the scores ("mm"; a fraction unless said).
 """
 
 from __future__ import annotations
@@ -36,19 +38,23 @@ class Metric(Protocol):
     TITLE: str
     SOURCE: str
     HIGHER_IS_BETTER: bool
-    PARTS: str  # of what the dataset's parts consist: "joints", "limbs" or "none"
+    PARTS: str  # of what the dataset's parts consist: "joints", "limbs", "joints and actions" or "none"
     INVARIANCES: frozenset[str]
     measure: Measure
 
 
+# What does not hold for a metric has a counter-example in tests/evaluator/test_invariances.py.
 INVARIANCES: dict[str, str] = {
     "translation": "moving annotations and predictions together changes nothing",
     "scale": "scaling annotations and predictions together changes nothing",
-    "rotation": "turning annotations and predictions together changes nothing",
+    "rotation": "turning annotations and predictions together, by any angle, changes nothing",
     "mirror": "mirroring annotations and predictions, left and right joints exchanged, changes nothing",
     "confidence": "the predicted confidences and scores do not matter",
-    "rank": "only the order of the scores matters",
-    "farther": "moving one predicted joint away from its annotation never raises a score",
+    "rank": "only the order of the confidences and scores matters",
+    "unannotated": "where a predicted joint lies that nobody annotated in its image does not matter",
+    "farther": "moving one predicted joint away from its annotation never improves a score",
+    "perfect": "predicting the annotations themselves gives the best score that there is",
+    "nobody": "predicting nobody gives the worst score that there is",
 }
 
 

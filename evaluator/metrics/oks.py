@@ -31,8 +31,9 @@ TITLE = "Average precision and recall by object keypoint similarity"
 SOURCE = "COCO keypoint evaluation (Lin et al., ECCV 2014), as pycocotools 2.0.11 computes it on input without ties"
 HIGHER_IS_BETTER = True
 PARTS = "none"
-# Scaling moves people between the area ranges, and a joint moved away can free an annotation for a better match.
-INVARIANCES = frozenset({"translation", "mirror", "rank"})
+# Scaling moves people between the area ranges, and turning, or a joint that nobody annotated, a detection's own area;
+# a joint moved away can free an annotation for a better match.
+INVARIANCES = frozenset({"translation", "mirror", "rank", "perfect", "nobody"})
 
 AREAS: dict[str, tuple[float, float]] = {  # square pixels, both ends included
     "all": (0.0, 1e5**2),
@@ -74,6 +75,7 @@ class MatchTally:
 
     names: tuple[str, ...]
     matches: Matches
+    statistics: tuple[str, ...] = ()  # of STATISTICS, what each name stands for; the names themselves when not given
 
     @property
     def columns(self) -> tuple[tuple[str, str], ...]:
@@ -89,7 +91,7 @@ class MatchTally:
     def values(self, weights: Floats) -> Floats:
         values = np.full((len(weights), len(self.names)), np.nan)
         for row, (precision, recall) in enumerate(accumulated(self.matches, weights)):
-            for column, name in enumerate(self.names):
+            for column, name in enumerate(self.statistics or self.names):
                 wanted = STATISTICS[name]
                 source = recall if wanted.recall else precision
                 values[row, column] = source[_area(wanted), wanted.first : wanted.last].mean()
@@ -98,7 +100,7 @@ class MatchTally:
     def evidence(self) -> list[Evidence]:
         """Hits are people found at a score's loosest threshold, misses people not found at its strictest."""
         found = []
-        for name in self.names:
+        for name in self.statistics or self.names:
             wanted = STATISTICS[name]
             area = _area(wanted)
             people = self.matches.people_image[self.matches.counts[area]]
@@ -132,11 +134,18 @@ def measure(
     is that of its keypoints' extent: what a file says about boxes and areas of its own is not looked at.
     A detection that is not finite matches nobody.
     """
-    people = _people(annotations, _areas(annotations, box_share))
-    matches = _compiled_matches(annotations, predictions, people, dataset.sigmas)
-    if matches is None:
-        matches = _matches(annotations, predictions, people, dataset.sigmas)
-    return MatchTally(tuple(names), matches)
+    return MatchTally(tuple(names), matches(annotations, predictions, dataset.sigmas, areas_of(annotations, box_share)))
+
+
+def matches(
+    annotations: Annotations, predictions: Predictions, sigmas: Floats, areas: Floats, extents: Floats | None = None
+) -> Matches:
+    """What happens to every detection. areas [P] of the people, extents [N] of the detections, in square pixels;
+    a detection's is that of the box around its keypoints when not given.
+    """
+    people = _people(annotations, areas)
+    found = _compiled_matches(annotations, predictions, people, sigmas, extents)
+    return _matches(annotations, predictions, people, sigmas, extents) if found is None else found
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,31 +165,34 @@ class _People:
 
 def _people(annotations: Annotations, areas: Floats) -> _People:
     order = np.argsort(annotations.image, kind="stable")  # ids ascend throughout, so within an image too
-    labelled = annotations.visibility[order] > 0
+    labelled = np.ascontiguousarray(annotations.visibility[order] > 0)
     bare = np.asarray(~labelled.any(axis=1))
-    boxes = annotations.boxes[order]
+    boxes = np.asarray(annotations.boxes[order], dtype=np.float64)
     if np.isnan(boxes[bare]).any():
         raise GroundTruthError("an annotation without labelled joints has no bbox, which OKS needs for it")
     return _People(
         image=annotations.image[order],
-        points=annotations.keypoints[order],
+        points=np.ascontiguousarray(annotations.keypoints[order], dtype=np.float64),
         labelled=labelled,
         bare=bare,
         around=np.concatenate([boxes[:, :2] - boxes[:, 2:], boxes[:, :2] + boxes[:, 2:] * 2], axis=1),
-        areas=areas[order],
-        away=(~annotations.people)[order] | _outside(areas[order], RANGES),
+        areas=np.asarray(areas[order], dtype=np.float64),
+        away=(~annotations.people)[order] | outside(areas[order], RANGES),
         crowd=annotations.crowd[order],
         position=annotations.positions[order],
     )
 
 
-def _matches(annotations: Annotations, predictions: Predictions, people: _People, sigmas: Floats) -> Matches:
+def _matches(
+    annotations: Annotations, predictions: Predictions, people: _People, sigmas: Floats, extents: Floats | None
+) -> Matches:
     image = np.searchsorted(annotations.image_ids, predictions.image_ids)
     detections = ordered(image, predictions.scores, predictions.keypoints, MOST_DETECTIONS)
     keypoints = predictions.keypoints[detections.rows, :, :2]
     candidates = _candidates(people, len(annotations.image_ids), detections, keypoints, sigmas)
     matched, absorbed = greedy(detections, candidates, people.away, people.crowd, people.position)
-    out = _outside(_extents(keypoints), RANGES)[:, None, :]  # [A, 1, D]
+    sizes = extents_of(keypoints) if extents is None else extents[detections.rows]
+    out = outside(sizes, RANGES)[:, None, :]  # [A, 1, D]
     best_first = np.lexsort((np.arange(len(detections.rows)), -detections.scores))
     return Matches(
         images=len(annotations.image_ids),
@@ -193,7 +205,7 @@ def _matches(annotations: Annotations, predictions: Predictions, people: _People
 
 
 def _compiled_matches(
-    annotations: Annotations, predictions: Predictions, people: _People, sigmas: Floats
+    annotations: Annotations, predictions: Predictions, people: _People, sigmas: Floats, extents: Floats | None
 ) -> Matches | None:
     """The same, compiled; None for small inputs, for arrays that are not finite and for images with very many."""
     rows, joints = predictions.keypoints.shape[:2]
@@ -203,7 +215,10 @@ def _compiled_matches(
     images = len(annotations.image_ids)
     keypoints = np.ascontiguousarray(predictions.keypoints, dtype=np.float64).reshape(rows, 3 * joints)
     scores = np.ascontiguousarray(predictions.scores, dtype=np.float64)
-    image = kernels.places(annotations.image_ids, np.ascontiguousarray(predictions.image_ids, dtype=np.int64))
+    image_ids, wanted = (
+        np.ascontiguousarray(ids, dtype=np.int64) for ids in (annotations.image_ids, predictions.image_ids)
+    )
+    image = kernels.places(image_ids, wanted)
     if rows and image.max() >= images:
         return None
     chosen, image, few = kernels.ordered(image, scores, keypoints, images, MOST_DETECTIONS)
@@ -234,6 +249,8 @@ def _compiled_matches(
     matched, absorbed = kernels.greedy(
         len(chosen), found[0], found[1], found[2], people.away, people.crowd, people.position, limits
     )
+    if extents is not None:
+        out = outside(extents[chosen], RANGES)
     best_first = kernels.descending(scores[chosen])
     every = np.uint16((1 << len(limits)) - 1)
     false = np.where(out, np.uint16(0), every & ~matched)
@@ -247,7 +264,7 @@ def _compiled_matches(
     )
 
 
-def _areas(annotations: Annotations, box_share: float | None) -> Floats:
+def areas_of(annotations: Annotations, box_share: float | None) -> Floats:
     areas = annotations.areas
     if box_share is not None:
         areas = box_share * annotations.boxes[:, 2] * annotations.boxes[:, 3]
@@ -258,13 +275,13 @@ def _areas(annotations: Annotations, box_share: float | None) -> Floats:
     return areas
 
 
-def _outside(areas: Floats, ranges: Floats) -> Booleans:
+def outside(areas: Floats, ranges: Floats) -> Booleans:
     """[A, n] whether areas [n] lie outside the ranges [A, 2]."""
     with np.errstate(invalid="ignore"):
         return np.asarray((areas < ranges[:, :1]) | (areas > ranges[:, 1:]))
 
 
-def _extents(keypoints: Floats) -> Floats:
+def extents_of(keypoints: Floats) -> Floats:
     """[D] area of the box around keypoints [D, K, 2]."""
     with np.errstate(invalid="ignore", over="ignore"):
         size = keypoints.max(axis=1) - keypoints.min(axis=1)

@@ -14,7 +14,9 @@ SOURCE = "Yang and Ramanan, TPAMI 2013; the torso as in Sapp and Taskar, MODEC, 
 HIGHER_IS_BETTER = True
 PARTS = "joints"
 # Mirroring turns the torso of one side into that of the other.
-INVARIANCES = frozenset({"translation", "scale", "rotation", "confidence", "farther"})
+INVARIANCES = frozenset(
+    {"translation", "scale", "rotation", "confidence", "rank", "unannotated", "farther", "perfect", "nobody"}
+)
 
 
 def measure(

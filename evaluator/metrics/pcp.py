@@ -15,7 +15,9 @@ TITLE = "Percentage of correct parts"
 SOURCE = "Ferrari, Marin-Jimenez and Zisserman, CVPR 2008; strict and loose after Pishchulin et al., CVPR 2012"
 HIGHER_IS_BETTER = True
 PARTS = "limbs"
-INVARIANCES = frozenset({"translation", "scale", "rotation", "mirror", "confidence", "farther"})
+INVARIANCES = frozenset(
+    ["translation", "scale", "rotation", "mirror", "confidence", "rank", "unannotated", "farther", "perfect", "nobody"],
+)
 
 
 def measure(
@@ -40,7 +42,8 @@ def measure(
     lengths = euclidean(true[..., 0, :], true[..., 1, :])  # [P, L]
     counted = ~np.isnan(lengths) & annotations.people[:, None]
     if loose:
-        hits = within(distances.mean(axis=-1), lengths, threshold)
+        with np.errstate(over="ignore"):
+            hits = within(distances.mean(axis=-1), lengths, threshold)
     else:
         hits = np.logical_and.reduce(within(distances, lengths[..., None], threshold), axis=-1)
     images = len(annotations.image_ids)

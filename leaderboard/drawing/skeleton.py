@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 
-from leaderboard.drawing.numbers import interval, percent
+from leaderboard.drawing.numbers import interval, number
 from leaderboard.drawing.svg import el, join
 
 Point = tuple[float, float]
@@ -20,12 +20,18 @@ _FLESH = {"elbow": 0.075, "wrist": 0.06, "knee": 0.1, "ankle": 0.075}
 
 @dataclass(frozen=True)
 class PartResult:
-    """What a part scored, a fraction with its interval."""
+    """What a part scored, with its interval: a fraction, or where it has a unit an error in it."""
 
     part: str
     value: float
     low: float | None = None
     high: float | None = None
+    unit: str = ""
+
+    @property
+    def error(self) -> float:
+        """What is missing to the best score."""
+        return self.value if self.unit else 1 - self.value
 
 
 def side(joint: str) -> str:
@@ -103,7 +109,7 @@ def figure(dataset: Any, *, label: str, gesture: bool = True) -> SafeString:
     y0, y1 = min(y for _, y in points.values()) - pad, max(y for _, y in points.values()) + pad
     parts = [_silhouette(points, 160), *_bones(dataset, points)]
     parts += [
-        el("circle", class_=f"j{side(name)} jt", cx=round(x, 1), cy=round(y, 1), r=_small(name, 3.4))
+        el("circle", class_=f"j{side(name)} jt", cx=round(x, 1), cy=round(y, 1), r=_size(dataset, name, 3.4))
         for name, (x, y) in points.items()
     ]
     box = f"{x0:.0f} {y0:.0f} {x1 - x0:.0f} {y1 - y0:.0f}"
@@ -111,12 +117,14 @@ def figure(dataset: Any, *, label: str, gesture: bool = True) -> SafeString:
 
 
 def named(dataset: Any) -> SafeString:
-    """The figure with every joint's number and name on leader lines: for the dataset's page."""
+    """The figure with the joints' numbers and names on leader lines: for the dataset's page."""
     if not has_pose(dataset):
         return join([])
     points = _centred(placed(dataset, height=300), dataset)
     labels: dict[str, list[_Label]] = {"left": [], "right": []}
     for index, name in enumerate(dataset.joints):
+        if name not in dataset.named_joints:
+            continue
         x, y = points[name]
         where = "left" if side(name) == "r" or (side(name) == "c" and index % 2) else "right"
         words = name.replace("_", " ")
@@ -125,7 +133,7 @@ def named(dataset: Any) -> SafeString:
         labels[where].append(_Label(f"{index} {words}", "", (x, y), 0))
     parts = [_silhouette(points, 300), *_bones(dataset, points)]
     parts += [
-        el("circle", class_=f"j{side(name)} jt", cx=round(x, 1), cy=round(y, 1), r=_small(name, 4.2))
+        el("circle", class_=f"j{side(name)} jt", cx=round(x, 1), cy=round(y, 1), r=_size(dataset, name, 4.2))
         for name, (x, y) in points.items()
     ]
     return _labelled(
@@ -147,13 +155,14 @@ def with_results(dataset: Any, results: Sequence[PartResult], *, label: str) -> 
     if not has_pose(dataset) or not shown:
         return join([])
     points = _centred(placed(dataset, height=310), dataset)
-    worst = max(max(1 - result.value for result in shown), 0.18)
+    # a fraction that is nearly 1 everywhere has small rings everywhere
+    worst = max(max(result.error for result in shown), 1e-9 if shown[0].unit else 0.18)
     parts = [_silhouette(points, 310), *_bones(dataset, points)]
     labels: dict[str, list[_Label]] = {"left": [], "right": []}
     drawn: set[str] = set()
     ordered = sorted(shown, key=lambda result: min(points[name][1] for name in joints_of[result.part]))
     for index, result in enumerate(ordered):
-        radius = 5 + 14 * (1 - result.value) / worst
+        radius = 5 + 14 * result.error / worst
         for name in joints_of[result.part]:
             if name not in drawn:
                 drawn.add(name)
@@ -163,8 +172,9 @@ def with_results(dataset: Any, results: Sequence[PartResult], *, label: str) -> 
         target = next(
             (name for name in members if side(name) == wanted), min(members, key=lambda name: points[name][1])
         )
-        text = f"{result.part.replace('_', ' ').capitalize()} {percent(result.value)}"
-        labels[where].append(_Label(text, interval(result.low, result.high), points[target], radius))
+        text = f"{result.part.replace('_', ' ').capitalize()} {number(result.value, result.unit)}"
+        second = interval(result.low, result.high, result.unit)
+        labels[where].append(_Label(text, second, points[target], radius))
     parts += [
         el("circle", class_=f"j{side(name)} jt", cx=round(x, 1), cy=round(y, 1), r=3)
         for name, (x, y) in points.items()
@@ -315,5 +325,8 @@ def _head(points: Mapping[str, Point], height: float) -> SafeString | None:
     )
 
 
-def _small(name: str, usual: float) -> float:
+def _size(dataset: Any, name: str, usual: float) -> float:
+    """The radius of a joint's mark: smaller in the face, and where there are so many that not all are named."""
+    if name not in dataset.named_joints:
+        return usual * 0.3
     return usual * 0.62 if name.split("_")[-1] in {"nose", "eye", "ear"} else usual

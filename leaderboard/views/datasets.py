@@ -43,33 +43,32 @@ def dataset(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "dataset.html", context)
 
 
-def _uses() -> dict[str, list[tuple[Any, Any]]]:
-    """Every score's name -> the datasets that have it, with their specification."""
-    uses: dict[str, list[tuple[Any, Any]]] = {}
+def _uses() -> dict[str, dict[str, list[tuple[Any, Any]]]]:
+    """Metric -> its scores' names -> the datasets that have them, with their specification."""
+    uses: dict[str, dict[str, list[tuple[Any, Any]]]] = {}
     for name in evaluator.dataset_names():
         found = evaluator.load_dataset(name)
         for spec in found.metrics:
-            uses.setdefault(spec.name, []).append((found, spec))
+            uses.setdefault(spec.metric, {}).setdefault(spec.name, []).append((found, spec))
     return uses
 
 
 @require_safe
 @public_for_anonymous
 def metrics(request: HttpRequest) -> HttpResponse:
-    groups: dict[str, list[tuple[Any, list[tuple[Any, Any]]]]] = {}
-    for uses in _uses().values():
-        spec = uses[0][1]
-        groups.setdefault(spec.metric, []).append((spec, uses))
-    cards = [(card_of(metric), members) for metric, members in sorted(groups.items())]
+    cards = [
+        (card_of(metric), [(uses[0][1], uses) for uses in scores.values()])
+        for metric, scores in sorted(_uses().items())
+    ]
     return render(request, "metrics.html", {"cards": cards})
 
 
 @require_safe
 @public_for_anonymous
 def metric(request: HttpRequest, name: str) -> HttpResponse:
-    uses = _uses().get(name)
-    if not uses:
+    found = {metric: scores[name] for metric, scores in _uses().items() if name in scores}
+    if not found:
         raise Http404(f"There is no metric {name}: all of them stand on the page of metric cards.")
-    return render(
-        request, "metric.html", {"name": name, "spec": uses[0][1], "uses": uses, "card": card_of(uses[0][1].metric)}
-    )
+    uses = sorted((use for of_metric in found.values() for use in of_metric), key=lambda use: use[0].name)
+    cards = [card_of(metric) for metric in found]
+    return render(request, "metric.html", {"name": name, "spec": uses[0][1], "uses": uses, "cards": cards})

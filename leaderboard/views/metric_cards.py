@@ -6,6 +6,8 @@ import importlib
 import inspect
 from dataclasses import dataclass
 
+from evaluator.metrics import INVARIANCES
+
 
 @dataclass(frozen=True)
 class MetricCard:
@@ -16,6 +18,7 @@ class MetricCard:
     source: str
     text: str
     higher_is_better: bool
+    invariances: tuple[tuple[str, bool], ...]  # what could hold, and whether it does
 
 
 def card_of(metric: str) -> MetricCard:
@@ -28,4 +31,5 @@ def card_of(metric: str) -> MetricCard:
         source=str(getattr(module, "SOURCE", "")),
         text=text,
         higher_is_better=bool(getattr(module, "HIGHER_IS_BETTER", True)),
+        invariances=tuple((meaning, word in module.INVARIANCES) for word, meaning in INVARIANCES.items()),
     )

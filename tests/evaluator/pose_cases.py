@@ -52,9 +52,14 @@ def single_person(
 def multi_person(
     name: str, seed: int, *, images: int = 30, most_people: int = 4, most_detections: int = 6
 ) -> tuple[Document, Entries]:
-    """A truth and detections of COCO, CrowdPose or Mannequins: crowds, unlabelled people, empty images, no ties."""
+    """A truth and detections of many people an image: crowds, unlabelled people, empty images, no ties.
+
+    Where joints may be missing, some are, and images have regions to ignore and people head sizes; where the metric has
+    parts of the whole body, some have no confidence.
+    """
     dataset, rng = load_dataset(name), np.random.default_rng(seed)
     joints = len(dataset.joints)
+    metrics = {spec.metric for spec in dataset.metrics}
     truth: Document = {"info": {"dataset": name, "split": "test"}, "images": [], "annotations": []}
     entries: Entries = []
     ids = (rng.choice(10_000, images * most_people + 1, replace=False) + 1).tolist()
@@ -77,35 +82,94 @@ def multi_person(
                     "person_id": person,
                     "category_id": 1,
                     "keypoints": triples(points * (flags > 0)[:, None], flags),
-                    # the field is believed, also where it contradicts the flags
-                    "num_keypoints": 0 if rng.random() < 0.05 else labelled,
+                    # the field is believed under OKS, also where it contradicts the flags
+                    "num_keypoints": 0 if rng.random() < 0.05 and "oks" in metrics else labelled,
                     "bbox": box,
                     "area": share * box[2] * box[3],
                     "iscrowd": int(rng.random() < 0.1),
                 }
             )
+            if dataset.missing_joints:
+                truth["annotations"][-1]["head_size"] = float(quarter(height / 8)) + 0.25
+        if dataset.missing_joints and rng.random() < 0.3:
+            x, y, w, h = quarter(rng.uniform([0, 0, 40, 40], [500, 500, 300, 300])).tolist()
+            truth["images"][-1] |= {
+                "ignore_regions_x": [[x, x + w, x + w, x]],
+                "ignore_regions_y": [[y, y, y + h, y + h]],
+            }
         for _ in range(int(rng.integers(0, most_detections + 1))):
             if people and rng.random() < 0.75:
                 points = people[int(rng.integers(len(people)))]
-                spread = float(np.exp(rng.normal(-3, 1))) * (points[:, 1].max() - points[:, 1].min())
+                spread = float(
+                    np.exp(rng.normal(-3 if dataset.missing_joints or "wholebody" not in metrics else -5, 1))
+                ) * (points[:, 1].max() - points[:, 1].min())
             else:
                 points, spread = dataset.pose * rng.uniform(10, 400, 2) + rng.uniform(-300, 900, 2), 5.0
             found = quarter(points + rng.normal(0, spread, points.shape))
-            entries.append(
+            confidence = rng.random(joints).round(3)
+            if "wholebody" in metrics:
+                confidence = np.maximum(confidence, 0.001)
+                for members in dataset.parts.values():
+                    if rng.random() < 0.15:
+                        confidence[[dataset.joint(joint) for joint in members]] = 0
+            entry: dict[str, Any] = {
+                "image_id": image,
+                "category_id": 1,
+                "keypoints": triples(found, confidence),
+                "score": float(rng.random()),
+            }
+            if dataset.missing_joints:
+                entry["keypoints"][2::3] = rng.random(joints).tolist()
+                for joint in np.flatnonzero(rng.random(joints) < 0.1):
+                    entry["keypoints"][3 * joint : 3 * joint + 3] = [None] * 3
+            entries.append(entry)
+    return truth, entries
+
+
+def in_space(
+    name: str, seed: int, *, images: int = 30, most_people: int = 2, noise: float = 80.0
+) -> tuple[Document, Entries]:
+    """A truth and predictions of Human3.6M or MPI-INF-3DHP in millimetres, multiples of 1/4; everybody is predicted."""
+    dataset, rng = load_dataset(name), np.random.default_rng(seed)
+    flat = dataset.pose * [800, 1700]
+    truth: Document = {"info": {"dataset": name, "split": "test"}, "images": [], "annotations": []}
+    entries: Entries = []
+    for image in (rng.choice(10_000, images, replace=False) + 1).tolist():
+        truth["images"].append({"id": image, "file_name": f"{image}.jpg", "width": 1000, "height": 1000})
+        for person in range(int(rng.integers(1, most_people + 1))):
+            pose = np.concatenate([flat, rng.normal(0, 150, (len(flat), 1))], axis=1)
+            points = quarter(pose + rng.normal(0, 60, pose.shape) + rng.uniform(-2000, 5000, 3))
+            known = rng.random(len(points)) > 0.12
+            known[dataset.joint("pelvis")] = True
+            keypoints: list[Any] = points.ravel().tolist()
+            for joint in np.flatnonzero(~known):
+                keypoints[3 * joint : 3 * joint + 3] = [None] * 3
+            truth["annotations"].append(
                 {
+                    "id": len(truth["annotations"]) + 1,
                     "image_id": image,
-                    "category_id": 1,
-                    "keypoints": triples(found, rng.random(joints).round(3)),
-                    "score": float(rng.random()),
+                    "person_id": person,
+                    "keypoints_3d": keypoints,
+                    "action": str(rng.choice(dataset.actions)),
+                    "num_keypoints": int(known.sum()),
+                    "iscrowd": 0,
                 }
             )
+            found = quarter(points + rng.normal(0, noise, points.shape) + rng.uniform(-500, 500, 3))
+            entries.append({"image_id": image, "person_id": person, "keypoints_3d": found.ravel().tolist()})
     return truth, entries
 
 
 def case(name: str, seed: int, **sizes: Any) -> tuple[Document, Entries]:
-    """Either, by the kind of the dataset."""
-    make = single_person if load_dataset(name).single_person else multi_person
-    return make(name, seed, **sizes)
+    """One of them, by the kind of the dataset."""
+    dataset = load_dataset(name)
+    if dataset.entry == "keypoints_3d":
+        return in_space(name, seed, **sizes)
+    if dataset.entry == "uv":
+        from tests.evaluator.surface_cases import on_surface
+
+        return on_surface(name, seed, **sizes)
+    return (single_person if dataset.single_person else multi_person)(name, seed, **sizes)
 
 
 def quarter(values: Any) -> Any:

@@ -9,8 +9,17 @@ from typing import Any
 
 import pytest
 
-from evaluator import dataset_names, diagnose, evaluate, load_dataset, read_predictions, read_truth
-from evaluator.report_figures import percent, ring
+from evaluator import (
+    DatasetDefinitionError,
+    dataset_names,
+    diagnose,
+    evaluate,
+    load_dataset,
+    read_predictions,
+    read_truth,
+)
+from evaluator.diagnosis import diagnosable
+from evaluator.report_figures import percent, ring, scale
 from evaluator.report_page import report_page
 from tests.evaluator.pose_cases import case
 
@@ -44,7 +53,7 @@ def page_of(dataset: str, truth: Any, entries: Any) -> tuple[str, Outline, Any, 
     annotations = read_truth(truth, definition)
     predictions = read_predictions(entries, definition)
     report = evaluate(definition, predictions, annotations, intervals=True)
-    diagnosis = diagnose(definition, predictions, annotations)
+    diagnosis = diagnose(definition, predictions, annotations) if diagnosable(definition) else None
     page = report_page(definition, report, diagnosis)
     outline = Outline()
     outline.feed(page)
@@ -52,7 +61,27 @@ def page_of(dataset: str, truth: Any, entries: Any) -> tuple[str, Outline, Any, 
     return page, outline, report, diagnosis
 
 
-@pytest.mark.parametrize("dataset", dataset_names())
+@pytest.mark.parametrize("dataset", [name for name in dataset_names() if not diagnosable(load_dataset(name))])
+def test_a_page_without_a_diagnosis_has_the_scores_in_their_units(dataset: str) -> None:
+    page, outline, report, diagnosis = page_of(dataset, *case(dataset, 6, images=210))
+    assert diagnosis is None and "Whom it fails" not in page and "good" not in " ".join(outline.text)
+    text = " ".join(" ".join(outline.text).split())
+    for score in report.scores:
+        unit = load_dataset(dataset).metric(score.metric).unit
+        shown = f"{score.value:.1f}" if unit else percent(score.value)
+        assert shown in text
+        if score.low is not None:
+            low, high = (f"{end:.1f}" if unit else percent(end) for end in (score.low, score.high))
+            assert f"{low} to {high}" in text
+        if unit:
+            assert f"{100 * score.value:.1f}" not in text
+    assert ("mm, with 95 % intervals" in text) == (dataset != "densepose")
+    assert "nan" not in page and all(tag not in page for tag in ("<script", "<link", "<img"))
+    with pytest.raises(DatasetDefinitionError, match="nothing that a diagnosis could follow"):
+        diagnose(load_dataset(dataset), None, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dataset", [name for name in dataset_names() if diagnosable(load_dataset(name))])
 def test_every_dataset_has_a_sound_page_of_its_own(dataset: str) -> None:
     page, outline, report, diagnosis = page_of(dataset, *case(dataset, 6, images=220))
     definition = load_dataset(dataset)
@@ -66,13 +95,16 @@ def test_every_dataset_has_a_sound_page_of_its_own(dataset: str) -> None:
         assert percent(score.value) in text
         if score.low is not None:
             assert f"{percent(score.low)} to {percent(score.high)}" in text
+    for each in diagnosis.slices:
+        assert f"{each.people:,}" in text and percent(each.score) in text
+    assert text.count("People") == len({each.by for each in diagnosis.slices})
     assert report.truth_sha256 in text and definition.protocol in text
     # a ring on the skeleton for every joint that has shares, a bone for every edge
     assert sum(each.get("class") == "hole" for _, each in outline.elements) == len(diagnosis.joints)
     assert sum("bone" in str(each.get("class")) for _, each in outline.elements) == len(definition.skeleton)
     numbers = [float(n) for _, each in outline.elements for n in re.findall(r"-?[\d.]+", str(each.get("d", "")))]
     assert numbers and all(math.isfinite(number) for number in numbers) and "nan" not in page
-    assert len(page) < 150_000
+    assert len(page) < 140_000 + 600 * len(definition.joints)
     assert ("it cannot occur here" in text) is not diagnosis.swaps_possible
     drawings = [each for tag, each in outline.elements if tag == "svg"]
     assert all("aria-hidden" in each or (each["role"] == "img" and each["aria-label"]) for each in drawings)
@@ -93,3 +125,40 @@ def test_rings_are_shares_clockwise_from_the_top() -> None:
     assert first == ("s0", "M0.00 -10.00A10.0 10.0 0 0 1 10.00 -0.00")
     assert second == ("s4", "M10.00 -0.00A10.0 10.0 0 1 1 -0.00 -10.00")
     assert ring((0, 0), 10, (1, 0, 0, 0, 0)).count("arc") == 1
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_it_whole_and_asks_for_nothing(chromium: Any, tmp_path: Any, scheme: str, width: int) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    tab = context.new_page()
+    asked: list[str] = []
+    said: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("console", lambda message: said.append(message.text))
+    for dataset in ("coco", "lsp"):
+        file = tmp_path / f"{dataset}.html"
+        file.write_text(page_of(dataset, *case(dataset, 6, images=40))[0], encoding="utf-8")
+        tab.goto(file.as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth") == width
+        paper = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert paper == ("rgb(246, 247, 245)" if scheme == "light" else "rgb(12, 17, 16)")
+        # every text of a drawing lies inside it, and none of a table is cut off
+        outside = tab.evaluate(
+            """() => [...document.querySelectorAll('svg[role=img] text')].filter(text => {
+                const inner = text.getBoundingClientRect(), outer = text.ownerSVGElement.getBoundingClientRect();
+                return inner.width && (inner.left < outer.left - 1 || inner.right > outer.right + 1);
+            }).map(text => text.textContent)"""
+        )
+        assert outside == []
+    assert said == [] and all(url.startswith("file:") for url in asked)
+    context.close()
+
+
+def test_the_scale_of_scores_has_a_width() -> None:
+    assert scale(0.42, 0.71) == (0.4, 0.8)
+    # all at one tenth, none at all, and all right
+    assert scale(0.5, 0.5) == (0.5, 0.6)
+    assert scale(0.0, 0.0) == (0.0, 0.1)
+    assert scale(1.0, 1.0) == (0.9, 1.0)

@@ -128,6 +128,18 @@ def test_missing_joints_are_allowed_where_there_is_one_person() -> None:
     assert found.keypoints[0, 1].tolist() == [1, 2, 3]
 
 
+def test_missing_joints_are_allowed_where_the_dataset_says_so() -> None:
+    # Of many people, too: a pose of PoseTrack may lack joints, or all of them.
+    missing = [entry("posetrack", keypoints=[None] * 3 + [1, 2, 3] * 14), entry("posetrack", keypoints=[None] * 45)]
+    found = read_predictions(text(*missing), load_dataset("posetrack"))
+    assert np.isnan(found.keypoints[0, 0]).all() and not np.isnan(found.keypoints[0, 1:]).any()
+    assert np.isnan(found.keypoints[1]).all()
+    assert validate("posetrack", found, images=IMAGES["posetrack"]).entries == 2
+    with pytest.raises(PredictionError) as caught:
+        validate("coco", [entry(keypoints=[None] * 51)], images=IMAGES["coco"])
+    assert {problem.code for problem in caught.value.problems} == {"missing_joint"}
+
+
 def test_a_person_alone_in_the_image_need_not_be_named() -> None:
     images = copy.deepcopy(IMAGES["lsp"])
     images["images"][0]["people"] = [{"person_id": 4}]

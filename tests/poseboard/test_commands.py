@@ -228,3 +228,32 @@ def test_a_reader_that_stops_early_is_no_traceback(converted) -> None:
     )
     done = subprocess.run(["bash", "-c", command], cwd=converted, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("pck@0.2\thead\t") and "Traceback" not in done.stderr
+
+
+def test_videos_and_whole_bodies_from_official_files_to_scores(poseboard, tmp_path) -> None:
+    from tests.convert.test_convert_json import wholebody_parts
+    from tests.convert.test_convert_posetrack import new_video
+
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "poses").mkdir()
+    for video in (1, 2):
+        (tmp_path / "videos" / f"{video}.json").write_text(json.dumps(new_video(video)))
+        (tmp_path / "poses" / f"{video}.json").write_text(json.dumps(new_video(video, shift=4.0 * (video - 1))))
+    person = {"id": 1, "image_id": 1, "area": 900, "bbox": [0, 0, 30, 30], "iscrowd": 0, **wholebody_parts([5, 2])}
+    whole = {"images": [{"id": 1}], "annotations": [person]}
+    (tmp_path / "whole.json").write_text(json.dumps(whole))
+    (tmp_path / "found.json").write_text(json.dumps([{"image_id": 1, "score": 1, **wholebody_parts([5, 0.5])}]))
+    truth, entries, page = tmp_path / "truth.json", tmp_path / "p.json", tmp_path / "report.html"
+    for dataset, official, predicted, expected in (
+        # One of two people is found, equally sure as the wrong one, on the smaller image: precision 1 up to recall 1/2.
+        ("posetrack", "videos", "poses", {"map@0.5\tall\t0.5", "map@0.5\tright_knee\t0.5"}),
+        ("coco_wholebody", "whole.json", "found.json", {"ar\thands\t1.0", "ar\tface\t1.0", "ar\tall\t1.0"}),
+    ):
+        assert poseboard("convert", "truth", dataset, tmp_path / official, "-o", truth).exit_code == 0
+        result = poseboard("convert", "predictions", dataset, tmp_path / predicted, "-o", entries)
+        assert result.exit_code == 0, result.stderr
+        assert poseboard("validate", dataset, entries, "--truth", truth).exit_code == 0
+        result = poseboard("evaluate", dataset, entries, "--truth", truth, "--report", page)
+        assert result.exit_code == 0, result.stderr
+        assert expected <= {line.strip() for line in result.stdout.splitlines()}
+        assert page.read_text().startswith("<!doctype html>")

@@ -12,6 +12,7 @@ import pytest
 import evaluator
 from evaluator import PredictionError
 from leaderboard.scoring import Limits, Scorer, ScoringFailed
+from tests.evaluator.pose_cases import case
 
 JOINTS = evaluator.load_dataset("lsp").joints
 
@@ -67,6 +68,18 @@ def test_the_report_is_the_one_that_anybody_gets(scorer, job):
     assert scorer.run(**job) == here  # and from the annotations it kept
     values = {(score["metric"], score["part"]): score["value"] for score in here["scores"]}
     assert values["pck@0.2", "all"] == 12 / 14
+
+
+@pytest.mark.parametrize("dataset", evaluator.dataset_names())
+def test_every_dataset_is_scored_alike(scorer, tmp_path, dataset):
+    truth, predictions = case(dataset, 3, images=12)
+    files = {"truth": truth, "predictions": predictions, "images": evaluator.public_images(truth, boxes=False)}
+    for name, content in files.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    job = {name: tmp_path / f"{name}.json" for name in files}
+    report = scorer.run(dataset=dataset, **job)
+    assert report == evaluator.evaluate(dataset, job["predictions"], job["truth"]).to_dict()
+    assert {score["metric"] for score in report["scores"]} == {m.name for m in evaluator.load_dataset(dataset).metrics}
 
 
 def test_corrected_annotations_count_at_once(scorer, job):
