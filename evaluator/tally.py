@@ -180,6 +180,5 @@ def _ratio(numerator: Floats, denominator: Floats) -> Floats:
 
 def by_image(values: Floats, image: Integers, images: int) -> Floats:
     """[I, E] sums over the people of each image of values [P, E], in the order of the people, who ascend by id."""
-    sums = np.zeros((images, values.shape[1]))
-    np.add.at(sums, image, values)
-    return sums
+    columns = [np.bincount(image, weights=column, minlength=images) for column in values.T]
+    return np.stack(columns, axis=1) if columns else np.zeros((images, 0))
