@@ -9,7 +9,7 @@ evaluator once, keeps parsed annotations, and forks one confined child a job, wh
                        {"failed": [code, detail]} when there is nothing to fork for
 
 The child's answer goes straight into the result pipe and is one JSON object: {"report": ...}, {"prediction_error":
-...} or {"failed": [code, detail]}. Nothing the child says is trusted; `leaderboard.scoring` checks it.
+...} or {"failed": [code, detail]}. Nothing the child says is trusted; `leaderboard.verdicts` checks it.
 """
 
 from __future__ import annotations
