@@ -1,7 +1,11 @@
 """The metrics of human pose estimation, as one library: read predictions and annotations, score, give intervals.
 
 >>> from evaluator import evaluate
->>> evaluate("coco", "predictions.json", "annotations.json").scores  # doctest: +SKIP
+>>> truth = [{"image_id": 1, "keypoints": [10, 20, 2] * 14}]  # or a path
+>>> found = [{"image_id": 1, "keypoints": [10, 20, 0.9] * 14, "score": 0.9}]
+>>> report = evaluate("lsp", found, truth)
+>>> report.scores[0]  # a torso of length zero: nobody could hit within a fraction of it
+Score(metric='pck@0.2', part='head', value=0.0, low=None, high=None)
 
 Importing this package imports nothing heavy; the first use of a name does.
 """
@@ -14,14 +18,16 @@ from typing import TYPE_CHECKING, Any
 from evaluator.errors import CODES, DatasetDefinitionError, GroundTruthError, PredictionError, Problem
 
 if TYPE_CHECKING:
+    from evaluator.arrays import annotations_from_arrays, predictions_from_arrays
     from evaluator.compiled import warm_up, warm_up_if_compiled
     from evaluator.definitions import Dataset, MetricSpec, dataset_names, load_dataset, part_label
-    from evaluator.diagnosis import Diagnosis, diagnose
+    from evaluator.diagnosis import Diagnosis, Slice, diagnose
     from evaluator.evaluation import Report, evaluate, measure, validate
     from evaluator.ground_truth import public_images, read_truth
     from evaluator.image_list import PublicImages, read_images
     from evaluator.poses import Annotations, Predictions
     from evaluator.predictions import Checked, read_predictions
+    from evaluator.slices import shown_on_a_hidden_split
     from evaluator.tally import Score
 
 # Of the definitions and the code together: a change that can move a score raises it.
@@ -37,16 +43,20 @@ _HOMES = {
     "PublicImages": "image_list",
     "Report": "evaluation",
     "Score": "tally",
+    "Slice": "diagnosis",
+    "annotations_from_arrays": "arrays",
     "dataset_names": "definitions",
     "diagnose": "diagnosis",
     "evaluate": "evaluation",
     "load_dataset": "definitions",
     "measure": "evaluation",
     "part_label": "definitions",
+    "predictions_from_arrays": "arrays",
     "public_images": "ground_truth",
     "read_images": "image_list",
     "read_predictions": "predictions",
     "read_truth": "ground_truth",
+    "shown_on_a_hidden_split": "slices",
     "validate": "evaluation",
     "warm_up": "compiled",
     "warm_up_if_compiled": "compiled",
@@ -61,6 +71,8 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "Checked",
     "diagnose",
     "Diagnosis",
+    "Slice",
+    "shown_on_a_hidden_split",
     "load_dataset",
     "dataset_names",
     "part_label",
@@ -71,8 +83,10 @@ __all__ = [  # noqa: RUF022 - grouped by what they are for
     "PublicImages",
     "read_truth",
     "Annotations",
+    "annotations_from_arrays",
     "read_predictions",
     "Predictions",
+    "predictions_from_arrays",
     "PredictionError",
     "Problem",
     "CODES",

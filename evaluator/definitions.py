@@ -126,7 +126,11 @@ def dataset_names() -> list[str]:
 
 @cache
 def load_dataset(name: str) -> Dataset:
-    """The dataset of this name, such as "lsp"; DatasetDefinitionError when there is none or its file is wrong."""
+    """The dataset of this name, such as "lsp"; DatasetDefinitionError when there is none or its file is wrong.
+
+    >>> load_dataset("lsp").metric("pck@0.2").parts[-3:]
+    ('knee', 'ankle', 'all')
+    """
     if name not in dataset_names():
         raise DatasetDefinitionError(f"no dataset {name!r}: one of {', '.join(dataset_names())}")
     return read_dataset(FOLDER / f"{name}.toml")

@@ -28,9 +28,11 @@ from evaluator.oks_errors import (
     object_areas,
     pair,
     precision_recall,
+    recalls,
     score_errors,
 )
 from evaluator.poses import Annotations, Booleans, Floats, Integers, Predictions, aligned
+from evaluator.slices import Grouping, groupings
 
 CLASSES = ("good", "jitter", "inversion", "swap", "miss")
 GOOD_SIMILARITY = 0.85
@@ -69,6 +71,25 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Slice:
+    """A score and the errors among some of the people: those of a size, say. Slices of a grouping hold everybody once.
+
+    `score` is a fraction: under OKS the mean recall over its thresholds, of these people in the matching of everybody;
+    under multi-person mAP the share of their joints that were found, of those without a pose too; elsewhere the
+    metric's pooled rate over their joints. Weighted by people, or by `errors.counted`, the slices of a
+    grouping average to the score of everybody.
+    """
+
+    by: str  # "size", "occlusion", "visible_joints", "crowding"
+    name: str
+    people: int
+    images: int
+    metric: str  # of the score: "ar", "pck@0.2", "recall@0.5"
+    score: float
+    errors: ErrorShares
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """Why the scores are what they are. Shares are fractions; joints that nobody annotated are left out.
 
@@ -83,6 +104,7 @@ class Diagnosis:
     parts: tuple[ErrorShares, ...]
     joints: tuple[ErrorShares, ...]
     curves: tuple[Curve, ...]
+    slices: tuple[Slice, ...] = ()
     detections: tuple[DetectionErrors, ...] = ()  # OKS only, one a threshold
     scores: ScoreErrors | None = None  # OKS only
 
@@ -95,6 +117,14 @@ def diagnose(dataset: Dataset, predictions: Predictions, annotations: Annotation
     """Classifies every joint by the rule of the dataset's OKS metric or, without one, of its first PCK, PCKh or PDJ.
 
     Under multi-person mAP the joints are those of the people who were given a pose, near meaning a hit there.
+
+    >>> from evaluator import annotations_from_arrays, load_dataset, predictions_from_arrays
+    >>> line = np.stack([100.0 * np.arange(14), np.zeros(14)], axis=1)  # one LSP person, all joints in a row
+    >>> wrong = line.copy()
+    >>> wrong[[6, 11]] = line[[11, 6]]  # both wrists are taken for each other
+    >>> why = diagnose(load_dataset("lsp"), predictions_from_arrays([wrong]), annotations_from_arrays([line]))
+    >>> why.total.inversion * 14
+    2.0
     """
     for spec in dataset.metrics:
         if spec.metric in ("oks", "wholebody"):
@@ -122,6 +152,14 @@ def _by_similarity(
         for threshold, person_at in zip(THRESHOLDS.tolist(), pairing.person[1:], strict=True)
     )
     total, parts, joints = shares(classes, counted, dataset)
+    everybody = np.flatnonzero(pairing.counts)
+    recall = recalls(pairing)[everybody]
+
+    def mean_recall(mine: Booleans, _: Booleans) -> float:
+        return float(recall[mine].mean())
+
+    cuts = groupings(annotations, dataset, areas)
+    slices = _slices(cuts, everybody, person, classes, counted, annotations, dataset, metric="ar", score=mean_recall)
     return Diagnosis(
         dataset=dataset.name,
         metric="oks",
@@ -131,6 +169,7 @@ def _by_similarity(
         parts=parts,
         joints=joints,
         curves=curves,
+        slices=slices,
         detections=detection_errors(pairing),
         scores=score_errors(pairing, annotations, predictions, dataset, box_share),
     )
@@ -154,6 +193,13 @@ def _by_distance(dataset: Dataset, predictions: Predictions, annotations: Annota
     classes = error_classes(points, person, annotations, dataset, closeness)
     counted = (annotations.visibility[person] > 0) & dataset.scored
     total, parts, joints = shares(classes, counted, dataset)
+    hits = (classes <= CLASSES.index("jitter")) & counted
+
+    def rate(_: Booleans, rows: Booleans) -> float | None:
+        return float(hits[rows].sum() / counted[rows].sum()) if counted[rows].any() else None
+
+    cuts = groupings(annotations, dataset, None)
+    slices = _slices(cuts, person, person, classes, counted, annotations, dataset, metric=spec.name, score=rate)
     return Diagnosis(
         dataset=dataset.name,
         metric=spec.name,
@@ -163,6 +209,7 @@ def _by_distance(dataset: Dataset, predictions: Predictions, annotations: Annota
         parts=parts,
         joints=joints,
         curves=threshold_curves(dataset, predictions, annotations, spec),
+        slices=slices,
     )
 
 
@@ -176,7 +223,17 @@ def _by_assignment(dataset: Dataset, predictions: Predictions, annotations: Anno
     )
     closeness = distance_closeness(annotations.head_sizes, threshold)
     classes = error_classes(points, person, annotations, dataset, closeness)
-    total, parts, joints = shares(classes, poses.annotated[person], dataset)
+    counted = poses.annotated[person]
+    total, parts, joints = shares(classes, counted, dataset)
+    everybody = np.flatnonzero(poses.annotated.any(axis=1))
+    annotated, hits = poses.annotated[everybody].sum(axis=1), poses.hit[given].sum(axis=1)
+
+    def recall(mine: Booleans, rows: Booleans) -> float:
+        return float(hits[rows].sum() / annotated[mine].sum())
+
+    cuts = groupings(annotations, dataset, None)
+    name = spec.name.replace("map", "recall")
+    slices = _slices(cuts, everybody, person, classes, counted, annotations, dataset, metric=name, score=recall)
     return Diagnosis(
         dataset=dataset.name,
         metric=spec.name,
@@ -186,7 +243,34 @@ def _by_assignment(dataset: Dataset, predictions: Predictions, annotations: Anno
         parts=parts,
         joints=joints,
         curves=threshold_curves(dataset, predictions, annotations, spec),
+        slices=slices,
     )
+
+
+def _slices(
+    cuts: tuple[Grouping, ...],
+    everybody: Integers,
+    person: Integers,
+    classes: NDArray[np.int64],
+    counted: Booleans,
+    annotations: Annotations,
+    dataset: Dataset,
+    *,
+    metric: str,
+    score: Callable[[Booleans, Booleans], float | None],
+) -> tuple[Slice, ...]:
+    """Every slice that has a score: `score` of which of everybody [E] are in it, and which of the classified [M]."""
+    found = []
+    for cut in cuts:
+        for place, name in enumerate(cut.names):
+            mine, rows = cut.member[everybody] == place, cut.member[person] == place
+            value = score(mine, rows) if mine.any() else None
+            if value is None:
+                continue
+            errors, _, _ = shares(classes[rows], counted[rows], dataset)
+            images = len(np.unique(annotations.image[everybody[mine]]))
+            found.append(Slice(cut.by, name, int(mine.sum()), images, metric, float(value), errors))
+    return tuple(found)
 
 
 def similarity_closeness(areas: Floats, sigmas: Floats) -> Closeness:

@@ -67,10 +67,11 @@ def limbs_of(keypoints: Floats, dataset: Dataset) -> Floats:
 
     An endpoint of two joints is the point halfway between them.
     """
-    ends = [
-        [np.mean([keypoints[..., dataset.joint(name), :2] for name in joints], axis=0) for joints in limb]
-        for limb in dataset.limbs.values()
-    ]
+    with np.errstate(over="ignore"):
+        ends = [
+            [np.mean([keypoints[..., dataset.joint(name), :2] for name in joints], axis=0) for joints in limb]
+            for limb in dataset.limbs.values()
+        ]
     return np.stack([np.stack(limb, axis=-2) for limb in ends], axis=-3)
 
 

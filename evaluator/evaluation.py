@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import evaluator
+from evaluator.arrays import predictions_of_people
 from evaluator.definitions import Dataset, load_dataset
 from evaluator.digests import DigestField, deferred
 from evaluator.errors import GroundTruthError
-from evaluator.ground_truth import listed, read_truth
+from evaluator.ground_truth import Truth, listed, read_truth
 from evaluator.image_list import PublicImages, read_images
 from evaluator.metrics import load_metric
 from evaluator.poses import Annotations, Predictions
 from evaluator.predictions import Checked, Source, check_upload, read_predictions
 from evaluator.tally import Score, Tally
-from evaluator.uncertainty import resamples, with_intervals
+from evaluator.uncertainty import groups_of, image_weights, with_intervals
 
 Images = PublicImages | Mapping[str, Any] | str | Path | bytes
-Truth = str | Path | bytes | Mapping[str, Any] | Annotations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,25 +62,42 @@ def evaluate(
     *,
     images: Images | None = None,
     intervals: bool = False,
+    groups: Mapping[int, Hashable] | None = None,
 ) -> Report:
     """Scores predictions against annotations by every metric of the dataset.
 
-    predictions: a path or the bytes of a JSON file (plain, gzip, zip), a list of entries, or `Predictions`.
-    truth: a path, bytes, parsed annotation document, or `Annotations`. images: the benchmark's public image list;
-    taken from the truth when not given. intervals: add 95 % bootstrap intervals.
+    predictions: a path or the bytes of a JSON file (plain, gzip, zip), a list of entries, or `Predictions`; on
+    single-person datasets also an array [P, K, 2] or [P, K, 3], in pixels and with a confidence: row i is for the i-th
+    annotated person by ascending annotation id, NaN is a missing joint.
+    truth: a path, bytes, a parsed annotation document or its list of annotations, `Annotations`, or an array [P, K, 2]
+    with NaN where nothing is annotated, or [P, K, 3] with the flags 0, 1, 2.
+    images: the benchmark's public image list; taken from the truth when not given.
+    intervals: add 95 % bootstrap intervals over images, or over groups of images (videos, scenes, subjects): `groups`
+    maps each image id to its group, else the truth's images may say `group`.
 
     Raises PredictionError (the submitter's fault), GroundTruthError (the operator's), DatasetDefinitionError.
+
+    >>> import numpy as np
+    >>> people = np.random.default_rng(1).uniform(0, 200, (4, 14, 2))  # LSP's 14 joints
+    >>> found = people.copy()
+    >>> found[0, 0] = np.nan  # one joint of 56 is missing
+    >>> report = evaluate("lsp", found, people)
+    >>> [score.value * 56 for score in report.scores if (score.metric, score.part) == ("pck@0.2", "all")]
+    [55.0]
     """
     definition = load_dataset(dataset) if isinstance(dataset, str) else dataset
     annotations = read_truth(truth, definition)
     known = listed(annotations, definition) if images is None else read_images(images)
     if images is not None and set(known.people) != set(annotations.image_ids.tolist()):
         raise GroundTruthError("the public image list and the annotations do not have the same images")
+    if isinstance(predictions, np.ndarray) and definition.single_person:
+        predictions = predictions_of_people(predictions, annotations)
     entries = read_predictions(predictions, definition, known)
     tallies = measure(definition, entries, annotations)
     if intervals:
-        weights = resamples(annotations.sha256, len(annotations.image_ids))
-        scores = [score for tally in tallies for score in with_intervals(tally, weights)]
+        together = groups_of(annotations, groups)
+        weights = image_weights(annotations, together)
+        scores = [score for tally in tallies for score in with_intervals(tally, weights, together)]
     else:
         scores = [score for tally in tallies for score in tally.scores()]
     return Report(
@@ -95,6 +114,13 @@ def evaluate(
 
 
 def validate(dataset: str | Dataset, predictions: Source, *, images: Images | None = None) -> Checked:
-    """Checks predictions without annotations: the rules that the server applies. Raises PredictionError."""
+    """Checks predictions without annotations: the rules that the server applies. Raises PredictionError.
+
+    >>> validate("lsp", [{"image_id": 7, "keypoints": [10, 20, 0.9] * 14, "score": 1}])
+    Checked(entries=1, images_covered=1, images_total=None, most_detections=1, mean_detections=1.0)
+    >>> validate("lsp", [{"image_id": 7, "keypoints": [10, 20, 0.9] * 13, "score": 1}])
+    Traceback (most recent call last):
+    evaluator.errors.PredictionError: entry 0, /0/keypoints: keypoints has 39 values (expected 42 numbers: ...)
+    """
     definition = load_dataset(dataset) if isinstance(dataset, str) else dataset
     return check_upload(predictions, definition, None if images is None else read_images(images))

@@ -6,17 +6,20 @@ import gzip
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from evaluator.arrays import annotations_from_arrays, check_annotations
 from evaluator.definitions import Dataset, load_dataset
 from evaluator.errors import GroundTruthError
 from evaluator.image_list import PublicImages
-from evaluator.poses import Annotations, Floats, Integers
+from evaluator.poses import Annotations, Floats, Integers, counted
 from evaluator.scanning import ImageRecords, ScannedTruth, scanned_truth
+from evaluator.uncertainty import groups_of
 
 GZIP_MAGIC = b"\x1f\x8b"
 REGIONS = ("ignore_regions_x", "ignore_regions_y")  # of an image, PoseTrack: a list of polygons each, x and y apart
@@ -40,17 +43,29 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def read_truth(source: str | Path | bytes | Mapping[str, Any] | Annotations, dataset: Dataset) -> Annotations:
+Truth = str | Path | bytes | Mapping[str, Any] | Sequence[Mapping[str, Any]] | NDArray[Any] | Annotations
+
+
+def read_truth(source: Truth, dataset: Dataset) -> Annotations:
     """The annotations of a path (JSON, perhaps gzipped), of a file's bytes, or of the parsed document.
+
+    A list is that of the annotations alone: the images are those that it names, and ids count from 1 where there are
+    none. A plain array is taken as `annotations_from_arrays` takes it.
 
     GroundTruthError names the annotation or image that is wrong; it is for the operator, never for a submitter.
     """
+    if isinstance(source, np.ndarray):
+        source = annotations_from_arrays(source)
     if isinstance(source, Annotations):
+        check_annotations(source)
         if source.keypoints.shape[1] != len(dataset.joints):
             raise GroundTruthError(
                 f"the annotations have {source.keypoints.shape[1]} joints, not {len(dataset.joints)}"
             )
+        _check_people(source, dataset)
         return source
+    if isinstance(source, Sequence) and not isinstance(source, str | bytes):
+        source = _document(source)
     if isinstance(source, Mapping):
         return _annotations(source, dataset, digest(source))
     scanned = scanned_truth(source, dataset)
@@ -65,6 +80,15 @@ def read_truth(source: str | Path | bytes | Mapping[str, Any] | Annotations, dat
     if not isinstance(data, dict):
         raise GroundTruthError("the annotation file is not an object with images and annotations")
     return _annotations(data, dataset, sha256)
+
+
+def _document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A list of annotations as the document it would stand in."""
+    if not all(isinstance(row, Mapping) for row in rows):
+        raise GroundTruthError("the annotations are a list, but not of objects")
+    images = {_id(row, "image_id", "annotation") for row in rows}
+    numbered = [{"id": number, **row} for number, row in enumerate(rows, 1)]
+    return {"images": [{"id": image} for image in sorted(images)], "annotations": numbered}
 
 
 def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Annotations:
@@ -109,6 +133,7 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
         ignore_regions=_ignore_regions(images),
     )
     _check_people(annotations, dataset)
+    groups_of(annotations)
     return annotations
 
 
@@ -131,7 +156,7 @@ def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
         image_ids=image_ids,
         image=image,
         ids=ids,
-        person_ids=_counted(image) if found.person_ids is None else found.person_ids[order],
+        person_ids=counted(image) if found.person_ids is None else found.person_ids[order],
         keypoints=found.keypoints[order],
         visibility=visibility,
         num_keypoints=num_keypoints,
@@ -150,6 +175,8 @@ def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
         ignore_regions=_ignore_regions(_by_id(json.loads(found.images))) if REGIONS[0].encode() in found.images else {},
     )
     _check_people(annotations, dataset)
+    if b'"group"' in found.images:  # else their text is not even parsed
+        groups_of(annotations)
     return annotations
 
 
@@ -179,7 +206,7 @@ def _by_id(images: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _records(images: list[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
-    return tuple({k: i[k] for k in ("id", "file_name", "width", "height") if k in i} for i in images)
+    return tuple({k: i[k] for k in ("id", "file_name", "width", "height", "group") if k in i} for i in images)
 
 
 def _contradictions(ids: Integers, given: Integers, labelled: Integers) -> tuple[str, ...]:
@@ -190,7 +217,7 @@ def _contradictions(ids: Integers, given: Integers, labelled: Integers) -> tuple
 
 
 def _id(row: Any, key: str, what: str) -> int:
-    value = row.get(key) if isinstance(row, dict) else None
+    value = row.get(key) if isinstance(row, Mapping) else None
     if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
         raise GroundTruthError(f"an {what} whose {key} is {value!r}: expected a whole number")
     return value
@@ -290,16 +317,7 @@ def _limbs(rows: list[dict[str, Any]], dataset: Dataset) -> Floats | None:
 def _person_ids(rows: list[dict[str, Any]], image: Integers) -> Integers:
     if any("person_id" in row for row in rows):
         return np.array([_id(row, "person_id", "annotation") for row in rows], dtype=np.int64)
-    return _counted(image)
-
-
-def _counted(image: Integers) -> Integers:
-    """[P] 0, 1, ... within each image, in the order of the rows."""
-    order = np.argsort(image, kind="stable")
-    grouped = image[order]
-    counted = np.empty(len(image), dtype=np.int64)
-    counted[order] = np.arange(len(image)) - np.searchsorted(grouped, grouped)
-    return counted
+    return counted(image)
 
 
 def _check_people(annotations: Annotations, dataset: Dataset) -> None:
@@ -336,7 +354,8 @@ def public_images(
             raise GroundTruthError("the annotations do not say of which dataset they are")
         annotations = read_truth(truth, load_dataset(dataset))
     definition = load_dataset(dataset)
-    images: list[dict[str, Any]] = [dict(image) for image in annotations.images]
+    # which images were filmed together is nobody's business but the bootstrap's
+    images = [{key: value for key, value in image.items() if key != "group"} for image in annotations.images]
     if definition.single_person or boxes:
         for image in images:
             image["people"] = []

@@ -87,18 +87,35 @@ def pairs(image: Integers, people_image: Integers, images: int) -> tuple[Integer
 def greedy(
     detections: Detections, candidates: Candidates, ignored: Booleans, crowd: Booleans, position: Integers
 ) -> tuple[Booleans, Booleans]:
-    """Matches detections to people, best score first, at every threshold and in every range of areas.
+    """(matched, absorbed), both [A, T, D], at COCO's thresholds: absorbed were matched to someone who does not count.
+
+    The arguments are those of `assigned`.
+    """
+    person = assigned(detections, candidates, ignored, crowd, position, THRESHOLDS)
+    matched = person >= 0
+    area = np.arange(len(ignored))[:, None, None]
+    return matched, matched & ignored[area, person]
+
+
+def assigned(
+    detections: Detections,
+    candidates: Candidates,
+    ignored: Booleans,
+    crowd: Booleans,
+    position: Integers,
+    thresholds: Floats,
+) -> NDArray[np.int32]:
+    """[A, T, D] the person of each detection, -1 for nobody: best score first, at every threshold and area range.
 
     ignored [A, P] says who does not count in a range, crowd [P] who takes any number of detections, position [P]
     where each stands in the annotation file. A detection goes to the most similar person that is free; people who
     count come first. Equal similarity goes to the later person among those who count, which is the larger id, and to
     the later position among those who do not: similarities of exactly 1 are common there, and pycocotools goes by the
-    file. Returns (matched, absorbed), both [A, T, D]: absorbed detections were matched to someone who does not count.
+    file.
     """
     areas, total = len(ignored), len(detections.rows)
-    limits = np.minimum(THRESHOLDS, HIGHEST_THRESHOLD)
-    matched = np.zeros((areas, len(limits), total), dtype=bool)
-    absorbed = np.zeros_like(matched)
+    limits = np.minimum(thresholds, HIGHEST_THRESHOLD)
+    found = np.full((areas, len(limits), total), -1, dtype=np.int32)
     free = np.ones((areas, len(limits), ignored.shape[1]), dtype=bool)
     rank = detections.rank[candidates.detection]
     # Within a detection the best candidate stands last, so "the best" is the largest place. Those who do not count
@@ -125,10 +142,9 @@ def greedy(
         winner = np.where(best >= 0, best, second)  # [A, T, detections of this rank]
         area, threshold, place = np.nonzero(winner >= 0)
         taken, row = person[winner[area, threshold, place]], detection[starts[place]]
-        matched[area, threshold, row] = True
-        absorbed[area, threshold, row] = ignored[area, taken]
+        found[area, threshold, row] = taken
         free[area, threshold, taken] = crowd[taken]
-    return matched, absorbed
+    return found
 
 
 @dataclass(frozen=True, eq=False)

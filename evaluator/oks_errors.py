@@ -183,6 +183,14 @@ def hits(pairing: Pairing, person: Integers) -> tuple[Booleans, Booleans]:
     return np.asarray(hit), np.asarray((person < 0) & ~pairing.outside)
 
 
+def recalls(pairing: Pairing) -> Floats:
+    """[P] at how many of COCO's thresholds, as a share, a person is found; their mean over who counts is the AR."""
+    found = np.zeros((len(pairing.person) - 1, len(pairing.counts)), dtype=bool)
+    for row, person in enumerate(pairing.person[1:]):
+        found[row, person[person >= 0]] = True
+    return np.asarray(found.mean(axis=0))
+
+
 def precision_recall(pairing: Pairing, person: Integers) -> Floats:
     """[101] interpolated precision at recall 0, 0.01 .. 1: COCO's curve, whose mean is the average precision."""
     hit, false = hits(pairing, person)

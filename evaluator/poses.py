@@ -39,7 +39,7 @@ class Annotations:
     sha256: DigestField = DigestField("")  # noqa: RUF009 - a descriptor
     dataset: str = ""
     split: str = ""
-    images: Sequence[Mapping[str, Any]] = ()  # id, file_name, width, height; ascending id
+    images: Sequence[Mapping[str, Any]] = ()  # id, file_name, width, height, group; ascending id
     warnings: tuple[str, ...] = field(default=(), repr=False)
     position: Integers | None = None  # [P], place in the file; the order of the rows when not given
     ignore_regions: Mapping[int, tuple[Floats, ...]] = field(default_factory=dict)  # index of image -> polygons [V, 2]
@@ -93,3 +93,12 @@ def aligned(annotations: Annotations, predictions: Predictions) -> Aligned:
         limbs = np.full((len(rows), *predictions.limbs.shape[1:]), np.nan)
         limbs[found] = predictions.limbs[rows[found]]
     return Aligned(keypoints, limbs)
+
+
+def counted(image: Integers) -> Integers:
+    """[P] 0, 1, ... within each image, in the order of the rows."""
+    order = np.argsort(image, kind="stable")
+    grouped = image[order]
+    found = np.empty(len(image), dtype=np.int64)
+    found[order] = np.arange(len(image)) - np.searchsorted(grouped, grouped)
+    return found

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evaluator.archives import read_upload, refuse, unpacked
+from evaluator.arrays import predictions_from_arrays
 from evaluator.definitions import Dataset
 from evaluator.distances import limbs_of
 from evaluator.documents import MOST_DEPTH, NonFinite, Problems, depth, entries, plain
@@ -24,7 +26,7 @@ from evaluator.image_list import PublicImages
 from evaluator.poses import Predictions
 from evaluator.scanning import scanned_predictions
 
-Source = str | Path | bytes | list[Any] | dict[str, Any] | Predictions
+Source = str | Path | bytes | list[Any] | dict[str, Any] | NDArray[Any] | Predictions
 
 LARGEST = 1e6
 NUMBER = "a finite number of magnitude up to 1e6"
@@ -59,9 +61,14 @@ class _Rows:
 def read_predictions(source: Source, dataset: Dataset, images: PublicImages | None = None) -> Predictions:
     """The predictions of a path or a file's bytes (JSON, gzip, zip), of a list of entries, or of arrays.
 
+    A plain array, on single-person datasets, has a row for each of the images 1, 2, ...
     Raises PredictionError. Ids are checked when `images` is given. Rows keep the order of the file.
     """
     problems = Problems()
+    if isinstance(source, np.ndarray):
+        if not dataset.single_person:
+            refuse("wrong_type", "an array does not say which image each row is on", "entries, or Predictions with ids")
+        source = predictions_from_arrays(source)
     if isinstance(source, Predictions):
         _check_arrays(source, dataset, images, problems).raise_any()
         return source
@@ -347,6 +354,15 @@ def _check_arrays(
     if limbs is not None and limbs.shape != (rows, len(dataset.limbs), 2, 2):
         problems.add("wrong_count", None, "", f"limbs have the shape {list(limbs.shape)}", "[N, limbs, 2, 2]")
         return problems
+    for name, kind in (("image_ids", "i"), ("person_ids", "i"), ("scores", "f"), ("keypoints", "f")):
+        values = getattr(predictions, name)
+        if name != "keypoints" and values.shape != (rows,):
+            problems.add("wrong_count", None, "", f"{name} have the shape {list(values.shape)}", f"[{rows}]")
+        if values.dtype.kind != kind:
+            expected = "64-bit whole numbers" if kind == "i" else "floating-point numbers"
+            problems.add("wrong_type", None, "", f"{name} are of the type {values.dtype}", expected)
+    if problems.total:
+        return problems
     ids = _Ids(dataset, images, problems)
     people = zip(predictions.image_ids.tolist(), predictions.person_ids.tolist(), strict=True)
     for number, (image, person) in enumerate(people):
@@ -359,4 +375,14 @@ def _check_arrays(
             ("missing_joint", "is missing") if missing[row, joint] == 3 else ("incomplete_joint", "is partly NaN")
         )
         problems.add(code, row, f"/keypoints/{3 * joint}", f"joint {joint} {message}", "a place for every joint")
+    if limbs is not None:
+        ends = limbs.reshape(rows, len(dataset.limbs), 4)
+        holes = np.isnan(ends).sum(axis=2)
+        for row, limb in np.argwhere((holes > 0) & (holes < 4)).tolist():
+            message = f"limb {limb} is partly NaN"
+            problems.add("incomplete_joint", row, f"/limbs/{limb}", message, "all four numbers, or none")
+        for row, limb, place in np.argwhere(np.abs(ends) > LARGEST).tolist():
+            code = "out_of_range" if np.isfinite(ends[row, limb, place]) else "not_finite"
+            message = f"a limb's end is {shown(float(ends[row, limb, place]))}"
+            problems.add(code, row, f"/limbs/{limb}/{place}", message, NUMBER)
     return problems.merged(_ranges(predictions, range(rows)))

@@ -187,7 +187,7 @@ def plot(
 
     `texts` stand at the right, at the ends of the lines; `listed`: from the top, in their order.
     """
-    width, height, left, right, top, foot = 460.0, 320.0, 34.0, 112.0, 8.0, 38.0
+    width, height, left, right, top, foot = 460.0, 320.0, 34.0, 122.0, 8.0, 38.0
     inner, tall = width - left - right, height - top - foot
     end = max(curve.x[-1] for curve in curves)
 

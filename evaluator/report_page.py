@@ -22,9 +22,10 @@ def report_page(dataset: Dataset, report: Report, diagnosis: Diagnosis) -> str:
         _head(dataset, report),
         _cards(dataset, report),
         f'<p class="verdict">{_verdict(diagnosis)}</p>',
-        f'<div class="two"><div>{_body(dataset, diagnosis)}{_curves(dataset, diagnosis)}</div>'
+        f'<div class="two"><div>{_body(dataset, diagnosis)}{_curves(dataset, diagnosis)}{_whole(dataset, report)}</div>'
         f"<div>{_by_part(diagnosis)}{_detections(diagnosis)}{_joints(diagnosis)}</div></div>",
-        *_scores(dataset, report),
+        _slices(dataset, diagnosis),
+        _scores(dataset, report),
         _foot(report),
     ]
     return (
@@ -219,16 +220,66 @@ def _curves(dataset: Dataset, diagnosis: Diagnosis) -> str:
     )
 
 
-def _scores(dataset: Dataset, report: Report) -> list[str]:
-    """A table of the numbers without parts, and one for each metric that has them, the primary one first."""
-    whole = [spec for spec in dataset.metrics if spec.parts == ("all",)]
-    parted = sorted((spec for spec in dataset.metrics if spec not in whole), key=lambda s: s.name != dataset.primary)
+# how a reader says what a slice's people have in common, and in what its names count
+GROUPINGS = {
+    "size": ("Size", "Square pixels"),
+    "occlusion": ("Occlusion", "Share of the labelled joints that are hidden"),
+    "visible_joints": ("Joints in sight", "Labelled and visible"),
+    "crowding": ("Crowding", "Joints of others in the box, for each of one's own"),
+}
+
+
+def _slices(dataset: Dataset, diagnosis: Diagnosis) -> str:
+    """The score of the people of each size, occlusion, number of joints in sight and crowding, on one scale."""
+    if not diagnosis.slices:
+        return ""
+    if diagnosis.metric == "oks":
+        title = "AR"
+        rule = "AR: at how many of the thresholds a person is found, on average. Errors: of those matched at OKS 0.1."
+    elif diagnosis.slices[0].metric != diagnosis.metric:
+        title = "Recall"
+        rule = "Recall: the share of these people's labelled joints that was found. Errors: of those given a pose."
+    else:
+        title = dataset.metric(diagnosis.metric).title
+        rule = f"{title} of the joints of these people."
+    scores = [each.score for each in diagnosis.slices]
+    domain = figures.scale(min(scores), max(scores))
     panels = []
-    if whole:
-        rows = [(spec.title, score) for spec in whole for score in report.scores if score.metric == spec.name]
-        panels.append(_score_table("All scores", "Score", rows))
-    panels += [_by_metric(spec, report) for spec in parted]
-    return [f'<div class="two">{"".join(panels)}</div>']
+    for by, (name, unit) in GROUPINGS.items():
+        of_grouping = [each for each in diagnosis.slices if each.by == by]
+        lines = "".join(
+            f'<tr><th scope="row">{escape(each.name[:1].upper() + each.name[1:])}</th>'
+            f'<td class="n">{each.people:,}</td>'
+            f'<td class="wide">{figures.whisker(each.score, None, None, domain)}'
+            f"{figures.stacked_bar(each.errors.shares, [f'e{index}' for index in range(len(CLASSES))])}</td>"
+            f'<td class="n strong">{percent(each.score)}</td></tr>'
+            for each in of_grouping
+        )
+        if of_grouping:
+            panels.append(
+                f'<section class="panel"><h3>{name}</h3><table class="slices"><caption>{unit}</caption>'
+                '<thead><tr><td></td><th scope="col" class="n">People</th><td></td>'
+                f'<th scope="col" class="n">{escape(title)}</th></tr></thead><tbody>{lines}</tbody></table></section>'
+            )
+    return (
+        f'<section class="slicing"><h2>Whom it fails</h2><p class="note">{escape(rule)} The mark is the score, on a '
+        f"scale from {100 * domain[0]:.0f} to {100 * domain[1]:.0f}; the bar below it errors, coloured as above.</p>"
+        f'<div class="four">{"".join(panels)}</div></section>'
+    )
+
+
+def _whole(dataset: Dataset, report: Report) -> str:
+    """A table of the numbers without parts, which are those of OKS."""
+    whole = [spec for spec in dataset.metrics if spec.parts == ("all",)]
+    rows = [(spec.title, score) for spec in whole for score in report.scores if score.metric == spec.name]
+    return _score_table("All scores", "Score", rows)
+
+
+def _scores(dataset: Dataset, report: Report) -> str:
+    """A table for each metric that has parts, the primary one first."""
+    parted = [spec for spec in dataset.metrics if spec.parts != ("all",)]
+    panels = [_by_metric(spec, report) for spec in sorted(parted, key=lambda spec: spec.name != dataset.primary)]
+    return f'<div class="two">{"".join(panels)}</div>' if panels else ""
 
 
 def _by_metric(spec: MetricSpec, report: Report) -> str:
@@ -263,8 +314,9 @@ def _score_table(title: str, what: str, rows: list[tuple[str, Score]], note: str
 
 def _foot(report: Report) -> str:
     return (
-        "<footer><p>Intervals are percentiles of 1,000 bootstrap resamples of the images. There is none (–) with fewer "
-        "than 200 images, or fewer than 10 hits or misses.</p>"
+        "<footer><p>Intervals are percentiles of 1,000 bootstrap resamples of the images, or of their groups (videos, "
+        "scenes, subjects) where the annotations name them. There is none (–) with fewer than 200 of these, or fewer "
+        "than 10 hits or misses.</p>"
         f"<p>PoseBoard, evaluator {escape(report.evaluator_version)}. "
         f"Annotations <code>{escape(report.truth_sha256)}</code>, predictions "
         f"<code>{escape(report.predictions_sha256)}</code>.</p></footer>"

@@ -32,6 +32,13 @@ header dd{font-size:13px;font-weight:500}
 .verdict strong{color:var(--ink);font-weight:620}
 .two{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:20px;margin-top:20px;align-items:start}
 .two>div{display:grid;gap:20px;min-width:0;grid-template-columns:minmax(0,1fr)}
+.slicing{margin-top:32px}
+.four{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:20px}
+h3{font-size:14px;font-weight:620;line-height:1.3;margin-bottom:2px}
+.slices th[scope=row]{width:26%;white-space:normal}
+.slices .n{width:4.5rem}
+.slices .wide{width:auto;padding-left:22px;padding-right:6px}
+.slices .bar{margin-top:2px}
 .panel{background:var(--surface);border:1px solid var(--hair);border-radius:10px;padding:24px;min-width:0;overflow-x:auto}
 .note{color:var(--ink-3);font-size:12px;margin:4px 0 12px}
 .keys{display:flex;flex-wrap:wrap;gap:6px 16px;font-size:12px;color:var(--ink-2)}
@@ -55,6 +62,7 @@ summary{cursor:pointer;color:var(--ink-2);padding:4px 0}
 :focus-visible{outline:2px solid var(--focus);outline-offset:2px}
 svg{display:block}
 .bar,.graticule{width:100%}
+.graticule{overflow:visible}
 .body,.plot{width:100%;height:auto;margin-top:12px}
 .body{max-width:560px;margin-left:auto;margin-right:auto}
 .e0{fill:var(--e0)}.e1{fill:var(--e1)}.e2{fill:var(--e2)}.e3{fill:var(--e3)}.e4{fill:var(--e4)}
@@ -82,7 +90,7 @@ footer{margin-top:32px;color:var(--ink-3);font-size:12px}
 footer p{margin-top:6px;overflow-wrap:anywhere}
 code{font-family:ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace}
 @media (max-width:1000px){.cards{grid-template-columns:repeat(3,1fr)}.cards .first,.cards.tall .first{grid-column:1/-1;grid-row:auto}}
-@media (max-width:900px){.two{grid-template-columns:minmax(0,1fr)}}
-@media (max-width:720px){main{padding:24px 16px 40px}h1{font-size:22px}.panel{padding:16px}.cards{grid-template-columns:repeat(2,1fr)}.cards div{padding:12px 14px}.wide{width:34%}th,td{padding-left:8px}.lab,.sideR,.sideL{font-size:17px}.body .ax,.note span{display:none}.plot text{font-size:14px}}
+@media (max-width:900px){.two,.four{grid-template-columns:minmax(0,1fr)}}
+@media (max-width:720px){main{padding:24px 16px 40px}h1{font-size:22px}.panel{padding:16px}.cards{grid-template-columns:repeat(2,1fr)}.cards div{padding:12px 14px}.wide{width:34%}.slices .n{width:3.4rem}.slices .wide{padding-left:14px}th,td{padding-left:8px}.lab,.sideR,.sideL{font-size:17px}.body .ax,.note span{display:none}.plot text{font-size:13.5px}}
 @media print{body{background:#fff}.panel{break-inside:avoid}}
 """

@@ -9,20 +9,53 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from evaluator import evaluate, validate
+    from evaluator import (
+        Annotations,
+        Diagnosis,
+        GroundTruthError,
+        PredictionError,
+        Predictions,
+        Report,
+        Score,
+        annotations_from_arrays,
+        diagnose,
+        evaluate,
+        load_dataset,
+        predictions_from_arrays,
+        read_predictions,
+        read_truth,
+        validate,
+    )
     from poseboard.client import Client
 
-__all__ = ["Client", "evaluate", "validate"]
+__all__ = [
+    "Annotations",
+    "Client",
+    "Diagnosis",
+    "GroundTruthError",
+    "PredictionError",
+    "Predictions",
+    "Report",
+    "Score",
+    "annotations_from_arrays",
+    "diagnose",
+    "evaluate",
+    "load_dataset",
+    "predictions_from_arrays",
+    "read_predictions",
+    "read_truth",
+    "validate",
+]
 
 
 def __getattr__(name: str) -> Any:
     """The public names, imported when they are first asked for: the command line starts without numpy and httpx."""
-    if name in {"evaluate", "validate"}:
-        import evaluator
-
-        return getattr(evaluator, name)
     if name == "Client":
         from poseboard.client import Client
 
         return Client
+    if name in __all__:
+        import evaluator
+
+        return getattr(evaluator, name)
     raise AttributeError(f"module 'poseboard' has no attribute {name!r}")

@@ -33,17 +33,18 @@ def compare(
     """Compare two prediction files: A minus B by metric and part, with paired 95 % intervals and p values."""
     from evaluator import load_dataset, measure, read_predictions, read_truth
     from evaluator.ground_truth import listed
-    from evaluator.uncertainty import paired_differences, resamples
+    from evaluator.uncertainty import groups_of, image_weights, paired_differences
 
     definition = load_dataset(dataset or _dataset(existing(truth)))
     annotations = read_truth(existing(truth), definition)
     images = listed(annotations, definition)
     read = [read_predictions(existing(path), definition, images) for path in (a, b)]
-    weights = resamples(annotations.sha256, len(annotations.image_ids))
+    groups = groups_of(annotations)
+    weights = image_weights(annotations, groups)
     differences = [
         difference
         for one, other in zip(*(measure(definition, entries, annotations) for entries in read), strict=True)
-        for difference in paired_differences(one, other, weights)
+        for difference in paired_differences(one, other, weights, groups)
     ]
     if json_output:
         emit_json(
@@ -54,6 +55,7 @@ def compare(
                 "a_sha256": read[0].sha256,
                 "b_sha256": read[1].sha256,
                 "images": len(annotations.image_ids),
+                "groups": len(set(groups.tolist())),
                 "resamples": len(weights),
                 "differences": [asdict(difference) for difference in differences],
             }
@@ -92,4 +94,7 @@ def _show(title: str, differences: list[Difference]) -> None:
     columns = ["metric", "part", "A %", "B %", "A - B", "95 % interval", "p"]
     show_table(title, columns, rows, right=5)
     if any(d.p is None for d in differences):
-        typer.echo("No interval and no p where there are fewer than 200 images, or 10 hits or misses.", err=True)
+        typer.echo(
+            "No interval and no p where there are fewer than 200 images or groups of them, or 10 hits or misses.",
+            err=True,
+        )

@@ -22,7 +22,8 @@ from poseboard.output import (
 )
 
 if TYPE_CHECKING:
-    from evaluator import Report
+    from evaluator import Dataset as Definition
+    from evaluator import Diagnosis, Report
 
 Dataset = Annotated[
     str,
@@ -54,37 +55,51 @@ def evaluate(
             "--report", metavar="OUT.html", help="Write a page: scores, errors by joint, curves. Adds intervals."
         ),
     ] = None,
+    diagnosis: Annotated[
+        bool, typer.Option("--diagnosis", help="Add the errors by part and the scores by size, occlusion, crowding.")
+    ] = False,
     json_output: Json = False,
 ) -> None:
     """Score predictions against annotations: the numbers that the server would give."""
     import evaluator
 
-    if report_file is not None:
-        report = _with_page(dataset, existing(predictions), existing(truth), report_file)
-    else:
+    if report_file is None and not diagnosis:
         report = evaluator.evaluate(dataset, existing(predictions), existing(truth), intervals=intervals)
+        why = None
+    else:
+        definition, report, why = _diagnosed(
+            dataset, existing(predictions), existing(truth), intervals or report_file is not None
+        )
+    if report_file is not None and why is not None:
+        from evaluator.report_page import report_page
+
+        report_file.write_text(report_page(definition, report, why), encoding="utf-8")
+        note(f"{report_file}: the report")
+    if not diagnosis:
+        why = None
     if json_output:
-        emit_json(report.to_dict())
+        emit_json(report.to_dict() | ({"diagnosis": why.to_dict()} if why else {}))
     elif on_terminal():
         _show(report)
+        if why:
+            _show_diagnosis(why)
     else:
         show_lines([(s.metric, s.part, repr(s.value), s.low, s.high) for s in report.scores])
+        if why:
+            show_lines([("errors", e.name, e.counted, *e.shares) for e in (*why.parts, why.total)])
+            show_lines([(s.by, s.name, s.people, s.metric, repr(s.score)) for s in why.slices])
 
 
-def _with_page(dataset: str, predictions: Path, truth: Path, out: Path) -> Report:
-    """The scores with intervals, and the page of the evaluation written to `out`."""
+def _diagnosed(dataset: str, predictions: Path, truth: Path, intervals: bool) -> tuple[Definition, Report, Diagnosis]:
+    """The scores and the diagnosis, from files that are read once."""
     import evaluator
     from evaluator.ground_truth import listed
-    from evaluator.report_page import report_page
 
     definition = evaluator.load_dataset(dataset)
     annotations = evaluator.read_truth(truth, definition)
     entries = evaluator.read_predictions(predictions, definition, listed(annotations, definition))
-    report = evaluator.evaluate(definition, entries, annotations, intervals=True)
-    page = report_page(definition, report, evaluator.diagnose(definition, entries, annotations))
-    out.write_text(page, encoding="utf-8")
-    note(f"{out}: the report")
-    return report
+    report = evaluator.evaluate(definition, entries, annotations, intervals=intervals)
+    return definition, report, evaluator.diagnose(definition, entries, annotations)
 
 
 @reports_failures
@@ -144,3 +159,11 @@ def _show(report: Report) -> None:
         for s in report.scores
     ]
     show_table(title, columns, rows, right=len(columns) - 2)
+
+
+def _show_diagnosis(why: Diagnosis) -> None:
+    """Two tables, in percent: the errors of each part, and the scores of each slice of the people."""
+    parts = [[e.name, str(e.counted), *map(percent, e.shares)] for e in (*why.parts, why.total)]
+    show_table("Errors", ["part", "joints", "good", "jitter", "inversion", "swap", "miss"], parts, right=6)
+    slices = [[s.by, s.name, str(s.people), s.metric, percent(s.score)] for s in why.slices]
+    show_table("People", ["by", "slice", "people", "metric", "score %"], slices, right=1)

@@ -42,7 +42,8 @@ def measure(
     lengths = euclidean(true[..., 0, :], true[..., 1, :])  # [P, L]
     counted = ~np.isnan(lengths) & annotations.people[:, None]
     if loose:
-        hits = within(distances.mean(axis=-1), lengths, threshold)
+        with np.errstate(over="ignore"):
+            hits = within(distances.mean(axis=-1), lengths, threshold)
     else:
         hits = np.logical_and.reduce(within(distances, lengths[..., None], threshold), axis=-1)
     images = len(annotations.image_ids)

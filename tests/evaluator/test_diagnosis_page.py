@@ -66,6 +66,9 @@ def test_every_dataset_has_a_sound_page_of_its_own(dataset: str) -> None:
         assert percent(score.value) in text
         if score.low is not None:
             assert f"{percent(score.low)} to {percent(score.high)}" in text
+    for each in diagnosis.slices:
+        assert f"{each.people:,}" in text and percent(each.score) in text
+    assert text.count("People") == len({each.by for each in diagnosis.slices})
     assert report.truth_sha256 in text and definition.protocol in text
     # a ring on the skeleton for every joint that has shares, a bone for every edge
     assert sum(each.get("class") == "hole" for _, each in outline.elements) == len(diagnosis.joints)
@@ -101,3 +104,32 @@ def test_the_scale_of_scores_has_a_width() -> None:
     assert scale(0.5, 0.5) == (0.5, 0.6)
     assert scale(0.0, 0.0) == (0.0, 0.1)
     assert scale(1.0, 1.0) == (0.9, 1.0)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_it_whole_and_asks_for_nothing(chromium: Any, tmp_path: Any, scheme: str, width: int) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    tab = context.new_page()
+    asked: list[str] = []
+    said: list[str] = []
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.on("console", lambda message: said.append(message.text))
+    for dataset in ("coco", "lsp"):
+        file = tmp_path / f"{dataset}.html"
+        file.write_text(page_of(dataset, *case(dataset, 6, images=40))[0], encoding="utf-8")
+        tab.goto(file.as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth") == width
+        paper = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert paper == ("rgb(246, 247, 245)" if scheme == "light" else "rgb(12, 17, 16)")
+        # every text of a drawing lies inside it, and none of a table is cut off
+        outside = tab.evaluate(
+            """() => [...document.querySelectorAll('svg[role=img] text')].filter(text => {
+                const inner = text.getBoundingClientRect(), outer = text.ownerSVGElement.getBoundingClientRect();
+                return inner.width && (inner.left < outer.left - 1 || inner.right > outer.right + 1);
+            }).map(text => text.textContent)"""
+        )
+        assert outside == []
+    assert said == [] and all(url.startswith("file:") for url in asked)
+    context.close()

@@ -90,3 +90,23 @@ def test_evaluate_writes_a_report(poseboard, folder) -> None:
     assert page.startswith("<!doctype html>") and "Leeds Sports Pose" in page and "Errors on the body" in page
     result = poseboard(*files, "--report", folder / "none" / "out.html")
     assert result.exit_code == 2 and "No such file" in result.stderr
+
+
+def test_evaluate_says_why(poseboard, folder, monkeypatch) -> None:
+    files = ("evaluate", "lsp", folder / "a.json", "--truth", folder / "truth.json")
+    document = poseboard.json(*files, "--diagnosis")
+    plain = poseboard.json(*files)
+    assert {key: document[key] for key in plain} == plain and "diagnosis" not in plain
+    why = document["diagnosis"]
+    assert {each["by"] for each in why["slices"]} == {"size", "occlusion", "visible_joints", "crowding"}
+    value = next(s["value"] for s in plain["scores"] if (s["metric"], s["part"]) == ("pck@0.2", "all"))
+    assert why["total"]["good"] + why["total"]["jitter"] == pytest.approx(value, abs=1e-12)
+    rows = [line.split("\t") for line in poseboard(*files, "--diagnosis").stdout.splitlines()]
+    assert [row[1] for row in rows if row[0] == "errors"] == [*(each["name"] for each in why["parts"]), "all"]
+    assert [row[4] for row in rows if row[0] == "size"] == [
+        repr(each["score"]) for each in why["slices"] if each["by"] == "size"
+    ]
+    monkeypatch.setattr("poseboard.scoring.on_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
+    output = poseboard(*files, "--diagnosis").stdout
+    assert "smallest third" in output and "inversion" in output

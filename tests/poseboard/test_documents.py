@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from evaluator import evaluate, load_dataset, validate
+from evaluator import CODES, evaluate, load_dataset, validate
 from poseboard.cli import app
 from poseboard.output import Exit
 
@@ -74,3 +74,10 @@ def test_every_variable_is_documented() -> None:
     source = "".join(path.read_text() for path in DOCS.parent.glob("poseboard/*.py"))
     for name in set(re.findall(r'environ\.get\("(\w+)"', source)):
         assert f"`{name}`" in (DOCS / "cli.md").read_text()
+
+
+def test_every_code_is_documented_in_its_own_words() -> None:
+    table = re.findall(
+        r"^\| `(\w+)` \| (.+) \|$", (DOCS / "formats.md").read_text().split("What can be wrong")[1], re.MULTILINE
+    )
+    assert dict(table[: len(CODES)]) == CODES
