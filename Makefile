@@ -27,7 +27,7 @@ else
 SERVING := $(SERVE)
 endif
 
-.PHONY: help setup serve test test-services lint format bench clean
+.PHONY: help setup serve test test-services lint format bench bench-baselines clean
 .DEFAULT_GOAL := help
 
 help:
@@ -37,6 +37,7 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff format the code"
 	@echo "make bench   measure the evaluator beside its peers, write docs/benchmarks.md (half an hour)"
+	@echo "make bench-baselines  measure the networks beside timm, write docs/baselines.md (ten minutes)"
 	@echo "make clean   remove what was built; data/ and .venv stay"
 
 setup: $(DEV)
@@ -67,6 +68,9 @@ clean:
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks.evaluator_speed --docs
+
+bench-baselines: $(DEV)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.baseline_speed --docs
 
 $(BIN)/python:
 	@chosen="$(PYTHON)"; \

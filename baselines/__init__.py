@@ -77,7 +77,7 @@ def load(
             "no_checkpoint", f"{name} is here as a network; there are no weights that it could run with"
         )
     chosen = variant or found.DEFAULT_VARIANT
-    if chosen not in found.VARIANTS:
+    if chosen not in found.VARIANTS and checkpoint is None:  # a checkpoint says itself which network it is for
         known = ", ".join(found.VARIANTS)
         raise BaselineFailed("unknown_variant", f"{name} has no variant {chosen!r}: one of {known}")
     made: Estimator = found.estimator(

@@ -53,6 +53,12 @@ def _parser() -> argparse.ArgumentParser:
         training.add_argument(f"--{option.replace('_', '-')}", type=kind)
     training.set_defaults(run=_train)
 
+    detecting = commands.add_parser("train-detector", help="train the person detector on Mannequins")
+    detecting.add_argument("--out", type=Path, default=Path("checkpoints"))
+    for option in ("images", "epochs", "batch", "seed"):
+        detecting.add_argument(f"--{option}", type=int)
+    detecting.set_defaults(run=_train_detector)
+
     fetching = commands.add_parser("fetch", help="published weights from a package registry")
     fetching.add_argument("name", choices=["blazepose"])
     fetching.add_argument("--variant", choices=["lite", "full", "heavy"], default="full")
@@ -69,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     predicting.add_argument("--checkpoint", type=Path, help="JSON of a checkpoint (BlazePose: the file of weights)")
     predicting.add_argument("--checkpoints", type=Path, help="folder of fetched weights")
     predicting.add_argument("--device")
+    predicting.add_argument("--boxes", type=Path, help="detections of people in COCO's form, where none are given")
+    predicting.add_argument("--keep", type=Path, help="folder to keep answers in, and to go on from after a break")
     predicting.set_defaults(run=_predict)
 
     checking = commands.add_parser(
@@ -158,6 +166,15 @@ def _train(chosen: argparse.Namespace, given: list[str]) -> int:
     return 0
 
 
+def _train_detector(chosen: argparse.Namespace, given: list[str]) -> int:
+    from baselines.train_detector import Plan, train
+
+    values = {f.name: getattr(chosen, f.name, None) for f in fields(Plan)}
+    plan = Plan(**{name: value for name, value in values.items() if value is not None})
+    train(chosen.out, plan, "OMP_NUM_THREADS=1 " + shlex.join(["python", "-m", "baselines", *given]))
+    return 0
+
+
 def claimed_score(name: str, checkpoint: Path) -> float:
     """AP of a checkpoint on the split of CLAIM, rendered anew."""
     from baselines.mannequins import generate
@@ -181,11 +198,14 @@ def _fetch(chosen: argparse.Namespace, _: list[str]) -> int:
 
 
 def _predict(chosen: argparse.Namespace, _: list[str]) -> int:
+    from baselines.kept import Kept
     from baselines.predict import predict
 
     results, run = predict(
         chosen.name, json.loads(chosen.images.read_text()), chosen.folder, chosen.dataset,
         variant=chosen.variant, checkpoint=chosen.checkpoint, checkpoints=chosen.checkpoints, device=chosen.device,
+        box_file=chosen.boxes,
+        kept=Kept.after_all(chosen.keep) if chosen.keep else None,
         progress=lambda done, total: print(f"\r{done}/{total}", end="", file=sys.stderr),
     )  # fmt: skip
     chosen.out.write_text(json.dumps(results))

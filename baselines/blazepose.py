@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.estimators import BaselineFailed, Poses
+from baselines.oks_nms import JOINT_THRESHOLD
 
 if TYPE_CHECKING:
     from evaluator import Dataset
@@ -79,6 +80,11 @@ ALONG_THE_NECK = {
 }
 
 
+def has_joint(name: str) -> bool:
+    """Whether a joint can be had from the landmarks."""
+    return name in LANDMARKS or name in ALONG_THE_NECK or name == "pelvis"
+
+
 def joints_from_landmarks(
     landmarks: NDArray[np.float64], confidence: NDArray[np.float64], joints: tuple[str, ...]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -107,7 +113,7 @@ class BlazePose:
     """The landmark network as an estimator, on the CPU."""
 
     name, precision, device, batch = "blazepose", "float32", "cpu", 16
-    input_size, padding = INPUT_SIZE, PADDING
+    input_size, padding, joint_threshold = INPUT_SIZE, PADDING, JOINT_THRESHOLD
 
     def __init__(self, variant: str, weights: bytes, joints: tuple[str, ...]) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -122,7 +128,8 @@ class BlazePose:
         outputs = {tuple(d["shape"].tolist()): d["index"] for d in self._interpreter.get_output_details()}
         self._landmarks, self._presence = outputs[1, 195], outputs[1, 1]
 
-    def __call__(self, crops: NDArray[np.uint8]) -> Poses:
+    def forward(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Landmarks [B, 39, 5] of RGB crops [B, H, W, 3], and how sure it is that somebody is there [B]."""
         raw = np.empty((len(crops), 39, 5))
         present = np.empty(len(crops))
         for i, crop in enumerate(crops):
@@ -131,6 +138,11 @@ class BlazePose:
             # x, y in pixels of the crop, depth, logits of being visible and of being inside
             raw[i] = self._interpreter.get_tensor(self._landmarks).reshape(39, 5)
             present[i] = float(self._interpreter.get_tensor(self._presence)[0, 0])
+        return raw, present
+
+    def decode(self, answer: tuple[NDArray[np.float64], NDArray[np.float64]]) -> Poses:
+        """Poses of the people of a forward pass."""
+        raw, present = answer
         # 33 landmarks of the body; the other 6 only serve MediaPipe's tracking
         confidence = 1.0 / (1.0 + np.exp(-np.clip(raw[:, :33, 3], -60.0, 60.0)))
         places, sure = joints_from_landmarks(raw[:, :33, :2], confidence, self._joints)

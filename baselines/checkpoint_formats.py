@@ -6,7 +6,7 @@ are the exception.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
@@ -129,3 +129,14 @@ def _unused_skip(name: str, weights: Mapping[str, Tensor]) -> bool:
         return False
     weight = weights.get(re.sub(r"\.bias$", ".weight", name))
     return weight is not None and weight.shape[0] == weight.shape[1]
+
+
+CONVERTERS: dict[str, Callable[[Mapping[str, Tensor]], dict[str, Tensor]]] = {
+    "hrnet": hrnet,
+    "simple_baseline": simple_baseline,
+    "alphapose_simple": simple_baseline,
+    "alphapose": without_prefix,
+    "cpm_caffe": cpm_caffe,
+    "pytorch_pose": hourglass_bearpaw,
+    "princeton": hourglass_princeton,
+}

@@ -8,7 +8,7 @@ PyTorch with nothing but tensors in them; a pickle that would run code is refuse
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,14 @@ class Checkpoint:
     output: str  # "heatmaps" (Gaussians) or "logits" (a softmax over each heatmap gives a distribution)
     licence: str
     source: str
+    bgr: bool = False  # the network sees blue, green, red; mean and std are in that order then
+    origin: float = 0.5  # heatmap pixel u is at (u + origin) strides of the crop: 0.5 is the pixel's middle
+    flip_shift: bool = False  # heatmaps of the mirror image move a pixel to the right once they are mirrored back
+    decoding: str = "quarter"  # of heatmaps.DECODERS
+    scales: tuple[float, ...] = (1.0,)  # at which a person is looked at; the maps are averaged
+    finer: int = 1  # how many times finer than the network's the averaged maps are sampled
+    flip: bool = True  # look at the mirror image, too
+    public: bool = False  # the file is as its authors released it, with their names
     claim: dict[str, Any] = field(default_factory=dict)  # dataset, split, seed, images, flip, metric, value
     training: dict[str, Any] = field(default_factory=dict)  # command, cpu_seconds, machine, versions
 
@@ -59,15 +67,28 @@ class Checkpoint:
             values["flip_pairs"] = tuple((a, b) for a, b in values["flip_pairs"])
             for name in ("input_size", "mean", "std"):
                 values[name] = tuple(values[name])
+            values["scales"] = tuple(values.get("scales", (1.0,)))
             return cls(**values)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
                 "description", f"{path.name}: no readable description of a checkpoint ({error})"
             ) from error
 
+    def renamed(self, file: str) -> "Checkpoint":
+        """The description of the same weights in a file of another name."""
+        return replace(self, file=file)
+
     def write(self, path: Path) -> None:
         """Write the JSON file."""
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+
+def check_size(path: Path) -> None:
+    """Raise CheckpointError when the file is missing or too large."""
+    if not path.is_file():
+        raise CheckpointError("missing", f"{path.name} is not there")
+    if path.stat().st_size > LARGEST_FILE:
+        raise CheckpointError("too_large", f"{path.name} has more than {LARGEST_FILE} bytes")
 
 
 def sha256_of(path: Path) -> str:
@@ -78,10 +99,7 @@ def sha256_of(path: Path) -> str:
 
 def check_file(path: Path, sha256: str) -> None:
     """Raise CheckpointError when the file is missing, too large or altered."""
-    if not path.is_file():
-        raise CheckpointError("missing", f"{path.name} is not there")
-    if path.stat().st_size > LARGEST_FILE:
-        raise CheckpointError("too_large", f"{path.name} has more than {LARGEST_FILE} bytes")
+    check_size(path)
     found = sha256_of(path)
     if found != sha256:
         raise CheckpointError("digest", f"{path.name} has the digest {found}, expected {sha256}")

@@ -1,7 +1,7 @@
 """What a loaded baseline can do, and how it says that it cannot."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ class Estimator(Protocol):
     variant: str
     input_size: tuple[int, int]
     padding: float
+    joint_threshold: float  # joints with less confidence do not count for the score of a person
     batch: int
     device: str
     precision: str
@@ -38,6 +39,35 @@ class Estimator(Protocol):
     gmacs: float
     checkpoint_sha256: str
 
-    def __call__(self, crops: NDArray[np.uint8]) -> Poses:
-        """Poses of the people in RGB crops [B, H, W, 3]."""
+    def forward(self, crops: NDArray[np.uint8]) -> Any:
+        """What the network says of RGB crops [B, H, W, 3], for `decode`. One thread at a time calls it."""
+        ...
+
+    def decode(self, answer: Any) -> Poses:
+        """Poses of the people of a forward pass. It may run in another thread, beside the next forward pass."""
+        ...
+
+
+@runtime_checkable
+class BottomUpEstimator(Protocol):
+    """A network that finds the people of a whole image by itself, without boxes: `isinstance` tells it from others.
+
+    `input_size` (width, height) is what its cost was counted for; images of any size are taken, one at a time.
+    """
+
+    name: str
+    variant: str
+    input_size: tuple[int, int]
+    device: str
+    precision: str
+    parameters: int
+    gmacs: float
+    checkpoint_sha256: str
+
+    def poses_from(self, image: NDArray[np.uint8]) -> Poses:
+        """All people of an RGB image [H, W, 3], best score first, in continuous coordinates of the image.
+
+        There may be none: then the arrays are empty. A joint that was not found lies in the middle of those that were,
+        with confidence 0.
+        """
         ...

@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from baselines import checkpoints as stored
-from baselines import costs, heatmaps
+from baselines import costs, heatmaps, memory
 from baselines.checkpoints import Checkpoint, CheckpointError
 from baselines.estimators import BaselineFailed, Poses
+from baselines.oks_nms import JOINT_THRESHOLD
+from baselines.recognition import recognise, shapes_of
+from baselines.scale_search import search
 
 if TYPE_CHECKING:
     from evaluator import Dataset
 
-BATCH = {"cuda": 64, "cpu": 16}
+BATCH = {"cuda": 64, "cpu": 16}  # at most
 
 
 def choose_device(device: str | None) -> str:
@@ -30,37 +33,64 @@ class HeatmapEstimator:
 
     precision = "float32"
 
-    def __init__(
-        self, network: nn.Module, checkpoint: Checkpoint, order: list[int], device: str, *, flip: bool = True
-    ) -> None:
+    def __init__(self, network: nn.Module, checkpoint: Checkpoint, order: list[int], device: str) -> None:
         self.name, self.variant = checkpoint.baseline, checkpoint.variant
         self.input_size, self.padding = checkpoint.input_size, checkpoint.padding
         self.parameters, self.gmacs = costs.parameters(network), costs.gmacs(network, checkpoint.input_size)
         self.checkpoint_sha256 = checkpoint.sha256
-        self.device, self.batch = device, BATCH.get(device.split(":")[0], 16)
-        self.flip = flip
+        # the peak of a distribution over the pixels is small even where the network is sure
+        self.joint_threshold = 0.0 if checkpoint.output == "logits" else JOINT_THRESHOLD
+        self.device = device
+        self.batch = memory.batch_size(network, self.input_size, device, BATCH.get(device.split(":")[0], 16))
+        self.flip = checkpoint.flip
         self._checkpoint, self._order = checkpoint, order
         self._network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         self._mirrored = heatmaps.flip_order(checkpoint.joints, checkpoint.flip_pairs)
         self._mean = torch.tensor(checkpoint.mean, device=device)[:, None, None]
         self._std = torch.tensor(checkpoint.std, device=device)[:, None, None]
 
-    def __call__(self, crops: NDArray[np.uint8]) -> Poses:
-        maps = self.heatmaps(crops)
-        if self.flip:
-            maps = (maps + heatmaps.flip_back(self.heatmaps(crops[:, :, ::-1]), self._mirrored)) / 2
-        joints, confidence = heatmaps.decode(maps)
+    def forward(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
+        """What the network says of RGB crops [B, H, W, 3] and of their mirror images: maps [B, K, H/s, W/s] each."""
+        return self._maps(crops), self._maps(crops[:, :, ::-1]) if self.flip else None
+
+    def decode(self, answer: tuple[NDArray[np.floating], NDArray[np.floating] | None]) -> Poses:
+        """Poses of the people of a forward pass."""
+        maps, mirrored = (None if each is None else self._probabilities(each) for each in answer)
+        assert maps is not None
+        if mirrored is not None:
+            back = heatmaps.flip_back(mirrored, self._mirrored, shift=self._checkpoint.flip_shift)
+            maps = (maps + back) / 2
+        joints, confidence = heatmaps.DECODERS[self._checkpoint.decoding](maps)
         stride = np.array([self.input_size[0] / maps.shape[3], self.input_size[1] / maps.shape[2]])
-        joints = (joints[:, self._order] + 0.5) * stride
+        joints = (joints[:, self._order] + self._checkpoint.origin) * stride
         confidence = np.clip(confidence[:, self._order], 0.0, 1.0)
         return Poses(joints, confidence, confidence.mean(axis=1))
 
-    def heatmaps(self, crops: NDArray[np.uint8]) -> NDArray[np.floating]:
-        """The last stage's heatmaps [B, K, H/s, W/s] of RGB crops [B, H, W, 3]."""
-        images = torch.from_numpy(np.ascontiguousarray(crops)).to(self.device).permute(0, 3, 1, 2)  # [B, 3, H, W]
-        images = ((images.float() / 255.0 - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+    def stages(self, crops: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """Every stage's heatmaps [B, stages, K, H/s, W/s] of RGB crops, joints in the dataset's order."""
         with torch.inference_mode():
-            maps: NDArray[np.floating] = self._network(images)[:, -1].float().cpu().numpy()
+            maps: NDArray[np.floating] = self._network(self._input(crops)).float().cpu().numpy()
+        return self._probabilities(maps)[:, :, self._order]
+
+    def _maps(self, crops: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """The last stage's maps, of all scales if several are looked at."""
+        scales, finer = self._checkpoint.scales, self._checkpoint.finer
+        with torch.inference_mode():
+            images = self._input(crops)
+            if scales == (1.0,) and finer == 1:
+                maps = self._network(images)[:, -1]  # [B, K, H/s, W/s]
+            else:
+                maps = search(lambda seen: self._network(seen)[:, -1], images, scales, finer)
+        answer: NDArray[np.floating] = maps.float().cpu().numpy()
+        return answer
+
+    def _input(self, crops: NDArray[np.uint8]) -> Tensor:
+        seen = crops[..., ::-1] if self._checkpoint.bgr else crops
+        images = torch.from_numpy(np.ascontiguousarray(seen)).to(self.device).permute(0, 3, 1, 2)  # [B, 3, H, W]
+        return ((images.float() / 255.0 - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+
+    def _probabilities(self, maps: NDArray[np.floating]) -> NDArray[np.floating]:
+        """The network's maps as heatmaps with values between 0 and about 1."""
         return heatmaps.softmax(maps) if self._checkpoint.output == "logits" else maps
 
 
@@ -78,13 +108,20 @@ def load_estimator(
         if found is None:
             message = f"{name} {variant} has no checkpoint here: register one, or choose a variant that has"
             raise BaselineFailed("no_checkpoint", message)
+        if found.baseline != name:
+            raise CheckpointError("mismatch", f"{found.file} is for {found.baseline}, not for {name}")
         missing = [joint for joint in dataset.joints if joint not in found.joints]
         if missing:
             raise BaselineFailed("other_joints", f"{name} {variant} was not trained for {', '.join(missing)}")
         network = build(len(found.joints), **found.network)
-        folder = checkpoint.parent if checkpoint else stored.FOLDER
-        stored.fill(network, stored.read_weights(folder / found.file, found.sha256))
+        stored.fill(network, _weights(found, checkpoint.parent if checkpoint else stored.FOLDER))
     except CheckpointError as error:
         raise BaselineFailed(f"checkpoint_{error.code}", str(error)) from error
     order = [found.joints.index(joint) for joint in dataset.joints]
     return HeatmapEstimator(network, found, order, choose_device(device))
+
+
+def _weights(checkpoint: Checkpoint, folder: Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint under our names. Raises CheckpointError."""
+    weights = stored.read_weights(folder / checkpoint.file, checkpoint.sha256)
+    return recognise(shapes_of(weights)).convert(weights) if checkpoint.public else weights

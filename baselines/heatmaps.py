@@ -18,25 +18,75 @@ def gaussian_targets(joints: Floats, weights: Floats, size: tuple[int, int], sig
     return np.where((weights > 0)[..., None, None], maps, 0.0).astype(np.float32)
 
 
+def decode_peak(heatmaps: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Heatmaps [N, K, H, W] to joints [N, K, 2], the highest pixels, and their values [N, K]."""
+    return _peaks(heatmaps)[:2]
+
+
 def decode(heatmaps: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Heatmaps [N, K, H, W] to joints [N, K, 2] and peak values [N, K].
 
     The peak, moved a quarter pixel towards the larger neighbour on each axis (Newell et al. 2016, section 3.4), but not
     at the border: two pixels at the left and above, one at the right and below, as HRNet's toolkit has it.
     """
-    n, k, height, width = heatmaps.shape
-    flat = heatmaps.reshape(n, k, height * width)
-    peak = flat.argmax(axis=2)
-    values = np.take_along_axis(flat, peak[..., None], axis=2)[..., 0].astype(np.float64)
-    u, v = peak % width, peak // width
-    joints = np.stack([u, v], axis=-1).astype(np.float64)
-    i, j = np.ogrid[:n, :k]
+    height, width = heatmaps.shape[2:]
+    joints, values, u, v = _peaks(heatmaps)
+    i, j = np.ogrid[: len(heatmaps), : heatmaps.shape[1]]
     across = heatmaps[i, j, v, np.minimum(u + 1, width - 1)] - heatmaps[i, j, v, np.maximum(u - 1, 0)]
     down = heatmaps[i, j, np.minimum(v + 1, height - 1), u] - heatmaps[i, j, np.maximum(v - 1, 0), u]
     inside = (u > 1) & (u < width - 1) & (v > 1) & (v < height - 1)
     joints[..., 0] += np.where(inside, 0.25 * np.sign(across), 0.0)
     joints[..., 1] += np.where(inside, 0.25 * np.sign(down), 0.0)
     return joints, values
+
+
+def decode_dark(heatmaps: Floats, sigma: float = 2.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Heatmaps [N, K, H, W] to joints [N, K, 2] and peak values [N, K], by the shape of the peak.
+
+    Zhang et al., Distribution-Aware Coordinate Representation, CVPR 2020 (arXiv 1910.06278): heatmaps are smoothed with
+    the Gaussian of their targets (`sigma` pixels; equation 9), and the maximum of the quadratic that the logarithm is
+    near the peak lies at peak - H^-1 D, of derivatives over two pixels (equation 8). Not within two pixels of the
+    border, nor where the surface is no hill. As the `mmpose` toolkit has it for Gaussians of sigma 2 (a kernel of 11).
+    """
+    height, width = heatmaps.shape[2:]
+    joints, values, u, v = _peaks(heatmaps)
+    reach = round(2.5 * sigma)
+    line = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
+    band = np.zeros((5, 5 + 2 * reach))  # the five places around the peak, from all that a kernel there sees
+    for place in range(5):
+        band[place, place : place + len(line)] = line / line.sum()
+    rim = reach + 2
+    padded = np.pad(heatmaps, ((0, 0), (0, 0), (rim, rim), (rim, rim)))
+    i, j = (index[..., None, None] for index in np.ogrid[: len(heatmaps), : heatmaps.shape[1]])
+    step = np.arange(2 * rim + 1)
+    seen = padded[i, j, v[..., None, None] + step[:, None], u[..., None, None] + step].astype(np.float64)
+    smooth = band @ seen @ band.T  # [N, K, 5, 5] around the peak
+    surface = np.log(np.maximum(smooth, 1e-10))
+    dx = (surface[..., 2, 3] - surface[..., 2, 1]) / 2
+    dy = (surface[..., 3, 2] - surface[..., 1, 2]) / 2
+    dxx = (surface[..., 2, 4] - 2 * surface[..., 2, 2] + surface[..., 2, 0]) / 4
+    dyy = (surface[..., 4, 2] - 2 * surface[..., 2, 2] + surface[..., 0, 2]) / 4
+    dxy = (surface[..., 3, 3] - surface[..., 1, 3] - surface[..., 3, 1] + surface[..., 1, 1]) / 4
+    determinant = dxx * dyy - dxy**2
+    hill = (determinant > 0) & (dxx < 0) & (u > 1) & (u < width - 2) & (v > 1) & (v < height - 2)
+    determinant = np.where(hill, determinant, 1.0)
+    joints[..., 0] -= np.where(hill, (dyy * dx - dxy * dy) / determinant, 0.0)
+    joints[..., 1] -= np.where(hill, (dxx * dy - dxy * dx) / determinant, 0.0)
+    return joints, values
+
+
+def _peaks(
+    heatmaps: Floats,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp], NDArray[np.intp]]:
+    """The highest pixel of heatmaps [N, K, H, W]: as joints [N, K, 2], its value, its column and its row [N, K]."""
+    flat = heatmaps.reshape(*heatmaps.shape[:2], -1)
+    peak = flat.argmax(axis=2)
+    values = np.take_along_axis(flat, peak[..., None], axis=2)[..., 0].astype(np.float64)
+    u, v = peak % heatmaps.shape[3], peak // heatmaps.shape[3]
+    return np.stack([u, v], axis=-1).astype(np.float64), values, u, v
+
+
+DECODERS = {"peak": decode_peak, "quarter": decode, "dark": decode_dark}
 
 
 def flip_order(joints: tuple[str, ...], pairs: list[tuple[str, str]] | tuple[tuple[str, str], ...]) -> list[int]:
@@ -48,9 +98,14 @@ def flip_order(joints: tuple[str, ...], pairs: list[tuple[str, str]] | tuple[tup
     return order
 
 
-def flip_back(heatmaps: Floats, order: list[int]) -> Floats:
-    """Heatmaps [N, K, H, W] of mirrored images as heatmaps of the images."""
-    return heatmaps[:, order, :, ::-1]
+def flip_back(heatmaps: Floats, order: list[int], *, shift: bool = False) -> Floats:
+    """Heatmaps [N, K, H, W] of mirrored images as heatmaps of the images.
+
+    `shift`: one pixel to the right, the first column stays. For networks whose heatmap pixel u stands for pixel s u of
+    the crop: of a mirrored crop of s W pixels that is s W - 1 - s u, nearly a pixel further left (HRNet's toolkit).
+    """
+    back = heatmaps[:, order, :, ::-1]
+    return np.concatenate([back[..., :1], back[..., :-1]], axis=-1) if shift else back
 
 
 def softmax(logits: Floats) -> NDArray[np.float64]:

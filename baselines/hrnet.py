@@ -56,7 +56,7 @@ class Exchange(nn.Module):
             for source, x in enumerate(branches):
                 if source != target:
                     total = total + row[source](x)  # [B, widths[target], H/2**target, W/2**target]
-            fused.append(F.relu(total))
+            fused.append(F.relu_(total))
         return fused
 
 
@@ -80,7 +80,7 @@ def _path(widths: list[int], source: int, target: int) -> nn.Module:
 def _down(inputs: int, outputs: int, *, activate: bool) -> nn.Sequential:
     """Half the size: 3x3 convolution of stride 2, BN, and ReLU when asked for."""
     layers = [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs)]
-    return nn.Sequential(*layers, *([nn.ReLU()] if activate else []))
+    return nn.Sequential(*layers, *([nn.ReLU(inplace=True)] if activate else []))
 
 
 class Module(Exchange):
@@ -107,7 +107,9 @@ class HRNet(nn.Module):
         # a transition adds a branch at half the size of the smallest; only the first changes what is there
         self.transition1 = nn.ModuleList(
             [
-                nn.Sequential(nn.Conv2d(256, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()),
+                nn.Sequential(
+                    nn.Conv2d(256, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+                ),
                 nn.Sequential(_down(256, 2 * width, activate=True)),
             ]
         )
@@ -122,8 +124,8 @@ class HRNet(nn.Module):
         self.final_layer = nn.Conv2d(width, num_joints, kernel, padding=kernel // 2)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = F.relu(self.bn1(self.conv1(images)))  # [B, 64, H/2, W/2]
-        x = F.relu(self.bn2(self.conv2(x)))  # [B, 64, H/4, W/4]
+        x = F.relu_(self.bn1(self.conv1(images)))  # [B, 64, H/2, W/2]
+        x = F.relu_(self.bn2(self.conv2(x)))  # [B, 64, H/4, W/4]
         x = self.layer1(x)  # [B, 256, H/4, W/4]
         branches = self.stage2([path(x) for path in self.transition1])  # [B, C, H/4, W/4], [B, 2C, H/8, W/8]
         branches = self.stage3([*branches, self.transition2[2](branches[-1])])  # and [B, 4C, H/16, W/16]

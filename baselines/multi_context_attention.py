@@ -1,10 +1,12 @@
 """Multi-Context Attention for Human Pose Estimation, Chu et al., CVPR 2017 (arXiv 1702.07432).
 
-A stacked hourglass whose features are weighted by attention maps before joints are read off them. A map is smoothed by
-mean-field steps of a conditional random field; the later stacks have one map for every joint (the paper's holistic and
-body part attention), and blocks beside the way down see a larger surrounding (hourglass residual units).
+A stacked hourglass that weighs its features with attention maps: one of the whole body, gathered from all resolutions
+of the hourglass, then a finer one, which in the later half of the stacks is a map a joint. Neighbouring places of a map
+agree with each other through a conditional random field. The paper's figures leave the number of layers between its
+parts open; here it is the one that comes to the size and the cost that a port of the authors' network has.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,120 +33,145 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 DEFAULT_VARIANT = "full"
 SIGMA = 1.0  # of the Gaussian targets, heatmap pixels
-STEPS = 3  # of the mean field
+ITERATIONS = 3  # of the mean field
+REACH = 11  # pixels of an attention map that its pairwise kernel spans
 
 
-class HourglassResidual(nn.Module):
-    """Hourglass residual unit: a residual block plus a branch that sees twice as far."""
+class HourglassResidual(Residual):
+    """Hourglass residual unit x + F(x) + P(x): a residual unit, and P, which sees twice as far at half the size.
 
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.residual = Residual(channels, channels)
-        self.norm1, self.conv1 = nn.BatchNorm2d(channels), nn.Conv2d(channels, channels, 3, padding=1)
-        self.norm2, self.conv2 = nn.BatchNorm2d(channels), nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.max_pool2d(F.relu(self.norm1(x)), 2)  # [B, C, H/2, W/2]
-        y = self.conv2(F.relu(self.norm2(self.conv1(y))))
-        return self.residual(x) + F.interpolate(y, scale_factor=2.0, mode="nearest")  # [B, C, H, W]
-
-
-class Attention(nn.Module):
-    """Features [B, C, H, W] times one attention map [B, 1, H, W] (the paper's CRF attention).
-
-    U is a 3x3 convolution of the features; Q1 = sigmoid(k * U + U), then Q = sigmoid(k * Q + U), with one kernel k.
+    P is BN, ReLU, max pooling, 3x3, BN, ReLU, 3x3, upsampling (the paper's "Hourglass Residual Units").
     """
 
-    def __init__(self, channels: int, kernel: int) -> None:
-        super().__init__()
-        self.unary = nn.Conv2d(channels, 1, 3, padding=1)
-        self.pairwise = nn.Conv2d(1, 1, kernel, padding=kernel // 2)
-
-    def forward(self, features: Tensor) -> Tensor:
-        unary = self.unary(features)  # [B, 1, H, W]
-        state = unary
-        for _ in range(STEPS):
-            state = torch.sigmoid(self.pairwise(state) + unary)
-        return features * state  # [B, C, H, W]
-
-
-class AttentionPerJoint(nn.Module):
-    """One attention map and one 1x1 convolution for every joint (part attention): [B, C, H, W] to [B, K, H, W]."""
-
-    def __init__(self, channels: int, num_joints: int, kernel: int) -> None:
-        super().__init__()
-        self.joints = nn.ModuleList(
-            nn.Sequential(Attention(channels, kernel), nn.Conv2d(channels, 1, 1)) for _ in range(num_joints)
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+        middle = outputs // 2
+        self.wide = nn.Sequential(
+            nn.BatchNorm2d(inputs),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(inputs, middle, 3, padding=1),
+            nn.BatchNorm2d(middle),
+            nn.ReLU(),
+            nn.Conv2d(middle, outputs, 3, padding=1),
         )
 
-    def forward(self, features: Tensor) -> Tensor:
-        return torch.cat([joint(features) for joint in self.joints], dim=1)  # [B, K, H, W]
+    def forward(self, x: Tensor) -> Tensor:
+        wide = F.interpolate(self.wide(x), size=x.shape[2:], mode="nearest")  # [B, outputs, H/2, W/2] to H, W
+        return super().forward(x) + wide
+
+
+class MeanField(nn.Module):
+    """Attention maps between 0 and 1 from unary evidence U [B, M, H, W], each map with a kernel k of its own.
+
+    A place is attended to when its neighbours are: Q1 = sigmoid(k * U + U), then Qt+1 = sigmoid(k * Qt + U). The
+    iterations share k, as the mean-field approximation of a conditional random field does (the paper's "CRF").
+    """
+
+    def __init__(self, maps: int, reach: int = REACH) -> None:
+        super().__init__()
+        self.kernel = nn.Conv2d(maps, maps, reach, padding=reach // 2, groups=maps, bias=False)
+
+    def forward(self, unary: Tensor) -> Tensor:
+        belief = unary
+        for _ in range(ITERATIONS):
+            belief = torch.sigmoid(self.kernel(belief) + unary)  # [B, M, H, W]
+        return belief
 
 
 class Hourglass(nn.Module):
-    """One hourglass; beside the way down, a level of size n has n - 1 blocks, all but the first with the wider view."""
+    """One hourglass of `levels` sizes; to a feature map of every size, the smallest first, the full size last.
 
-    def __init__(self, level: int, channels: int) -> None:
-        super().__init__()
-        wider = [HourglassResidual(channels) for _ in range(max(level - 2, 0))]
-        self.side = nn.Sequential(Residual(channels, channels), *wider)
-        self.down = Residual(channels, channels)
-        self.inner = Hourglass(level - 1, channels) if level > 1 else Residual(channels, channels)
-        self.up = Residual(channels, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.up(self.inner(self.down(F.max_pool2d(x, 2))))  # [B, C, H/2, W/2]
-        return self.side(x) + F.interpolate(y, scale_factor=2.0, mode="nearest")  # [B, C, H, W]
-
-
-def _linear(inputs: int, outputs: int) -> nn.Sequential:
-    """1x1 convolution, BN, ReLU."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.BatchNorm2d(outputs), nn.ReLU())
-
-
-class Head(nn.Module):
-    """What a stack says: features [B, C, H, W] to heatmaps [B, K, H, W], through attention.
-
-    `per_joint`: a second attention a joint; `width`: of its features, twice the usual in the last stack.
+    The side branches are hourglass residual units, but for the smallest size, which has little left to pool.
     """
 
-    def __init__(self, channels: int, width: int, num_joints: int, kernel: int, per_joint: bool) -> None:
+    def __init__(self, levels: int, channels: int) -> None:
         super().__init__()
-        self.first, self.second = _linear(channels, width), _linear(width, width)
-        self.attention = Attention(width, kernel)
-        self.heatmaps: nn.Module = (
-            AttentionPerJoint(width, num_joints, kernel) if per_joint else nn.Conv2d(width, num_joints, 1)
-        )
+        unit = HourglassResidual if levels > 1 else Residual
+        self.side = unit(channels, channels)
+        self.down = Residual(channels, channels)
+        self.inner: nn.Module = Hourglass(levels - 1, channels) if levels > 1 else Residual(channels, channels)
+        self.up = Residual(channels, channels)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        below = self.inner(self.down(F.max_pool2d(x, 2)))  # [B, C, H/2, W/2], or a list that ends with it
+        smaller = below if isinstance(below, list) else []
+        y = self.up(smaller[-1] if smaller else below)  # [B, C, H/2, W/2]
+        return [*smaller, self.side(x) + F.interpolate(y, scale_factor=2.0, mode="nearest")]  # last: [B, C, H, W]
+
+
+def _linear(channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels), nn.ReLU())
+
+
+class MultiResolutionAttention(nn.Module):
+    """One map of the whole body, U the sum of what every size of the hourglass votes for ("Multi-Resolution")."""
+
+    def __init__(self, levels: int, channels: int) -> None:
+        super().__init__()
+        self.unaries = nn.ModuleList(nn.Conv2d(channels, 1, 3, padding=1) for _ in range(levels))
+        self.field = MeanField(1)
+
+    def forward(self, sizes: list[Tensor]) -> Tensor:
+        full = sizes[-1].shape[2:]
+        votes = [
+            F.interpolate(unary(x), size=full, mode="nearest")  # [B, 1, h, w] to [B, 1, H, W]
+            for unary, x in zip(self.unaries, sizes, strict=True)
+        ]
+        answer: Tensor = self.field(torch.stack(votes).sum(dim=0))  # [B, 1, H, W]
+        return answer
+
+
+class Stack(nn.Module):
+    """An hourglass, two attentions in turn ("Hierarchical Attention"), heatmaps.
+
+    The second attention is one map in the earlier stacks and a map a joint in the later ones (`per_joint`), where
+    joint k's heatmap comes from the features that map k weighs. Features [B, C, H, W] to features of the same shape
+    and heatmaps [B, K, H, W].
+    """
+
+    def __init__(self, levels: int, channels: int, num_joints: int, *, per_joint: bool) -> None:
+        super().__init__()
+        maps = num_joints if per_joint else 1
+        self.hourglass = Hourglass(levels, channels)
+        self.before = nn.Sequential(Residual(channels, channels), _linear(channels))
+        self.coarse = MultiResolutionAttention(levels, channels)
+        self.between = nn.Sequential(Residual(channels, channels), _linear(channels))
+        self.unary = nn.Conv2d(channels, maps, 3, padding=1)
+        self.field = MeanField(maps)
+        self.after = _linear(channels)
+        self.scores = nn.Conv2d(channels, num_joints, 1, bias=False)
+        self.bias = nn.Parameter(torch.zeros(num_joints))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.first(x)  # [B, width, H, W]
-        return features, self.heatmaps(self.attention(self.second(features)))  # and [B, K, H, W]
+        sizes = self.hourglass(x)
+        features = self.before(sizes[-1]) * self.coarse(sizes)  # [B, C, H, W]
+        features = self.between(features)
+        fine = self.field(self.unary(features))  # [B, 1 or K, H, W]
+        features = self.after(features)
+        # weighing all channels with a map before this linear layer is weighing its outcome
+        heatmaps = self.scores(features) * fine + self.bias[:, None, None]  # [B, K, H, W]
+        return features, heatmaps
 
 
 class MultiContextAttention(nn.Module):
-    """Images [B, 3, H, W] to heatmaps [B, stacks, K, H/4, W/4]; the last stack is the answer."""
+    """Images [B, 3, H, W] to heatmaps [B, stacks, K, H/4, W/4]; the last stack is the answer, and twice as wide."""
 
-    def __init__(self, num_joints: int, stacks: int, channels: int, levels: int, kernel: int) -> None:
+    def __init__(self, num_joints: int, stacks: int, channels: int, levels: int) -> None:
         super().__init__()
-        quarter, half = channels // 4, channels // 2
-        # the stem works at the full size first
-        self.conv, self.norm = nn.Conv2d(3, quarter, 7, padding=3), nn.BatchNorm2d(quarter)
-        self.res1 = Residual(quarter, quarter)
-        self.res2 = nn.Sequential(Residual(quarter, quarter), Residual(quarter, half))
-        self.res3 = nn.Sequential(Residual(half, half), Residual(half, half), Residual(half, channels))
-        self.hourglasses = nn.ModuleList(Hourglass(levels, channels) for _ in range(stacks))
-        self.heads = nn.ModuleList(
-            Head(
-                channels,
-                2 * channels if stack == stacks - 1 else channels,
-                num_joints,
-                kernel,
-                per_joint=stack >= stacks // 2,
-            )
-            for stack in range(stacks)
+        narrow, half = channels // 4, channels // 2
+        self.conv, self.norm = nn.Conv2d(3, narrow, 7, padding=3), nn.BatchNorm2d(narrow)
+        self.res1 = Residual(narrow, narrow)
+        self.res2 = Residual(narrow, half)
+        self.res3 = nn.Sequential(Residual(half, half), Residual(half, channels))
+        widths = [channels] * (stacks - 1) + [2 * channels if stacks > 1 else channels]
+        self.stacks = nn.ModuleList(
+            Stack(levels, width, num_joints, per_joint=stack >= stacks // 2) for stack, width in enumerate(widths)
         )
-        self.from_features = nn.ModuleList(_linear(channels, channels) for _ in range(stacks - 1))
-        self.from_heatmaps = nn.ModuleList(nn.Conv2d(num_joints, channels, 1) for _ in range(stacks - 1))
+        links = list(pairwise(widths))
+        self.from_input = nn.ModuleList(nn.Identity() if a == b else nn.Conv2d(a, b, 1) for a, b in links)
+        self.from_features = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in links)
+        self.from_heatmaps = nn.ModuleList(nn.Conv2d(num_joints, b, 1) for _, b in links)
 
     def forward(self, images: Tensor) -> Tensor:
         x = F.relu(self.norm(self.conv(images)))  # [B, C/4, H, W]
@@ -152,22 +179,21 @@ class MultiContextAttention(nn.Module):
         x = F.max_pool2d(self.res2(x), 2)  # [B, C/2, H/4, W/4]
         x = self.res3(x)  # [B, C, H/4, W/4]
         answers = []
-        for stack, hourglass in enumerate(self.hourglasses):
-            features, maps = self.heads[stack](hourglass(x))
-            answers.append(maps)  # [B, K, H/4, W/4]
-            if stack < len(self.from_features):
-                x = x + self.from_features[stack](features) + self.from_heatmaps[stack](maps)
+        for index, stack in enumerate(self.stacks):
+            features, heatmaps = stack(x)  # [B, C, H/4, W/4], [B, K, H/4, W/4]
+            answers.append(heatmaps)
+            if index < len(self.from_input):
+                x = (
+                    self.from_input[index](x)
+                    + self.from_features[index](features)
+                    + self.from_heatmaps[index](heatmaps)
+                )
         return torch.stack(answers, dim=1)  # [B, stacks, K, H/4, W/4]
 
 
-def build(
-    num_joints: int, *, stacks: int = 8, channels: int = 256, levels: int = 4, kernel: int = 11
-) -> MultiContextAttention:
-    """The network with fresh weights. Input width and height must be multiples of 4 * 2**levels.
-
-    `kernel`: of the mean field. The second half of the stacks attends joint by joint.
-    """
-    return MultiContextAttention(num_joints, stacks, channels, levels, kernel)
+def build(num_joints: int, *, stacks: int = 8, channels: int = 256, levels: int = 4) -> MultiContextAttention:
+    """The network with fresh weights. Input width and height must be multiples of 4 * 2**levels."""
+    return MultiContextAttention(num_joints, stacks, channels, levels)
 
 
 def estimator(

@@ -1,26 +1,43 @@
-"""Run a baseline over the images of a benchmark: read, crop, estimate, and write poses in image coordinates."""
+"""Run a baseline over the images of a benchmark: read, crop, estimate, and write poses in image coordinates.
+
+Threads read and cut the next images, and another one decodes the poses of the last batch, while the network works on
+this one.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from baselines import crops, load
-from baselines.estimators import BaselineFailed, Estimator, Poses
-from evaluator import load_dataset
+from baselines import boxes as box_sources
+from baselines import crops, load, oks_nms
+from baselines.boxes import Boxes, Person
+from baselines.estimators import BaselineFailed, BottomUpEstimator, Estimator, Poses
+from baselines.kept import Answer, Earlier, Kept
+from evaluator import Dataset, load_dataset
 
 __all__ = ["BaselineFailed", "Run", "predict"]
 
 DECIMALS = 3  # of a pixel, in the predictions file
+# what a network or its decoding raises when it is wrong, or when its numbers are
+NETWORK_ERRORS = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+
+ImageEntry = dict[str, Any]  # of a public image list: id, file_name, width, height, people
+Entry = dict[str, Any]  # of a predictions file
 
 
 @dataclass(frozen=True)
@@ -36,25 +53,17 @@ class Run:
     input_size: tuple[int, int]
     parameters: int
     gmacs: float
+    boxes: str  # where the people's boxes come from: "given", "whole image", a file, the person detector, or "none"
     images: int
     people: int
-    seconds: float
+    seconds: float  # of all workers that had this run
     images_per_second: float
+    taken_over: int  # images that workers which were lost had answered
     left_out: tuple[str, ...]  # images that could not be read, and why
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {**asdict(self), "input_size": list(self.input_size), "left_out": list(self.left_out)}
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """A person's crop, and how to get back from it."""
-
-    image_id: int
-    person_id: int
-    matrix: crops.Matrix
-    pixels: NDArray[np.uint8]
 
 
 def predict(
@@ -67,116 +76,327 @@ def predict(
     checkpoint: Path | None = None,
     checkpoints: Path | None = None,
     device: str | None = None,
+    box_file: Path | None = None,
+    kept: Kept | None = None,
     progress: Callable[[int, int], object] | None = None,
-) -> tuple[list[dict[str, Any]], Run]:
-    """Predictions (COCO results entries with `person_id`) for a public image list, and the record of the run.
+) -> tuple[list[Entry], Run]:
+    """Predictions (COCO results entries) for a public image list, and the record of the run.
 
-    People are cut out by the boxes of the list; where it gives none, a single-person benchmark's whole image is the
-    crop. `progress` is called with the images done and all images, after each batch; what it raises ends the run. A
-    file that cannot be read as an image is left out and named in the record. Raises BaselineFailed.
+    People are cut out by the boxes of the list (then entries have its `person_id`), or by those of `box_file`. Where
+    there are neither, a single-person benchmark's whole image is the crop, and on others the person detector looks for
+    them. Bottom-up networks take whole images. `kept` is where the answers are written as they come, and where those of
+    lost workers are taken from. `progress` is called with the images done and all images; what it raises ends the run.
+    A file that cannot be read as an image is left out and named in the record. Raises BaselineFailed.
     """
     definition = load_dataset(dataset)
     images = image_list["images"]
-    if not definition.single_person and any("box" not in p for image in images for p in image.get("people", [{}])):
-        raise BaselineFailed("no_boxes", f"{name} needs the boxes of people, and this benchmark does not give them")
+    files = _Files(Path(image_folder))
     estimator = load(name, dataset, variant=variant, checkpoint=checkpoint, checkpoints=checkpoints, device=device)
-    results: list[dict[str, Any]] = []
-    left_out: list[str] = []
-    waiting: list[_Cut] = []
-    batch = estimator.batch
+    say = progress or (lambda done, total: None)
+    bottom_up = isinstance(estimator, BottomUpEstimator)
+    boxes = _boxes(images, files, definition, box_file, estimator.device, lambda: say(0, len(images)), bottom_up)
+    earlier = kept.begin(_what(estimator, image_list, dataset, boxes)) if kept else Earlier({}, 0.0)
+    answers = dict(earlier.answers)
+    todo = [image for image in images if image["id"] not in answers]
     started = time.monotonic()
-    for done, (cuts, problem) in enumerate(_cut_all(images, Path(image_folder), estimator), start=1):
-        waiting += cuts
-        left_out += [problem] if problem else []
-        if len(waiting) >= batch or done == len(images):
-            while waiting and (len(waiting) >= batch or done == len(images)):
-                poses, batch = _estimate(estimator, waiting[:batch], batch)
-                used = len(poses.score)
-                results += [_entry(cut, poses, i) for i, cut in enumerate(waiting[:used])]
-                waiting = waiting[used:]
-            if progress is not None:
-                progress(done, len(images))
-    seconds = time.monotonic() - started
+    work = _work(estimator, definition)
+    try:
+        with closing(work.answers(todo, files, boxes)) as coming:
+            for image_id, entries, left_out in coming:
+                answers[image_id] = Answer(image_id, entries, left_out, round(time.monotonic() - started, 3))
+                if kept is not None:
+                    kept.add(answers[image_id])
+                say(len(answers), len(images))
+    finally:
+        if kept is not None:
+            kept.close()
+    seconds = earlier.seconds + time.monotonic() - started
+    found = [answers[image["id"]] for image in images]
+    results = [entry for answer in found for entry in answer.entries]
+    missing = tuple(answer.left_out for answer in found if answer.left_out)
     if images and not results:
-        raise BaselineFailed("no_images", f"none of the {len(images)} images could be read: {left_out[0]}")
+        reason = missing[0] if missing else "nobody was found in them"
+        raise BaselineFailed("no_images", f"none of the {len(images)} images gave a prediction: {reason}")
     return results, Run(
         baseline=name,
         variant=estimator.variant,
         checkpoint_sha256=estimator.checkpoint_sha256,
         device=estimator.device,
         precision=estimator.precision,
-        batch=batch,
+        batch=work.batch,
         input_size=estimator.input_size,
         parameters=estimator.parameters,
         gmacs=round(estimator.gmacs, 4),
-        images=len(images) - len(left_out),
+        boxes=boxes.source,
+        images=len(images) - len(missing),
         people=len(results),
         seconds=round(seconds, 3),
         images_per_second=round(len(images) / max(seconds, 1e-9), 2),
-        left_out=tuple(left_out),
+        taken_over=len(earlier.answers),
+        left_out=missing,
     )
 
 
-def _cut_all(images: list[dict[str, Any]], folder: Path, estimator: Estimator) -> Iterator[tuple[list[_Cut], str]]:
-    """The crops of every image in turn, or why there are none; files are read and cut ahead of the network."""
-    ahead = 2 * estimator.batch
+def _work(estimator: Estimator | BottomUpEstimator, dataset: Dataset) -> _Whole | _Crops:
+    if isinstance(estimator, BottomUpEstimator):
+        return _Whole(estimator, dataset)
+    return _Crops(estimator, dataset)
+
+
+def _boxes(
+    images: list[ImageEntry],
+    files: _Files,
+    dataset: Dataset,
+    box_file: Path | None,
+    device: str,
+    after_each: Callable[[], object],
+    bottom_up: bool,
+) -> Boxes:
+    """Whom to cut out of the images."""
+    if box_file is not None and (bottom_up or dataset.single_person):
+        who = "a bottom-up network" if bottom_up else f"{dataset.title}, which lists its people,"
+        raise BaselineFailed("boxes", f"{who} takes no file of boxes")
+    if box_file is not None:
+        return box_sources.from_file(box_file, images)
+    listed = box_sources.given(images)
+    if bottom_up:
+        return Boxes(listed.people, "none: bottom-up")
+    if dataset.single_person or all(person.box for people in listed.people.values() for person in people):
+        return listed
+    return box_sources.detected(images, files.read, device, after_each)
+
+
+def _what(
+    estimator: Estimator | BottomUpEstimator, image_list: dict[str, Any], dataset: str, boxes: Boxes
+) -> dict[str, Any]:
+    """Everything that the predictions depend on: a successor goes on only where all of it is the same."""
+    return {
+        "baseline": estimator.name,
+        "variant": estimator.variant,
+        "checkpoint": estimator.checkpoint_sha256,
+        "device": estimator.device,
+        "precision": estimator.precision,
+        "dataset": dataset,
+        "images": hashlib.sha256(json.dumps(image_list, sort_keys=True).encode()).hexdigest(),
+        "boxes": boxes.digest,
+    }
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The folder with the images."""
+
+    folder: Path
+
+    def read(self, image: ImageEntry) -> Image.Image:
+        """Raises UnreadableImage."""
+        path = (self.folder / image["file_name"]).resolve()
+        if not path.is_relative_to(self.folder.resolve()):
+            raise crops.UnreadableImage(f"{image['file_name']}: outside the folder of images")
+        listed = (image["width"], image["height"]) if image.get("width") and image.get("height") else None
+        return crops.read_image(path, listed)
+
+
+Coming = Generator[tuple[int, list[Entry], str], None, None]  # image id, entries, why it was left out
+
+
+class _Whole:
+    """A bottom-up network over images, one at a time; the next one is read meanwhile."""
+
+    batch = 1
+
+    def __init__(self, estimator: BottomUpEstimator, dataset: Dataset) -> None:
+        self.estimator, self.dataset = estimator, dataset
+
+    def answers(self, images: list[ImageEntry], files: _Files, boxes: Boxes) -> Coming:
+        def read(image: ImageEntry) -> tuple[NDArray[np.uint8] | None, str]:
+            try:
+                return np.asarray(files.read(image)), ""
+            except crops.UnreadableImage as error:
+                return None, str(error)
+
+        for image, (pixels, problem) in _ahead(read, images, 4):
+            entries = []
+            if pixels is not None:
+                poses = self._poses(pixels, image["id"])
+                people = boxes.people[image["id"]] if self.dataset.single_person else ()
+                entries = [_entry(image["id"], poses, row, person_id) for row, person_id in _asked(poses, people)]
+            yield image["id"], entries, problem
+
+    def _poses(self, pixels: NDArray[np.uint8], image_id: int) -> Poses:
+        try:
+            return self.estimator.poses_from(pixels)
+        except BaselineFailed:
+            raise
+        except NETWORK_ERRORS as error:
+            raise _failed(error, self.estimator, image_id, image_id) from error
+
+
+def _asked(poses: Poses, people: tuple[Person, ...]) -> list[tuple[int, int | None]]:
+    """(row, person id) of the poses that are wanted: all, or, where people are listed, the best one in each's box."""
+    if not people:
+        return [(row, None) for row in range(len(poses.score))]
+    middles = poses.joints.mean(axis=1)  # [N, 2]
+    asked = []
+    for person in people:
+        inside = np.ones(len(middles), bool)
+        if person.box is not None:
+            x, y, w, h = person.box
+            inside = ((middles >= (x, y)) & (middles <= (x + w, y + h))).all(axis=1)
+        rows = np.flatnonzero(inside)
+        if len(rows):
+            asked.append((int(rows[poses.score[rows].argmax()]), person.person_id))
+    return asked
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A person's crop, and how to get back from it."""
+
+    image_id: int
+    person: Person
+    matrix: crops.Matrix
+    pixels: NDArray[np.uint8]
+
+
+@dataclass
+class _Open:
+    """An image of which not all people have been answered."""
+
+    to_come: int
+    problem: str
+    people: list[tuple[Person, Entry]] = field(default_factory=list)
+
+
+class _Crops:
+    """A network for single people over images; `batch` is how many it takes at once, halved when memory is short."""
+
+    def __init__(self, estimator: Estimator, dataset: Dataset) -> None:
+        self.estimator, self.dataset, self.batch = estimator, dataset, estimator.batch
+
+    def answers(self, images: list[ImageEntry], files: _Files, boxes: Boxes) -> Coming:
+        def cut(image: ImageEntry) -> tuple[list[_Cut], str]:
+            return _cut(image, files, boxes.people.get(image["id"], ()), self.estimator)
+
+        with ThreadPoolExecutor(1) as decoder:
+            decoding: deque[Future[list[tuple[_Cut, Entry]]]] = deque()
+            opened: dict[int, _Open] = {}
+            waiting: list[_Cut] = []
+            for done, (image, (cuts, problem)) in enumerate(_ahead(cut, images, 2 * self.batch), start=1):
+                opened[image["id"]] = _Open(len(cuts), problem)
+                waiting += cuts
+                last = done == len(images)
+                while waiting and (len(waiting) >= self.batch or last):
+                    raw, used = self._forward(waiting)
+                    decoding.append(decoder.submit(_decode, self.estimator, waiting[:used], raw))
+                    waiting = waiting[used:]
+                    if len(decoding) > 1:  # the one before has had the time of a batch
+                        _enter(decoding.popleft().result(), opened)
+                while last and decoding:
+                    _enter(decoding.popleft().result(), opened)
+                while opened and next(iter(opened.values())).to_come == 0:
+                    image_id = next(iter(opened))
+                    whole = opened.pop(image_id)
+                    yield image_id, _ranked(whole.people, self.dataset, self.estimator.joint_threshold), whole.problem
+
+    def _forward(self, cuts: list[_Cut]) -> tuple[Any, int]:
+        """What the network says of the first people of `cuts`, and how many they are."""
+        while True:
+            used = cuts[: self.batch]
+            try:
+                return self.estimator.forward(np.stack([cut.pixels for cut in used])), len(used)
+            except NETWORK_ERRORS as error:
+                if not _out_of_memory(error) or len(used) == 1:
+                    raise _failed(error, self.estimator, used[0].image_id, used[-1].image_id) from error
+                self.batch = len(used) // 2
+
+
+def _ahead(work: Callable[[ImageEntry], Any], images: list[ImageEntry], ahead: int) -> Iterator[tuple[ImageEntry, Any]]:
+    """Every image in turn with what `work` gives, which threads do for the next ones meanwhile."""
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        pending = [pool.submit(_cut, image, folder, estimator) for image in images[:ahead]]
-        for index in range(len(images)):
-            yield pending[index].result()
+        pending = deque(pool.submit(work, image) for image in images[:ahead])
+        for index, image in enumerate(images):
+            result = pending.popleft().result()
             if index + ahead < len(images):
-                pending.append(pool.submit(_cut, images[index + ahead], folder, estimator))
-            pending[index] = None  # type: ignore[call-overload]  # its crops are on their way
+                pending.append(pool.submit(work, images[index + ahead]))
+            yield image, result
 
 
-def _cut(image: dict[str, Any], folder: Path, estimator: Estimator) -> tuple[list[_Cut], str]:
-    """The crops of one image."""
-    path = (folder / image["file_name"]).resolve()
-    if not path.is_relative_to(folder.resolve()):
-        return [], f"{image['file_name']}: outside the folder of images"
-    listed = (image["width"], image["height"]) if image.get("width") and image.get("height") else None
+def _cut(image: ImageEntry, files: _Files, people: tuple[Person, ...], estimator: Estimator) -> tuple[list[_Cut], str]:
+    """The crops of one image, or why there are none."""
     try:
-        picture = crops.read_image(path, listed)
+        picture = files.read(image)
     except crops.UnreadableImage as error:
         return [], str(error)
     cuts = []
-    for person in image.get("people", [{"person_id": 0}]):
-        if person.get("box"):
-            x, y, w, h = person["box"]
-            matrix = crops.box_crop((x, y, w, h), estimator.input_size, estimator.padding)
-        else:
-            whole = (0.0, 0.0, float(picture.width), float(picture.height))
-            matrix = crops.box_crop(whole, estimator.input_size, crops.IMAGE_PADDING)
-        pixels = np.asarray(crops.warp(picture, matrix, estimator.input_size))
-        cuts.append(_Cut(image["id"], person["person_id"], matrix, pixels))
+    for person in people:
+        padding = estimator.padding if person.box else crops.IMAGE_PADDING
+        box = person.box or (0.0, 0.0, float(picture.width), float(picture.height))
+        matrix = crops.box_crop(box, estimator.input_size, padding)
+        cuts.append(_Cut(image["id"], person, matrix, np.asarray(crops.warp(picture, matrix, estimator.input_size))))
     return cuts, ""
 
 
-def _estimate(estimator: Estimator, cuts: list[_Cut], batch: int) -> tuple[Poses, int]:
-    """Poses of the first people of `cuts`; the batch is halved for as long as memory does not suffice."""
-    while True:
-        try:
-            return estimator(np.stack([cut.pixels for cut in cuts[:batch]])), batch
-        except (MemoryError, RuntimeError) as error:
-            if not isinstance(error, MemoryError) and "out of memory" not in str(error):
-                raise
-            if batch == 1:
-                message = f"{estimator.name} does not fit into the memory of {estimator.device}"
-                raise BaselineFailed("out_of_memory", message, final=False) from error
-            batch //= 2
+def _decode(estimator: Estimator, cuts: list[_Cut], raw: Any) -> list[tuple[_Cut, Entry]]:
+    """The entry of the predictions file of every person of a batch."""
+    try:
+        poses = estimator.decode(raw)
+        return [
+            (cut, _entry(cut.image_id, poses, row, cut.person.person_id, crops.inverse(cut.matrix)))
+            for row, cut in enumerate(cuts)
+        ]
+    except BaselineFailed:
+        raise
+    except NETWORK_ERRORS as error:
+        raise _failed(error, estimator, cuts[0].image_id, cuts[-1].image_id) from error
 
 
-def _entry(cut: _Cut, poses: Poses, index: int) -> dict[str, Any]:
-    """One person of the predictions file."""
-    joints = crops.to_pixels(crops.apply(crops.inverse(cut.matrix), poses.joints[index]))
-    triples = np.column_stack([joints, poses.confidence[index]])
-    score = float(poses.score[index])
+def _enter(found: list[tuple[_Cut, Entry]], opened: dict[int, _Open]) -> None:
+    """Put the entries of a batch to their images."""
+    for cut, entry in found:
+        opened[cut.image_id].people.append((cut.person, entry))
+        opened[cut.image_id].to_come -= 1
+
+
+def _ranked(people: list[tuple[Person, Entry]], dataset: Dataset, threshold: float) -> list[Entry]:
+    """An image's entries. People whose boxes are not the benchmark's are rescored, and doubles among them dropped."""
+    if not people or people[0][0].person_id is not None:
+        return [entry for _, entry in people]
+    triples = np.array([entry["keypoints"] for _, entry in people], float).reshape(len(people), -1, 3)
+    box_scores = np.array([person.score for person, _ in people])
+    areas = np.array([person.box[2] * person.box[3] if person.box else 1.0 for person, _ in people])
+    scores = oks_nms.person_scores(triples[..., 2], box_scores, threshold)
+    kept = oks_nms.suppress(triples[..., :2], scores, areas, np.asarray(dataset.sigmas, float))
+    return [{**people[row][1], "score": round(float(scores[row]), 6)} for row in kept]
+
+
+def _entry(image_id: int, poses: Poses, row: int, person_id: int | None, back: crops.Matrix | None = None) -> Entry:
+    """One person of the predictions file; `back` leads from the crop to the image."""
+    joints = poses.joints[row] if back is None else crops.apply(back, poses.joints[row])
+    triples = np.column_stack([crops.to_pixels(joints), poses.confidence[row]])
+    score = float(poses.score[row])
     if not (np.isfinite(triples).all() and math.isfinite(score)):
-        raise BaselineFailed("not_finite", f"the network gave numbers that are not finite on image {cut.image_id}")
+        raise BaselineFailed("not_finite", f"the network gave numbers that are not finite on image {image_id}")
     return {
-        "image_id": cut.image_id,
-        "person_id": cut.person_id,
+        "image_id": image_id,
+        **({} if person_id is None else {"person_id": person_id}),
         "category_id": 1,
         "keypoints": triples.ravel().round(DECIMALS).tolist(),
         "score": round(score, 6),
     }
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """PyTorch has a class of its own for this on GPUs, and says it in words on the CPU."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error) for words in ("out of memory", "not enough memory", "can't allocate memory")
+    )
+
+
+def _failed(error: Exception, estimator: Estimator | BottomUpEstimator, first: int, last: int) -> BaselineFailed:
+    """What a network raised, with a name, and on which images."""
+    if _out_of_memory(error):
+        message = f"{estimator.name} does not fit into the memory of {estimator.device}"
+        return BaselineFailed("out_of_memory", message, final=False)
+    where = f"image {first}" if first == last else f"images {first} to {last}"
+    return BaselineFailed("network_failed", f"{estimator.name} failed on {where}: {type(error).__name__}: {error}")

@@ -1,7 +1,7 @@
 """Learning Feature Pyramids for Human Pose Estimation, Yang et al., ICCV 2017 (arXiv 1708.01101).
 
-A stacked hourglass whose residual blocks look at their input at several sizes (pyramid residual modules, section 3.2):
-one branch works at full size, the other takes the sum of what convolutions find on copies shrunk by 2^(-c/C).
+A stacked hourglass whose residual units look at their features at several scales at once (section 3.2): each is shrunk
+by fractions of an octave, convolved there, enlarged and summed. Limbs of other sizes than usual are found that way.
 """
 
 from pathlib import Path
@@ -27,114 +27,101 @@ DEFAULT_VARIANT = "full"
 SIGMA = 1.0  # of the Gaussian targets, heatmap pixels
 
 
-class Pyramid(nn.Module):
-    """The pyramid (section 3.2): shrunk by 2^(-c/C) for c = 1..C, convolved, added up.
+class Feature(nn.Sequential):
+    """BN, ReLU and a convolution: the step that all units here are made of. Without `activate`, the convolution."""
 
-    Fractional max pooling draws its cells anew at every call of training; in evaluation they are evenly spread.
+    def __init__(self, inputs: int, outputs: int, kernel: int, *, activate: bool = True) -> None:
+        before = [nn.BatchNorm2d(inputs), nn.ReLU()] if activate else []
+        super().__init__(*before, nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2))
+
+
+class Pyramid(nn.Module):
+    """sum_c f_c(x), c = 1..C (equation 2): features at C scales, in `middle` channels, back at their own size.
+
+    Scale c is 2^(-c/C) (equation 3 with M = 1), reached by fractional max pooling (Graham, arXiv 1412.6071). Where its
+    windows begin is drawn at random in training and fixed otherwise, so that a prediction can be repeated.
     """
 
-    def __init__(self, width: int, cardinality: int) -> None:
+    def __init__(self, middle: int, cardinality: int) -> None:
         super().__init__()
-        self.ratios = [2.0 ** (-(level + 1) / cardinality) for level in range(cardinality)]
-        self.convs = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(cardinality))
+        self.norm = nn.BatchNorm2d(middle)
+        self.levels = nn.ModuleList(nn.Conv2d(middle, middle, 3, padding=1) for _ in range(cardinality))
 
     def forward(self, x: Tensor) -> Tensor:
-        size = x.shape[-2:]
+        x = F.relu(self.norm(x))  # [B, D, H, W]
+        height, width = x.shape[2:]
         total = torch.zeros_like(x)
-        for ratio, conv in zip(self.ratios, self.convs, strict=True):
-            smaller = conv(self._shrunk(x, ratio))  # [B, D, H * ratio, W * ratio]
-            total = total + F.interpolate(smaller, size=size, mode="bilinear", align_corners=True)  # [B, D, H, W]
+        for c, level in enumerate(self.levels, start=1):
+            scale = 2 ** (-c / len(self.levels))
+            y = level(self._shrunk(x, int(height * scale), int(width * scale)))  # [B, D, s_c H, s_c W]
+            total = total + F.interpolate(y, size=(height, width), mode="bilinear")  # [B, D, H, W]
         return total
 
-    def _shrunk(self, x: Tensor, ratio: float) -> Tensor:
-        height, width = (max(1, int(side * ratio)) for side in x.shape[-2:])
-        if self.training and min(x.shape[-2:]) > 2:
-            return F.fractional_max_pool2d(x, 2, output_size=(height, width))
-        return F.adaptive_max_pool2d(x, (height, width))
+    def _shrunk(self, x: Tensor, height: int, width: int) -> Tensor:
+        places = None if self.training else x.new_full((x.shape[0], x.shape[1], 2), 0.5)  # of the windows, 0 to 1
+        return F.fractional_max_pool2d(x, 2, output_size=(height, width), _random_samples=places)  # [B, D, h, w]
 
 
 class Residual(nn.Module):
-    """Pre-activation bottleneck: BN-ReLU-1x1, BN-ReLU-3x3, BN-ReLU-1x1, plus the input.
+    """Pre-activation unit x + P(x) (equation 1), P(x) = g(sum_c f_c(x)) + f_0(x), then 1x1 (equation 2, PRM-B).
 
-    The skip is BN-ReLU-1x1 where the width changes, or where `project` asks for it: identity mappings on the way up add
-    variances again and again (section 4.2).
-    """
+    f_0 is a 1x1 and a 3x3 convolution. The pyramid is there where `scales` = (channels, cardinality) is given; its
+    branch begins with a 1x1 convolution to few channels, which all scales share, and ends with one, g.
 
-    def __init__(self, inputs: int, outputs: int, *, project: bool = False) -> None:
-        super().__init__()
-        middle = outputs // 2
-        self.norm1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, middle, 1)
-        self.norm2, self.conv2 = nn.BatchNorm2d(middle), nn.Conv2d(middle, middle, 3, padding=1)
-        self.norm3, self.conv3 = nn.BatchNorm2d(middle), nn.Conv2d(middle, outputs, 1)
-        self.skip = _skip(inputs, outputs, project)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(F.relu(self.norm1(x)))
-        y = self.conv2(F.relu(self.norm2(y)))
-        return self.conv3(F.relu(self.norm3(y))) + self.skip(x)
-
-
-class PyramidResidual(nn.Module):
-    """Pyramid residual module (section 3.2): 1x1 and 3x3 at full size, plus the pyramid, then 1x1, plus the input.
-
-    `activate`: whether BN and ReLU come first; the stem's first block follows a ReLU already.
+    The skip is the identity. Where the number of channels changes, it is BN, ReLU and a 1x1 convolution, and where
+    `project` says so: variances of identities that are added to each other would pile up (section 4.2). `activated`:
+    the input has been through BN and ReLU, so the branches leave theirs out.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, base: int, cardinality: int, *, project: bool = False, activate: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        scales: tuple[int, int] | None,
+        *,
+        project: bool = False,
+        activated: bool = False,
     ) -> None:
         super().__init__()
-        middle, narrow = outputs // 2, outputs // base
-        self.full = nn.Sequential(
-            *_activated(inputs if activate else 0),
-            nn.Conv2d(inputs, middle, 1),
-            *_activated(middle),
-            nn.Conv2d(middle, middle, 3, padding=1),
-        )
-        self.pyramid = nn.Sequential(
-            *_activated(inputs if activate else 0),
-            nn.Conv2d(inputs, narrow, 1),
-            *_activated(narrow),
-            Pyramid(narrow, cardinality),
-            *_activated(narrow),
-            nn.Conv2d(narrow, middle, 1),
-        )
-        self.out = nn.Sequential(*_activated(middle), nn.Conv2d(middle, outputs, 1))
-        self.skip = _skip(inputs, outputs, project)
+        half = outputs // 2
+        first = not activated
+        self.local = nn.Sequential(Feature(inputs, half, 1, activate=first), Feature(half, half, 3))
+        self.pyramid = None
+        if scales is not None:
+            middle, cardinality = scales
+            self.pyramid = nn.Sequential(
+                Feature(inputs, middle, 1, activate=first), Pyramid(middle, cardinality), Feature(middle, half, 1)
+            )
+        self.last = Feature(half, outputs, 1)
+        self.skip = Feature(inputs, outputs, 1) if project or inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.full(x) + self.pyramid(x)) + self.skip(x)  # [B, outputs, H, W]
-
-
-def _activated(channels: int) -> list[nn.Module]:
-    """BN and ReLU; nothing for 0 channels."""
-    return [nn.BatchNorm2d(channels), nn.ReLU()] if channels else []
-
-
-def _skip(inputs: int, outputs: int, project: bool) -> nn.Module:
-    if inputs == outputs and not project:
-        return nn.Identity()
-    return nn.Sequential(*_activated(inputs), nn.Conv2d(inputs, outputs, 1))
+        y = self.local(x)  # [B, outputs / 2, H, W]
+        if self.pyramid is not None:
+            y = y + self.pyramid(x)  # [B, outputs / 2, H, W]
+        return self.last(y) + self.skip(x)  # [B, outputs, H, W]
 
 
 class Hourglass(nn.Module):
-    """One hourglass: pyramid modules beside the way down from the second level up, on the way from the third up."""
+    """One hourglass of `levels` sizes. The two smallest have no pyramids: there are no scales to tell apart in them.
 
-    def __init__(self, level: int, channels: int, base: int, cardinality: int) -> None:
+    The side branch and what is below it differ by a factor of two in size, so they begin to have pyramids at different
+    levels. The way up projects its skip, because the side branch is added to it.
+    """
+
+    def __init__(self, levels: int, channels: int, scales: tuple[int, int]) -> None:
         super().__init__()
-
-        def block(pyramid: bool, *, project: bool = False) -> nn.Module:
-            if pyramid:
-                return PyramidResidual(channels, channels, base, cardinality, project=project)
-            return Residual(channels, channels, project=project)
-
-        self.side = block(level >= 2)
-        self.down = block(level >= 3)
-        self.inner = Hourglass(level - 1, channels, base, cardinality) if level > 1 else block(False)
-        self.up = block(level >= 3, project=True)
+        beside, below = (scales if levels >= 2 else None), (scales if levels >= 3 else None)
+        self.side = Residual(channels, channels, beside)
+        self.down = Residual(channels, channels, below)
+        self.inner: nn.Module = (
+            Hourglass(levels - 1, channels, scales) if levels > 1 else Residual(channels, channels, below)
+        )
+        self.up = Residual(channels, channels, below, project=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.up(self.inner(self.down(F.max_pool2d(x, 2))))  # [B, C, H/2, W/2]
+        y = self.down(F.max_pool2d(x, 2))  # [B, C, H/2, W/2]
+        y = self.up(self.inner(y))
         return self.side(x) + F.interpolate(y, scale_factor=2.0, mode="nearest")  # [B, C, H, W]
 
 
@@ -143,15 +130,16 @@ class PyraNet(nn.Module):
 
     def __init__(self, num_joints: int, stacks: int, channels: int, levels: int, base: int, cardinality: int) -> None:
         super().__init__()
-        quarter, half = channels // 4, channels // 2
-        self.conv, self.norm = nn.Conv2d(3, quarter, 7, stride=2, padding=3), nn.BatchNorm2d(quarter)
-        self.res1 = PyramidResidual(quarter, half, base, cardinality, activate=False)
-        self.res2 = PyramidResidual(half, half, base, cardinality)
-        self.res3 = PyramidResidual(half, channels, base, cardinality)
-        self.hourglasses = nn.ModuleList(Hourglass(levels, channels, base, cardinality) for _ in range(stacks))
+        narrow, half = channels // 4, channels // 2
+        scales, half_scales = (channels // base, cardinality), (half // base, cardinality)
+        self.conv, self.norm = nn.Conv2d(3, narrow, 7, stride=2, padding=3), nn.BatchNorm2d(narrow)
+        self.res1 = Residual(narrow, half, half_scales, activated=True)
+        self.res2 = Residual(half, half, half_scales)
+        self.res3 = Residual(half, channels, scales)
+        self.hourglasses = nn.ModuleList(Hourglass(levels, channels, scales) for _ in range(stacks))
+        # the sum that an hourglass ends with has not been through a nonlinearity yet
         self.features = nn.ModuleList(
-            nn.Sequential(*_activated(channels), nn.Conv2d(channels, channels, 1), *_activated(channels))
-            for _ in range(stacks)
+            nn.Sequential(Feature(channels, channels, 1), nn.BatchNorm2d(channels), nn.ReLU()) for _ in range(stacks)
         )
         self.heatmaps = nn.ModuleList(nn.Conv2d(channels, num_joints, 1) for _ in range(stacks))
         self.from_features = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(stacks - 1))
@@ -163,7 +151,7 @@ class PyraNet(nn.Module):
         x = self.res3(self.res2(x))  # [B, C, H/4, W/4]
         answers = []
         for stack, hourglass in enumerate(self.hourglasses):
-            features = self.features[stack](hourglass(x))
+            features = self.features[stack](hourglass(x))  # [B, C, H/4, W/4]
             answers.append(self.heatmaps[stack](features))  # [B, K, H/4, W/4]
             if stack < len(self.from_features):
                 x = x + self.from_features[stack](features) + self.from_heatmaps[stack](answers[-1])
@@ -171,11 +159,17 @@ class PyraNet(nn.Module):
 
 
 def build(
-    num_joints: int, *, stacks: int = 8, channels: int = 256, levels: int = 4, base: int = 9, cardinality: int = 4
+    num_joints: int,
+    *,
+    stacks: int = 8,
+    channels: int = 256,
+    levels: int = 4,
+    base: int = 9,
+    cardinality: int = 4,
 ) -> PyraNet:
     """The network with fresh weights. Input width and height must be multiples of 4 * 2**levels.
 
-    `base`: a pyramid has 1 / base of its block's channels; `cardinality`: the number of its sizes.
+    `base`: how many times narrower than its unit a pyramid is; `cardinality`: its number of scales (C).
     """
     return PyraNet(num_joints, stacks, channels, levels, base, cardinality)
 

@@ -5,7 +5,7 @@ returns None. The converter that belongs to it gives the weights our names (`che
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +20,20 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Recognised:
-    """A network: the baseline, its variant (the listed one, else one named by its sizes), the arguments of build()."""
+    """A network: the baseline, its variant (the listed one, else one named by its sizes), the arguments of build().
+
+    `form` says whose names its weights have: a key of checkpoint_formats.CONVERTERS.
+    """
 
     family: str
     variant: str
     num_joints: int
     arguments: dict[str, Any]
-    convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    form: str
+
+    def convert(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights under our names."""
+        return checkpoint_formats.CONVERTERS[self.form](weights)
 
     def build(self) -> nn.Module:
         """The network with fresh weights."""
@@ -48,6 +55,11 @@ def recognise(shapes: Shapes) -> Recognised:
             raise CheckpointError("mismatch", f"looks like {what}, but {error} is missing or misshapen") from error
     first = ", ".join(list(shapes)[:3])
     raise CheckpointError("unknown_format", f"these names belong to no network that is known here: {first} ...")
+
+
+def shapes_of(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """The shape of every weight, by name."""
+    return {name: tuple(value.shape) for name, value in weights.items()}
 
 
 def _count(shapes: Shapes, pattern: str) -> int:
@@ -74,7 +86,7 @@ def _hrnet(shapes: Shapes) -> Recognised | None:
     given = {"modules": modules, "depth": depth, "kernel": kernel}
     arguments = {"width": width, **{name: value for name, value in given.items() if value != usual[name]}}
     variant = _variant("hrnet", arguments, f"w{width}")
-    return Recognised("hrnet", variant, num_joints, arguments, checkpoint_formats.hrnet)
+    return Recognised("hrnet", variant, num_joints, arguments, "hrnet")
 
 
 def _resnet(shapes: Shapes, prefix: str = "") -> dict[str, Any]:
@@ -97,7 +109,7 @@ def _fastpose(shapes: Shapes) -> Recognised | None:
         arguments["shuffled"] = shuffled
     variant = _variant("rmpe", arguments, f"fastpose-r{arguments['depth']}")
     num_joints = shapes["conv_out.weight"][0]
-    return Recognised("rmpe", variant, num_joints, arguments, checkpoint_formats.without_prefix)
+    return Recognised("rmpe", variant, num_joints, arguments, "alphapose")
 
 
 def _simple_baseline(shapes: Shapes) -> Recognised | None:
@@ -116,7 +128,8 @@ def _simple_baseline(shapes: Shapes) -> Recognised | None:
     kernel = shapes[f"deconv_layers.{layers[0]}.weight"][2]
     arguments |= {k: v for k, v, usual in (("kernel", kernel, 4), ("last", last, 1)) if v != usual}
     variant = _variant("simple_baseline", arguments, f"r{arguments['depth']}")
-    return Recognised("simple_baseline", variant, num_joints, arguments, checkpoint_formats.simple_baseline)
+    form = "alphapose_simple" if "preact.conv1.weight" in shapes else "simple_baseline"
+    return Recognised("simple_baseline", variant, num_joints, arguments, form)
 
 
 def _cpm(shapes: Shapes) -> Recognised | None:
@@ -128,9 +141,7 @@ def _cpm(shapes: Shapes) -> Recognised | None:
     channels, wide = shapes["conv1_stage1.weight"][0], shapes["conv5_stage1.weight"][0]
     given = {"channels": channels, "features": shapes["conv4_stage1.weight"][0], "wide": wide}
     arguments = {"stages": stages, **{name: value for name, value in given.items() if value != usual[name]}}
-    return Recognised(
-        "cpm", _variant("cpm", arguments, f"stages{stages}"), num_joints, arguments, checkpoint_formats.cpm_caffe
-    )
+    return Recognised("cpm", _variant("cpm", arguments, f"stages{stages}"), num_joints, arguments, "cpm_caffe")
 
 
 def _hourglass(
@@ -158,7 +169,7 @@ def _hourglass_bearpaw(shapes: Shapes) -> Recognised | None:
         shapes["score.0.weight"][0],
         early=True,
     )
-    return Recognised("stacked_hourglass", variant, num_joints, arguments, checkpoint_formats.hourglass_bearpaw)
+    return Recognised("stacked_hourglass", variant, num_joints, arguments, "pytorch_pose")
 
 
 def _hourglass_princeton(shapes: Shapes) -> Recognised | None:
@@ -174,4 +185,4 @@ def _hourglass_princeton(shapes: Shapes) -> Recognised | None:
         shapes["outs.0.conv.weight"][0],
         early=False,
     )
-    return Recognised("stacked_hourglass", variant, num_joints, arguments, checkpoint_formats.hourglass_princeton)
+    return Recognised("stacked_hourglass", variant, num_joints, arguments, "princeton")

@@ -23,7 +23,9 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.fc = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, channels), nn.Sigmoid())
+        self.fc = nn.Sequential(
+            nn.Linear(channels, channels), nn.ReLU(inplace=True), nn.Linear(channels, channels), nn.Sigmoid()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         weights = self.fc(x.mean(dim=(2, 3)))  # [B, C]
@@ -54,9 +56,9 @@ class Basic(nn.Module):
         self.downsample = _downsample(inputs, planes, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu_(self.bn1(self.conv1(x)))
         y = self.se(self.bn2(self.conv2(y)))
-        return F.relu(y + self.downsample(x))  # [B, planes, H/stride, W/stride]
+        return F.relu_(y + self.downsample(x))  # [B, planes, H/stride, W/stride]
 
 
 class Bottleneck(nn.Module):
@@ -85,10 +87,10 @@ class Bottleneck(nn.Module):
         self.downsample = _downsample(inputs, outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self.bn2(self.conv2(y)))
+        y = F.relu_(self.bn1(self.conv1(x)))
+        y = F.relu_(self.bn2(self.conv2(y)))
         y = self.se(self.bn3(self.conv3(y)))
-        return F.relu(y + self.downsample(x))  # [B, 4 * planes, H/stride, W/stride]
+        return F.relu_(y + self.downsample(x))  # [B, 4 * planes, H/stride, W/stride]
 
 
 def _downsample(inputs: int, outputs: int, stride: int) -> nn.Module:
@@ -149,7 +151,7 @@ class ResNet(nn.Module):
 
     def stem(self, images: Tensor) -> Tensor:
         """What comes before the first stage: [B, 3, H, W] to [B, C, H/4, W/4]."""
-        x = F.relu(self.bn1(self.conv1(images)))  # [B, C, H/2, W/2]
+        x = F.relu_(self.bn1(self.conv1(images)))  # [B, C, H/2, W/2]
         return F.max_pool2d(x, 3, stride=2, padding=1)  # [B, C, H/4, W/4]
 
     def forward(self, images: Tensor) -> Tensor:

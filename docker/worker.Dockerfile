@@ -21,7 +21,7 @@ RUN /venv/bin/pip install --no-cache-dir ${PIP_OPTIONS} -c constraints.txt ".[se
 FROM ${BASE} AS program
 RUN groupadd --gid 10001 poseboard \
     && useradd --uid 10001 --gid poseboard --no-create-home --home-dir /nonexistent poseboard \
-    && mkdir -p /data/uploads /data/drop /data/annotations /data/checkpoints \
+    && mkdir -p /data/uploads /data/drop /data/annotations /data/checkpoints /data/runs \
     && chmod 700 /data/annotations \
     && chown -R poseboard:poseboard /data
 ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \

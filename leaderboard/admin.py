@@ -13,6 +13,7 @@ from leaderboard.models import (
     BaselineRun,
     Benchmark,
     BoardEvent,
+    Checkpoint,
     Evaluation,
     Membership,
     Method,
@@ -71,6 +72,11 @@ class SubmissionAdmin(ReadOnly):
 class JobAdmin(ReadOnly):
     list_display = ("__str__", "state", "attempts", "worker", "queued_at", "finished_at")
     list_filter = ("state",)
+
+
+@admin.register(Checkpoint)
+class CheckpointAdmin(ReadOnly):
+    list_display = ("__str__", "licence", "source", "created_at")
 
 
 @admin.register(BoardEvent)

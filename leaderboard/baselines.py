@@ -5,15 +5,21 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 
+from evaluator import load_dataset
 from leaderboard import blobs, submissions
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim
-from leaderboard.models import BaselineRun, Benchmark, Method, State, Submission, Team, User
+from leaderboard.models import BaselineRun, Benchmark, Checkpoint, Method, State, Submission, Team, User
+from leaderboard.models.jobs import OPEN_STATES
 from leaderboard.refusals import Refused
 from leaderboard.teams import method_named
 
@@ -27,35 +33,120 @@ def available() -> list[str]:
     return list(baselines.names())
 
 
+def catalogue() -> dict[str, Any]:
+    """Every architecture by name (`baselines.catalogue.Architecture`), those without weights, too. Imports no torch."""
+    from baselines.catalogue import catalogue as read
+
+    return dict(read())
+
+
+def weights_of(name: str) -> list[dict[str, Any]]:
+    """The weights of a baseline that ship, are fetched, or were registered, as `catalogue.weights` has them."""
+    from baselines.catalogue import weights
+
+    registered = [
+        {
+            "variant": each.variant,
+            "sha256": each.sha256,
+            "licence": each.licence,
+            "source": each.source,
+            "how": f"registered here as checkpoint {each.pk}",
+            "claim": {},
+        }
+        for each in Checkpoint.objects.filter(family=name)
+    ]
+    return [*weights(name), *registered]
+
+
 def can_run_here() -> bool:
     """Whether this machine has torch; a site without it has no baseline worker."""
     return importlib.util.find_spec("torch") is not None
 
 
-def request_run(*, baseline: str, variant: str = "", benchmark: Benchmark, by: User | None) -> BaselineRun:
-    """Queue a run of a reference model on the benchmark's images."""
-    if baseline not in available():
+@dataclass(frozen=True)
+class Choice:
+    """Weights that could be run: `why_not` is empty when they can. `checkpoint`: those that the operator registered."""
+
+    baseline: str
+    variant: str
+    checkpoint: Checkpoint | None = None
+    why_not: str = ""
+
+    def __str__(self) -> str:
+        which = f" with checkpoint {self.checkpoint.pk}" if self.checkpoint else ""
+        return f"{self.baseline} {self.variant}{which}"
+
+
+def choices(benchmark: Benchmark) -> list[Choice]:
+    """All weights on this machine: those that ship, were fetched or registered."""
+    from baselines import catalogue
+
+    joints = load_dataset(benchmark.dataset).joints
+    found = [
+        Choice(each.baseline, each.variant, why_not=each.why_not)
+        for each in catalogue.choices(joints, Path(settings.CHECKPOINTS_DIR))
+    ]
+    for checkpoint in Checkpoint.objects.all():
+        why_not = catalogue.untrained(joints, checkpoint.joints)
+        found.append(Choice(checkpoint.family, checkpoint.variant, checkpoint, why_not))
+    return found
+
+
+def request_run(
+    *,
+    baseline: str,
+    variant: str = "",
+    benchmark: Benchmark,
+    by: User | None,
+    checkpoint: Checkpoint | None = None,
+) -> BaselineRun:
+    """Queue a run of a reference model on the benchmark's images, with its own weights or with registered ones."""
+    if checkpoint is not None and (checkpoint.family, variant or checkpoint.variant) != (baseline, checkpoint.variant):
+        raise Refused(
+            "other_checkpoint", f"Checkpoint {checkpoint.pk} is for {checkpoint.family} {checkpoint.variant}."
+        )
+    if checkpoint is None and baseline not in available():
         raise Refused("no_such_baseline", f"There is no baseline {baseline}: choose one of {', '.join(available())}.")
     if not benchmark.has_images:
         raise Refused(
             "no_images", f"{benchmark} has no images for baselines: its organiser imports them with --images."
         )
+    if checkpoint is not None:
+        variant = checkpoint.variant
     with transaction.atomic():
         Benchmark.objects.select_for_update().get(pk=benchmark.pk)
         same = BaselineRun.objects.filter(
-            benchmark=benchmark, baseline=baseline, variant=variant, state__in=[State.QUEUED, State.RUNNING]
+            benchmark=benchmark,
+            baseline=baseline,
+            variant=variant,
+            checkpoint=checkpoint,
+            state__in=[State.QUEUED, State.RUNNING],
         ).first()
         if same:
             return same
         run = BaselineRun.objects.create(
             baseline=baseline,
             variant=variant,
+            checkpoint=checkpoint,
             benchmark=benchmark,
             requested_by=by,
             images_total=benchmark.image_count,
         )
         transaction.on_commit(lambda: ring("baseline"))
     return run
+
+
+def kept_folder(run: BaselineRun) -> Path:
+    """Where a run's predictions are kept until it ends."""
+    return Path(settings.RUNS_DIR) / str(run.pk)
+
+
+def forget_ended() -> None:
+    """Delete what was kept of runs that have ended."""
+    kept = {int(folder.name): folder for folder in Path(settings.RUNS_DIR).glob("*") if folder.name.isdigit()}
+    still_open = BaselineRun.objects.filter(pk__in=kept, state__in=OPEN_STATES).values_list("pk", flat=True)
+    for number in kept.keys() - set(still_open):
+        shutil.rmtree(kept[number], ignore_errors=True)
 
 
 def record(claim: Claim[BaselineRun], predictions: list[dict[str, Any]], run_record: dict[str, Any]) -> bool:
@@ -82,9 +173,37 @@ def record(claim: Claim[BaselineRun], predictions: list[dict[str, Any]], run_rec
             State.DONE,
             submission=submission,
             record=run_record,
-            images_done=run_record.get("images", 0),
+            images_done=F("images_total"),
             error_message="",
         )
+
+
+def keep_seen(run: BaselineRun, seen: Any) -> None:
+    """Note what the network saw (`baselines.seen.Seen`) with the run. The pictures are blobs, which the site reads."""
+
+    def kept(picture: bytes) -> str:
+        return blobs.store([picture], limit=1 << 20).sha256
+
+    noted = {
+        "crop": kept(seen.crop),
+        "size": list(seen.size),
+        "strip_width": seen.strip_width,
+        "stages": seen.stages,
+        "joints": [
+            {"joint": joint, "peaks": list(peaks), "strip": kept(strip)}
+            for joint, peaks, strip in zip(seen.joints, seen.peaks, seen.strips, strict=True)
+        ],
+    }
+    with transaction.atomic():
+        found = BaselineRun.objects.select_for_update().get(pk=run.pk)
+        found.record = {**found.record, "seen": noted}
+        found.save(update_fields=["record"])
+
+
+def pictures() -> set[str]:
+    """The digests of all pictures of what networks saw."""
+    seen = BaselineRun.objects.filter(record__has_key="seen").values_list("record__seen", flat=True)
+    return {digest for each in seen for digest in (each["crop"], *(joint["strip"] for joint in each["joints"]))}
 
 
 def described(run: BaselineRun, record: dict[str, Any]) -> dict[str, Any]:
@@ -108,12 +227,19 @@ def described(run: BaselineRun, record: dict[str, Any]) -> dict[str, Any]:
     return {
         **record,
         **about,
-        "title": f"{module.TITLE}, {variant}" if variant else module.TITLE,
+        **_weights_said(run.checkpoint),
+        "title": f"{module.TITLE}, {variant}" + (f", weights {run.checkpoint.sha256[:8]}" if run.checkpoint else ""),
         "input_size": f"{width} × {height}",
         # the field prints multiply-accumulates as FLOPs; so do the boards
         "gflops": record["gmacs"],
         "approach": Method.Approach.TOP_DOWN,
     }
+
+
+def _weights_said(checkpoint: Checkpoint | None) -> dict[str, Any]:
+    if checkpoint is None:
+        return {}
+    return {"description": f"Weights from {checkpoint.source}, under {checkpoint.licence}."}
 
 
 def _method(run: BaselineRun, record: dict[str, Any]) -> Method:

@@ -37,6 +37,8 @@ ANNOTATIONS_DIR = Path(text("POSEBOARD_ANNOTATIONS", str(DATA / "annotations")))
 # where the web process leaves an organiser's annotation file for a worker to take
 DROP_DIR = Path(text("POSEBOARD_DROP", str(DATA / "drop")))
 CHECKPOINTS_DIR = Path(text("POSEBOARD_CHECKPOINTS", str(DATA / "checkpoints")))
+# what baseline runs that have not ended have predicted: baseline workers only
+RUNS_DIR = Path(text("POSEBOARD_RUNS", str(DATA / "runs")))
 
 DEBUG = flag("POSEBOARD_DEBUG", False)
 SITE_URL = text("POSEBOARD_URL", "http://127.0.0.1:8000").rstrip("/")

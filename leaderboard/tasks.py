@@ -150,15 +150,35 @@ def check_annotations(claim: Claim[AnnotationImport]) -> str:
 @shared_task(name="leaderboard.tasks.run_baseline")
 def run_baseline() -> str:
     """Run the reference model that is next on its benchmark's images."""
+    baselines.forget_ended()
     claim = jobs.claim_next(BaselineRun)
     if claim is None:
         return "nothing to do"
+    # torch is imported here, in the worker's own process: a device does not survive a fork
+    from baselines.memory import give_back
+
+    try:
+        return run_claimed(claim)
+    finally:
+        give_back()  # by now nobody holds the network, nor a traceback with its tensors
+
+
+def run_claimed(claim: Claim[BaselineRun]) -> str:
+    """Predict, from where a lost worker stopped, and hand the file to `submissions.submit`."""
+    from baselines.kept import Kept
+    from baselines.predict import BaselineFailed, predict
+    from baselines.seen import see_with
+
     run = claim.job
     benchmark = run.benchmark
-    # torch is imported here, in the worker's own process: a device does not survive a fork
-    from baselines.predict import BaselineFailed, predict
+    checkpoint = run.checkpoint.path if run.checkpoint else None
 
     def work() -> str:
+        kept = Kept(baselines.kept_folder(run), claim.fence)
+        if kept.got_further():
+            # only attempts that come no further are counted
+            run.attempts = 1
+            claim.note(attempts=1)
         keeper = _LeaseKeeper(claim)
         try:
             with keeper:
@@ -168,16 +188,26 @@ def run_baseline() -> str:
                     ground_truth.images_folder(benchmark),
                     benchmark.dataset,
                     variant=run.variant or None,
+                    checkpoint=checkpoint,
                     checkpoints=settings.CHECKPOINTS_DIR,
+                    kept=kept,
                     progress=keeper.progress,
                 )
         except LeaseLost:
             return f"{run}: lease lost"
         except BaselineFailed as failure:
+            log.error("%s failed (%s): %s", run, failure.code, failure)
             baselines.fail(claim, code=failure.code, message=str(failure), final=failure.final)
             return f"{run}: {failure.code}"
-        written = baselines.record(claim, predictions, baselines.described(run, record.to_dict()))
-        return f"{run}: {'submitted' if written else 'fenced out'}"
+        if not baselines.record(claim, predictions, baselines.described(run, record.to_dict())):
+            return f"{run}: fenced out"
+        seen = see_with(
+            run.baseline, benchmark.dataset, variant=run.variant or None, checkpoint=checkpoint,
+            checkpoints=settings.CHECKPOINTS_DIR,
+        )  # fmt: skip
+        if seen is not None:
+            baselines.keep_seen(run, seen)
+        return f"{run}: submitted"
 
     def failed(reference: str) -> bool:
         message = f"The run failed on our side: the operator finds why under {reference}."
@@ -254,6 +284,7 @@ def collect() -> str:
     workers.forget_dead()
     known = set(Submission.objects.values_list("sha256", flat=True))
     known |= set(Benchmark.objects.values_list("image_list_sha256", flat=True))
+    known |= baselines.pictures()
     return f"{blobs.collect_orphans(known)} files deleted"
 
 

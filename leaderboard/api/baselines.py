@@ -26,7 +26,7 @@ router = Router(tags=["baselines"])
 # of a run's record; whatever else a run notes stays with the operator
 PUBLIC_RECORD = (
     "device", "batch", "precision", "images_per_second", "parameters", "gmacs", "input_size", "checkpoint_sha256",
-    "images",
+    "images", "people", "boxes", "seconds", "taken_over",
 )  # fmt: skip
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString, mark_safe
 
+# SVG's attributes whose names have capitals
+CAMEL_CASE = {"viewBox", "refX", "refY", "markerWidth", "markerHeight", "markerUnits"}
+
 
 def el(name: str, *children: object, **attributes: object) -> SafeString:
     """An element. `class_` and `text_anchor` become `class` and `text-anchor`; attributes that are None are left out.
@@ -27,7 +30,7 @@ def _escaped(child: object) -> str:
 
 
 def _attribute(key: str) -> str:
-    if key == "viewBox":
+    if key in CAMEL_CASE:
         return key
     return key.rstrip("_").replace("_", "-")
 

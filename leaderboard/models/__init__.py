@@ -4,6 +4,7 @@ from leaderboard.models.accounts import ApiToken, Membership, Team, User
 from leaderboard.models.baselines import BaselineRun
 from leaderboard.models.benchmarks import AnnotationImport, Benchmark
 from leaderboard.models.boards import BoardEvent, ReportedResult
+from leaderboard.models.checkpoints import Checkpoint
 from leaderboard.models.jobs import Job, State
 from leaderboard.models.methods import Method
 from leaderboard.models.submissions import Evaluation, Quota, Score, Submission
@@ -15,6 +16,7 @@ __all__ = [
     "BaselineRun",
     "Benchmark",
     "BoardEvent",
+    "Checkpoint",
     "Evaluation",
     "Job",
     "Membership",

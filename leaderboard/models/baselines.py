@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 
 from leaderboard.models.benchmarks import Benchmark
+from leaderboard.models.checkpoints import Checkpoint
 from leaderboard.models.jobs import Job, job_constraints
 from leaderboard.models.submissions import Submission
 
@@ -13,6 +14,8 @@ class BaselineRun(Job):
 
     baseline = models.CharField(max_length=60)
     variant = models.CharField(max_length=60, blank=True)
+    # the weights that the operator registered, where the run is not of those that ship or are fetched
+    checkpoint = models.ForeignKey(Checkpoint, null=True, blank=True, on_delete=models.PROTECT)
     benchmark = models.ForeignKey(Benchmark, on_delete=models.CASCADE, related_name="baseline_runs")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
     submission = models.OneToOneField(

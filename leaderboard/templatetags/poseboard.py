@@ -147,6 +147,12 @@ def digest(value: str) -> str:
 
 
 @register.filter
+def before_colon(text: str) -> str:
+    """`000001.jpg` of `000001.jpg: why it could not be read`: the reason is the operator's."""
+    return str(text).partition(":")[0]
+
+
+@register.filter
 def initials(user: Any) -> str:
     words = str(user).replace("_", " ").replace("-", " ").split()
     return "".join(word[0] for word in words[:2]).upper() or "?"

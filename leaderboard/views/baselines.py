@@ -1,41 +1,158 @@
-"""The reference models, and their runs on the hidden images."""
+"""The reference models: what they are, what they see, and their runs on the hidden images."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
+from evaluator import load_dataset
 from leaderboard import baselines as operations
-from leaderboard.models import BaselineRun
+from leaderboard import blobs
+from leaderboard.drawing import architecture
+from leaderboard.models import BaselineRun, Benchmark, ReportedResult
 from leaderboard.views.answers import kept_private
 from leaderboard.views.standings import row_of
 from leaderboard.visibility import benchmarks_for
 
 
+def _runs(request: HttpRequest, **only: Any) -> list[BaselineRun]:
+    runs = BaselineRun.objects.filter(benchmark__in=benchmarks_for(request.user), **only)
+    return list(runs.select_related("benchmark", "submission")[:100])
+
+
+def _lines(runs: list[BaselineRun]) -> list[tuple[BaselineRun, Any]]:
+    """Each run with its row on the board, once it has one."""
+    return [(run, row_of(run.benchmark, run.submission_id) if run.submission_id else None) for run in runs]
+
+
 @kept_private
 @require_safe
 def baselines(request: HttpRequest) -> HttpResponse:
-    runs = list(
-        BaselineRun.objects.filter(benchmark__in=benchmarks_for(request.user)).select_related(
-            "benchmark", "submission"
-        )[:100]
-    )
-    names = operations.available()
-    lines = [(run, row_of(run.benchmark, run.submission_id) if run.submission_id else None) for run in runs]
-    models = []
-    for name in names:
-        done = [(run, row) for run, row in lines if run.baseline == name]
-        latest: dict[str, Any] = next((run.record for run, _ in done if run.record), {})
-        models.append(
-            {
-                "name": name,
-                "title": latest.get("title") or name.replace("_", " ").capitalize(),
-                "record": latest,
-                "runs": len(done),
-            }
-        )
-    context = {"section": "baselines", "models": models, "lines": lines, "open": any(run.is_open for run in runs)}
+    runs = _runs(request)
+    can_run = operations.available()
+    models = [
+        {
+            "about": each,
+            "runs": sum(run.baseline == name for run in runs),
+            "has_weights": name in can_run,
+            "largest": max(each.variants, key=lambda variant: variant.parameters),
+        }
+        for name, each in operations.catalogue().items()
+    ]
+    context = {
+        "section": "baselines",
+        "models": models,
+        "lines": _lines(runs),
+        "open": any(run.is_open for run in runs),
+        "here": request.path,
+    }
     return render(request, "baselines.html", context)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A number of this architecture: run here, or printed in a paper."""
+
+    kind: str  # "baseline" or "reported"
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    run: BaselineRun | None = None
+    source: str = ""
+    measure: str = ""  # of a printed number that is not the board's main one
+
+
+@kept_private
+@require_safe
+def baseline(request: HttpRequest, name: str) -> HttpResponse:
+    """One architecture: its drawing, what it costs, its weights, its numbers here and in papers, what it sees."""
+    about = operations.catalogue().get(name)
+    if about is None:
+        raise Http404(f"There is no baseline {name}: all of them stand on the baselines' page.")
+    runs = _runs(request, baseline=name)
+    lines = _lines(runs)
+    context = {
+        "section": "baselines",
+        "about": about,
+        "figure": architecture.figure(about.blocks, about.links, about.skips, label=about.summary),
+        "legend": architecture.legend(about.blocks),
+        "steps": architecture.table(about.blocks),
+        "weights": operations.weights_of(name),
+        "results": _results(request, about, lines),
+        "lines": lines,
+        "open": any(run.is_open for run in runs),
+        "here": request.path,
+        "seen": next((run for run in runs if run.record.get("seen")), None),
+    }
+    return render(request, "baseline.html", context)
+
+
+def _results(
+    request: HttpRequest, about: Any, lines: list[tuple[BaselineRun, Any]]
+) -> list[tuple[Benchmark, str, list[Result]]]:
+    """(benchmark, its main metric, numbers) of every board that has some: those run here first, then the printed ones,
+    each in order of their value."""
+    found: dict[Benchmark, list[Result]] = {}
+    for run, row in lines:
+        if row is not None and row.value is not None:
+            found.setdefault(run.benchmark, []).append(
+                Result("baseline", row.name, row.value, row.low, row.high, run=run)
+            )
+    named = Q()
+    for beginning in about.reported:
+        named |= Q(method__startswith=beginning)
+    if about.reported:
+        printed = ReportedResult.objects.filter(named, benchmark__in=benchmarks_for(request.user))
+        for each in printed.select_related("benchmark").order_by("benchmark__position", "pk"):
+            value, measure = _printed(each)
+            found.setdefault(each.benchmark, []).append(
+                Result("reported", each.method, value, None, None, source=each.source, measure=measure)
+            )
+    ordered = sorted(found.items(), key=lambda pair: (pair[0].position, pair[0].slug))
+    return [(benchmark, _metric_title(benchmark), sorted(own, key=_place)) for benchmark, own in ordered]
+
+
+def _place(result: Result) -> tuple[bool, float]:
+    return result.kind == "reported", -(result.value or 0.0)
+
+
+def _printed(result: ReportedResult) -> tuple[float | None, str]:
+    """The printed value of the board's main metric; else the first one, with its name."""
+    dataset = load_dataset(result.benchmark.dataset)
+    for each in result.scores:
+        if (each["metric"], each["part"]) == (dataset.primary, dataset.primary_part):
+            return each["value"], ""
+    if not result.scores:
+        return None, ""
+    first = result.scores[0]
+    return first["value"], f"{first['metric'].upper()} {first['part'].replace('_', ' ')}"
+
+
+def _metric_title(benchmark: Benchmark) -> str:
+    dataset = load_dataset(benchmark.dataset)
+    return next((spec.title for spec in dataset.metrics if spec.name == dataset.primary), dataset.primary)
+
+
+@require_safe
+def picture(request: HttpRequest, name: str, pk: int, which: str) -> HttpResponse:
+    """One of the pictures that a run kept of what its network sees: the crop, or the strip of a joint by its number."""
+    run = get_object_or_404(BaselineRun, benchmark__in=benchmarks_for(request.user), baseline=name, pk=pk)
+    seen = run.record.get("seen")
+    if not seen:
+        raise Http404("This run kept no pictures.")
+    digests = {"crop": seen["crop"]} | {str(n): joint["strip"] for n, joint in enumerate(seen["joints"])}
+    if which not in digests:
+        raise Http404("There is no such picture.")
+    try:
+        content = blobs.path(digests[which]).read_bytes()
+    except FileNotFoundError:
+        raise Http404("The picture is no longer there.") from None
+    answer = HttpResponse(content, content_type="image/webp")
+    answer["Cache-Control"] = "private, max-age=86400, immutable"
+    return answer

@@ -1,5 +1,7 @@
 """Images of every kind are read right, and crops keep coordinates."""
 
+import math
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -91,3 +93,16 @@ def test_a_spot_in_the_image_is_a_spot_in_the_crop(size):
     v, u = np.mgrid[: size[1], : size[0]]
     centre = np.array([(seen * (u + 0.5)).sum(), (seen * (v + 0.5)).sum()]) / seen.sum()
     assert centre == pytest.approx(crops.apply(matrix, np.array([37.5, 22.5])), abs=0.06 * size[0] / 16)
+
+
+@pytest.mark.real_data
+def test_crops_are_those_of_hrnet(real_data):
+    """Six boxes with rotations: the matrices of HRNet's toolkit for 192 x 256, whose angles turn the other way."""
+    with np.load(real_data / "baselines" / "parity" / "decode_hrnet_dark.npz") as stored:
+        centres, scales = stored["center"].astype(float), stored["scale"].astype(float)
+        matrices, angles = stored["hrnet_affine"], stored["hrnet_affine_rot"]
+    for (x, y), scale, expected, angle in zip(centres, scales, matrices, angles, strict=True):
+        w, h = scale * 200 / 1.25
+        matrix = crops.box_crop((x - w / 2, y - h / 2, w, h), (192, 256), 1.25)
+        turned = crops.turned(matrix, (192, 256), angle=-math.radians(angle))
+        assert turned == pytest.approx(expected, abs=1e-3)  # the reference computed in single precision

@@ -44,15 +44,81 @@ def test_softmax_is_a_distribution_and_survives_large_logits():
     assert heatmaps.softmax(logits[:, :1])[0, 0].tolist() == pytest.approx([0.25, 0.75])
 
 
-@pytest.mark.real_data
-def test_quarter_offset_equals_the_reference(real_data):
+def test_the_mirrored_maps_of_a_network_without_half_a_pixel_move_to_the_right():
+    # a joint at pixel 21 of a crop of 32; its heatmap pixel is 21 / 4. Mirrored: 31 - 21 = 10, heatmap pixel 2.5; back:
+    # 7 - 2.5 = 4.5, three quarters of a pixel too far left; moved by one it is a quarter too far right
+    maps = np.zeros((1, 1, 1, 8))
+    maps[0, 0, 0, 2] = 1.0
+    assert heatmaps.flip_back(maps, [0])[0, 0, 0].argmax() == 5
+    shifted = heatmaps.flip_back(maps, [0], shift=True)
+    assert shifted.shape == maps.shape and shifted[0, 0, 0].argmax() == 6
+
+
+def test_dark_by_hand():
+    """The logarithm of a Gaussian is a quadratic, so its derivatives give the place exactly."""
+    joints = np.array([[[10.3, 12.8], [7.0, 20.45]]])
+    maps = heatmaps.gaussian_targets(joints, np.ones((1, 2)), (24, 32), 2.0).astype(np.float64)
+    found, peak = heatmaps.decode_dark(maps)
+    assert np.abs(found - joints).max() < 5e-3
+    assert peak[0, 1] == maps[0, 1].max()
+    other = heatmaps.gaussian_targets(joints, np.ones((1, 2)), (24, 32), 1.0).astype(np.float64)
+    assert np.abs(heatmaps.decode_dark(other, sigma=1.0)[0] - joints).max() < 0.02
+    # no hill: flat, or at the border
+    flat = np.zeros((1, 2, 32, 24))
+    flat[0, 1, 1, 1] = 1.0
+    assert heatmaps.decode_dark(flat)[0][0].tolist() == [[0.0, 0.0], [1.0, 1.0]]
+
+
+def test_the_highest_pixel():
+    maps = np.zeros((1, 1, 4, 6))
+    maps[0, 0, 2, 5] = 0.5
+    joints, peak = heatmaps.decode_peak(maps)
+    assert joints[0, 0].tolist() == [5.0, 2.0] and peak[0, 0] == 0.5
+
+
+@pytest.fixture(scope="module")
+def reference(real_data):
+    """Heatmaps and what HRNet's toolkit and mmpose decode from them; where there is a peak."""
     with np.load(real_data / "baselines" / "parity" / "decode_hrnet_dark.npz") as stored:
-        maps, highest = stored["hm"], stored["hrnet_maxvals"][..., 0]
-        # the reference gives image coordinates: a box of scale * 200 pixels around its centre fills the 48 x 64 heatmap
-        box = stored["scale"][:, None] * 200.0
-        expected = (stored["hrnet_preds"] - stored["center"][:, None] + box / 2) * [48, 64] / box
-    joints, peak = heatmaps.decode(maps)
-    there = highest > 0  # an empty heatmap has no peak
+        found = {name: stored[name] for name in stored.files}
+    there = found["hrnet_maxvals"][..., 0] > 0  # an empty heatmap has no peak
     assert there.sum() > 90
+    return found, there
+
+
+@pytest.mark.real_data
+def test_quarter_offset_equals_the_reference(reference):
+    found, there = reference
+    # the reference gives image coordinates: a box of scale * 200 pixels around its centre fills the 48 x 64 heatmap
+    box = found["scale"][:, None] * 200.0
+    expected = (found["hrnet_preds"] - found["center"][:, None] + box / 2) * [48, 64] / box
+    joints, peak = heatmaps.decode(found["hm"])
     assert np.abs(joints - expected)[there].max() < 1e-3
-    assert np.array_equal(peak, highest)
+    assert np.array_equal(peak, found["hrnet_maxvals"][..., 0])
+
+
+@pytest.mark.real_data
+def test_dark_equals_the_reference(reference):
+    found, there = reference
+    joints, _ = heatmaps.decode_dark(found["hm"])
+    assert np.abs(joints - found["mm_dark"])[there].max() < 1e-3
+
+
+@pytest.mark.real_data
+def test_errors_on_gaussians_with_noise_are_those_of_the_three_decoders(reference):
+    """Mean distance from the true places, heatmap pixels: .387 of the highest pixel, .17 quarter, .026 DARK."""
+    found, there = reference
+    for decode, error in ((heatmaps.decode_peak, 0.387), (heatmaps.decode, 0.174), (heatmaps.decode_dark, 0.026)):
+        joints, _ = decode(found["hm"])
+        assert np.linalg.norm(joints - found["gt"], axis=2)[there].mean() == pytest.approx(error, abs=0.0006)
+    assert np.array_equal(heatmaps.decode_peak(found["hm"])[0][there], found["hrnet_raw"][there])
+
+
+@pytest.mark.real_data
+def test_flipping_back_equals_the_reference(reference):
+    from evaluator import load_dataset
+
+    found, _ = reference
+    coco = load_dataset("coco")
+    order = heatmaps.flip_order(coco.joints, coco.flip_pairs)
+    assert np.array_equal(heatmaps.flip_back(found["hm"][:1], order), found["flip_back"])

@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
+from PIL import Image
 
+from baselines.seen import Seen, as_webp, drawn, strip
 from evaluator import PredictionError, Problem, load_dataset, read_predictions
 from leaderboard import submissions, tokens
+from leaderboard.baselines import keep_seen
 from leaderboard.models import (
     AnnotationImport,
     BaselineRun,
@@ -34,6 +38,16 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("pages_browser")]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
+def see_middle() -> Seen:
+    """Three stages of the joints of LSP, each in the middle of a grey picture."""
+    heatmap = np.zeros((16, 12))
+    heatmap[8, 6] = 1
+    tile = drawn(Image.new("RGB", (96, 128), (120, 120, 120)), heatmap)
+    joints = tuple(load_dataset("lsp").joints)
+    strips = (as_webp(strip([tile] * 3)),) * len(joints)
+    return Seen(as_webp(tile), (96, 128), 3, joints, ((0.1, 0.2, 0.5),) * len(joints), strips)
+
+
 @pytest.fixture
 def site(
     transactional_db: None, live_server: Any, scored: Any, send: Any, team: Team, printed: ReportedResult,
@@ -48,7 +62,15 @@ def site(
                 team=team, name=name, year=2014, parameters=5_000_000, paper_url="https://example.org/p"
             ),
         )  # fmt: skip
-    scored(0.65, low=0.6, high=0.7, to=Method.objects.create(team=team, name="Reference"), source="baseline")
+    reference = scored(
+        0.65, low=0.6, high=0.7, to=Method.objects.create(team=team, name="Reference"), source="baseline"
+    )
+    run = BaselineRun.objects.create(
+        baseline="cpm", variant="narrow", benchmark=benchmark, submission=reference, state=State.DONE,
+        record={"title": "Reference", "device": "cpu", "precision": "float32", "batch": 16, "images_per_second": 9.5,
+                "parameters": 200_000, "gmacs": 0.2, "input_size": "96 × 128", "checkpoint_sha256": "ab" * 32},
+    )  # fmt: skip
+    keep_seen(run, see_middle())
     scored(0.66, to=Method.objects.create(team=team, name="Kept"), published=False)
     send(b"[-1]")
     submissions.reject(
@@ -97,8 +119,8 @@ def addresses(of: str) -> list[str]:
             "/", "/boards/", "/boards/?q=alpha", "/lsp-test-pc/", "/lsp-test-pc/?metric=pck_auc&sort=method",
             "/lsp-test-pc/?at=2020-01-01", "/lsp-test-pc/?q=nothing", f"/submissions/{alpha.pk}/",
             f"/methods/{alpha.method_id}/", f"/teams/{alpha.team_id}/", "/how-it-works/", "/status/", "/baselines/",
-            "/datasets/lsp/", "/datasets/coco/", "/metrics/", "/metrics/pck@0.2/", "/account/login/",
-            "/account/signup/", "/account/password/reset/",
+            "/baselines/cpm/", "/baselines/hrnet/", "/datasets/lsp/", "/datasets/coco/", "/metrics/",
+            "/metrics/pck@0.2/", "/account/login/", "/account/signup/", "/account/password/reset/",
         ],
         "alice": [
             "/lsp-test-pc/", "/lsp-test-pc/submit/", "/submissions/", f"/submissions/{kept}/",

@@ -14,8 +14,9 @@ from tests.pages.conftest import squeezed
 
 ANYONE = [
     "/", "/boards/", "/boards/?q=pose", "/lsp-test-pc/", "/lsp-test-pc/?at=2020-01-01", "/how-it-works/", "/status/",
-    "/baselines/", "/datasets/lsp/", "/datasets/coco/", "/datasets/mannequins/", "/datasets/coco_wholebody/",
-    "/datasets/posetrack/", "/metrics/", "/metrics/pck@0.2/", "/metrics/map@0.5/",
+    "/baselines/", "/baselines/cpm/", "/baselines/hrnet/", "/baselines/blazepose/",
+    "/datasets/lsp/", "/datasets/coco/", "/datasets/mannequins/", "/datasets/coco_wholebody/", "/datasets/posetrack/",
+    "/metrics/", "/metrics/pck@0.2/", "/metrics/map@0.5/",
     "/metrics/ap/", "/account/login/", "/account/signup/", "/account/password/reset/",
 ]  # fmt: skip
 SIGNED_IN = [

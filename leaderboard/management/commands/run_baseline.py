@@ -1,4 +1,4 @@
-"""Queue a reference model on a benchmark; the baseline worker runs it."""
+"""Queue reference models on a benchmark; the baseline worker runs them."""
 
 from __future__ import annotations
 
@@ -9,39 +9,77 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from leaderboard import baselines
-from leaderboard.models import BaselineRun, Benchmark
+from leaderboard.models import BaselineRun, Benchmark, Checkpoint
 from leaderboard.refusals import Refused
 
 
 class Command(BaseCommand):
-    help = "Queue a run of a reference model on a benchmark's images: run_baseline blazepose lsp-test-pc --wait"
+    help = (
+        "Queue a run of a reference model on a benchmark's images: run_baseline blazepose lsp-test-pc --wait. "
+        "All that have weights here: run_baseline --all lsp-test-pc"
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("baseline")
+        parser.add_argument("baseline", nargs="?", help="left out with --all")
         parser.add_argument("benchmark")
-        parser.add_argument("--variant", default="")
-        parser.add_argument("--wait", action="store_true", help="wait for its end and say how it ended")
+        parser.add_argument("--all", action="store_true", help="every baseline and variant that has weights here")
+        parser.add_argument("--variant", default="", help="its usual one when left out")
+        parser.add_argument("--checkpoint", type=int, help="number of a registered checkpoint to run it with")
+        parser.add_argument("--wait", action="store_true", help="wait for the end and say how it ended")
 
     def handle(self, *args: Any, **options: Any) -> None:
         benchmark = Benchmark.objects.filter(slug=options["benchmark"]).first()
         if benchmark is None:
             raise CommandError(f"no benchmark {options['benchmark']}")
-        try:
-            run = baselines.request_run(
-                baseline=options["baseline"], variant=options["variant"], benchmark=benchmark, by=None
-            )
-        except Refused as refused:
-            raise CommandError(refused.message) from refused
-        self.stdout.write(f"run {run.pk} of {run.baseline} on {benchmark}: {run.state}")
+        if options["all"] == bool(options["baseline"]) or (options["all"] and self.is_narrowed(options)):
+            raise CommandError("name one baseline, or --all and none")
+        runs = []
+        for choice in self.every(benchmark) if options["all"] else [self.one(options)]:
+            try:
+                runs.append(
+                    baselines.request_run(
+                        baseline=choice.baseline, variant=choice.variant, checkpoint=choice.checkpoint,
+                        benchmark=benchmark, by=None,
+                    )
+                )  # fmt: skip
+            except Refused as refused:
+                raise CommandError(refused.message) from refused
+            self.stdout.write(f"run {runs[-1].pk}, {runs[-1]}: {runs[-1].state}")
         if options["wait"]:
-            self.wait(run)
+            failed = [run for run in runs if not self.wait(run)]
+            if failed:
+                raise CommandError(f"{len(failed)} of {len(runs)} runs gave no submission")
 
-    def wait(self, run: BaselineRun) -> None:
+    def is_narrowed(self, options: dict[str, Any]) -> bool:
+        return bool(options["variant"] or options["checkpoint"])
+
+    def one(self, options: dict[str, Any]) -> baselines.Choice:
+        checkpoint = None
+        if options["checkpoint"] is not None:
+            checkpoint = Checkpoint.objects.filter(pk=options["checkpoint"]).first()
+            if checkpoint is None:
+                raise CommandError(f"no checkpoint {options['checkpoint']}: register_checkpoint prints its number")
+        return baselines.Choice(options["baseline"], options["variant"], checkpoint)
+
+    def every(self, benchmark: Benchmark) -> list[baselines.Choice]:
+        """All that can run; what cannot is said."""
+        found = baselines.choices(benchmark)
+        for choice in found:
+            if choice.why_not:
+                self.stdout.write(f"{choice} is left out: {choice.why_not}")
+        wanted = [choice for choice in found if not choice.why_not]
+        if not wanted:
+            raise CommandError(f"no baseline can run on {benchmark}")
+        return wanted
+
+    def wait(self, run: BaselineRun) -> bool:
+        """Whether it ended with a submission."""
         while run.is_open:
             time.sleep(1)
             run.refresh_from_db()
         if run.submission is None:
-            raise CommandError(f"{run.state}: {run.error_message}")
-        self.stdout.write(
-            f"{run.state}: {run.submission}, {run.record.get('images_per_second', 0):.1f} images a second"
-        )
+            self.stderr.write(f"{run}: {run.state}: {run.error_message}")
+            return False
+        speed = run.record.get("images_per_second", 0)
+        self.stdout.write(f"{run}: {run.state}: {run.submission}, {speed:.1f} images a second")
+        return True

@@ -1,0 +1,334 @@
+"""The networks beside timm's on this machine's CPU, and a run beside its bare forward passes.
+
+    python -m benchmarks.baseline_speed [--docs] [--images 100]
+
+timm is installed without its dependencies into benchmarks/results/timm; what it imports of torchvision and of the hub
+but does not use here is stood in for. Both get the same weights, and their outputs are compared before anything is
+timed. Times are CPU seconds of this process on one thread, in turn, and the median of the rounds is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.abc
+import importlib.machinery
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+import types
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from torch import Tensor, nn
+
+from baselines import costs, hrnet, resnet
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PEER, VERSION = RESULTS / "timm", "1.0.31"
+FILE = RESULTS / "baseline_speed.json"
+DOCS = ROOT / "docs" / "baselines.md"
+BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
+SIZE = (192, 256)  # width, height
+BATCH = 4
+SAME = 1e-4  # largest relative difference of outputs
+
+
+TEXT = """\
+CPU milliseconds an image of {width} x {height} (batches of {batch}, one thread, float32), the median of {rounds}
+rounds in turn, with torch {torch} and timm {version} on {machine}. Both have the same weights and give the same
+outputs.
+
+| network | layout | PoseBoard | timm | ratio |
+|---|---|---|---|---|
+{rows}
+
+A run of HRNet-W32 over {images} images of Mannequins, one person each with its mirror image, from image files to a
+predictions file, takes {run_cpu_s} CPU seconds, its forward passes alone {forward_cpu_s}: a ratio of {cpu_ratio:.2f}.
+By the clock it takes {run_wall_s} s, {forward_wall_s} s of them in the forward passes: {wall_ratio:.2f}. Reading,
+cropping, decoding and writing happen beside them."""
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class _Names(type):
+    def __getattr__(cls, name: str) -> str:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return f"{cls.__name__}.{name}"
+
+
+class _Absent(types.ModuleType):
+    """A module whose every name is an empty class."""
+
+    __path__: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Names(name, (), {})
+
+
+class _StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Gives modules that are not installed, and that are imported without being used."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        wanted = name.split(".")[0] in ("torchvision", "huggingface_hub")
+        return importlib.machinery.ModuleSpec(name, self, is_package=True) if wanted else None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        return _Absent(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        pass
+
+
+def install() -> None:
+    """timm, into a folder of its own."""
+    if not (PEER / f"timm-{VERSION}.dist-info").is_dir():
+        say(f"Installing timm {VERSION} into {PEER.relative_to(ROOT)}")
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+        subprocess.run([*pip, "--target", str(PEER), f"timm=={VERSION}"], check=True)
+    sys.meta_path.insert(0, _StandIn())
+    sys.path.insert(0, str(PEER))
+
+
+class OurHRNet(nn.Module):
+    """The trunk of HRNet: everything but the last 1x1 convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = hrnet.build(17)
+        self.network.final_layer = nn.Identity()  # type: ignore[assignment]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images)[:, 0]
+
+
+class TimmHRNet(nn.Module):
+    """The same computation: stem and stages, of the last exchange only what the top branch needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from timm.models.hrnet import hrnet_w32  # type: ignore[import-not-found]
+
+        self.network = hrnet_w32(pretrained=False, features_only=True)
+        last = self.network.stage4[-1]
+        last.fuse_layers = last.fuse_layers[:1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        n = self.network
+        x = n.act2(n.bn2(n.conv2(n.act1(n.bn1(n.conv1(images))))))
+        return n.stages(x)[0]
+
+
+class OurResNet(nn.Module):
+    """The trunk of SimpleBaseline: everything before the transposed convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = resnet.ResNet(50)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images)
+
+
+class TimmResNet(nn.Module):
+    """Without pooling and classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from timm.models.resnet import resnet50  # type: ignore[import-not-found]
+
+        self.network = resnet50(pretrained=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network.forward_features(images)
+
+
+PAIRS: dict[str, tuple[Callable[[], nn.Module], Callable[[], nn.Module]]] = {
+    "HRNet-W32, trunk": (OurHRNet, TimmHRNet),
+    "ResNet-50, trunk": (OurResNet, TimmResNet),
+}
+
+
+def same_weights(ours: nn.Module, peer: nn.Module) -> None:
+    """Give the peer our weights, which have the same names but for heads that neither runs."""
+    state = ours.state_dict()
+    wanted = peer.state_dict()
+    unused = [name for name in wanted if name not in state]
+    assert all(
+        any(part in name for part in ("incre_modules", "downsamp_modules", "final_layer", "fc.")) for name in unused
+    ), unused
+    missing = [name for name in state if name not in wanted]
+    assert not missing, missing
+    peer.load_state_dict({name: state.get(name, value) for name, value in wanted.items()})
+
+
+def seeded(network: nn.Module, seed: int = 0) -> None:
+    """Weights and statistics that keep the activations finite and alive."""
+    torch.manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)  # type: ignore[union-attr]
+            module.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr]
+            nn.init.constant_(module.weight, 0.5)
+
+
+def cpu_seconds(runs: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Median CPU seconds of each, taken in turn so that a busy machine troubles all alike."""
+    taken: list[list[float]] = [[] for _ in runs]
+    for run in runs:
+        run()
+    pairs = list(zip(taken, runs, strict=True))
+    for number in range(rounds):
+        for row, run in pairs if number % 2 else reversed(pairs):
+            start = time.process_time()
+            run()
+            row.append(time.process_time() - start)
+    return [median(row) for row in taken]
+
+
+def forward_speed(name: str, rounds: int, compile_too: bool) -> list[dict[str, Any]]:
+    """Rows of the table for one network: how it is laid out, and CPU milliseconds an image of both."""
+    ours, peer = (make().eval() for make in PAIRS[name])
+    seeded(ours)
+    same_weights(ours, peer)
+    images = torch.randn(BATCH, 3, SIZE[1], SIZE[0])
+    rows = []
+    with torch.inference_mode():
+        a, b = ours(images), peer(images)
+        difference = float((a - b).abs().max() / b.abs().max())
+        assert difference <= SAME, f"{name}: the outputs differ by {difference}"
+        layouts = [("contiguous", torch.contiguous_format, False), ("channels-last", torch.channels_last, False)]
+        if compile_too:
+            layouts.append(("channels-last, torch.compile", torch.channels_last, True))
+        for layout, memory, compiled in layouts:
+            given = images.contiguous(memory_format=memory)
+            pair = [n.to(memory_format=memory) for n in (ours, peer)]  # type: ignore[call-overload]
+            if compiled:
+                pair = [torch.compile(n) for n in pair]
+            say(f"{name}, {layout}")
+            seconds = cpu_seconds([lambda n=n, x=given: n(x) for n in pair], rounds)  # type: ignore[misc]
+            rows.append(
+                {
+                    "network": name,
+                    "layout": layout,
+                    "ours_ms": round(1000 * seconds[0] / BATCH, 1),
+                    "timm_ms": round(1000 * seconds[1] / BATCH, 1),
+                    "ratio": round(seconds[0] / seconds[1], 3),
+                    "gmacs": round(costs.gmacs(ours, SIZE), 3),
+                    "difference": difference,
+                }
+            )
+    return rows
+
+
+def whole_run(images: int) -> dict[str, Any]:
+    """HRNet-W32 over a split, one person an image: all CPU and wall seconds, and those of its forward passes alone."""
+    from baselines import checkpoints, heatmap_estimator, predict
+    from baselines.mannequins import generate
+    from evaluator import load_dataset, public_images
+
+    definition = load_dataset("mannequins")
+    network = hrnet.build(17)
+    seeded(network)
+    joints, pairs = tuple(definition.joints), tuple((a, b) for a, b in definition.flip_pairs)
+    described = checkpoints.Checkpoint(
+        "hrnet", "w32", "", "0" * 64, joints, pairs, {}, SIZE, 1.25, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225),
+        "heatmaps", "", "",
+    )  # fmt: skip
+    made = heatmap_estimator.HeatmapEstimator(network, described, list(range(17)), "cpu")
+    spent = {"cpu": 0.0, "wall": 0.0, "crops": 0}
+    forward = made.forward
+
+    def timed(crops: Any) -> Any:
+        # of this thread alone: what decodes and reads meanwhile is not the forward pass
+        cpu, wall = time.thread_time(), time.perf_counter()
+        answer = forward(crops)
+        spent["cpu"] += time.thread_time() - cpu
+        spent["wall"] += time.perf_counter() - wall
+        spent["crops"] += len(crops)
+        return answer
+
+    made.forward = timed  # type: ignore[method-assign]
+    with tempfile.TemporaryDirectory() as scratch:
+        truth = generate(Path(scratch), split="test", images=images, seed=7)
+        listed = public_images(truth, boxes=True)
+        for image in listed["images"]:
+            image["people"] = image["people"][:1]
+        before = predict.load
+        predict.load = lambda *_, **__: made  # type: ignore[assignment]
+        try:
+            cpu, wall = time.process_time(), time.perf_counter()
+            results, _ = predict.predict("hrnet", listed, Path(scratch) / "images", "mannequins")
+            (Path(scratch) / "predictions.json").write_text(json.dumps(results))
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        finally:
+            predict.load = before
+    return {
+        "images": images,
+        "people": spent["crops"],
+        "passes": 2 * spent["crops"],  # each crop and its mirror image
+        "forward_cpu_s": round(spent["cpu"], 1),
+        "run_cpu_s": round(cpu, 1),
+        "cpu_ratio": round(cpu / spent["cpu"], 3),
+        "forward_wall_s": round(spent["wall"], 1),
+        "run_wall_s": round(wall, 1),
+        "wall_ratio": round(wall / spent["wall"], 3),
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """The section of docs/baselines.md."""
+    rows = [
+        f"| {row['network']} | {row['layout']} | {row['ours_ms']} | {row['timm_ms']} | {row['ratio']:.2f} |"
+        for row in found["forward"]
+    ]
+    return TEXT.format(
+        width=SIZE[0], height=SIZE[1], batch=BATCH, version=VERSION, rows="\n".join(rows), **found["run"],
+        **{key: found[key] for key in ("rounds", "torch", "machine")},
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--docs", action="store_true", help="write the section of docs/baselines.md")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--images", type=int, default=100, help="of the whole run")
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out: it needs a C++ compiler")
+    chosen = parser.parse_args()
+    torch.set_num_threads(1)
+    install()
+    found: dict[str, Any] = {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "torch": torch.__version__,
+        "timm": VERSION,
+        "rounds": chosen.rounds,
+        "batch": BATCH,
+        "forward": [row for name in PAIRS for row in forward_speed(name, chosen.rounds, not chosen.no_compile)],
+        "run": whole_run(chosen.images),
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    FILE.write_text(json.dumps(found, indent=2) + "\n")
+    print(table(found))
+    if chosen.docs:
+        before, rest = DOCS.read_text().split(BEGIN)
+        DOCS.write_text(f"{before}{BEGIN}\n\n{table(found)}\n\n{END}{rest.split(END)[1]}")
+
+
+if __name__ == "__main__":
+    main()

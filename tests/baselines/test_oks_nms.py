@@ -1,0 +1,41 @@
+"""Rescoring and suppression of top-down people."""
+
+import math
+
+import numpy as np
+import pytest
+
+from baselines.oks_nms import person_scores, suppress
+from evaluator.metrics.oks import oks
+
+SIGMAS = np.array([0.05, 0.1])
+
+
+def test_scores_by_hand():
+    # joints above 0.2: 0.9 and 0.5, mean 0.7, times 0.8; a joint of exactly 0.2 does not count; nobody: 0
+    confidence = np.array([[0.9, 0.5, 0.2], [0.1, 0.0, 0.2]])
+    assert person_scores(confidence, np.array([0.8, 0.9])) == pytest.approx([0.56, 0.0])
+
+
+def test_suppression_by_hand():
+    # area 100, sigma 0.05: 2 (0.1)^2 100 = 2, sigma 0.1: 8. Moved by 0.4: (exp(-0.16 / 2) + exp(-0.16 / 8)) / 2 =
+    # 0.9516; by 0.6: (exp(-0.18) + exp(-0.045)) / 2 = 0.8956, below 0.9
+    body = np.array([[5.0, 5.0], [9.0, 9.0]])
+    people = np.stack([body, body + np.array([0.4, 0.0]), body + np.array([0.0, 0.6])])
+    areas = np.full(3, 100.0)
+    assert (math.exp(-0.08) + math.exp(-0.02)) / 2 == pytest.approx(0.9516, abs=1e-4)
+    assert suppress(people, np.array([0.9, 0.8, 0.7]), areas, SIGMAS) == [0, 2]
+    # the best one is not always the first, and who was dropped drops nobody
+    assert suppress(people, np.array([0.7, 0.8, 0.9]), areas, SIGMAS) == [2, 1]
+    assert suppress(people, np.array([0.9, 0.8, 0.7]), areas, SIGMAS, threshold=0.99) == [0, 1, 2]
+    assert suppress(people[:0], areas[:0], areas[:0], SIGMAS) == []
+
+
+def test_the_similarity_is_the_evaluators():
+    draw = np.random.default_rng(0)
+    people, areas = draw.uniform(0, 1.5, (2, 2, 2)), np.array([30.0, 50.0])
+    value = float(oks((people[1] - people[0])[None], np.ones((1, 2), bool), np.array([40.0]), SIGMAS)[0])
+    scores = np.array([0.9, 0.8])
+    assert 0.05 < value < 0.95
+    assert suppress(people, scores, areas, SIGMAS, threshold=value + 1e-9) == [0, 1]
+    assert suppress(people, scores, areas, SIGMAS, threshold=value - 1e-9) == [0]

@@ -1,0 +1,58 @@
+"""The pictures of what a network sees."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from baselines import load
+from baselines.seen import drawn, person, see, strip
+from evaluator import load_dataset
+
+JOINTS = tuple(load_dataset("mannequins").joints)
+
+
+def test_a_strip_a_joint_with_its_stages_side_by_side() -> None:
+    estimator = load("stacked_hourglass", "mannequins", device="cpu")
+    seen = see(estimator, JOINTS)
+    assert seen is not None
+    assert seen.joints == JOINTS and len(seen.strips) == len(seen.peaks) == 17
+    assert (seen.size, seen.stages, seen.strip_width) == ((96, 128), 2, 2 * 96 + 4)
+    for content in seen.strips:
+        assert Image.open(io.BytesIO(content)).size == (seen.strip_width, 128)
+        assert Image.open(io.BytesIO(content)).format == "WEBP"
+    # the peaks of the last stage are those that the decoder finds, without the mirrored pass
+    crop = np.array(person(estimator.input_size, estimator.padding))[None]
+    maps = estimator.stages(crop)[0]
+    assert [peaks[-1] for peaks in seen.peaks] == pytest.approx(maps[-1].max(axis=(1, 2)).tolist(), abs=1e-4)
+    assert sum(map(len, seen.strips)) < 100_000
+
+
+def test_the_peak_is_bright_and_the_rest_is_grey() -> None:
+    crop = Image.new("RGB", (24, 32), (200, 40, 40))
+    heatmap = np.zeros((8, 6))
+    heatmap[6, 1] = 0.2
+    picture = np.asarray(drawn(crop, heatmap)).astype(int)
+    v, u = np.unravel_index(picture.sum(axis=2).argmax(), (32, 24))
+    # the middle of the heatmap's pixel (1, 6), four times enlarged, is (5.5, 25.5)
+    assert abs(u - 5.5) <= 1 and abs(v - 25.5) <= 1
+    corner = picture[0, 23]
+    assert corner.max() - corner.min() == 0
+
+
+def test_pictures_of_a_strip_do_not_overlap() -> None:
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
+    whole = strip([Image.new("RGB", (10, 5), colour) for colour in colours])
+    assert whole.size == (38, 5)
+    assert [whole.getpixel((x, 2)) for x in (0, 9, 14, 23, 28, 37)] == [c for c in colours for _ in range(2)]
+    assert whole.getpixel((11, 2)) == (128, 128, 128)
+
+
+def test_a_network_without_heatmaps_has_nothing_to_show() -> None:
+    class Regression:
+        name, input_size, padding = "regression", (64, 64), 1.25
+
+    assert see(Regression(), JOINTS) is None  # type: ignore[arg-type]
