@@ -29,7 +29,7 @@ WHITE_SPACE = b" \t\n\r"
 
 def scanned_predictions(source: str | Path | bytes, dataset: Dataset, image_ids: Integers | None) -> Predictions | None:
     """The predictions of a large and clean file of a multi-person dataset; image_ids ascend."""
-    if dataset.single_person:
+    if dataset.single_person or dataset.entry != "keypoints":
         return None
     if isinstance(source, bytes):
         if not compiled.worth_it(len(source)):
@@ -169,6 +169,8 @@ class ScannedTruth:
 
 def scanned_truth(source: str | Path | bytes, dataset: Dataset) -> ScannedTruth | None:
     """The annotations of a large file, JSON or gzipped JSON, that has the plain form of COCO's own."""
+    if dataset.entry != "keypoints":
+        return None
     if isinstance(source, bytes):
         if not compiled.worth_it(len(source)):
             return None

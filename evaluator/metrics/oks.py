@@ -74,6 +74,7 @@ class MatchTally:
 
     names: tuple[str, ...]
     matches: Matches
+    statistics: tuple[str, ...] = ()  # of STATISTICS, what each name stands for; the names themselves when not given
 
     @property
     def columns(self) -> tuple[tuple[str, str], ...]:
@@ -89,7 +90,7 @@ class MatchTally:
     def values(self, weights: Floats) -> Floats:
         values = np.full((len(weights), len(self.names)), np.nan)
         for row, (precision, recall) in enumerate(accumulated(self.matches, weights)):
-            for column, name in enumerate(self.names):
+            for column, name in enumerate(self.statistics or self.names):
                 wanted = STATISTICS[name]
                 source = recall if wanted.recall else precision
                 values[row, column] = source[_area(wanted), wanted.first : wanted.last].mean()
@@ -98,7 +99,7 @@ class MatchTally:
     def evidence(self) -> list[Evidence]:
         """Hits are people found at a score's loosest threshold, misses people not found at its strictest."""
         found = []
-        for name in self.names:
+        for name in self.statistics or self.names:
             wanted = STATISTICS[name]
             area = _area(wanted)
             people = self.matches.people_image[self.matches.counts[area]]
@@ -175,7 +176,7 @@ def _people(annotations: Annotations, areas: Floats) -> _People:
         bare=bare,
         around=np.concatenate([boxes[:, :2] - boxes[:, 2:], boxes[:, :2] + boxes[:, 2:] * 2], axis=1),
         areas=areas[order],
-        away=(~annotations.people)[order] | _outside(areas[order], RANGES),
+        away=(~annotations.people)[order] | outside(areas[order], RANGES),
         crowd=annotations.crowd[order],
         position=annotations.positions[order],
     )
@@ -190,7 +191,7 @@ def _matches(
     candidates = _candidates(people, len(annotations.image_ids), detections, keypoints, sigmas)
     matched, absorbed = greedy(detections, candidates, people.away, people.crowd, people.position)
     sizes = extents_of(keypoints) if extents is None else extents[detections.rows]
-    out = _outside(sizes, RANGES)[:, None, :]  # [A, 1, D]
+    out = outside(sizes, RANGES)[:, None, :]  # [A, 1, D]
     best_first = np.lexsort((np.arange(len(detections.rows)), -detections.scores))
     return Matches(
         images=len(annotations.image_ids),
@@ -247,7 +248,7 @@ def _compiled_matches(
         len(chosen), found[0], found[1], found[2], people.away, people.crowd, people.position, limits
     )
     if extents is not None:
-        out = _outside(extents[chosen], RANGES)
+        out = outside(extents[chosen], RANGES)
     best_first = kernels.descending(scores[chosen])
     every = np.uint16((1 << len(limits)) - 1)
     false = np.where(out, np.uint16(0), every & ~matched)
@@ -272,7 +273,7 @@ def areas_of(annotations: Annotations, box_share: float | None) -> Floats:
     return areas
 
 
-def _outside(areas: Floats, ranges: Floats) -> Booleans:
+def outside(areas: Floats, ranges: Floats) -> Booleans:
     """[A, n] whether areas [n] lie outside the ranges [A, 2]."""
     with np.errstate(invalid="ignore"):
         return np.asarray((areas < ranges[:, :1]) | (areas > ranges[:, 1:]))
