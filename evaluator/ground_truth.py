@@ -197,7 +197,7 @@ def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
         sha256=found.digest,
         dataset=str(info.get("dataset", "")),
         split=str(info.get("split", "")),
-        images=ImageRecords(found.images),
+        images=ImageRecords(found.images, image_records),
         warnings=_contradictions(ids, num_keypoints, labelled),
         position=order,
         ignore_regions=_ignore_regions(_by_id(json.loads(found.images))) if REGIONS[0].encode() in found.images else {},

@@ -94,14 +94,10 @@ def nowhere(people: int, joints: int, numbers: int) -> Floats:
 
 def rows_for(annotations: Annotations, predictions: Predictions) -> Integers:
     """[P] the row of the prediction for each annotated person, by image id and person id; -1 where there is none."""
-    row = {
-        key: index
-        for index, key in enumerate(
-            zip(predictions.image_ids.tolist(), predictions.person_ids.tolist(), strict=True),
-        )
-    }
-    wanted = zip(annotations.image_ids[annotations.image].tolist(), annotations.person_ids.tolist(), strict=True)
-    return np.array([row.get(key, -1) for key in wanted], dtype=np.int64)
+    return _rows_of(
+        (predictions.image_ids, predictions.person_ids),
+        (annotations.image_ids[annotations.image], annotations.person_ids),
+    )
 
 
 def aligned(annotations: Annotations, predictions: Predictions) -> Aligned:
@@ -124,3 +120,16 @@ def counted(image: Integers) -> Integers:
     found = np.empty(len(image), dtype=np.int64)
     found[order] = np.arange(len(image)) - np.searchsorted(grouped, grouped)
     return found
+
+
+def _rows_of(known: tuple[Integers, Integers], wanted: tuple[Integers, Integers]) -> Integers:
+    """The last place in `known` of each pair of image and person that is wanted, -1 for those that are not there."""
+    if not len(known[0]):
+        return np.full(len(wanted[0]), -1, dtype=np.int64)
+    _, image = np.unique(np.concatenate([known[0], wanted[0]]), return_inverse=True)
+    people, person = np.unique(np.concatenate([known[1], wanted[1]]), return_inverse=True)
+    key = image * len(people) + person  # below the square of the number of rows
+    keys, asked = key[: len(known[0])], key[len(known[0]) :]
+    order = np.argsort(keys, kind="stable")
+    place = np.searchsorted(keys[order], asked, side="right") - 1
+    return np.where(keys[order][place] == asked, order[place], -1)

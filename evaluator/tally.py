@@ -132,7 +132,7 @@ class MeanTally:
         return defined_scores(self, weights)
 
     def values(self, weights: Floats) -> Floats:
-        return _means(weights @ self.sums, weights @ self.counts, self.parts, self.whole)
+        return _means(_weighted(weights, self.sums), weights @ self.counts, self.parts, self.whole)
 
     def evidence(self) -> list[Evidence]:
         """A mean has no hits and misses: each length counts as both."""
@@ -147,6 +147,17 @@ class MeanTally:
 def _groups(parts: Mapping[str, tuple[int, ...]], elements: int, whole: int | None) -> list[Sequence[int]]:
     """The elements of each part, and last those of `all`."""
     return [*parts.values(), range(elements if whole is None else whole)]
+
+
+def _weighted(weights: Floats, sums: Floats) -> Floats:
+    """[B, E] sums over the images [I, E] for weights [B, I].
+
+    One weighting is added up image by image: the last bits of a matrix product of fractions depend on the machine's
+    BLAS and on where the arrays lie in memory, and a score must be the same in the server and at home.
+    """
+    if len(weights) == 1:
+        return (weights[0][:, None] * sums).sum(axis=0)[None]
+    return weights @ sums
 
 
 def _means(sums: Floats, counts: Floats, parts: Mapping[str, tuple[int, ...]], whole: int | None) -> Floats:
@@ -169,6 +180,5 @@ def _ratio(numerator: Floats, denominator: Floats) -> Floats:
 
 def by_image(values: Floats, image: Integers, images: int) -> Floats:
     """[I, E] sums over the people of each image of values [P, E], in the order of the people, who ascend by id."""
-    sums = np.zeros((images, values.shape[1]))
-    np.add.at(sums, image, values)
-    return sums
+    columns = [np.bincount(image, weights=column, minlength=images) for column in values.T]
+    return np.stack(columns, axis=1) if columns else np.zeros((images, 0))
