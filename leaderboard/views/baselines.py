@@ -66,6 +66,7 @@ class Result:
     run: BaselineRun | None = None
     source: str = ""
     measure: str = ""  # of a printed number that is not the board's main one
+    unit: str = ""
 
 
 @kept_private
@@ -102,7 +103,7 @@ def _results(
     for run, row in lines:
         if row is not None and row.value is not None:
             found.setdefault(run.benchmark, []).append(
-                Result("baseline", row.name, row.value, row.low, row.high, run=run)
+                Result("baseline", row.name, row.value, row.low, row.high, run=run, unit=row.unit)
             )
     named = Q()
     for beginning in about.reported:
@@ -110,28 +111,31 @@ def _results(
     if about.reported:
         printed = ReportedResult.objects.filter(named, benchmark__in=benchmarks_for(request.user))
         for each in printed.select_related("benchmark").order_by("benchmark__position", "pk"):
-            value, measure = _printed(each)
+            value, measure, unit = _printed(each)
             found.setdefault(each.benchmark, []).append(
-                Result("reported", each.method, value, None, None, source=each.source, measure=measure)
+                Result("reported", each.method, value, None, None, source=each.source, measure=measure, unit=unit)
             )
     ordered = sorted(found.items(), key=lambda pair: (pair[0].position, pair[0].slug))
     return [(benchmark, _metric_title(benchmark), sorted(own, key=_place)) for benchmark, own in ordered]
 
 
 def _place(result: Result) -> tuple[bool, float]:
-    return result.kind == "reported", -(result.value or 0.0)
+    value = result.value or 0.0
+    return result.kind == "reported", value if result.unit else -value  # of millimetres, fewer are better
 
 
-def _printed(result: ReportedResult) -> tuple[float | None, str]:
-    """The printed value of the board's main metric; else the first one, with its name."""
+def _printed(result: ReportedResult) -> tuple[float | None, str, str]:
+    """The printed value of the board's main metric; else the first one, with its name. And its unit."""
     dataset = load_dataset(result.benchmark.dataset)
+    units = {spec.name: spec.unit for spec in dataset.metrics}
     for each in result.scores:
         if (each["metric"], each["part"]) == (dataset.primary, dataset.primary_part):
-            return each["value"], ""
+            return each["value"], "", units.get(each["metric"], "")
     if not result.scores:
-        return None, ""
+        return None, "", ""
     first = result.scores[0]
-    return first["value"], f"{first['metric'].upper()} {first['part'].replace('_', ' ')}"
+    measure = f"{first['metric'].upper()} {first['part'].replace('_', ' ')}"
+    return first["value"], measure, units.get(first["metric"], "")
 
 
 def _metric_title(benchmark: Benchmark) -> str:
