@@ -75,15 +75,16 @@ class Slice:
     """A score and the errors among some of the people: those of a size, say. Slices of a grouping hold everybody once.
 
     `score` is a fraction: under OKS the mean recall over its thresholds, of these people in the matching of everybody;
-    elsewhere the metric's pooled rate over their joints. Weighted by people, or by `errors.counted`, the slices of a
-    grouping average to the score of everybody.
+    under multi-person mAP the share of their annotated joints that were found; elsewhere the metric's pooled rate over
+    their joints. Weighted by people, by annotated joints or by `errors.counted`, the slices of a grouping average to
+    the score of everybody.
     """
 
     by: str  # "size", "occlusion", "visible_joints", "crowding"
     name: str
     people: int
     images: int
-    metric: str  # of the score: "ar", "pck@0.2"
+    metric: str  # of the score: "ar", "recall", "pck@0.2"
     score: float
     errors: ErrorShares
 
@@ -248,7 +249,16 @@ def _by_assignment(dataset: Dataset, predictions: Predictions, annotations: Anno
     )
     closeness = distance_closeness(annotations.head_sizes, threshold)
     classes = error_classes(points, person, annotations, dataset, closeness)
-    total, parts, joints = shares(classes, poses.annotated[person], dataset)
+    counted = poses.annotated[person]
+    total, parts, joints = shares(classes, counted, dataset)
+    everybody = np.flatnonzero(poses.annotated.any(axis=1))
+    annotated, hits = poses.annotated[everybody], poses.hit[given]
+
+    def recall(mine: Booleans, rows: Booleans) -> float:
+        return float(hits[rows].sum() / annotated[mine].sum())
+
+    cuts = groupings(annotations, dataset, None)
+    slices = _slices(cuts, everybody, person, classes, counted, annotations, dataset, metric="recall", score=recall)
     return Diagnosis(
         dataset=dataset.name,
         metric=spec.name,
@@ -258,6 +268,7 @@ def _by_assignment(dataset: Dataset, predictions: Predictions, annotations: Anno
         parts=parts,
         joints=joints,
         curves=threshold_curves(dataset, predictions, annotations, spec),
+        slices=slices,
     )
 
 
