@@ -12,9 +12,9 @@ export PORT POSEBOARD_DATA BASELINES DEMO
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
-# the evaluator's compiled code: once for a machine, so that no submission waits for it
+# where there was no C compiler, numba compiles the evaluator: once for a machine, so that no submission waits for it
 COMPILE := $(BIN)/python -c 'import evaluator; evaluator.warm_up(print)'
-DEFINITION := pyproject.toml constraints.txt
+DEFINITION := pyproject.toml constraints.txt $(wildcard evaluator/native/*.[ch])
 SOURCES := manage.py baselines evaluator leaderboard poseboard benchmarks tests
 
 # .venv remembers what was installed into it: everything, what serving needs, or that without torch

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def scale_of(name: str) -> Scale:
     return Scale(*(max(2, round(part * share)) for part in parts), detections)
 
 
-def document(scale: Scale, rng: np.random.Generator) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def document(scale: Scale, rng: np.random.Generator) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
     """(annotations, detections). Most people are found, some twice, some not; the rest are false alarms."""
     image_ids = np.sort(rng.choice(600_000, scale.images, replace=False) + 1)
     images = [
@@ -85,7 +86,7 @@ def document(scale: Scale, rng: np.random.Generator) -> tuple[dict[str, Any], li
         found.append((image, points, float(rng.beta(1, 14))))
     found = found[: scale.detections]
     found.sort(key=lambda detection: detection[0])
-    results = [
+    results = (
         {
             "image_id": image,
             "category_id": 1,
@@ -93,7 +94,7 @@ def document(scale: Scale, rng: np.random.Generator) -> tuple[dict[str, Any], li
             "score": round(score, 8),
         }
         for image, points, score in found
-    ]
+    )
     truth = {
         "info": {"description": "seeded people of COCO's size and form", "year": 2017},
         "licenses": [{"id": number, "name": str(number)} for number in range(1, 9)],
@@ -163,8 +164,13 @@ def write(folder: Path, name: str, seed: int = 0) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = folder / f"{name}-{seed}-annotations.json", folder / f"{name}-{seed}-detections.json"
     if not all(path.exists() for path in paths):
-        for path, content in zip(paths, document(scale_of(name), np.random.default_rng(seed)), strict=True):
-            path.write_text(json.dumps(content))
+        truth, detections = document(scale_of(name), np.random.default_rng(seed))
+        paths[0].write_text(json.dumps(truth))
+        # One after the other: a million of them would fill the memory.
+        with paths[1].open("w") as file:
+            for index, detection in enumerate(detections):
+                file.write(("[" if index == 0 else ", ") + json.dumps(detection))
+            file.write("]")
     return paths
 
 

@@ -18,6 +18,22 @@ ARG PIP_OPTIONS=""
 RUN /venv/bin/pip install --no-cache-dir ${PIP_OPTIONS} -c constraints.txt ".[server,baselines]" \
     && /venv/bin/pip uninstall --yes poseboard
 
+# The evaluator's C. The compiler stays here, and an image without the extension is not made.
+FROM ${BASE} AS native
+ARG PIP_OPTIONS=""
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /build
+COPY pyproject.toml README.md LICENSE ./
+COPY evaluator ./evaluator
+# hadolint ignore=SC2086
+RUN python3 -m venv /venv \
+    && /venv/bin/pip install --no-cache-dir ${PIP_OPTIONS} "setuptools>=77" \
+    && /venv/bin/python -c "from setuptools import setup; setup()" build_ext --inplace \
+    && test -f evaluator/native/extension.abi3.so
+
 FROM ${BASE} AS program
 RUN groupadd --gid 10001 poseboard \
     && useradd --uid 10001 --gid poseboard --no-create-home --home-dir /nonexistent poseboard \
@@ -31,6 +47,7 @@ COPY manage.py ./
 COPY docker/entrypoint.sh ./docker/
 COPY baselines ./baselines
 COPY evaluator ./evaluator
+COPY --from=native /build/evaluator/native/extension.abi3.so ./evaluator/native/
 COPY leaderboard ./leaderboard
 RUN python3 -m compileall -q baselines evaluator leaderboard
 ENTRYPOINT ["sh", "docker/entrypoint.sh"]

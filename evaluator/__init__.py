@@ -19,7 +19,6 @@ from evaluator.errors import CODES, DatasetDefinitionError, GroundTruthError, Pr
 
 if TYPE_CHECKING:
     from evaluator.arrays import annotations_from_arrays, predictions_from_arrays
-    from evaluator.compiled import warm_up, warm_up_if_compiled
     from evaluator.definitions import Dataset, MetricSpec, dataset_names, load_dataset, part_label
     from evaluator.diagnosis import Diagnosis, Slice, diagnose
     from evaluator.evaluation import Report, evaluate, measure, validate
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from evaluator.predictions import Checked, read_predictions
     from evaluator.slices import shown_on_a_hidden_split
     from evaluator.tally import Score
+    from evaluator.warming import warm_up, warm_up_if_compiled
 
 # Of the definitions and the code together: a change that can move a score raises it.
 __version__ = "0.1.0"
@@ -58,8 +58,8 @@ _HOMES = {
     "read_truth": "ground_truth",
     "shown_on_a_hidden_split": "slices",
     "validate": "evaluation",
-    "warm_up": "compiled",
-    "warm_up_if_compiled": "compiled",
+    "warm_up": "warming",
+    "warm_up_if_compiled": "warming",
 }
 
 __all__ = [  # noqa: RUF022 - grouped by what they are for

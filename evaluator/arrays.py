@@ -168,9 +168,15 @@ def check_annotations(annotations: Annotations) -> None:
             raise GroundTruthError(f"{name} of the annotations do not ascend, or one is there twice")
     if people and not 0 <= annotations.image.min() <= annotations.image.max() < len(annotations.image_ids):
         raise GroundTruthError("image of the annotations points outside image_ids")
-    wrong = (annotations.visibility > 0) & ~np.isfinite(annotations.keypoints).all(axis=2)
+    points = annotations.keypoints if annotations.keypoints_3d is None else annotations.keypoints_3d
+    if points.shape[:2] != (people, joints):
+        raise GroundTruthError(
+            f"keypoints_3d of the annotations has the shape {list(points.shape)}: expected [P, K, 3]"
+        )
+    wrong = (annotations.visibility > 0) & ~np.isfinite(points).all(axis=2)
     if wrong.any():
-        raise GroundTruthError(f"annotation {annotations.ids[wrong.any(axis=1)][0]}: a labelled joint is not finite")
+        first = annotations.ids[wrong.any(axis=1)][0]
+        raise GroundTruthError(f"annotation {first}: a labelled joint is not finite")
     for name in ("areas", "boxes", "head_sizes", "torso_boxes"):
         values = getattr(annotations, name).reshape(people, -1)
         bad = np.isinf(values).any(axis=1) | ((values < 0).any(axis=1) & (name != "boxes"))

@@ -18,10 +18,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from evaluator.definitions import Dataset, load_dataset
+from evaluator.entries import LARGEST, NUMBERS
 from evaluator.errors import GroundTruthError, PredictionError, Problem
 from evaluator.image_list import PublicImages
 from evaluator.poses import Floats
-from evaluator.predictions import LARGEST, NUMBERS, read_predictions
+from evaluator.predictions import read_predictions
 
 Entry = dict[str, Any]
 Ids = int | Iterable[int]

@@ -4,7 +4,7 @@ Up to eight characters are taken at once from a 64-bit word; up to 15 significan
 arithmetic (Clinger 1990); more go through a 128-bit product with a power of five (Lemire, "Number parsing at a
 gigabyte per second", Software: Practice and Experience 2021). What that leaves undecided is told to the caller.
 
-Buffers are uint8 arrays with `compiled.PADDING` zero bytes after the text: no valid text goes on into them.
+Buffers are uint8 arrays with `scan_codes.PADDING` zero bytes after the text: no valid text goes on into them.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from llvmlite import ir
 from numba import njit, types, uint64
 from numba.extending import intrinsic
 
-LOWEST_POWER, HIGHEST_POWER = -290, 60
+from evaluator.powers_of_five import FIVES_HIGH, FIVES_LOW, HIGHEST_POWER, LOWEST_POWER
+from evaluator.scan_codes import FAILED
 
-FAILED = -1
 ZEROS = np.uint64(0x3030303030303030)
 SEVENS = np.uint64(0x7F7F7F7F7F7F7F7F)
 ABOVE_NINE = np.uint64(0x7676767676767676)
@@ -33,27 +33,6 @@ SIXTEEN, THIRTY_TWO, SIXTY_FOUR, NONE = np.uint64(16), np.uint64(32), np.uint64(
 EVERY_BIT = np.uint64(0xFFFFFFFFFFFFFFFF)
 EXACT_INTEGER = np.uint64(1 << 53)
 DOT, MINUS, PLUS, LITTLE_E, CAPITAL_E, NOUGHT = 46, 45, 43, 101, 69, 48
-
-
-def _powers_of_five() -> tuple[Any, Any]:
-    """The leading 128 bits of 5^q (rounded down), of 1 / 5^-q (rounded up), as high and low words."""
-    high, low = [], []
-    for q in range(LOWEST_POWER, HIGHEST_POWER + 1):
-        if q >= 0:
-            power = 5**q
-            shift = power.bit_length() - 128
-            power = power >> shift if shift > 0 else power << -shift
-        else:
-            divisor = 5**-q
-            bits = (divisor - 1).bit_length()
-            power = (1 << (bits + 127 if q >= -27 else 2 * bits + 128)) // divisor + 1
-            power >>= max(0, power.bit_length() - 128)
-        high.append(power >> 64)
-        low.append(power & (1 << 64) - 1)
-    return np.array(high, dtype=np.uint64), np.array(low, dtype=np.uint64)
-
-
-FIVES_HIGH, FIVES_LOW = _powers_of_five()
 
 
 @intrinsic

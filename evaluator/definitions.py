@@ -21,6 +21,10 @@ MOST_NAMES = 40
 
 Limb = tuple[tuple[str, ...], tuple[str, ...]]
 
+# What an entry of an upload gives of a person: pixels of joints; millimetres of joints; a surface point for each pixel.
+ENTRIES = ("keypoints", "keypoints_3d", "uv")
+MEAN_OF_ACTIONS = "mean_of_actions"
+
 
 @dataclass(frozen=True)
 class MetricSpec:
@@ -33,6 +37,12 @@ class MetricSpec:
     description: str
     higher_is_better: bool
     parts: tuple[str, ...]
+    unit: str = ""  # of its values: "" is a fraction, "mm" millimetres
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether its values lie between 0 and 1, and are printed in percent."""
+        return not self.unit
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,8 @@ class Dataset:
     skeleton: tuple[tuple[str, str], ...]
     parts: Mapping[str, tuple[str, ...]]
     limb_parts: Mapping[str, tuple[str, ...]]
+    actions: tuple[str, ...]  # what people do; each annotation names one, where there are any
+    entry: str  # one of ENTRIES
     metrics: tuple[MetricSpec, ...]
     primary: str
     primary_part: str
@@ -177,7 +189,9 @@ class _Reader:
         limbs = {limb: self.limb(f"limbs.{limb}", ends, joints) for limb, ends in self.get("limbs", dict, {}).items()}
         parts = self.groups("parts", joints)
         limb_parts = self.groups("limb_parts", tuple(limbs))
-        metrics = self.metrics(parts, limb_parts)
+        actions = self.actions(parts)
+        entry = self.entry()
+        metrics = self.metrics(parts, limb_parts, actions, entry)
         dataset = Dataset(
             name=name,
             **{
@@ -192,6 +206,8 @@ class _Reader:
             skeleton=self.joint_pairs("skeleton", joints),
             parts=parts,
             limb_parts=limb_parts,
+            actions=actions,
+            entry=entry,
             metrics=metrics,
             primary_part=self.get("primary_part", str, "all"),
             columns=self.columns(metrics),
@@ -241,6 +257,21 @@ class _Reader:
         )
         return first, second
 
+    def actions(self, parts: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        actions = self.names("actions", self.get("actions", list, []), None)
+        known = {*parts, "all", MEAN_OF_ACTIONS}
+        for action in actions:
+            if action in known:
+                raise self.wrong("actions", f"{action!r} is the name of another part")
+            known.add(action)
+        return actions
+
+    def entry(self) -> str:
+        entry: str = self.get("entry", str, ENTRIES[0])
+        if entry not in ENTRIES:
+            raise self.wrong("entry", f"expected one of {', '.join(ENTRIES)}, found {entry!r}")
+        return entry
+
     def keypoint_fields(self, joints: tuple[str, ...]) -> dict[str, int]:
         fields = self.get("keypoint_fields", dict, {"keypoints": len(joints)})
         if not all(type(count) is int and count > 0 for count in fields.values()) or next(iter(fields)) != "keypoints":
@@ -269,11 +300,16 @@ class _Reader:
         return np.array([pose[joint] for joint in joints])
 
     def metrics(
-        self, parts: Mapping[str, tuple[str, ...]], limb_parts: Mapping[str, tuple[str, ...]]
+        self,
+        parts: Mapping[str, tuple[str, ...]],
+        limb_parts: Mapping[str, tuple[str, ...]],
+        actions: tuple[str, ...],
+        entry_kind: str,
     ) -> tuple[MetricSpec, ...]:
         from evaluator.metrics import load_metric  # the metrics import this module for the type of their dataset
 
         specs: list[MetricSpec] = []
+        by_action = (*actions, MEAN_OF_ACTIONS) if actions else ()
         for index, entry in enumerate(self.get("metrics", list)):
             field = f"metrics[{index}]"
             if type(entry) is not dict or not {"metric", "scores"} <= set(entry) <= {"metric", "scores", "parameters"}:
@@ -287,7 +323,15 @@ class _Reader:
                 inspect.signature(metric.measure).bind(None, None, None, names=(), **parameters)
             except TypeError as error:
                 raise self.wrong(f"{field}.parameters", f"{entry['metric']} says: {error}") from None
-            of_metric = {"joints": tuple(parts), "limbs": tuple(limb_parts), "none": ()}[metric.PARTS]
+            measures = getattr(metric, "ENTRY", ENTRIES[0])
+            if measures != entry_kind:
+                raise self.wrong(f"{field}.metric", f"{entry['metric']} measures {measures}, and entry is {entry_kind}")
+            of_metric = {
+                "joints": tuple(parts),
+                "joints and actions": (*parts, *by_action),
+                "limbs": tuple(limb_parts),
+                "none": (),
+            }[metric.PARTS]
             for score in entry["scores"]:
                 if type(score) is not dict or set(score) != {"name", "title", "description"}:
                     raise self.wrong(f"{field}.scores", "expected name, title and description")
@@ -299,6 +343,7 @@ class _Reader:
                         parameters=parameters,
                         higher_is_better=metric.HIGHER_IS_BETTER,
                         parts=(*of_metric, "all"),
+                        unit=getattr(metric, "UNIT", ""),
                         **score,
                     )
                 )

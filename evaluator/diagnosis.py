@@ -113,6 +113,11 @@ class Diagnosis:
         return asdict(self)
 
 
+def diagnosable(dataset: Dataset) -> bool:
+    """Whether there is a diagnosis: of keypoints in the image, not of poses in space or on the surface."""
+    return dataset.entry == "keypoints"
+
+
 def diagnose(dataset: Dataset, predictions: Predictions, annotations: Annotations) -> Diagnosis:
     """Classifies every joint by the rule of the dataset's OKS metric or, without one, of its first PCK, PCKh or PDJ.
 

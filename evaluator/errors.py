@@ -41,7 +41,12 @@ CODES: dict[str, str] = {
     "unknown_person": "The image has no person of this id.",
     "missing_person_id": "The image has several people and the entry does not say which it means.",
     "repeated_person": "Two entries are for the same person of the same image.",
+    "missing_person": "A person of the benchmark has no entry, where everybody must have one.",
     "missing_joint": "A missing joint where the benchmark allows none.",
+    "invalid_box": "A box whose width or height is not above zero.",
+    "invalid_image": "A surface map is not a whole RGB PNG of eight bits in base64.",
+    "image_size": "A surface map has another size than its box or shape, or is too large.",
+    "invalid_part": "A pixel of a surface map has a part above 24.",
     "incomplete_joint": "Some but not all numbers of a joint or a limb are null.",
 }
 

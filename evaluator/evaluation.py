@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from evaluator.digests import DigestField, deferred
 from evaluator.errors import GroundTruthError
 from evaluator.ground_truth import Truth, listed, read_truth
 from evaluator.image_list import PublicImages, read_images
+from evaluator.keypoints_3d import poses_of_people
 from evaluator.metrics import load_metric
 from evaluator.poses import Annotations, Predictions
 from evaluator.predictions import Checked, Source, check_upload, read_predictions
+from evaluator.surfaces import Surface, read_surface
 from evaluator.tally import Score, Tally
 from evaluator.uncertainty import groups_of, image_weights, with_intervals
 
@@ -55,6 +57,11 @@ def measure(dataset: Dataset, predictions: Predictions, annotations: Annotations
     ]
 
 
+def on_surface(annotations: Annotations, surface: Surface | str | Path | None) -> Annotations:
+    """The annotations on a surface, where one is given. GroundTruthError when its file is wrong."""
+    return annotations if surface is None else replace(annotations, surface=read_surface(surface))
+
+
 def evaluate(
     dataset: str | Dataset,
     predictions: Source,
@@ -63,17 +70,19 @@ def evaluate(
     images: Images | None = None,
     intervals: bool = False,
     groups: Mapping[int, Hashable] | None = None,
+    surface: Surface | str | Path | None = None,
 ) -> Report:
     """Scores predictions against annotations by every metric of the dataset.
 
     predictions: a path or the bytes of a JSON file (plain, gzip, zip), a list of entries, or `Predictions`; on
     single-person datasets also an array [P, K, 2] or [P, K, 3], in pixels and with a confidence: row i is for the i-th
-    annotated person by ascending annotation id, NaN is a missing joint.
+    annotated person by ascending annotation id, NaN is a missing joint. In space [P, K, 3], millimetres.
     truth: a path, bytes, a parsed annotation document or its list of annotations, `Annotations`, or an array [P, K, 2]
     with NaN where nothing is annotated, or [P, K, 3] with the flags 0, 1, 2.
     images: the benchmark's public image list; taken from the truth when not given.
     intervals: add 95 % bootstrap intervals over images, or over groups of images (videos, scenes, subjects): `groups`
     maps each image id to its group, else the truth's images may say `group`.
+    surface: DensePose's geodesic tables, a path or `evaluator.surfaces.Surface`.
 
     Raises PredictionError (the submitter's fault), GroundTruthError (the operator's), DatasetDefinitionError.
 
@@ -86,12 +95,13 @@ def evaluate(
     [55.0]
     """
     definition = load_dataset(dataset) if isinstance(dataset, str) else dataset
-    annotations = read_truth(truth, definition)
+    annotations = on_surface(read_truth(truth, definition), surface)
     known = listed(annotations, definition) if images is None else read_images(images)
     if images is not None and set(known.people) != set(annotations.image_ids.tolist()):
         raise GroundTruthError("the public image list and the annotations do not have the same images")
     if isinstance(predictions, np.ndarray) and definition.single_person:
-        predictions = predictions_of_people(predictions, annotations)
+        of_people = poses_of_people if definition.entry == "keypoints_3d" else predictions_of_people
+        predictions = of_people(predictions, annotations)
     entries = read_predictions(predictions, definition, known)
     tallies = measure(definition, entries, annotations)
     if intervals:

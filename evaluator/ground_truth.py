@@ -17,8 +17,11 @@ from evaluator.arrays import annotations_from_arrays, check_annotations
 from evaluator.definitions import Dataset, load_dataset
 from evaluator.errors import GroundTruthError
 from evaluator.image_list import PublicImages
-from evaluator.poses import Annotations, Floats, Integers, counted
+from evaluator.keypoints_3d import actions_of, annotated_in_space
+from evaluator.poses import Annotations, Floats, Integers, counted, nowhere
 from evaluator.scanning import ImageRecords, ScannedTruth, scanned_truth
+from evaluator.surface_points import surface_points
+from evaluator.surfaces import BUILT_IN, Surface
 from evaluator.uncertainty import groups_of
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -104,10 +107,21 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
     ids = np.array([row["id"] for row in rows], dtype=np.int64)
     image_ids = np.array([image["id"] for image in images], dtype=np.int64)
     image = _image_places(image_ids, ids, row_images)
-    keypoints, visibility = _keypoints(rows, dataset)
+    points, surface = None, None
+    if dataset.entry == "keypoints_3d":
+        points, visibility = annotated_in_space(rows, dataset)
+        keypoints = nowhere(len(rows), len(dataset.joints), 2)
+    elif dataset.entry == "uv":
+        surface, on_surface = surface_points(rows)
+        visibility = np.zeros((len(rows), len(dataset.joints)), dtype=np.int8)
+        keypoints = nowhere(len(rows), len(dataset.joints), 2)
+    else:
+        keypoints, visibility = _keypoints(rows, dataset)
     labelled = (visibility > 0).sum(axis=1)
     given = np.array([row.get("num_keypoints", n) for row, n in zip(rows, labelled.tolist(), strict=True)], np.int64)
     given = labelled if len(dataset.keypoint_fields) > 1 else given  # the field counts the first key's joints only
+    if surface is not None:
+        labelled = given = on_surface
     info: Any = data.get("info")
     info = info if isinstance(info, dict) else {}
     annotations = Annotations(
@@ -124,6 +138,10 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
         head_sizes=_numbers(rows, "head_size", ()),
         torso_boxes=_numbers(rows, "torso_box", (2,)),
         limbs=_limbs(rows, dataset),
+        keypoints_3d=points,
+        actions=actions_of(rows, dataset),
+        surface_points=surface,
+        surface=_built_in(info) if dataset.entry == "uv" else None,
         sha256=sha256,
         dataset=str(info.get("dataset", "")),
         split=str(info.get("split", "")),
@@ -135,6 +153,16 @@ def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Anno
     _check_people(annotations, dataset)
     groups_of(annotations)
     return annotations
+
+
+def _built_in(info: Mapping[str, Any]) -> Surface | None:
+    """The surface of our own that a truth names in its `info`; None where the operator gives one."""
+    name = info.get("surface")
+    if name is None:
+        return None
+    if not isinstance(name, str) or name not in BUILT_IN:
+        raise GroundTruthError(f"info.surface is {name!r}: expected one of {', '.join(BUILT_IN)}, or none")
+    return BUILT_IN[name]()
 
 
 def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
@@ -169,7 +197,7 @@ def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
         sha256=found.digest,
         dataset=str(info.get("dataset", "")),
         split=str(info.get("split", "")),
-        images=ImageRecords(found.images),
+        images=ImageRecords(found.images, image_records),
         warnings=_contradictions(ids, num_keypoints, labelled),
         position=order,
         ignore_regions=_ignore_regions(_by_id(json.loads(found.images))) if REGIONS[0].encode() in found.images else {},

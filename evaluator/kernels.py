@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-FAILED = -1
+from evaluator.scan_codes import FAILED
+
 EPSILON = float(np.spacing(1))
 MOST_IN_IMAGE = 256  # above it sorting by insertion would be slow, and the array code sorts
 RADIX, DIGITS = 11, 6
@@ -161,7 +162,7 @@ def exact(x: Any, y: Any, true_x: Any, true_y: Any, labelled: Any, variances: An
     for joint in range(len(x)):
         dx, dy = x[joint] - true_x[joint], y[joint] - true_y[joint]
         value = -((dx * dx + dy * dy) / variances[joint] / area / 2)
-        out[joint] = value if labelled[joint] > 0 else 0.0
+        out[joint] = value if labelled[joint] else 0.0
 
 
 @njit(cache=True, error_model="numpy")
@@ -174,19 +175,20 @@ def exact_outside(x: Any, y: Any, box: Any, variances: Any, area: float, out: An
 
 @njit(cache=True, error_model="numpy")
 def exponents(
-    first: int, image: Any, rows: Any, keypoints: Any, start: Any, true_x: Any, true_y: Any, labelled: Any, count: Any,
-    boxes: Any, areas: Any, variances: Any, ranges: Any, out: Any, detection: Any, person: Any, exponent: Any,
+    first: int, image: Any, rows: Any, keypoints: Any, start: Any, points: Any, labelled: Any, count: Any, boxes: Any,
+    areas: Any, variances: Any, ranges: Any, out: Any, detection: Any, person: Any, exponent: Any,
 ) -> tuple[int, int]:  # fmt: skip
     """The negated exponents of pairs that may be similar enough, for detections from `first` on.
 
-    People are sorted by image and start[i] is the first of image i; `labelled` [P, K] is 1 or 0, `count` its sums.
+    People are sorted by image and start[i] is the first of image i; `count` [P] are the sums of `labelled` [P, K].
     A pair is left out when a bound of its OKS is below the loosest threshold. `out` [A, D] tells whether the extent of
     a detection's keypoints is outside each range. Returns (next detection, pairs): it stops when the next detection's
     pairs might not fit; pairs is FAILED when one is not finite.
     """
     joints = labelled.shape[1]
     inverse, xs, ys = 1.0 / variances, np.empty(joints), np.empty(joints)
-    pairs = 0
+    true_x, true_y, counts = np.empty(labelled.shape), np.empty(labelled.shape), np.empty(labelled.shape)
+    nearest, pairs = -1, 0
     for index in range(first, len(rows)):
         begin, end = start[image[index]], start[image[index] + 1]
         if pairs + end - begin > len(detection):
@@ -199,13 +201,21 @@ def exponents(
         area = extent(xs) * extent(ys)
         for which in range(len(ranges)):
             out[which, index] = area < ranges[which, 0] or area > ranges[which, 1]
+        if nearest != image[index]:
+            nearest = image[index]
+            for other in range(begin, end):
+                for joint in range(joints):
+                    known = labelled[other, joint]
+                    counts[other, joint] = 1.0 if known else 0.0
+                    true_x[other, joint] = points[other, joint, 0] if known else 0.0
+                    true_y[other, joint] = points[other, joint, 1] if known else 0.0
         for other in range(begin, end):
             scale = 0.5 / (areas[other] + EPSILON)
             box = boxes[other]
             if count[other] == 0:
                 most, among = bound_outside(xs, ys, box, inverse, scale), joints
             else:
-                most = bound(xs, ys, true_x[other], true_y[other], labelled[other], inverse, scale)
+                most = bound(xs, ys, true_x[other], true_y[other], counts[other], inverse, scale)
                 among = count[other]
             if most < (LOOSEST - MARGIN) * among:
                 continue

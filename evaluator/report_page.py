@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 
 from evaluator import report_figures as figures
@@ -15,19 +16,21 @@ from evaluator.tally import Score
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
-def report_page(dataset: Dataset, report: Report, diagnosis: Diagnosis) -> str:
-    """The page of one evaluation; `report` with intervals where it has them."""
+def report_page(dataset: Dataset, report: Report, diagnosis: Diagnosis | None) -> str:
+    """The page of one evaluation; `report` with intervals where it has them, errors where there is a diagnosis."""
     title = f"{dataset.metric(dataset.primary).title} on {dataset.title}"
-    sections = [
-        _head(dataset, report),
-        _cards(dataset, report),
-        f'<p class="verdict">{_verdict(diagnosis)}</p>',
-        f'<div class="two"><div>{_body(dataset, diagnosis)}{_curves(dataset, diagnosis)}{_whole(dataset, report)}</div>'
-        f"<div>{_by_part(diagnosis)}{_detections(diagnosis)}{_joints(diagnosis)}</div></div>",
-        _slices(dataset, diagnosis),
-        _scores(dataset, report),
-        _foot(report),
-    ]
+    sections = [_head(dataset, report), _cards(dataset, report)]
+    if diagnosis is None:
+        sections.append(_whole(dataset, report))
+    else:
+        left = f"{_body(dataset, diagnosis)}{_curves(dataset, diagnosis)}{_whole(dataset, report)}"
+        sections += [
+            f'<p class="verdict">{_verdict(diagnosis)}</p>',
+            f'<div class="two"><div>{left}</div>'
+            f"<div>{_by_part(diagnosis)}{_detections(diagnosis)}{_joints(diagnosis)}</div></div>",
+            _slices(dataset, diagnosis),
+        ]
+    sections += [_scores(dataset, report), _foot(report)]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -61,17 +64,23 @@ def _cards(dataset: Dataset, report: Report) -> str:
     for key in keys:
         score = scores[key]
         large = ' class="first"' if key == primary else ""
+        spec = dataset.metric(score.metric)
         cards.append(
-            f"<div{large}><dt>{escape(dataset.metric(score.metric).title)}</dt><dd><b>{percent(score.value)}</b> %"
-            f"<span>{_interval(score)}</span></dd></div>"
+            f"<div{large}><dt>{escape(spec.title)}</dt><dd><b>{_printed(score.value, spec.unit)}</b> {spec.unit or '%'}"
+            f"<span>{_interval(score, spec.unit)}</span></dd></div>"
         )
     return f'<dl class="cards{tall}">{"".join(cards)}</dl>'
 
 
-def _interval(score: Score, empty: str = "no interval") -> str:
+def _printed(value: float, unit: str) -> str:
+    """A fraction in percent, a length in its unit."""
+    return f"{value:.1f}" if unit else percent(value)
+
+
+def _interval(score: Score, unit: str, empty: str = "no interval") -> str:
     if score.low is None or score.high is None:
         return empty
-    return f"{percent(score.low)} to {percent(score.high)}"
+    return f"{_printed(score.low, unit)} to {_printed(score.high, unit)}"
 
 
 def _verdict(diagnosis: Diagnosis) -> str:
@@ -272,7 +281,7 @@ def _whole(dataset: Dataset, report: Report) -> str:
     """A table of the numbers without parts, which are those of OKS."""
     whole = [spec for spec in dataset.metrics if spec.parts == ("all",)]
     rows = [(spec.title, score) for spec in whole for score in report.scores if score.metric == spec.name]
-    return _score_table("All scores", "Score", rows)
+    return _score_table("All scores", "Score", rows, "")
 
 
 def _scores(dataset: Dataset, report: Report) -> str:
@@ -288,25 +297,26 @@ def _by_metric(spec: MetricSpec, report: Report) -> str:
         for score in report.scores
         if score.metric == spec.name
     ]
-    return _score_table(spec.title, "Part", rows, spec.description)
+    return _score_table(spec.title, "Part", rows, spec.unit, spec.description)
 
 
-def _score_table(title: str, what: str, rows: list[tuple[str, Score]], note: str = "") -> str:
+def _score_table(title: str, what: str, rows: list[tuple[str, Score]], unit: str, note: str = "") -> str:
     if not rows:
         return ""
     lowest = min(score.value if score.low is None else score.low for _, score in rows)
     highest = max(score.value if score.high is None else score.high for _, score in rows)
-    domain = figures.scale(lowest, highest)
+    domain = (0.0, 10.0 * math.ceil(max(highest, 1.0) / 10)) if unit else figures.scale(lowest, highest)
+    ends = [_printed(end, unit).removesuffix(".0") for end in domain]
     lines = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td class="wide">'
         f"{figures.whisker(score.value, score.low, score.high, domain)}</td>"
-        f'<td class="n strong">{percent(score.value)}</td><td class="n">{_interval(score, "–")}</td></tr>'
+        f'<td class="n strong">{_printed(score.value, unit)}</td><td class="n">{_interval(score, unit, "–")}</td></tr>'
         for name, score in rows
     )
     return (
         f'<section class="panel"><h2>{escape(title)}</h2><p class="note">{escape(note)}</p>'
-        f"<table><caption>Percent, with 95 % intervals; the scale runs from {100 * domain[0]:.0f} to "
-        f"{100 * domain[1]:.0f}</caption>"
+        f"<table><caption>{unit or 'Percent'}, with 95 % intervals; the scale runs from {ends[0]} to {ends[1]}"
+        "</caption>"
         f'<thead><tr><th scope="col">{what}</th><td></td><th scope="col" class="n">Score</th>'
         f'<th scope="col" class="n">Interval</th></tr></thead><tbody>{lines}</tbody></table></section>'
     )

@@ -4,7 +4,7 @@ They accept a part of what the careful readers (`documents`, `predictions`, `gro
 values to the last bit, and refuse the rest without saying why: the careful reader then reads the file again and words
 the error. So refusing too much costs time only. Text is ASCII here; escapes are for strings that nobody reads.
 
-Buffers are uint8 arrays with `compiled.PADDING` zero bytes after the text: a zero byte ends every token, and is none.
+Buffers are uint8 arrays with `scan_codes.PADDING` zero bytes after the text: a zero byte ends every token, and is none.
 """
 
 from __future__ import annotations
@@ -14,20 +14,16 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from evaluator.decimals import FAILED, NONE, byte, integer, load64, number
+from evaluator.decimals import NONE, byte, integer, load64, number
+from evaluator.scan_codes import BEFORE, BETWEEN, DONE, FAILED, FIRST, FULL, MOST_EXTRAS, STOPPED
 
 BLANK, QUOTE, COMMA, COLON, BACKSLASH = 32, 34, 44, 58, 92
 OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT = 91, 93, 123, 125
 NINE, ZERO, MINUS = 57, 48, 45
 
 LARGEST = 1e6
-MOST_EXTRAS = 16
 MOST_DIGITS = 4000  # json refuses whole numbers of more than 4,300
 DEEP, SHALLOW = 30, 4  # levels in what is skipped: of an annotation file, of an upload
-
-# How a call of `entries` ended
-BEFORE, FIRST, BETWEEN, DONE = 0, 1, 2, 3
-STOPPED, FULL = 0, 1
 
 
 def word_of(text: str) -> Any:
@@ -273,9 +269,12 @@ def entry(
 
 @njit(cache=True, error_model="numpy")
 def entries(
-    buffer: Any, place: int, state: int, row: int, images: Any, scores: Any, keypoints: Any, unsure: Any, extras: Any
-) -> tuple[int, int, int, int, int]:
+    buffer: Any, place: int, end: int, state: int, row: int, images: Any, scores: Any, keypoints: Any, unsure: Any,
+    extras: Any,
+) -> tuple[int, int, int, int, int]:  # fmt: skip
     """Entries of an upload from a place on, until the list ends, the rows are full or something does not fit.
+
+    The text ends at `end`, where the zero bytes begin.
 
     Returns (place, state, rows, undecided numbers, STOPPED or FULL). A stop is an error, or the end of a buffer
     that does not hold the whole text: the place is then where the next call starts with more of it.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit, uint64
 
-from evaluator.decimals import FAILED, byte, integer, load64, number
+from evaluator.decimals import byte, integer, load64, number
 from evaluator.scan import (
     CLOSE_LIST,
     CLOSE_OBJECT,
@@ -27,9 +27,7 @@ from evaluator.scan import (
     skip,
     word_of,
 )
-
-# The fields of an annotation, as bits of what was present
-ID, IMAGE, KEYPOINTS, NUM_KEYPOINTS, BOX, AREA, CROWD, PERSON = 1, 2, 4, 8, 16, 32, 64, 128
+from evaluator.scan_codes import AREA, BOX, CROWD, FAILED, ID, IMAGE, KEYPOINTS, NUM_KEYPOINTS, PERSON
 
 W_ID, W_BBOX, W_AREA, W_ISCROWD = word_of("id"), word_of("bbox"), word_of("area"), word_of("iscrowd")
 W_PERSON_I, W_HEAD_SIZ, W_TORSO_BO = word_of("person_i"), word_of("head_siz"), word_of("torso_bo")

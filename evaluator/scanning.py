@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from evaluator.archives import GZIP_MAGIC, MOST_BYTES, ZIP_MAGICS, unpacked
 from evaluator.definitions import Dataset
 from evaluator.digests import Digest
 from evaluator.poses import Floats, Integers, Predictions
+from evaluator.scan_codes import BEFORE, DONE, FAILED, FULL, MOST_EXTRAS, NUM_KEYPOINTS, PADDING, PERSON
 
 CHUNK = 1 << 17  # well within the second-level cache
 MOST_UNSURE = 4096
@@ -29,7 +30,7 @@ WHITE_SPACE = b" \t\n\r"
 
 def scanned_predictions(source: str | Path | bytes, dataset: Dataset, image_ids: Integers | None) -> Predictions | None:
     """The predictions of a large and clean file of a multi-person dataset; image_ids ascend."""
-    if dataset.single_person:
+    if dataset.single_person or dataset.entry != "keypoints":
         return None
     if isinstance(source, bytes):
         if not compiled.worth_it(len(source)):
@@ -65,15 +66,14 @@ class _Rows:
 
 def _entries(file: io.RawIOBase | io.BytesIO, size: int, joints: int) -> tuple[_Rows, int] | None:
     """All entries of a document, and how many they are."""
-    scan = compiled.scanners()
-    padding = compiled.PADDING
-    buffer = np.zeros(CHUNK + padding, dtype=np.uint8)
+    scan = compiled.scanner()
+    buffer = np.zeros(CHUNK + PADDING, dtype=np.uint8)
     view = memoryview(buffer)  # type: ignore[arg-type]
     rows = _Rows.empty(CHUNK // (LEAST_ENTRY * joints), 3 * joints)
     unsure = np.empty((MOST_UNSURE, 3), dtype=np.int64)
-    extras = np.empty((scan.MOST_EXTRAS, 2), dtype=np.int64)
-    state, used, held, taken = scan.BEFORE, 0, 0, 0
-    while state != scan.DONE:
+    extras = np.empty((MOST_EXTRAS, 2), dtype=np.int64)
+    state, used, held, taken = BEFORE, 0, 0, 0
+    while state != DONE:
         count = file.readinto(view[held:CHUNK]) or 0
         if not taken and bytes(view[:4]).startswith((GZIP_MAGIC, *ZIP_MAGICS)):
             file.seek(0)
@@ -81,16 +81,16 @@ def _entries(file: io.RawIOBase | io.BytesIO, size: int, joints: int) -> tuple[_
             return _entries(io.BytesIO(document), len(document), joints)
         taken += count
         end = held + count
-        buffer[end : end + padding] = 0
+        buffer[end : end + PADDING] = 0
         place = 0
         while True:
             before = used
             place, state, used, unsures, why = scan.entries(
-                buffer, place, state, used, rows.images, rows.scores, rows.keypoints, unsure, extras
+                buffer, place, end, state, used, rows.images, rows.scores, rows.keypoints, unsure, extras
             )
             if unsures and not _settle(view, unsure[:unsures], rows):
                 return None
-            if why != scan.FULL:
+            if why != FULL:
                 break
             if used == len(rows.images):
                 # By the bytes that an entry has taken so far, and somewhat more.
@@ -100,7 +100,7 @@ def _entries(file: io.RawIOBase | io.BytesIO, size: int, joints: int) -> tuple[_
                 return None
         if place == 0 and count == 0:
             return None
-        if state == scan.DONE:
+        if state == DONE:
             break
         if end - place == CHUNK:
             return None  # an entry of such a size
@@ -169,6 +169,8 @@ class ScannedTruth:
 
 def scanned_truth(source: str | Path | bytes, dataset: Dataset) -> ScannedTruth | None:
     """The annotations of a large file, JSON or gzipped JSON, that has the plain form of COCO's own."""
+    if dataset.entry != "keypoints":
+        return None
     if isinstance(source, bytes):
         if not compiled.worth_it(len(source)):
             return None
@@ -177,7 +179,7 @@ def scanned_truth(source: str | Path | bytes, dataset: Dataset) -> ScannedTruth 
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or not compiled.worth_it(status.st_size):
             return None
-        buffer = np.empty(status.st_size + compiled.PADDING, dtype=np.uint8)
+        buffer = np.empty(status.st_size + PADDING, dtype=np.uint8)
         view = memoryview(buffer)  # type: ignore[arg-type]
         size = 0
         while size < status.st_size and (count := file.readinto(view[size : status.st_size])):
@@ -197,14 +199,14 @@ def _padded(content: bytes) -> NDArray[np.uint8] | None:
             content = gzip.decompress(content)
         except (OSError, EOFError, ValueError):
             return None
-    return np.frombuffer(content + bytes(compiled.PADDING), dtype=np.uint8).copy()
+    return np.frombuffer(content + bytes(PADDING), dtype=np.uint8).copy()
 
 
 def _truth(buffer: NDArray[np.uint8] | None, joints: int, digest: str | Digest) -> ScannedTruth | None:
     if buffer is None:
         return None
     scan = compiled.annotation_scanner()
-    size = len(buffer) - compiled.PADDING
+    size = len(buffer) - PADDING
     # Room for the smallest objects there can be; what is not used is never touched, and so takes no memory.
     people, images = size // (6 * joints + 30) + 1, size // 8 + 1
     image_ids, whole = np.empty(images, dtype=np.int64), np.empty((people, 5), dtype=np.int64)
@@ -214,7 +216,7 @@ def _truth(buffer: NDArray[np.uint8] | None, joints: int, digest: str | Digest) 
     images, rows, fields = scan.annotation_file(
         buffer, size, image_ids, whole, present, areas, boxes, points, flags, spans
     )
-    if images == scan.FAILED:
+    if images == FAILED:
         return None
     texts: dict[str, bytes] = {}
     for key, key_end, start, end in spans[:fields].tolist():
@@ -223,7 +225,7 @@ def _truth(buffer: NDArray[np.uint8] | None, joints: int, digest: str | Digest) 
             return None
         texts[name] = buffer[start:end].tobytes() if name != "annotations" else b""
     whole, present = whole[:rows], present[:rows]
-    named = (present & scan.PERSON) > 0
+    named = (present & PERSON) > 0
     if named.any() and not named.all():
         return None
     return ScannedTruth(
@@ -233,7 +235,7 @@ def _truth(buffer: NDArray[np.uint8] | None, joints: int, digest: str | Digest) 
         ids=whole[:, 0],
         row_images=whole[:, 1],
         num_keypoints=whole[:, 2],
-        given=(present & scan.NUM_KEYPOINTS) > 0,
+        given=(present & NUM_KEYPOINTS) > 0,
         crowd=whole[:, 3] != 0,
         person_ids=whole[:, 4] if rows and named.all() else None,
         areas=areas[:rows],
@@ -247,15 +249,14 @@ def _truth(buffer: NDArray[np.uint8] | None, joints: int, digest: str | Digest) 
 class ImageRecords(Sequence[dict[str, Any]]):
     """The records of images that a scanned file holds, parsed when somebody looks at them."""
 
-    def __init__(self, text: bytes) -> None:
+    def __init__(self, text: bytes, parse: Callable[[bytes], tuple[dict[str, Any], ...]]) -> None:
         self._text: bytes | None = text
+        self._parse = parse
         self._records: tuple[dict[str, Any], ...] = ()
 
     def _parsed(self) -> tuple[dict[str, Any], ...]:
         if self._text is not None:
-            from evaluator.ground_truth import image_records
-
-            self._records, self._text = image_records(self._text), None
+            self._records, self._text = self._parse(self._text), None
         return self._records
 
     def __len__(self) -> int:

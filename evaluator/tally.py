@@ -13,7 +13,8 @@ from evaluator.poses import Floats, Integers
 
 @dataclass(frozen=True)
 class Score:
-    """One number of a report, a fraction; `low` and `high` bound its 95 % interval where there is one."""
+    """One number of a report, a fraction unless its metric has a unit; `low` and `high` bound its 95 % interval where
+    there is one."""
 
     metric: str
     part: str
@@ -80,6 +81,7 @@ class RateTally:
     counts: Floats  # [I, E]
     parts: Mapping[str, tuple[int, ...]]  # part -> elements
     unit: int = 1  # what one hit counts (area under a curve counts half steps)
+    whole: int | None = None  # `all` is pooled over this many of the first elements, over all of them when not given
 
     @property
     def columns(self) -> tuple[tuple[str, str], ...]:
@@ -93,25 +95,81 @@ class RateTally:
         return defined_scores(self, weights)
 
     def values(self, weights: Floats) -> Floats:
-        hits, counts = weights @ self.hits, weights @ self.counts  # [B, E]
-        rates = _ratio(hits, counts)
-        values = np.empty((len(weights), len(self.parts) + 1))
-        for column, elements in enumerate(self.parts.values()):
-            of_part = rates[:, list(elements)]
-            known = ~np.isnan(of_part)
-            values[:, column] = _ratio(np.where(known, of_part, 0.0).sum(axis=1), known.sum(axis=1))
-        values[:, -1] = _ratio(hits.sum(axis=1), counts.sum(axis=1))
-        return values
+        return _means(weights @ self.hits, weights @ self.counts, self.parts, self.whole)
 
     def evidence(self) -> list[Evidence]:
-        groups: Sequence[Sequence[int]] = [*self.parts.values(), range(self.hits.shape[1])]
         found = []
-        for elements in groups:
+        for elements in _groups(self.parts, self.hits.shape[1], self.whole):
             hits, counts = self.hits[:, list(elements)], self.counts[:, list(elements)]
             total = float(counts.sum()) / self.unit
             hit = float(hits.sum()) / self.unit
             found.append(Evidence(float((counts.sum(axis=1) > 0).sum()), hit, total - hit))
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class MeanTally:
+    """Sums of lengths and their number for E elements in I images; a part is the mean of its elements' means.
+
+    `all` is pooled: the sum over all lengths over their number. Parts and elements without any are left out.
+    """
+
+    metric: str
+    sums: Floats  # [I, E], in the metric's unit
+    counts: Floats  # [I, E]
+    parts: Mapping[str, tuple[int, ...]]  # part -> elements
+    whole: int | None = None  # `all` is pooled over this many of the first elements, over all of them when not given
+
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        return tuple((self.metric, part) for part in (*self.parts, "all"))
+
+    @property
+    def images(self) -> int:
+        return len(self.sums)
+
+    def scores(self, weights: Floats | None = None) -> list[Score]:
+        return defined_scores(self, weights)
+
+    def values(self, weights: Floats) -> Floats:
+        return _means(_weighted(weights, self.sums), weights @ self.counts, self.parts, self.whole)
+
+    def evidence(self) -> list[Evidence]:
+        """A mean has no hits and misses: each length counts as both."""
+        found = []
+        for elements in _groups(self.parts, self.sums.shape[1], self.whole):
+            counts = self.counts[:, list(elements)]
+            total = float(counts.sum())
+            found.append(Evidence(float((counts.sum(axis=1) > 0).sum()), total, total))
+        return found
+
+
+def _groups(parts: Mapping[str, tuple[int, ...]], elements: int, whole: int | None) -> list[Sequence[int]]:
+    """The elements of each part, and last those of `all`."""
+    return [*parts.values(), range(elements if whole is None else whole)]
+
+
+def _weighted(weights: Floats, sums: Floats) -> Floats:
+    """[B, E] sums over the images [I, E] for weights [B, I].
+
+    One weighting is added up image by image: the last bits of a matrix product of fractions depend on the machine's
+    BLAS and on where the arrays lie in memory, and a score must be the same in the server and at home.
+    """
+    if len(weights) == 1:
+        return (weights[0][:, None] * sums).sum(axis=0)[None]
+    return weights @ sums
+
+
+def _means(sums: Floats, counts: Floats, parts: Mapping[str, tuple[int, ...]], whole: int | None) -> Floats:
+    """[B, parts + 1] for sums and counts [B, E]: the mean of each part's elements' means, and last the pooled one."""
+    means = _ratio(sums, counts)
+    values = np.empty((len(sums), len(parts) + 1))
+    for column, elements in enumerate(parts.values()):
+        of_part = means[:, list(elements)]
+        known = ~np.isnan(of_part)
+        values[:, column] = _ratio(np.where(known, of_part, 0.0).sum(axis=1), known.sum(axis=1))
+    values[:, -1] = _ratio(sums[:, :whole].sum(axis=1), counts[:, :whole].sum(axis=1))
+    return values
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> Floats:
@@ -121,7 +179,6 @@ def _ratio(numerator: Floats, denominator: Floats) -> Floats:
 
 
 def by_image(values: Floats, image: Integers, images: int) -> Floats:
-    """[I, E] sums over the people of each image of values [P, E]; whole numbers, so the order does not matter."""
-    sums = np.zeros((images, values.shape[1]))
-    np.add.at(sums, image, values)
-    return sums
+    """[I, E] sums over the people of each image of values [P, E], in the order of the people, who ascend by id."""
+    columns = [np.bincount(image, weights=column, minlength=images) for column in values.T]
+    return np.stack(columns, axis=1) if columns else np.zeros((images, 0))

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,8 @@ def choices(benchmark: Benchmark) -> list[Choice]:
     """All weights on this machine: those that ship, were fetched or registered."""
     from baselines import catalogue
 
-    joints = load_dataset(benchmark.dataset).joints
+    dataset = load_dataset(benchmark.dataset)
+    joints = dataset.joints
     found = [
         Choice(each.baseline, each.variant, why_not=each.why_not)
         for each in catalogue.choices(joints, Path(settings.CHECKPOINTS_DIR))
@@ -89,6 +90,8 @@ def choices(benchmark: Benchmark) -> list[Choice]:
     for checkpoint in Checkpoint.objects.all():
         why_not = catalogue.untrained(joints, checkpoint.joints)
         found.append(Choice(checkpoint.family, checkpoint.variant, checkpoint, why_not))
+    if dataset.entry != "keypoints":
+        return [replace(each, why_not=f"it predicts keypoints, not {dataset.entry}") for each in found]
     return found
 
 
@@ -107,6 +110,10 @@ def request_run(
         )
     if checkpoint is None and baseline not in available():
         raise Refused("no_such_baseline", f"There is no baseline {baseline}: choose one of {', '.join(available())}.")
+    if load_dataset(benchmark.dataset).entry != "keypoints":
+        raise Refused(
+            "not_keypoints", f"{benchmark} asks for more than keypoints in the image, which is what baselines predict."
+        )
     if not benchmark.has_images:
         raise Refused(
             "no_images", f"{benchmark} has no images for baselines: its organiser imports them with --images."

@@ -14,7 +14,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
-from evaluator import public_images
+from evaluator import GroundTruthError, load_dataset, public_images, read_truth
+from evaluator.surfaces import read_surface
 from leaderboard import blobs
 from leaderboard.models import Benchmark
 
@@ -32,6 +33,31 @@ def images_folder(benchmark: Benchmark) -> Path:
     return folder(benchmark) / "images"
 
 
+def surface_path(benchmark: Benchmark) -> Path:
+    """Where a DensePose benchmark's geodesic tables are: beside its annotations, put there by the operator."""
+    return folder(benchmark) / "surface.npz"
+
+
+def surface_of(benchmark: Benchmark) -> Path | None:
+    """The tables to score with; None where the dataset needs none, or the annotations name a surface of ours."""
+    file = surface_path(benchmark)
+    return file if load_dataset(benchmark.dataset).entry == "uv" and file.is_file() else None
+
+
+def put_surface(benchmark: Benchmark, source: Path) -> None:
+    """Check geodesic tables and keep them. Raises `evaluator.GroundTruthError` when the file cannot serve."""
+    read_surface(source)
+    target = surface_path(benchmark)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{uuid.uuid4().hex}")
+    try:
+        shutil.copyfile(source, partial)
+        partial.chmod(0o600)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def put_into_force(benchmark: Benchmark, content: bytes) -> dict[str, Any]:
     """Check an annotation file in the one JSON form, keep it, and score new submissions against it from now on.
 
@@ -39,7 +65,8 @@ def put_into_force(benchmark: Benchmark, content: bytes) -> dict[str, Any]:
     Raises `evaluator.GroundTruthError` when the file cannot serve.
     """
     listing = public_images(content, boxes=benchmark.boxes_given, dataset=benchmark.dataset)
-    summary = summarise(content)
+    _check_surface(benchmark, content)
+    summary = summarise(content, benchmark.dataset)
     digest = hashlib.sha256(content).hexdigest()
     target = truth_path(benchmark, digest)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +88,17 @@ def put_into_force(benchmark: Benchmark, content: bytes) -> dict[str, Any]:
         )
     benchmark.refresh_from_db()
     return summary
+
+
+def _check_surface(benchmark: Benchmark, content: bytes) -> None:
+    definition = load_dataset(benchmark.dataset)
+    if definition.entry != "uv" or surface_of(benchmark) is not None:
+        return
+    if read_truth(content, definition).surface is None:
+        raise GroundTruthError(
+            "DensePose needs its geodesic tables before its annotations: the operator gives them with "
+            "`manage.py import_benchmark --surface FILE.npz`"
+        )
 
 
 def put_images(benchmark: Benchmark, source: Path) -> int:
@@ -85,12 +123,19 @@ def put_images(benchmark: Benchmark, source: Path) -> int:
     return len(files)
 
 
-def summarise(content: bytes) -> dict[str, Any]:
-    """Counts to check an import by: images, people, and how often each joint is annotated and occluded."""
+def summarise(content: bytes, dataset: str) -> dict[str, Any]:
+    """Counts to check an import by: images, people, and how often each joint is annotated and occluded.
+
+    Raises `evaluator.GroundTruthError` as reading the annotations does.
+    """
     document = json.loads(content)
     people = [each for each in document["annotations"] if not each.get("iscrowd")]
-    names = document["categories"][0]["keypoints"]
-    flags = [each["keypoints"][2::3] for each in people]
+    definition = load_dataset(dataset)
+    names = definition.joints
+    if definition.entry == "keypoints":
+        flags = [each["keypoints"][2::3] for each in people]
+    else:
+        flags = read_truth(document, definition).visibility.tolist()
     return {
         "images": len(document["images"]),
         "people": len(people),

@@ -6,7 +6,7 @@ Best first by the metric's own direction. Equal values share a rank; a row witho
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -25,6 +25,8 @@ class Cell:
     value: float
     low: float | None = None
     high: float | None = None
+    unit: str = ""  # "" for a fraction
+    higher_is_better: bool = True
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Row:
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    unit: str = ""
     rank: int | None = None
     worst_rank: int | None = None
     tied: bool = False
@@ -88,12 +91,12 @@ def board(
     spec = specs.get(metric or dataset.primary)
     if spec is None:
         raise UnknownMetric(f"{benchmark.dataset} has no metric {metric}: choose one of {', '.join(specs)}")
-    part = part or "all"
+    part = part or (dataset.primary_part if dataset.primary_part in spec.parts else "all")
     if part not in spec.parts:
         raise UnknownMetric(f"{spec.name} has no part {part}: choose one of {', '.join(spec.parts)}")
     key = (spec.name, part)
-    ranked = rank(_measured_rows(benchmark, at), key=key, higher_is_better=spec.higher_is_better)
-    reported = order(_reported_rows(benchmark), key=key, higher_is_better=spec.higher_is_better)
+    ranked = rank(_measured_rows(benchmark, specs, at), key=key, higher_is_better=spec.higher_is_better)
+    reported = order(_reported_rows(benchmark, specs), key=key, higher_is_better=spec.higher_is_better)
     return Board(
         benchmark=benchmark,
         dataset=dataset,
@@ -117,7 +120,7 @@ def order(rows: Iterable[Row], *, key: tuple[str, str], higher_is_better: bool) 
     filled = []
     for row in rows:
         cell = row.cells.get(key)
-        filled.append(replace(row, value=cell.value, low=cell.low, high=cell.high) if cell else row)
+        filled.append(replace(row, value=cell.value, low=cell.low, high=cell.high, unit=cell.unit) if cell else row)
     return sorted(filled, key=lambda row: (row.value is None, sign * (row.value or 0.0), row.name, row.method_id or 0))
 
 
@@ -147,9 +150,14 @@ def _tops(rows: list[Row]) -> dict[int, frozenset[tuple[str, str]]]:
     """
     tops: dict[int, set[tuple[str, str]]] = {}
     for key in {key for row in rows for key in row.cells}:
-        holders = sorted((row for row in rows if key in row.cells), key=lambda row: -row.cells[key].value)
+        holders = sorted((row for row in rows if key in row.cells), key=lambda row: row.cells[key].value)
+        if holders[0].cells[key].higher_is_better:
+            holders.reverse()
         lows, highs = ([getattr(row.cells[key], end) for row in holders] for end in ("low", "high"))
-        if len(holders) > 1 and None not in lows + highs and lows[0] > max(highs[1:]):
+        if len(holders) < 2 or None in lows + highs:
+            continue
+        clear = lows[0] > max(highs[1:]) if holders[0].cells[key].higher_is_better else highs[0] < min(lows[1:])
+        if clear:
             tops.setdefault(id(holders[0]), set()).add(key)
     return {row: frozenset(keys) for row, keys in tops.items()}
 
@@ -188,14 +196,22 @@ def standing_events(benchmark: Benchmark, at: datetime | None) -> list[BoardEven
     return list(events.filter(pk__in=last, kind__in=BoardEvent.STANDING))
 
 
-def _measured_rows(benchmark: Benchmark, at: datetime | None) -> list[Row]:
+def _cell(specs: Mapping[str, MetricSpec], metric: str, *numbers: float | None) -> Cell:
+    """A cell with the unit and the direction of its metric; an unknown metric's is a fraction."""
+    value, low, high = (*numbers, None, None)[:3]
+    assert value is not None
+    spec = specs.get(metric)
+    return Cell(value, low, high, spec.unit if spec else "", spec.higher_is_better if spec else True)
+
+
+def _measured_rows(benchmark: Benchmark, specs: Mapping[str, MetricSpec], at: datetime | None) -> list[Row]:
     events = standing_events(benchmark, at)
     cells: dict[int, dict[tuple[str, str], Cell]] = {}
     scores = Score.objects.filter(evaluation__in=[event.evaluation_id for event in events])
     for evaluation, metric, part, value, low, high in scores.values_list(
         "evaluation", "metric", "part", "value", "low", "high"
     ):
-        cells.setdefault(evaluation, {})[metric, part] = Cell(value, low, high)
+        cells.setdefault(evaluation, {})[metric, part] = _cell(specs, metric, value, low, high)
     rows = []
     for event in events:
         submission, method = event.submission, event.method
@@ -231,13 +247,16 @@ def _measured_row(event: BoardEvent, submission: Submission, method: Method, cel
     )
 
 
-def _reported_rows(benchmark: Benchmark) -> list[Row]:
+def _reported_rows(benchmark: Benchmark, specs: Mapping[str, MetricSpec]) -> list[Row]:
     return [
         Row(
             kind="reported",
             name=result.method,
             team="",
-            cells={(score["metric"], score["part"]): Cell(score["value"]) for score in result.scores},
+            cells={
+                (score["metric"], score["part"]): _cell(specs, score["metric"], score["value"])
+                for score in result.scores
+            },
             authors=result.authors,
             year=result.year,
             backbone=result.backbone,

@@ -9,13 +9,14 @@ import yaml
 from django.db import transaction
 from django.db.models import F
 
+from evaluator import load_dataset
 from leaderboard.models import Benchmark, ReportedResult
 
 FILE = Path(__file__).with_name("reported_results.yaml")
 
 
 def read(file: Path = FILE) -> dict[str, dict[str, Any]]:
-    """The records by key, as the file has them: scores in percent, named metric/part."""
+    """The records by key, as the file has them: scores as printed, in percent or millimetres, named metric/part."""
     return yaml.safe_load(file.read_text())
 
 
@@ -28,13 +29,15 @@ def load(file: Path = FILE) -> int:
         benchmark = benchmarks.get(record["benchmark"])
         if benchmark is None:
             continue
-        ReportedResult.objects.update_or_create(benchmark=benchmark, key=key, defaults=_fields(record))
+        fields = _fields(record, benchmark.dataset)
+        ReportedResult.objects.update_or_create(benchmark=benchmark, key=key, defaults=fields)
         shown += 1
     Benchmark.objects.filter(reported__isnull=False).update(version=F("version") + 1)
     return shown
 
 
-def _fields(record: dict[str, Any]) -> dict[str, Any]:
+def _fields(record: dict[str, Any], dataset: str) -> dict[str, Any]:
+    lengths = {spec.name for spec in load_dataset(dataset).metrics if not spec.is_fraction}
     variant, status, note = record.get("variant", ""), record.get("status", ""), record.get("note", "")
     millions = record.get("parameters_millions")
     return {
@@ -49,7 +52,7 @@ def _fields(record: dict[str, Any]) -> dict[str, Any]:
         "parameters": round(millions * 1e6) if millions else None,
         "gflops": record.get("gflops"),
         "scores": [
-            {"metric": name.split("/")[0], "part": name.split("/")[1], "value": round(percent / 100, 6)}
-            for name, percent in record["scores"].items()
+            {"metric": metric, "part": part, "value": printed if metric in lengths else round(printed / 100, 6)}
+            for (metric, _, part), printed in ((name.partition("/"), value) for name, value in record["scores"].items())
         ],
     }

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 
 import evaluator
-from evaluator import PredictionError
+from evaluator import PredictionError, load_dataset
 from leaderboard import clock, quotas
 from leaderboard.blobs import Blob
 from leaderboard.doorbell import ring
@@ -129,6 +129,8 @@ def record(claim: Claim[Evaluation], report: dict[str, Any], *, seconds: float) 
         counts = {key: report[key] for key in ("protocol", "images", "people", "entries") if key in report}
         if not claim.move(State.SCORED, report=counts, seconds=seconds, error_code="", error_message=""):
             return False
+        dataset = load_dataset(claim.job.submission.benchmark.dataset)
+        lengths = {spec.name for spec in dataset.metrics if not spec.is_fraction}
         Score.objects.bulk_create(
             Score(
                 evaluation=claim.job,
@@ -137,7 +139,7 @@ def record(claim: Claim[Evaluation], report: dict[str, Any], *, seconds: float) 
                 value=score["value"],
                 low=score.get("low"),
                 high=score.get("high"),
-                bounded=score.get("bounded", True),
+                bounded=score["metric"] not in lengths,
             )
             for score in report["scores"]
         )

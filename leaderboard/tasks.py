@@ -99,6 +99,7 @@ def evaluate(claim: Claim[Evaluation]) -> str:
                 predictions=blobs.path(submission.sha256),
                 truth=ground_truth.truth_path(benchmark, evaluation.truth_sha256),
                 images=blobs.path(benchmark.image_list_sha256),
+                surface=ground_truth.surface_of(benchmark),
                 heartbeat=claim.renew,
                 every=settings.HEARTBEAT_SECONDS,
             )

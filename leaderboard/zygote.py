@@ -9,7 +9,7 @@ evaluator once, keeps parsed annotations, and forks one confined child a job, wh
                        {"failed": [code, detail]} when there is nothing to fork for
 
 The child's answer goes straight into the result pipe and is one JSON object: {"report": ...}, {"prediction_error":
-...} or {"failed": [code, detail]}. Nothing the child says is trusted; `leaderboard.scoring` checks it.
+...} or {"failed": [code, detail]}. Nothing the child says is trusted; `leaderboard.verdicts` checks it.
 """
 
 from __future__ import annotations
@@ -136,6 +136,11 @@ class Zygote:
             dataset = load_dataset(job["dataset"])
             truth = self.kept.get(truth, dataset.name, lambda path: read_truth(path, dataset))
             images = images and self.kept.get(images, "images", read_images)
+            if job["surface"]:
+                from evaluator.surfaces import read_surface
+
+                # mapped before the fork: the child neither opens it nor pays for its address space
+                options["surface"] = self.kept.get(job["surface"], "surface", read_surface)
         return lambda: target(job["dataset"], Path(job["predictions"]), truth, images=images, **options)
 
     def run(self, job: dict[str, Any], result: int) -> None:
@@ -257,6 +262,8 @@ def warm() -> None:
         evaluator.load_dataset(name)
     for file in sorted((ROOT / "evaluator" / "metrics").glob("[!_]*.py")):
         importlib.import_module(f"evaluator.metrics.{file.stem}")
+    with suppress(ImportError):  # surface maps are pictures
+        importlib.import_module("PIL.PngImagePlugin")
     evaluator.warm_up_if_compiled()
 
 

@@ -48,13 +48,14 @@ class StillRunning(Exception):
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One score: a fraction, with its interval where there is one."""
+    """One score with its interval where there is one: a fraction, or a length in its unit."""
 
     metric: str
     part: str
     value: float
     low: float | None = None
     high: float | None = None
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Board:
     benchmark: str
     metric: str
     part: str
+    unit: str  # of the values; "" for fractions
     entries: tuple[BoardEntry, ...]
     raw: Mapping[str, Any] = field(repr=False)
 
@@ -160,6 +162,7 @@ class Client:
             benchmark=benchmark,
             metric=str(document.get("metric") or metric or ""),
             part=str(document.get("part") or part or ""),
+            unit="" if (unit := str(document.get("unit") or "fraction")) == "fraction" else unit,
             entries=tuple(_entry(each) for each in entries),
             raw=document,
         )
@@ -343,7 +346,7 @@ def _submission(document: Mapping[str, Any]) -> Submission:
             method=_name(document["method"]),
             sha256=str(document.get("sha256") or ""),
             created_at=str(document.get("created_at") or ""),
-            scores=tuple(_score(each) for each in document.get("scores") or ()),
+            scores=tuple(_score(each, document.get("units") or {}) for each in document.get("scores") or ()),
             error=document.get("error"),
             url=str(document.get("url") or ""),
             public=bool(document.get("public", False)),
@@ -353,8 +356,9 @@ def _submission(document: Mapping[str, Any]) -> Submission:
         raise ApiError(0, "not_poseboard", f"the server's answer is not a submission ({error!r})") from error
 
 
-def _score(row: Mapping[str, Any]) -> ScoreRow:
+def _score(row: Mapping[str, Any], units: Mapping[str, Any]) -> ScoreRow:
     return ScoreRow(
+        unit=str(units.get(row["metric"], "")),
         metric=str(row["metric"]),
         part=str(row["part"]),
         value=float(row["value"]),

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from poseboard.output import Exit, Failure, emit_json, on_terminal, percent, reports_failures, show_lines, show_table
-from poseboard.scoring import Json, existing
+from poseboard.output import (
+    Exit,
+    Failure,
+    emit_json,
+    heading,
+    in_unit,
+    on_terminal,
+    reports_failures,
+    show_lines,
+    show_table,
+)
+from poseboard.scoring import Json, Surface, existing
 
 if TYPE_CHECKING:
     from evaluator.uncertainty import Difference
@@ -28,15 +39,17 @@ def compare(
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="The dataset, where the annotation file does not say it.")
     ] = None,
+    surface: Surface = None,
     json_output: Json = False,
 ) -> None:
     """Compare two prediction files: A minus B by metric and part, with paired 95 % intervals and p values."""
     from evaluator import load_dataset, measure, read_predictions, read_truth
+    from evaluator.evaluation import on_surface
     from evaluator.ground_truth import listed
     from evaluator.uncertainty import groups_of, image_weights, paired_differences
 
     definition = load_dataset(dataset or _dataset(existing(truth)))
-    annotations = read_truth(existing(truth), definition)
+    annotations = on_surface(read_truth(existing(truth), definition), None if surface is None else existing(surface))
     images = listed(annotations, definition)
     read = [read_predictions(existing(path), definition, images) for path in (a, b)]
     groups = groups_of(annotations)
@@ -61,7 +74,8 @@ def compare(
             }
         )
     elif on_terminal():
-        _show(f"{definition.name}: A {a.name}, B {b.name}, {len(annotations.image_ids)} images", differences)
+        title = f"{definition.name}: A {a.name}, B {b.name}, {len(annotations.image_ids)} images"
+        _show(title, differences, {spec.name: spec.unit for spec in definition.metrics})
     else:
         show_lines([(d.metric, d.part, repr(d.a), repr(d.b), d.difference, d.low, d.high, d.p) for d in differences])
 
@@ -78,20 +92,23 @@ def _dataset(truth: Path) -> str:
         raise Failure(Exit.BAD_FILE, f"{truth}: does not say of which dataset it is: give --dataset") from None
 
 
-def _show(title: str, differences: list[Difference]) -> None:
-    rows = [
-        [
-            d.metric,
-            d.part,
-            percent(d.a),
-            percent(d.b),
-            f"{100 * d.difference:+.2f}",
-            "" if d.low is None or d.high is None else f"{100 * d.low:+.2f} to {100 * d.high:+.2f}",
-            "" if d.p is None else f"{d.p:.3f}",
-        ]
-        for d in differences
-    ]
-    columns = ["metric", "part", "A %", "B %", "A - B", "95 % interval", "p"]
+def _show(title: str, differences: list[Difference], unit: Mapping[str, str]) -> None:
+    units = set(unit.values())
+    rows = []
+    for d in differences:
+        factor = 1 if unit[d.metric] else 100
+        rows.append(
+            [
+                d.metric,
+                d.part,
+                in_unit(d.a, unit[d.metric], units),
+                in_unit(d.b, unit[d.metric], units),
+                f"{factor * d.difference:+.2f}",
+                "" if d.low is None or d.high is None else f"{factor * d.low:+.2f} to {factor * d.high:+.2f}",
+                "" if d.p is None else f"{d.p:.3f}",
+            ]
+        )
+    columns = ["metric", "part", heading("A", units), heading("B", units), "A - B", "95 % interval", "p"]
     show_table(title, columns, rows, right=5)
     if any(d.p is None for d in differences):
         typer.echo(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any, ParamSpec, TypeVar
@@ -79,12 +79,23 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
-def percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2f}"
+def number(value: float | None, unit: str = "") -> str:
+    """A score as tables print it: a fraction in percent, a length in its unit, with two decimals."""
+    return "" if value is None else f"{value if unit else 100 * value:.2f}"
 
 
-def interval(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}"
+def interval(low: float | None, high: float | None, unit: str = "") -> str:
+    return "" if low is None or high is None else f"{number(low, unit)} to {number(high, unit)}"
+
+
+def heading(word: str, units: Collection[str]) -> str:
+    """The head of a column of numbers: `score %`, `score mm`, or `score` where units stand in the rows."""
+    return f"{word} {next(iter(units)) or '%'}" if len(units) == 1 else word
+
+
+def in_unit(value: float | None, unit: str, units: Collection[str]) -> str:
+    """A number of such a column."""
+    return number(value, unit) if len(units) < 2 or value is None else f"{number(value, unit)} {unit or '%'}"
 
 
 def reports_failures(command: Callable[P, R]) -> Callable[P, R]:

@@ -12,10 +12,12 @@ from poseboard.output import (
     Exit,
     Failure,
     emit_json,
+    heading,
+    in_unit,
     interval,
     note,
+    number,
     on_terminal,
-    percent,
     reports_failures,
     show_lines,
     show_table,
@@ -36,6 +38,9 @@ Predictions = Annotated[
     Path, typer.Argument(metavar="PREDICTIONS", help="Prediction JSON: .json, .json.gz, or a zip with one such member.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Surface = Annotated[
+    Path | None, typer.Option(metavar="FILE.npz", help="DensePose: the geodesic tables of the body's surface.")
+]
 Images = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A benchmark's public image list, to check ids against.")
 ]
@@ -58,19 +63,23 @@ def evaluate(
     diagnosis: Annotated[
         bool, typer.Option("--diagnosis", help="Add the errors by part and the scores by size, occlusion, crowding.")
     ] = False,
+    surface: Surface = None,
     json_output: Json = False,
 ) -> None:
     """Score predictions against annotations: the numbers that the server would give."""
     import evaluator
 
+    table = None if surface is None else existing(surface)
     if report_file is None and not diagnosis:
-        report = evaluator.evaluate(dataset, existing(predictions), existing(truth), intervals=intervals)
+        report = evaluator.evaluate(dataset, existing(predictions), existing(truth), intervals=intervals, surface=table)
         why = None
     else:
         definition, report, why = _diagnosed(
-            dataset, existing(predictions), existing(truth), intervals or report_file is not None
+            dataset, existing(predictions), existing(truth), intervals or report_file is not None, table
         )
-    if report_file is not None and why is not None:
+        if diagnosis and why is None:
+            raise Failure(Exit.BAD_FILE, f"--diagnosis: {dataset} has none; it is for keypoints in the image")
+    if report_file is not None:
         from evaluator.report_page import report_page
 
         report_file.write_text(report_page(definition, report, why), encoding="utf-8")
@@ -90,16 +99,21 @@ def evaluate(
             show_lines([(s.by, s.name, s.people, s.metric, repr(s.score)) for s in why.slices])
 
 
-def _diagnosed(dataset: str, predictions: Path, truth: Path, intervals: bool) -> tuple[Definition, Report, Diagnosis]:
-    """The scores and the diagnosis, from files that are read once."""
+def _diagnosed(
+    dataset: str, predictions: Path, truth: Path, intervals: bool, surface: Path | None
+) -> tuple[Definition, Report, Diagnosis | None]:
+    """The scores, and the diagnosis where there is one, from files that are read once."""
     import evaluator
+    from evaluator.diagnosis import diagnosable
+    from evaluator.evaluation import on_surface
     from evaluator.ground_truth import listed
 
     definition = evaluator.load_dataset(dataset)
-    annotations = evaluator.read_truth(truth, definition)
+    annotations = on_surface(evaluator.read_truth(truth, definition), surface)
     entries = evaluator.read_predictions(predictions, definition, listed(annotations, definition))
     report = evaluator.evaluate(definition, entries, annotations, intervals=intervals)
-    return definition, report, evaluator.diagnose(definition, entries, annotations)
+    why = evaluator.diagnose(definition, entries, annotations) if diagnosable(definition) else None
+    return definition, report, why
 
 
 @reports_failures
@@ -150,12 +164,21 @@ def existing(path: Path) -> Path:
 
 
 def _show(report: Report) -> None:
-    """One table a metric, in percent."""
+    """All scores as a table, in percent or in their unit."""
+    from evaluator import load_dataset
+
     title = f"{report.dataset}: {report.people} people in {report.images} images, {report.entries} predictions"
     with_intervals = any(score.low is not None for score in report.scores)
-    columns = ["metric", "part", "score %", *(["95 % interval"] if with_intervals else [])]
+    unit = {spec.name: spec.unit for spec in load_dataset(report.dataset).metrics}
+    units = set(unit.values())
+    columns = ["metric", "part", heading("score", units), *(["95 % interval"] if with_intervals else [])]
     rows = [
-        [s.metric, s.part, percent(s.value), *([interval(s.low, s.high)] if with_intervals else [])]
+        [
+            s.metric,
+            s.part,
+            in_unit(s.value, unit[s.metric], units),
+            *([interval(s.low, s.high, unit[s.metric])] if with_intervals else []),
+        ]
         for s in report.scores
     ]
     show_table(title, columns, rows, right=len(columns) - 2)
@@ -163,7 +186,7 @@ def _show(report: Report) -> None:
 
 def _show_diagnosis(why: Diagnosis) -> None:
     """Two tables, in percent: the errors of each part, and the scores of each slice of the people."""
-    parts = [[e.name, str(e.counted), *map(percent, e.shares)] for e in (*why.parts, why.total)]
+    parts = [[e.name, str(e.counted), *map(number, e.shares)] for e in (*why.parts, why.total)]
     show_table("Errors", ["part", "joints", "good", "jitter", "inversion", "swap", "miss"], parts, right=6)
-    slices = [[s.by, s.name, str(s.people), s.metric, percent(s.score)] for s in why.slices]
+    slices = [[s.by, s.name, str(s.people), s.metric, number(s.score)] for s in why.slices]
     show_table("People", ["by", "slice", "people", "metric", "score %"], slices, right=1)

@@ -15,10 +15,12 @@ from poseboard.output import (
     Failure,
     api_failures,
     emit_json,
+    heading,
+    in_unit,
     interval,
     note,
+    number,
     on_terminal,
-    percent,
     printable,
     reports_failures,
     show_lines,
@@ -124,11 +126,20 @@ def board(
         emit_json(result.raw)
     elif on_terminal():
         rows = [
-            [str(e.rank or ""), e.method, e.team, e.kind, percent(e.value), interval(e.low, e.high)]
+            [
+                str(e.rank or ""),
+                e.method,
+                e.team,
+                e.kind,
+                number(e.value, result.unit),
+                interval(e.low, e.high, result.unit),
+            ]
             for e in result.entries
         ]
         title = " ".join(part for part in (benchmark, result.metric, result.part) if part)
-        show_table(title, ["rank", "method", "team", "kind", "score %", "95 % interval"], rows, right=2)
+        show_table(
+            title, ["rank", "method", "team", "kind", heading("score", {result.unit}), "95 % interval"], rows, right=2
+        )
     else:
         show_lines([(e.rank, e.method, e.team, e.kind, e.value, e.low, e.high) for e in result.entries])
 
@@ -223,9 +234,12 @@ def _show(submission: Submission) -> None:
         show_lines([("state", submission.state)])
         show_lines([(s.metric, s.part, repr(s.value), s.low, s.high) for s in submission.scores])
         return
-    rows = [[s.metric, s.part, percent(s.value), interval(s.low, s.high)] for s in submission.scores]
+    units = {score.unit for score in submission.scores}
+    rows = [
+        [s.metric, s.part, in_unit(s.value, s.unit, units), interval(s.low, s.high, s.unit)] for s in submission.scores
+    ]
     title = f"{submission.method} on {submission.benchmark}: {submission.state}"
-    show_table(printable(title), ["metric", "part", "score %", "95 % interval"], rows, right=2)
+    show_table(printable(title), ["metric", "part", heading("score", units), "95 % interval"], rows, right=2)
 
 
 def error_text(submission: Submission) -> str:

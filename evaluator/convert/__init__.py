@@ -17,6 +17,7 @@ __all__ = ["ConversionError", "convert_predictions", "convert_truth"]
 
 CONVERTIBLE = (
     "coco", "crowdpose", "ochuman", "coco_wholebody", "mpii", "mpii_multi", "posetrack", "lsp", "flic", "mannequins",
+    "densepose", "human36m", "mpi_inf_3dhp",
 )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 A metric is a module with `TITLE`, `SOURCE`, `HIGHER_IS_BETTER`, `PARTS`, `INVARIANCES` and
 `measure(annotations, predictions, dataset, *, names, ...) -> Tally`, whose further keywords a dataset's TOML passes.
+Two more where they differ: `ENTRY`, what an entry must give of a person ("keypoints" unless said, see
+`evaluator.definitions.ENTRIES`), and `UNIT`, that of the scores ("mm"; a fraction unless said).
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class Metric(Protocol):
     TITLE: str
     SOURCE: str
     HIGHER_IS_BETTER: bool
-    PARTS: str  # of what the dataset's parts consist: "joints", "limbs" or "none"
+    PARTS: str  # of what the dataset's parts consist: "joints", "limbs", "joints and actions" or "none"
     INVARIANCES: frozenset[str]
     measure: Measure
 

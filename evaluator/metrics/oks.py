@@ -24,6 +24,7 @@ from evaluator.matching import (
     pairs,
 )
 from evaluator.poses import Annotations, Booleans, Floats, Integers, Predictions
+from evaluator.scan_codes import FAILED
 from evaluator.tally import Evidence, Score, defined_scores
 
 TITLE = "Average precision and recall by object keypoint similarity"
@@ -74,6 +75,7 @@ class MatchTally:
 
     names: tuple[str, ...]
     matches: Matches
+    statistics: tuple[str, ...] = ()  # of STATISTICS, what each name stands for; the names themselves when not given
 
     @property
     def columns(self) -> tuple[tuple[str, str], ...]:
@@ -89,7 +91,7 @@ class MatchTally:
     def values(self, weights: Floats) -> Floats:
         values = np.full((len(weights), len(self.names)), np.nan)
         for row, (precision, recall) in enumerate(accumulated(self.matches, weights)):
-            for column, name in enumerate(self.names):
+            for column, name in enumerate(self.statistics or self.names):
                 wanted = STATISTICS[name]
                 source = recall if wanted.recall else precision
                 values[row, column] = source[_area(wanted), wanted.first : wanted.last].mean()
@@ -98,7 +100,7 @@ class MatchTally:
     def evidence(self) -> list[Evidence]:
         """Hits are people found at a score's loosest threshold, misses people not found at its strictest."""
         found = []
-        for name in self.names:
+        for name in self.statistics or self.names:
             wanted = STATISTICS[name]
             area = _area(wanted)
             people = self.matches.people_image[self.matches.counts[area]]
@@ -163,19 +165,19 @@ class _People:
 
 def _people(annotations: Annotations, areas: Floats) -> _People:
     order = np.argsort(annotations.image, kind="stable")  # ids ascend throughout, so within an image too
-    labelled = annotations.visibility[order] > 0
+    labelled = np.ascontiguousarray(annotations.visibility[order] > 0)
     bare = np.asarray(~labelled.any(axis=1))
-    boxes = annotations.boxes[order]
+    boxes = np.asarray(annotations.boxes[order], dtype=np.float64)
     if np.isnan(boxes[bare]).any():
         raise GroundTruthError("an annotation without labelled joints has no bbox, which OKS needs for it")
     return _People(
         image=annotations.image[order],
-        points=annotations.keypoints[order],
+        points=np.ascontiguousarray(annotations.keypoints[order], dtype=np.float64),
         labelled=labelled,
         bare=bare,
         around=np.concatenate([boxes[:, :2] - boxes[:, 2:], boxes[:, :2] + boxes[:, 2:] * 2], axis=1),
-        areas=areas[order],
-        away=(~annotations.people)[order] | _outside(areas[order], RANGES),
+        areas=np.asarray(areas[order], dtype=np.float64),
+        away=(~annotations.people)[order] | outside(areas[order], RANGES),
         crowd=annotations.crowd[order],
         position=annotations.positions[order],
     )
@@ -190,7 +192,7 @@ def _matches(
     candidates = _candidates(people, len(annotations.image_ids), detections, keypoints, sigmas)
     matched, absorbed = greedy(detections, candidates, people.away, people.crowd, people.position)
     sizes = extents_of(keypoints) if extents is None else extents[detections.rows]
-    out = _outside(sizes, RANGES)[:, None, :]  # [A, 1, D]
+    out = outside(sizes, RANGES)[:, None, :]  # [A, 1, D]
     best_first = np.lexsort((np.arange(len(detections.rows)), -detections.scores))
     return Matches(
         images=len(annotations.image_ids),
@@ -213,7 +215,10 @@ def _compiled_matches(
     images = len(annotations.image_ids)
     keypoints = np.ascontiguousarray(predictions.keypoints, dtype=np.float64).reshape(rows, 3 * joints)
     scores = np.ascontiguousarray(predictions.scores, dtype=np.float64)
-    image = kernels.places(annotations.image_ids, np.ascontiguousarray(predictions.image_ids, dtype=np.int64))
+    image_ids, wanted = (
+        np.ascontiguousarray(ids, dtype=np.int64) for ids in (annotations.image_ids, predictions.image_ids)
+    )
+    image = kernels.places(image_ids, wanted)
     if rows and image.max() >= images:
         return None
     chosen, image, few = kernels.ordered(image, scores, keypoints, images, MOST_DETECTIONS)
@@ -221,9 +226,7 @@ def _compiled_matches(
         return None
     out = np.empty((len(RANGES), len(chosen)), dtype=bool)
     start = np.searchsorted(people.image, np.arange(images + 1))
-    true = np.where(people.labelled[..., None], people.points, 0.0)
-    true_x, true_y = np.ascontiguousarray(true[..., 0]), np.ascontiguousarray(true[..., 1])
-    labelled, count = people.labelled.astype(np.float64), people.labelled.sum(axis=1)
+    count = people.labelled.sum(axis=1)
     most = max(COMPILED_PAIRS_AT_ONCE, int(np.diff(start).max(initial=0)))
     detection, person = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
     exponent, similarity = np.empty((most, joints)), np.empty(most)
@@ -231,13 +234,13 @@ def _compiled_matches(
     following = 0
     while following < len(chosen):
         following, pairs = kernels.exponents(
-            following, image, chosen, keypoints, start, true_x, true_y, labelled, count, people.around, people.areas,
-            (sigmas * 2) ** 2, RANGES, out, detection, person, exponent,
+            following, image, chosen, keypoints, start, people.points, people.labelled, count, people.around,
+            people.areas, (sigmas * 2) ** 2, RANGES, out, detection, person, exponent,
         )  # fmt: skip
-        if pairs == kernels.FAILED:
+        if pairs == FAILED:
             return None
         np.exp(exponent[:pairs], out=exponent[:pairs])
-        near = kernels.similar(detection[:pairs], person[:pairs], exponent[:pairs], labelled, count, similarity)
+        near = kernels.similar(detection[:pairs], person[:pairs], exponent[:pairs], people.labelled, count, similarity)
         kept.append((detection[:near].copy(), person[:near].copy(), similarity[:near].copy()))
     if not kept:
         kept.append((detection[:0], person[:0], similarity[:0]))
@@ -247,7 +250,7 @@ def _compiled_matches(
         len(chosen), found[0], found[1], found[2], people.away, people.crowd, people.position, limits
     )
     if extents is not None:
-        out = _outside(extents[chosen], RANGES)
+        out = outside(extents[chosen], RANGES)
     best_first = kernels.descending(scores[chosen])
     every = np.uint16((1 << len(limits)) - 1)
     false = np.where(out, np.uint16(0), every & ~matched)
@@ -272,7 +275,7 @@ def areas_of(annotations: Annotations, box_share: float | None) -> Floats:
     return areas
 
 
-def _outside(areas: Floats, ranges: Floats) -> Booleans:
+def outside(areas: Floats, ranges: Floats) -> Booleans:
     """[A, n] whether areas [n] lie outside the ranges [A, 2]."""
     with np.errstate(invalid="ignore"):
         return np.asarray((areas < ranges[:, :1]) | (areas > ranges[:, 1:]))

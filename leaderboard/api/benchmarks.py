@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.cache import get_conditional_response
 from ninja import Router
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from evaluator import load_dataset
 from leaderboard import blobs, quotas
@@ -62,6 +62,7 @@ class MetricOut(BaseModel):
     name: str
     title: str
     description: str
+    unit: str = Field(description="`fraction`, or the unit of its values: `mm`")
     higher_is_better: bool
     parts: list[str]
 
@@ -149,6 +150,7 @@ def get_benchmark(request: HttpRequest, slug: str, response: HttpResponse) -> Be
                 name=spec.name,
                 title=spec.title,
                 description=spec.description,
+                unit=spec.unit or "fraction",
                 higher_is_better=spec.higher_is_better,
                 parts=list(spec.parts),
             )

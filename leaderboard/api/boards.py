@@ -26,7 +26,7 @@ router = Router(tags=["boards"])
 
 @dataclass(frozen=True, slots=True)
 class ScoreOut:
-    """A number with its 95 % interval, where there is one. Fractions, not percent."""
+    """A number with its 95 % interval, where there is one. Fractions, not percent, unless its metric has a unit."""
 
     metric: str
     part: str
@@ -76,6 +76,7 @@ class BoardOut(BaseModel):
     benchmark: str
     metric: str
     part: str
+    unit: str
     higher_is_better: bool
     version: int
     at: datetime | None
@@ -88,7 +89,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 class BoardQuery(BaseModel):
     metric: str | None = Field(None, max_length=40, description="The benchmark's primary metric by default")
-    part: str | None = Field(None, max_length=40, description="`all` by default")
+    part: str | None = Field(None, max_length=40, description="`all` by default, unless the dataset says another")
     at: Annotated[datetime, AfterValidator(_in_utc)] | None = Field(
         None, description="The board as it stood at this date (UTC unless it says otherwise)"
     )
@@ -144,6 +145,7 @@ def get_board(request: HttpRequest, slug: str, query: Query[BoardQuery]) -> Http
         benchmark=benchmark.slug,
         metric=board.metric.name,
         part=board.part,
+        unit=board.metric.unit or "fraction",
         higher_is_better=board.metric.higher_is_better,
         version=board.version,
         at=board.at,

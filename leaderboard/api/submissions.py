@@ -68,6 +68,7 @@ class SubmissionOut(BaseModel):
     public: bool
     source: str
     scores: list[ScoreOut]
+    units: dict[str, str] = Field(description="The unit of each metric whose scores are no fractions: `mm`")
     evaluator_version: str
     truth_sha256: str
     created_at: datetime
@@ -125,6 +126,7 @@ def _public(request: HttpRequest, submission: Submission) -> dict[str, Any]:
             ScoreOut(metric=score.metric, part=score.part, value=score.value, low=score.low, high=score.high)
             for score in sorted(evaluation.scores.all(), key=lambda score: score.pk)
         ],
+        "units": {score.metric: score.unit for score in evaluation.scores.all() if score.unit},
         "evaluator_version": evaluation.evaluator_version,
         "truth_sha256": evaluation.truth_sha256,
         "created_at": submission.created_at,

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from leaderboard.drawing import marks
 from leaderboard.drawing.graticule import Scale, scale
 from leaderboard.drawing.labels import Labels, names
-from leaderboard.drawing.numbers import interval, percent, short
+from leaderboard.drawing.numbers import factor, interval, number, short
 from leaderboard.drawing.svg import el
 
 LEFT, RIGHT, TOP, BOTTOM = 34.0, 408.0, 14.0, 260.0
@@ -46,7 +46,8 @@ def best_over_time(rows: Sequence[Any], *, metric_title: str, higher_is_better: 
     if not timed:
         return Chart(title, "No row says when it was made. The year of a method's paper puts it here.", None)
     measured = any(row.kind != "reported" for _, row in timed)
-    on = scale([value for _, row in timed for value in (row.value, row.low, row.high)])
+    unit = timed[0][1].unit
+    on = scale([value for _, row in timed for value in (row.value, row.low, row.high)], unit=unit)
     first, last = timed[0][0], timed[-1][0]
     span = (last - first) or 1.0
 
@@ -82,7 +83,9 @@ def best_over_time(rows: Sequence[Any], *, metric_title: str, higher_is_better: 
         note += " Whiskers are 95 % intervals."
     if not measured:
         note += " All reported: the line passes through printed numbers."
-    table = [(_when(moment, by_year), row.name, marks.WORDS[row.kind], percent(row.value)) for moment, row in timed]
+    table = [
+        (_when(moment, by_year), row.name, marks.WORDS[row.kind], number(row.value, unit)) for moment, row in timed
+    ]
     return Chart(
         title, note, _plot(parts, f"Best {metric_title} over time"), ("When", "Method", "Kind", metric_title), table
     )
@@ -102,8 +105,9 @@ def every_part(rows: Sequence[Any], columns: Sequence[Any]) -> Chart:
             lines.append((column, cells))
     if not lines:
         return Chart(title, "No row has numbers by part yet. A scored submission has all of them.", None)
-    lines = lines[:10]
-    on = scale([cell.value for _, cells in lines for _, cell in cells])
+    unit = lines[0][1][0][1].unit
+    lines = [line for line in lines if line[1][0][1].unit == unit][:10]  # one scale for all
+    on = scale([cell.value for _, cells in lines for _, cell in cells], unit=unit)
     left, bottom = 78.0, 260.0
 
     def x_of(value: float) -> float:
@@ -111,7 +115,7 @@ def every_part(rows: Sequence[Any], columns: Sequence[Any]) -> Chart:
 
     parts = []
     for major in on.majors:
-        x = round(x_of(major / 100), 1)
+        x = round(left + (RIGHT - left) * on.at(major) / 100, 1)
         parts.append(el("line", class_="g0", x1=x, x2=x, y1=10, y2=bottom))
         parts.append(el("text", short(major), class_="ax", x=x, y=278, text_anchor="middle"))
     spreads = []
@@ -140,14 +144,14 @@ def every_part(rows: Sequence[Any], columns: Sequence[Any]) -> Chart:
     note = "One mark a method."
     if len(several) > 1:
         wide, narrow = max(several), min(several)
-        if wide[0] - narrow[0] > 0.005:
+        if factor(unit) * (wide[0] - narrow[0]) > 0.5:
             note = f"{wide[1]} separates the methods most, {narrow[1]} least."
     head = ("Method", *(column.label for column, _ in lines))
     table = []
     for row in rows:
         values_of = [row.cells.get((column.metric, column.part)) for column, _ in lines]
         if any(values_of):
-            table.append((row.name, *(percent(cell.value if cell else None) for cell in values_of)))
+            table.append((row.name, *(number(cell.value if cell else None, unit) for cell in values_of)))
     return Chart(title, note, _plot(parts, "Each part's score, every method one mark"), head, table)
 
 
@@ -162,7 +166,8 @@ def against_cost(rows: Sequence[Any], *, metric_title: str) -> Chart:
         return Chart(
             title, "No row states its parameters or GFLOPs. Edit your method to say them, and it stands here.", None
         )
-    on = scale([value for _, row in costed for value in (row.value, row.low, row.high)])
+    unit = costed[0][1].unit
+    on = scale([value for _, row in costed for value in (row.value, row.low, row.high)], unit=unit)
     most, least = max(cost for cost, _ in costed), min(cost for cost, _ in costed)
     logarithmic = least > 0 and most / least > 30
     ticks = _log_ticks(least, most) if logarithmic else _ticks(most)
@@ -187,7 +192,13 @@ def against_cost(rows: Sequence[Any], *, metric_title: str) -> Chart:
     parts += labels.placed(budget=8)
     note = f"{name[0].upper()}{name[1:]}, as stated by each method{', logarithmic' if logarithmic else ''}."
     table = [
-        (row.name, marks.WORDS[row.kind], f"{cost:.3g}", percent(row.value), interval(row.low, row.high) or "–")
+        (
+            row.name,
+            marks.WORDS[row.kind],
+            f"{cost:.3g}",
+            number(row.value, unit),
+            interval(row.low, row.high, unit) or "–",
+        )
         for cost, row in sorted(costed, key=lambda pair: pair[0])
     ]
     return Chart(
@@ -213,7 +224,7 @@ def _y(on: Scale, value: float) -> float:
 def _levels(on: Scale, left: float) -> list[SafeString]:
     parts = []
     for major in on.majors:
-        y = round(_y(on, major / 100), 1)
+        y = round(BOTTOM - (BOTTOM - TOP) * on.at(major) / 100, 1)
         parts.append(el("line", class_="g0", x1=left - 2, x2=RIGHT, y1=y, y2=y))
         parts.append(el("text", short(major), class_="ax", x=left - 9, y=y + 4, text_anchor="end"))
     parts.append(el("line", class_="base0", x1=left - 2, x2=RIGHT, y1=BOTTOM, y2=BOTTOM))

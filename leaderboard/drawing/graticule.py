@@ -9,23 +9,28 @@ from dataclasses import dataclass
 from django.utils.safestring import SafeString
 
 from leaderboard.drawing import marks
-from leaderboard.drawing.numbers import interval_in_words, percent, short
+from leaderboard.drawing.numbers import factor, interval_in_words, number, short
 from leaderboard.drawing.svg import el, join
 
-STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 25.0, 50.0)
+STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 25.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 1e4, 1e5, 1e6)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From `low` to `high` in percent, a labelled line every `step`."""
+    """From `low` to `high` as printed (percent, or millimetres), a labelled line every `step`."""
 
     low: float
     high: float
     step: float
+    unit: str = ""  # of the values: "" for fractions
 
     def position(self, value: float) -> float:
-        """Where a fraction stands, in percent of the width, kept inside the scale."""
-        return min(100.0, max(0.0, 100 * (100 * value - self.low) / (self.high - self.low)))
+        """Where a value stands, in percent of the width, kept inside the scale."""
+        return self.at(factor(self.unit) * value)
+
+    def at(self, printed: float) -> float:
+        """Where a printed number stands."""
+        return min(100.0, max(0.0, 100 * (printed - self.low) / (self.high - self.low)))
 
     @property
     def majors(self) -> list[float]:
@@ -41,30 +46,30 @@ class Scale:
         return f"{short(self.low)} to {short(self.high)}"
 
 
-def scale(fractions: Iterable[float | None], *, most_lines: int = 6) -> Scale:
-    """The tightest scale in round steps that holds all the values, within 0 and 100 when they are."""
-    values = [100 * value for value in fractions if value is not None and math.isfinite(value)]
+def scale(given: Iterable[float | None], *, unit: str = "", most_lines: int = 6) -> Scale:
+    """The tightest scale in round steps that holds all the values; of fractions within 0 and 100 when they are."""
+    values = [factor(unit) * value for value in given if value is not None and math.isfinite(value)]
     if not values:
-        return Scale(0.0, 100.0, 20.0)
+        return Scale(0.0, 100.0, 20.0, unit)
     low, high = min(values), max(values)
     for step in STEPS:
         start, end = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
         if end - start < 2 * step - 1e-9:
             # one value, or several within a step: give it air on both sides
             start, end = start - step, end + step
-        if high <= 100 and end > 100:
+        if not unit and high <= 100 and end > 100:
             start, end = start - (end - 100), 100.0
         if low >= 0 and start < 0:
             start, end = 0.0, max(end, step)
         if (end - start) / step <= most_lines + 1e-9 and end - start >= 1.0:
-            return Scale(start, end, step)
-    return Scale(0.0, 100.0, 20.0)
+            return Scale(start, end, step, unit)
+    return Scale(0.0, max(100.0, high), max(20.0, high / 5), unit)
 
 
 def symbol(on: Scale, *, id_: str = "scale") -> SafeString:
     """The lines of the scale, written once a page and used by every row."""
-    lines = [_vertical("g0", on.position(minor / 100)) for minor in on.minors]
-    lines += [_vertical("g1", on.position(major / 100)) for major in on.majors]
+    lines = [_vertical("g0", on.at(minor)) for minor in on.minors]
+    lines += [_vertical("g1", on.at(major)) for major in on.majors]
     return el("svg", el("symbol", *lines, id=id_), class_="defs", aria_hidden="true", width=0, height=0)
 
 
@@ -72,10 +77,10 @@ def header(on: Scale, *, height: int = 44) -> SafeString:
     """The labelled ticks over the rows."""
     parts = []
     for major in on.majors:
-        x = on.position(major / 100)
+        x = on.at(major)
         parts.append(_vertical("g1", x, height - 8, height))
         parts.append(el("text", short(major), class_="tickt", x=f"{x:.2f}%", y=height - 13, text_anchor="middle"))
-    parts += [_vertical("g0", on.position(minor / 100), height - 4, height) for minor in on.minors]
+    parts += [_vertical("g0", on.at(minor), height - 4, height) for minor in on.minors]
     return el("svg", *parts, height=height, aria_hidden="true")
 
 
@@ -99,14 +104,15 @@ def row(
     parts = [lines, *whisker(on, kind, low, high, middle)]
     parts.append(marks.at_percent(kind, on.position(value), middle))
     parts.append(_ends(on, height))
-    return el("svg", *parts, height=height, role="img", aria_label=in_words(kind, value, low, high))
+    return el("svg", *parts, height=height, role="img", aria_label=in_words(kind, value, low, high, on.unit))
 
 
-def in_words(kind: str, value: float, low: float | None, high: float | None) -> str:
-    """`73.6, 95 % interval 72.1 to 75.0`."""
+def in_words(kind: str, value: float, low: float | None, high: float | None, unit: str = "") -> str:
+    """`73.6, 95 % interval 72.1 to 75.0`; `45.3 mm, no interval`."""
+    said = f"{number(value, unit)}{f' {unit}' if unit else ''}"
     if low is None or high is None:
-        return f"{percent(value)}, {'reported, ' if kind == 'reported' else ''}no interval"
-    return f"{percent(value)}, 95 % interval {interval_in_words(low, high)}"
+        return f"{said}, {'reported, ' if kind == 'reported' else ''}no interval"
+    return f"{said}, 95 % interval {interval_in_words(low, high, unit)}"
 
 
 def whisker(on: Scale, kind: str, low: float | None, high: float | None, y: float) -> list[SafeString]:
@@ -129,34 +135,35 @@ def mini(
     high: float | None,
     *,
     best: tuple[str, float] | None = None,
+    unit: str = "",
     height: int = 34,
 ) -> SafeString:
     """The scale of one score card, with the board's best (kind, value) where it is somebody else's."""
     # room beside the whisker, so that its length says something
-    room = 1.5 * (high - low) if low is not None and high is not None else 0.05
-    around = [max(0.0, value - room), min(1.0, value + room)] if 0 <= value <= 1 else []
-    on = scale([value, low, high, best[1] if best else None, *around], most_lines=8)
+    room = 1.5 * (high - low) if low is not None and high is not None else 0.1 * abs(value) if unit else 0.05
+    around = [max(0.0, value - room), value + room if unit else min(1.0, value + room)]
+    within = unit or 0 <= value <= 1
+    on = scale([value, low, high, best[1] if best else None, *(around if within else [])], unit=unit, most_lines=8)
     middle = height / 2
-    parts = [
-        _vertical("g1" if index % 2 else "g0", on.position(major / 100), 0, height)
-        for index, major in enumerate(on.majors)
-    ]
+    parts = [_vertical("g1" if index % 2 else "g0", on.at(major), 0, height) for index, major in enumerate(on.majors)]
     parts += whisker(on, kind, low, high, middle)
     if best:
         x = on.position(best[1])
         anchor = "end" if x > 70 else "start" if x < 30 else "middle"
         parts.append(
-            el("text", f"board best {percent(best[1])}", class_="tickt", x=f"{x:.2f}%", y=-3, text_anchor=anchor)
+            el("text", f"board best {number(best[1], unit)}", class_="tickt", x=f"{x:.2f}%", y=-3, text_anchor=anchor)
         )
         parts.append(marks.at_percent(best[0], x, middle))
     parts.append(marks.at_percent(kind, on.position(value), middle))
     parts.append(_ends(on, height))
-    label = f"{in_words(kind, value, low, high)}, on a scale from {on.words}"
+    label = f"{in_words(kind, value, low, high, unit)}, on a scale from {on.words}"
     return el("svg", *parts, class_="mini", height=height, role="img", aria_label=label)
 
 
-def bar(value: float, *, words: str = "") -> SafeString:
-    """A thin bar of a fraction under a number, decoration beside it."""
+def bar(value: float, *, unit: str = "", words: str = "") -> SafeString:
+    """A thin bar of a fraction under a number, decoration beside it; nothing under a length."""
+    if unit:
+        return join([])
     return el(
         "svg",
         el("rect", width=f"{min(100.0, max(0.0, 100 * value)):.1f}%", height=3),

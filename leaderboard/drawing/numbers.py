@@ -1,4 +1,7 @@
-"""How numbers are written: percent without the sign, one decimal in tables, en dashes in ranges, `–` when missing."""
+"""How numbers are written: one decimal in tables, en dashes in ranges, `–` when missing.
+
+Fractions are printed in percent without the sign, lengths in their unit: a unit is "" for fractions, or "mm".
+"""
 
 from __future__ import annotations
 
@@ -8,31 +11,46 @@ MISSING = "–"
 MINUS = "−"
 
 
-def percent(value: float | None, *, decimals: int = 1) -> str:
-    """A fraction as percent without the sign: 0.7364 -> `73.6`."""
+def factor(unit: str) -> float:
+    """What a value is multiplied by before it is printed: 100 for a fraction."""
+    return 1.0 if unit else 100.0
+
+
+def number(value: float | None, unit: str = "", *, decimals: int = 1) -> str:
+    """A value as tables print it: a fraction in percent, 0.7364 -> `73.6`; millimetres as they are."""
     if value is None or not math.isfinite(value):
         return MISSING
-    return f"{100 * value:.{decimals}f}".replace("-", MINUS)
+    return f"{factor(unit) * value:.{decimals}f}".replace("-", MINUS)
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """A 95 % interval of fractions as `72.1–75.0`, or nothing where there is none."""
+def sign(unit: str) -> str:
+    """What stands behind a number that is printed large."""
+    return f" {unit}" if unit else "%"
+
+
+def interval(low: float | None, high: float | None, unit: str = "") -> str:
+    """A 95 % interval as `72.1–75.0`, or nothing where there is none."""
     if low is None or high is None:
         return ""
-    return f"{percent(low)}–{percent(high)}"
+    return f"{number(low, unit)}–{number(high, unit)}"
 
 
-def interval_in_words(low: float | None, high: float | None) -> str:
+def interval_in_words(low: float | None, high: float | None, unit: str = "") -> str:
     """As `72.1 to 75.0`, for sentences and labels."""
     if low is None or high is None:
         return ""
-    return f"{percent(low)} to {percent(high)}"
+    return f"{number(low, unit)} to {number(high, unit)}"
 
 
-def points(difference: float) -> str:
-    """A difference of fractions in points: one decimal, two where one would show 0.0."""
-    size = abs(100 * difference)
+def points(difference: float, unit: str = "") -> str:
+    """A difference as printed, without its sign: one decimal, two where one would show 0.0."""
+    size = abs(factor(unit) * difference)
     return f"{size:.1f}" if size >= 0.05 else f"{size:.2f}"
+
+
+def points_word(unit: str) -> str:
+    """What such a difference is counted in: percentage points, or millimetres."""
+    return unit or "points"
 
 
 def short(value: float) -> str:

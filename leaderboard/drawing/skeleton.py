@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 
-from leaderboard.drawing.numbers import interval, percent
+from leaderboard.drawing.numbers import interval, number
 from leaderboard.drawing.svg import el, join
 
 Point = tuple[float, float]
@@ -20,12 +20,18 @@ _FLESH = {"elbow": 0.075, "wrist": 0.06, "knee": 0.1, "ankle": 0.075}
 
 @dataclass(frozen=True)
 class PartResult:
-    """What a part scored, a fraction with its interval."""
+    """What a part scored, with its interval: a fraction, or where it has a unit an error in it."""
 
     part: str
     value: float
     low: float | None = None
     high: float | None = None
+    unit: str = ""
+
+    @property
+    def error(self) -> float:
+        """What is missing to the best score."""
+        return self.value if self.unit else 1 - self.value
 
 
 def side(joint: str) -> str:
@@ -149,13 +155,14 @@ def with_results(dataset: Any, results: Sequence[PartResult], *, label: str) -> 
     if not has_pose(dataset) or not shown:
         return join([])
     points = _centred(placed(dataset, height=310), dataset)
-    worst = max(max(1 - result.value for result in shown), 0.18)
+    # a fraction that is nearly 1 everywhere has small rings everywhere
+    worst = max(max(result.error for result in shown), 1e-9 if shown[0].unit else 0.18)
     parts = [_silhouette(points, 310), *_bones(dataset, points)]
     labels: dict[str, list[_Label]] = {"left": [], "right": []}
     drawn: set[str] = set()
     ordered = sorted(shown, key=lambda result: min(points[name][1] for name in joints_of[result.part]))
     for index, result in enumerate(ordered):
-        radius = 5 + 14 * (1 - result.value) / worst
+        radius = 5 + 14 * result.error / worst
         for name in joints_of[result.part]:
             if name not in drawn:
                 drawn.add(name)
@@ -165,8 +172,9 @@ def with_results(dataset: Any, results: Sequence[PartResult], *, label: str) -> 
         target = next(
             (name for name in members if side(name) == wanted), min(members, key=lambda name: points[name][1])
         )
-        text = f"{result.part.replace('_', ' ').capitalize()} {percent(result.value)}"
-        labels[where].append(_Label(text, interval(result.low, result.high), points[target], radius))
+        text = f"{result.part.replace('_', ' ').capitalize()} {number(result.value, result.unit)}"
+        second = interval(result.low, result.high, result.unit)
+        labels[where].append(_Label(text, second, points[target], radius))
     parts += [
         el("circle", class_=f"j{side(name)} jt", cx=round(x, 1), cy=round(y, 1), r=3)
         for name, (x, y) in points.items()

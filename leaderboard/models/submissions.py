@@ -121,6 +121,11 @@ class Score(models.Model):
     def __str__(self) -> str:
         return f"{self.metric} {self.part} {self.value}"
 
+    @property
+    def unit(self) -> str:
+        """Of the value: "" for a fraction. What is not bounded is a length in millimetres: there is no other metric."""
+        return "" if self.bounded else "mm"
+
 
 class Quota(models.Model):
     """A conditional counter: it rises only while it is under the limit, in the statement that raises it."""

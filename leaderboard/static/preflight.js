@@ -71,6 +71,40 @@ function groups(problems, entry, path, what, values, size, unit, mayMiss) {
   }
 }
 
+function isList(problems, entry, item, key, count, expected) {
+  const value = item[key];
+  if (!(key in item)) problems.add("missing_key", entry, "", `no ${key}`, key);
+  else if (!Array.isArray(value)) problems.add("wrong_type", entry, `/${key}`, `${key} is ${shown(value)}`, expected);
+  else if (value.length !== count) problems.add("wrong_count", entry, `/${key}`, `${key} has ${value.length} values`, expected);
+  else return true;
+  return false;
+}
+
+// A box and a shape that fit; the picture itself is looked at on the server.
+function surfaceMap(problems, entry, item) {
+  const before = problems.total;
+  const boxed = isList(problems, entry, item, "bbox", 4, "four numbers: x, y, width, height");
+  if (boxed) {
+    item.bbox.forEach((value, index) => {
+      if (isNumber(problems, entry, `/bbox/${index}`, `bbox[${index}]`, value) && index > 1 && !(value > 0)) {
+        problems.add("invalid_box", entry, `/bbox/${index}`, `bbox[${index}] is ${shown(value)}`, "a width and a height above 0");
+      }
+    });
+  }
+  const shape = item.uv_shape;
+  if (isList(problems, entry, item, "uv_shape", 3, "[3, height, width]")) {
+    if (!shape.every(Number.isInteger)) problems.add("wrong_type", entry, "/uv_shape", `uv_shape is ${shown(shape)}`, "three whole numbers");
+    else if (shape[0] !== 3 || Math.min(...shape) < 1) problems.add("image_size", entry, "/uv_shape", `uv_shape is ${shown(shape)}`, "[3, height, width]");
+  }
+  if (!("uv_data" in item)) problems.add("missing_key", entry, "", "no uv_data", "uv_data");
+  else if (typeof item.uv_data !== "string") problems.add("wrong_type", entry, "/uv_data", `uv_data is ${shown(item.uv_data)}`, "an RGB PNG of eight bits in base64");
+  if (problems.total !== before) return;
+  const [width, height] = item.bbox.slice(2).map((side) => Math.max(Math.trunc(side), 1));
+  if (shape[1] !== height || shape[2] !== width) {
+    problems.add("image_size", entry, "/uv_shape", `uv_shape is for ${shape[2]} x ${shape[1]} pixels, the box has ${width} x ${height}`, "the size of bbox, rounded down");
+  }
+}
+
 // Returns {problems, total, entries, images: ids covered, most: poses in one image, hints}.
 export function check(document_, rules, imageList) {
   const problems = new Problems();
@@ -83,7 +117,10 @@ export function check(document_, rules, imageList) {
     return result;
   }
   const numbers = 3 * rules.joints.length;
-  const expected = `${numbers} numbers: x, y, confidence for each of ${rules.joints.length} joints`;
+  const space = rules.entry === "keypoints_3d";
+  const surface = rules.entry === "uv";
+  const key = space ? "keypoints_3d" : "keypoints";
+  const expected = `${numbers} numbers: ${space ? "x, y, z in millimetres" : "x, y, confidence"} for each of ${rules.joints.length} joints`;
   const counts = new Map();
   const seen = new Map();
   let smallest = Infinity;
@@ -94,14 +131,19 @@ export function check(document_, rules, imageList) {
     }
     const image = wholeNumber(problems, entry, item, "image_id", true);
     const person = rules.single ? wholeNumber(problems, entry, item, "person_id", false) : 0;
-    if (!("score" in item)) problems.add("missing_key", entry, "", "no score", "a score");
+    if (space) { /* nothing to rank */ } else if (!("score" in item)) problems.add("missing_key", entry, "", "no score", "a score");
     else isNumber(problems, entry, "/score", "score", item.score);
-    if (!("keypoints" in item)) {
-      problems.add("missing_key", entry, "", "no keypoints", "keypoints");
-    } else if (!Array.isArray(item.keypoints)) {
-      problems.add("wrong_type", entry, "/keypoints", `keypoints is ${shown(item.keypoints)}`, expected);
-    } else if (item.keypoints.length !== numbers) {
-      problems.add("wrong_count", entry, "/keypoints", `keypoints has ${item.keypoints.length} values`, expected);
+    const values = item[key];
+    if (surface) {
+      surfaceMap(problems, entry, item);
+    } else if (!(key in item)) {
+      problems.add("missing_key", entry, "", `no ${key}`, key);
+    } else if (!Array.isArray(values)) {
+      problems.add("wrong_type", entry, `/${key}`, `${key} is ${shown(values)}`, expected);
+    } else if (values.length !== numbers) {
+      problems.add("wrong_count", entry, `/${key}`, `${key} has ${values.length} values`, expected);
+    } else if (space) {
+      groups(problems, entry, `/${key}`, key, values, 3, "joint", false);
     } else {
       groups(problems, entry, "/keypoints", "keypoints", item.keypoints, 3, "joint", rules.missing_joints);
       for (let joint = 0; joint < numbers; joint += 3) {
@@ -148,6 +190,13 @@ export function check(document_, rules, imageList) {
       seen.set(key, entry);
     }
   });
+  if (space && people && !problems.total) {
+    for (const [image, listed] of people) {
+      for (const person of listed || [0]) {
+        if (!seen.has(`${image} ${person}`)) problems.add("missing_person", null, "", `person ${person} of image ${image} has no entry`, "an entry for everybody");
+      }
+    }
+  }
   result.total = problems.total;
   result.entries = document_.length;
   result.covered = people ? [...counts.keys()].filter((image) => people.has(image)).length : counts.size;

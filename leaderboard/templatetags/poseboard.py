@@ -19,7 +19,6 @@ from leaderboard.drawing.svg import el
 
 register = template.Library()
 
-register.filter("percent", numbers.percent)
 register.filter("ordinal", numbers.ordinal)
 register.simple_tag(marks.mark, name="mark")
 
@@ -31,19 +30,34 @@ def glyph(kind: str, label: str = "") -> SafeString:
 
 
 @register.filter
+def printed(cell: Any) -> str:
+    """The value of anything with `value` and `unit`: `73.6` for a fraction of 0.7364."""
+    return numbers.number(cell.value, cell.unit) if cell else numbers.MISSING
+
+
+@register.filter
+def with_unit(cell: Any) -> str:
+    """The same where nothing else says what is counted: `45.3 mm`, and `73.6` for percent."""
+    return f"{printed(cell)} {cell.unit}" if cell and cell.unit else printed(cell)
+
+
+@register.filter
 def interval(cell: Any) -> str:
-    """`72.1–75.0` of anything with `low` and `high`."""
-    return numbers.interval(cell.low, cell.high) if cell else ""
+    """`72.1–75.0` of anything with `low`, `high` and `unit`."""
+    return numbers.interval(cell.low, cell.high, cell.unit) if cell else ""
 
 
 @register.filter
 def interval_in_words(cell: Any) -> str:
-    return numbers.interval_in_words(cell.low, cell.high) if cell else ""
+    return numbers.interval_in_words(cell.low, cell.high, cell.unit) if cell else ""
 
 
 @register.filter
-def bar(value: float) -> SafeString:
-    return graticule.bar(value)
+def bar(cell: Any) -> SafeString:
+    return graticule.bar(cell.value, unit=cell.unit)
+
+
+register.filter("sign", numbers.sign)
 
 
 @register.filter

@@ -111,7 +111,8 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
     columns = columns_of(found)
     rows = chosen(found, query)
     shown = rows if query.all else rows[:FIRST_ROWS]
-    on = graticule.scale([value for row in rows for value in (row.value, row.low, row.high)])
+    numbers = [value for row in rows for value in (row.value, row.low, row.high)]
+    on = graticule.scale(numbers, unit=found.metric.unit)
     lines = [_line(row, columns, (found.metric.name, found.part), on) for row in shown]
     siblings = [
         (other, standing(other))

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from evaluator.definitions import Column
-from leaderboard.rankings import Board, Row
+from leaderboard.drawing import numbers
+from leaderboard.rankings import Board, Cell, Row
 
 TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -102,6 +103,8 @@ def _json(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
         "split": board.benchmark.split,
         "metric": board.metric.name,
         "part": board.part,
+        "unit": board.metric.unit or "fraction",
+        "higher_is_better": board.metric.higher_is_better,
         "version": board.version,
         "at": board.at.isoformat() if board.at else None,
         "truth_sha256": board.benchmark.truth_sha256,
@@ -146,7 +149,7 @@ def _markdown(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> s
     def safe(text: str) -> str:
         return re.sub(r"([\\`*_{}\[\]<>|#!~&])", r"\\\1", " ".join(text.split()))
 
-    head = ["Rank", "Method", f"{board.metric.title}", "95 % interval", *(column.label for column in columns)]
+    head = ["Rank", "Method", _titled(board), "95 % interval", *(column.label for column in columns)]
     lines = ["| " + " | ".join(safe(each) for each in head) + " |", "|---:|:---|" + "---:|" * (len(head) - 2)]
     for row in rows:
         cells = [row.cells.get((column.metric, column.part)) for column in columns]
@@ -154,9 +157,9 @@ def _markdown(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> s
         values = [
             _rank(row),
             named,
-            _percent(row.value),
-            _interval(row),
-            *(_percent(cell.value if cell else None) for cell in cells),
+            numbers.number(row.value, row.unit),
+            numbers.interval(row.low, row.high, row.unit) or numbers.MISSING,
+            *(_printed(cell) for cell in cells),
         ]
         lines.append("| " + " | ".join(values) + " |")
     return "\n".join(lines) + "\n"
@@ -178,7 +181,7 @@ def _latex(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
         f"% {board.benchmark.slug}, {board.metric.name}/{board.part}, board version {board.version}; needs booktabs",
         r"\begin{tabular}{rl" + "r" * (1 + len(columns)) + "}",
         r"\toprule",
-        " & ".join(["Rank", "Method", tex_safe(board.metric.title), *(tex_safe(column.label) for column in columns)])
+        " & ".join(["Rank", "Method", tex_safe(_titled(board)), *(tex_safe(column.label) for column in columns)])
         + r" \\",
         r"\midrule",
     ]
@@ -188,8 +191,8 @@ def _latex(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
         values = [
             _rank(row, dash="--"),
             tex_safe(row.name) + mark,
-            _percent(row.value, missing="--"),
-            *(_percent(cell.value if cell else None, missing="--") for cell in cells),
+            _printed(row, missing="--"),
+            *(_printed(cell, missing="--") for cell in cells),
         ]
         lines.append(" & ".join(values) + r" \\")
     lines += [
@@ -245,9 +248,11 @@ def _rank(row: Row, dash: str = "–") -> str:
     return str(row.rank) if row.worst_rank in (None, row.rank) else f"{row.rank} ({row.rank}{between}{row.worst_rank})"
 
 
-def _percent(value: float | None, missing: str = "–") -> str:
-    return missing if value is None else f"{100 * value:.1f}"
+def _printed(number: Row | Cell | None, missing: str = numbers.MISSING) -> str:
+    """A row's or a cell's value as tables print it."""
+    return missing if number is None or number.value is None else numbers.number(number.value, number.unit)
 
 
-def _interval(row: Row) -> str:
-    return "–" if row.low is None or row.high is None else f"{100 * row.low:.1f}–{100 * row.high:.1f}"
+def _titled(board: Board) -> str:
+    """The metric's title, with its unit where it is not percent."""
+    return f"{board.metric.title}, {board.metric.unit}" if board.metric.unit else board.metric.title

@@ -62,13 +62,15 @@ def _newest(benchmarks: list[Benchmark]) -> tuple[list[News], SafeString]:
         row = short.by_submission.get(event.submission_id or 0) if short else None
         if short and row and row.value is not None:
             found.append((event, row, short.metric_title))
-    on = graticule.scale([value for _, row, _ in found for value in (row.value, row.low, row.high)])
-    news = [
-        News(
-            event, row, metric, graticule.row(on, row.kind, row.value or 0.0, row.low, row.high, height=58, id_="news")
-        )
-        for event, row, metric in found
-    ]
+    # one scale for all, in percent: what is measured in millimetres has no place on it
+    on = graticule.scale([value for _, row, _ in found if not row.unit for value in (row.value, row.low, row.high)])
+
+    def drawn(row: Any) -> SafeString:
+        if row.unit:
+            return graticule.join([])
+        return graticule.row(on, row.kind, row.value or 0.0, row.low, row.high, height=58, id_="news")
+
+    news = [News(event, row, metric, drawn(row)) for event, row, metric in found]
     return news, graticule.symbol(on, id_="news")
 
 

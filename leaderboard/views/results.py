@@ -35,6 +35,7 @@ class ScoreCard:
     value: float
     low: float | None
     high: float | None
+    unit: str
     mini: SafeString
 
 
@@ -183,11 +184,14 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
         rank["strip"] = graticule.ranks(rank["best"], rank["worst"], rank["total"])
     tables = [table for spec in dataset.metrics if (table := _table(spec, scores, kind))]
     parts = [
-        PartResult(part, score.value, score.low, score.high)
+        PartResult(part, score.value, score.low, score.high, score.unit)
         for (metric, part), score in scores.items()
         if metric == dataset.primary and part != "all"
     ]
-    by_value = sorted(((each.part, each.value) for each in parts), key=lambda pair: pair[1])
+    spec = specs[dataset.primary]
+    worst_first = sorted(
+        ((each.part, each.value) for each in parts), key=lambda pair: pair[1], reverse=not spec.higher_is_better
+    )
     return {
         "dataset": dataset,
         "cards": cards,
@@ -204,23 +208,23 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
             label=f"{specs[dataset.primary].title} of each part on the body; larger rings are larger errors",
         ),
         "primary_title": specs[dataset.primary].title,
-        "verdict": sentences.submission_verdict(worst_parts=by_value, best_parts=by_value[::-1]),
+        "verdict": sentences.submission_verdict(worst_parts=worst_first, best_parts=worst_first[::-1], unit=spec.unit),
         "people": submission.benchmark.person_count,
         "fewest": sentences.FEWEST_PEOPLE,
     }
 
 
 def _card(title: str, score: Score, kind: str, best: tuple[str, float] | None) -> ScoreCard:
-    return ScoreCard(
-        title, score.value, score.low, score.high, graticule.mini(kind, score.value, score.low, score.high, best=best)
-    )
+    drawn = graticule.mini(kind, score.value, score.low, score.high, best=best, unit=score.unit)
+    return ScoreCard(title, score.value, score.low, score.high, score.unit, drawn)
 
 
 def _table(spec: Any, scores: dict[tuple[str, str], Score], kind: str) -> PartTable | None:
     found = [(part, scores[spec.name, part]) for part in spec.parts if (spec.name, part) in scores]
     if len(found) < 2:
         return None
-    on = graticule.scale([value for _, score in found for value in (score.value, score.low, score.high)])
+    numbers = [value for _, score in found for value in (score.value, score.low, score.high)]
+    on = graticule.scale(numbers, unit=spec.unit)
     name = "s-" + "".join(character if character.isalnum() else "-" for character in spec.name)
     rows = [
         (part, score, graticule.row(on, kind, score.value, score.low, score.high, height=30, id_=name))

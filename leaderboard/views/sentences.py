@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from leaderboard.drawing.numbers import interval_in_words, percent, points
+from leaderboard.drawing.numbers import interval_in_words, number, points, points_word
 
 FEWEST_PEOPLE = 200
 
@@ -22,7 +22,7 @@ def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool 
     rows = [row for row in ranked if row.value is not None]
     if not rows:
         return None
-    first = rows[0]
+    first, unit = rows[0], rows[0].unit
     if len(rows) == 1:
         return format_html(
             "<strong>Only {} has been measured</strong>, at {}. There is nothing yet to compare it with.",
@@ -37,9 +37,10 @@ def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool 
             "<strong>{} share the {} value, {}.</strong>",
             _listed([row.name for row in sharing]),
             "highest" if higher_is_better else "lowest",
-            percent(first.value),
+            number(first.value, unit),
         )
-    ahead = format_html("<strong>{} leads by {} points</strong>", first.name, points(lead))
+    apart = f"{points(lead, unit)} {points_word(unit)}"
+    ahead = format_html("<strong>{} leads by {}</strong>", first.name, apart)
     if first.low is None or first.high is None:
         return format_html("{} over {}. {}", ahead, second.name, _no_interval(people))
     overlapping = [row for row in rows[1:] if _reaches(row, first)]
@@ -48,14 +49,14 @@ def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool 
         return format_html("{}, and its interval lies clear of every other.{}", ahead, rest)
     if len(overlapping) == 1:
         return format_html(
-            "<strong>{} has the best number</strong>, {} points before {}. "
+            "<strong>{} has the best number</strong>, {} before {}. "
             "Their intervals overlap, so {} people alone do not settle the order of the two.",
-            first.name, points(lead), second.name, f"{people:,}",
+            first.name, apart, second.name, f"{people:,}",
         )  # fmt: skip
     return format_html(
-        "<strong>{} has the best number</strong>, {} points before {}. "
+        "<strong>{} has the best number</strong>, {} before {}. "
         "The intervals of {} others overlap its own, so {} people alone do not settle who leads.",
-        first.name, points(lead), second.name, len(overlapping), f"{people:,}",
+        first.name, apart, second.name, len(overlapping), f"{people:,}",
     )  # fmt: skip
 
 
@@ -79,9 +80,10 @@ def _rest(rows: Sequence[Any], people: int) -> SafeString | str:
         return ""
     span = abs(group[0].value - group[-1].value)
     return format_html(
-        " The next {} lie within {} points, with intervals that overlap: {} people alone do not put them in order.",
+        " The next {} lie within {} {}, with intervals that overlap: {} people alone do not put them in order.",
         _count(len(group)),
-        points(span),
+        points(span, group[0].unit),
+        points_word(group[0].unit),
         f"{people:,}",
     )
 
@@ -93,8 +95,9 @@ def _no_interval(people: int) -> str:
 
 
 def _with_interval(row: Any) -> str:
-    words = interval_in_words(row.low, row.high)
-    return f"{percent(row.value)} (95 % interval {words})" if words else percent(row.value)
+    words, value = interval_in_words(row.low, row.high, row.unit), number(row.value, row.unit)
+    said = f"{value} {row.unit}" if row.unit else value
+    return f"{said} (95 % interval {words})" if words else said
 
 
 def reported_note(ranked: Sequence[Any], reported: Sequence[Any], *, higher_is_better: bool) -> SafeString | str:
@@ -105,15 +108,18 @@ def reported_note(ranked: Sequence[Any], reported: Sequence[Any], *, higher_is_b
         return ""
     best = printed[0]
     # as printed: a difference that the one decimal of a paper does not show is none
-    best_here = round(max(measured) if higher_is_better else min(measured), 3)
-    ahead = round(best.value, 3) > best_here if higher_is_better else round(best.value, 3) < best_here
+    decimals = 1 if best.unit else 3
+    best_here = round(max(measured) if higher_is_better else min(measured), decimals)
+    printed_best = round(best.value, decimals)
+    ahead = printed_best > best_here if higher_is_better else printed_best < best_here
     if not ahead:
         return ""
-    return format_html(" {} printed {}, which was not verified here and is not ranked.", best.name, percent(best.value))
+    value = number(best.value, best.unit)
+    return format_html(" {} printed {}, which was not verified here and is not ranked.", best.name, value)
 
 
 def submission_verdict(
-    *, worst_parts: Sequence[tuple[str, float]], best_parts: Sequence[tuple[str, float]]
+    *, worst_parts: Sequence[tuple[str, float]], best_parts: Sequence[tuple[str, float]], unit: str = ""
 ) -> SafeString | None:
     """Where a submission is weak and where strong, by part; none where it has no parts."""
     if not worst_parts or not best_parts or worst_parts[0][0] == best_parts[0][0]:
@@ -122,9 +128,9 @@ def submission_verdict(
     return format_html(
         "<strong>{} is its weakest part, at {}</strong>; {} is its strongest, at {}.",
         _words(worst[0]),
-        percent(worst[1]),
+        number(worst[1], unit),
         _words(best[0]).lower(),
-        percent(best[1]),
+        number(best[1], unit),
     )
 
 

@@ -21,7 +21,7 @@ class Standing:
     measured: int
     joints: int
     by_submission: dict[int, rankings.Row]
-    part_values: tuple[tuple[str, float, float | None, float | None], ...]
+    part_values: tuple[tuple[str, float, float | None, float | None, str], ...]
 
 
 def standing(benchmark: Benchmark) -> Standing | None:
@@ -42,10 +42,10 @@ def _short(board: rankings.Board) -> Standing:
     measured = [row for row in board.ranked if row.value is not None]
     printed = [row for row in board.reported if row.value is not None]
     best = measured[0] if measured else printed[0] if printed else None
-    parts: tuple[tuple[str, float, float | None, float | None], ...] = ()
+    parts: tuple[tuple[str, float, float | None, float | None, str], ...] = ()
     if best is not None:
         parts = tuple(
-            (part, cell.value, cell.low, cell.high)
+            (part, cell.value, cell.low, cell.high, cell.unit)
             for (metric, part), cell in best.cells.items()
             if metric == board.metric.name and part != "all"
         )

@@ -114,6 +114,7 @@ def _submit_page(
             "joints": list(dataset.joints),
             "limbs": len(dataset.limbs),
             "single": dataset.single_person,
+            "entry": dataset.entry,
             "missing_joints": dataset.missing_joints,
             "term": dataset.person_term,
             "limit": upload_limit(),

@@ -178,8 +178,8 @@ def test_a_submission_on_a_private_board_stays_there(
 
 
 PUBLIC = {
-    "id", "benchmark", "method", "team", "state", "public", "source", "scores", "evaluator_version", "truth_sha256",
-    "created_at", "url",
+    "id", "benchmark", "method", "team", "state", "public", "source", "scores", "units", "evaluator_version",
+    "truth_sha256", "created_at", "url",
 }  # fmt: skip
 OWN = PUBLIC | {
     "file_name", "size", "sha256", "publish_when_scored", "attempts", "started_at", "finished_at", "seconds", "images",

@@ -154,3 +154,30 @@ def test_fresh_import_stays_light(statement: str, absent: list[str], tmp_path: P
 @pytest.mark.parametrize("name", ["utils", "helpers", "services", "base", "common"])
 def test_no_drawer_for_everything(name: str) -> None:
     assert not [path for package in OURS for path in (ROOT / package).rglob(f"{name}.py")]
+
+
+def test_no_module_of_the_evaluator_imports_itself_in_a_circle() -> None:
+    modules = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in files("evaluator")}
+    del modules["evaluator.__init__"]  # its names are for the users of the package, and imported when they are used
+    modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
+    needs: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        tree = ast.parse(path.read_text())
+        only_types = {
+            id(node)
+            for branch in ast.walk(tree)
+            if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
+            for node in ast.walk(branch)
+        }
+        nodes = [node for node in ast.walk(tree) if id(node) not in only_types]
+        froms = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+        found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        found |= {
+            full for node in froms for alias in node.names for full in (node.module, f"{node.module}.{alias.name}")
+        }
+        needs[name] = found & set(modules) - {name}
+    assert needs["evaluator.evaluation"] >= {"evaluator.ground_truth", "evaluator.predictions"}
+    while leaves := {name for name, others in needs.items() if not others & set(needs)}:
+        for name in leaves:
+            del needs[name]
+    assert not needs, "what is left imports one another"

@@ -12,6 +12,7 @@ import pytest
 
 from evaluator import GroundTruthError, PredictionError, dataset_names, load_dataset, read_truth
 from evaluator.convert import CONVERTIBLE, ConversionError, convert_predictions, convert_truth
+from evaluator.uv import uv_entry
 
 
 def annotations(dataset: str) -> dict[str, Any]:
@@ -20,6 +21,10 @@ def annotations(dataset: str) -> dict[str, Any]:
         "id": 5, "image_id": 7, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0, "note": "kept",
         "keypoints": [1, 2, 2] * len(joints), "num_keypoints": len(joints), "head_size": 3, "torso_box": [4, 5],
     }  # fmt: skip
+    if load_dataset(dataset).entry == "uv":
+        person |= {key: [1.0] for key in ("dp_I", "dp_U", "dp_V", "dp_x", "dp_y")} | {"dp_masks": [[]] * 14}
+    if load_dataset(dataset).entry == "keypoints_3d":
+        person |= {"keypoints_3d": [1, 2, 3.5] * len(joints), "action": load_dataset(dataset).actions[0]}
     return {
         "info": {"description": "small"},
         "images": [{"id": 7, "file_name": "7.jpg"}],
@@ -29,9 +34,11 @@ def annotations(dataset: str) -> dict[str, Any]:
 
 
 def results(dataset: str) -> list[dict[str, Any]]:
-    return [
-        {"image_id": 7, "category_id": 1, "keypoints": [1, 2, 0.5] * len(load_dataset(dataset).joints), "score": 0.25}
-    ]
+    definition = load_dataset(dataset)
+    if definition.entry == "uv":
+        return [uv_entry(7, [1, 2, 3.5, 4], np.ones((3, 4, 3), dtype=np.uint8), 0.25)]
+    key = definition.entry
+    return [{"image_id": 7, "category_id": 1, key: [1, 2, 0.5] * len(definition.joints), "score": 0.25}]
 
 
 def write(path: Path, document: Any) -> Path:

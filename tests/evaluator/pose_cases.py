@@ -126,10 +126,50 @@ def multi_person(
     return truth, entries
 
 
+def in_space(
+    name: str, seed: int, *, images: int = 30, most_people: int = 2, noise: float = 80.0
+) -> tuple[Document, Entries]:
+    """A truth and predictions of Human3.6M or MPI-INF-3DHP in millimetres, multiples of 1/4; everybody is predicted."""
+    dataset, rng = load_dataset(name), np.random.default_rng(seed)
+    flat = dataset.pose * [800, 1700]
+    truth: Document = {"info": {"dataset": name, "split": "test"}, "images": [], "annotations": []}
+    entries: Entries = []
+    for image in (rng.choice(10_000, images, replace=False) + 1).tolist():
+        truth["images"].append({"id": image, "file_name": f"{image}.jpg", "width": 1000, "height": 1000})
+        for person in range(int(rng.integers(1, most_people + 1))):
+            pose = np.concatenate([flat, rng.normal(0, 150, (len(flat), 1))], axis=1)
+            points = quarter(pose + rng.normal(0, 60, pose.shape) + rng.uniform(-2000, 5000, 3))
+            known = rng.random(len(points)) > 0.12
+            known[dataset.joint("pelvis")] = True
+            keypoints: list[Any] = points.ravel().tolist()
+            for joint in np.flatnonzero(~known):
+                keypoints[3 * joint : 3 * joint + 3] = [None] * 3
+            truth["annotations"].append(
+                {
+                    "id": len(truth["annotations"]) + 1,
+                    "image_id": image,
+                    "person_id": person,
+                    "keypoints_3d": keypoints,
+                    "action": str(rng.choice(dataset.actions)),
+                    "num_keypoints": int(known.sum()),
+                    "iscrowd": 0,
+                }
+            )
+            found = quarter(points + rng.normal(0, noise, points.shape) + rng.uniform(-500, 500, 3))
+            entries.append({"image_id": image, "person_id": person, "keypoints_3d": found.ravel().tolist()})
+    return truth, entries
+
+
 def case(name: str, seed: int, **sizes: Any) -> tuple[Document, Entries]:
-    """Either, by the kind of the dataset."""
-    make = single_person if load_dataset(name).single_person else multi_person
-    return make(name, seed, **sizes)
+    """One of them, by the kind of the dataset."""
+    dataset = load_dataset(name)
+    if dataset.entry == "keypoints_3d":
+        return in_space(name, seed, **sizes)
+    if dataset.entry == "uv":
+        from tests.evaluator.surface_cases import on_surface
+
+        return on_surface(name, seed, **sizes)
+    return (single_person if dataset.single_person else multi_person)(name, seed, **sizes)
 
 
 def quarter(values: Any) -> Any:

@@ -21,6 +21,9 @@ METRICS = {
     "lsp": RATES,
     "flic": ["pck_torsobox@0.2", *RATES],
     "mpii": ["pckh@0.5", "pckh@0.1", "pckh_auc"],
+    "human36m": ["mpjpe", "pa_mpjpe"],
+    "mpi_inf_3dhp": ["pck3d@150mm", "pck3d_auc", "mpjpe", "pa_mpjpe"],
+    "densepose": [name for family in ("gpsm_{}", "gps_{}", "gps_{}@0.255") for name in map(family.format, OKS)],
     "mpii_multi": ["map@0.5"],
     "posetrack": ["map@0.5"],
     "ochuman": OKS,
@@ -45,6 +48,11 @@ def test_parts_have_the_names_other_programs_rely_on() -> None:
     assert list(lsp.metric("pcp_strict@0.5").parts) == limbs
     assert list(mpii.metric("pckh@0.5").parts) == [*joints, "head_and_neck", "mean_of_joints", "all"]
     assert load_dataset("coco").metric("ap").parts == ("all",)
+    dhp = load_dataset("mpi_inf_3dhp").metric("mpjpe")
+    actions = ["standing_walking", "exercising", "sitting", "reaching_crouching", "on_the_floor", "sports"]
+    assert list(dhp.parts)[8:] == [*actions, "miscellaneous", "mean_of_actions", "all"]
+    assert (dhp.unit, dhp.is_fraction, dhp.higher_is_better) == ("mm", False, False)
+    assert (lsp.metric("pck@0.2").unit, lsp.metric("pck@0.2").is_fraction) == ("", True)
     whole = load_dataset("coco_wholebody")
     assert whole.metric("ar_large").parts == ("body", "feet", "face", "left_hand", "right_hand", "hands", "all")
     assert [len(whole.parts[part]) for part in whole.parts] == [17, 6, 68, 21, 21, 42]
@@ -64,6 +72,16 @@ def test_joint_orders_are_those_of_the_official_files() -> None:
     assert load_dataset("mpii").joints[12:14] == ("right_shoulder", "left_shoulder")
     assert load_dataset("coco").joints == load_dataset("mannequins").joints
     assert load_dataset("crowdpose").joints[-2:] == ("head", "neck")
+    # Human3.6M's usual 17: right leg, left leg, up the spine, left arm, right arm. MPI-INF-3DHP's 17 "relevant" ones.
+    assert short["human36m"] == (
+        "pelvis hip knee ankle hip knee ankle spine thorax neck head shoulder elbow wrist shoulder elbow wrist"
+    )
+    assert load_dataset("human36m").joints[1::10] == ("right_hip", "left_shoulder")
+    assert short["mpi_inf_3dhp"] == (
+        "top neck shoulder elbow wrist shoulder elbow wrist hip knee ankle hip knee ankle pelvis spine head"
+    )
+    assert load_dataset("mpi_inf_3dhp").joints[2::3][:2] == ("right_shoulder", "left_shoulder")
+    assert load_dataset("mpi_inf_3dhp").scored.sum() == 14
     assert load_dataset("ochuman").joints == load_dataset("coco").joints == load_dataset("coco_wholebody").joints[:17]
     assert load_dataset("mpii_multi").joints == load_dataset("mpii").joints
     # The ids of the 2017 files: those of MPII's limbs, then neck, nose and head top.
@@ -101,8 +119,8 @@ def test_a_definition_is_whole(name: str) -> None:
     dataset = load_dataset(name)
     assert all([dataset.title, dataset.citation, dataset.licence, dataset.description, dataset.protocol])
     assert dataset.primary == METRICS[name][0]
-    assert dataset.primary_part == "all"
-    assert dataset.single_person == (name in {"lsp", "flic", "mpii"})
+    assert dataset.primary_part == ("mean_of_actions" if name == "human36m" else "all")
+    assert dataset.single_person == (name in {"lsp", "flic", "mpii", "human36m", "mpi_inf_3dhp"})
     assert dataset.missing_joints == (name in {"lsp", "flic", "mpii", "mpii_multi", "posetrack"})
     assert dataset.splits
     assert [column.metric for column in dataset.columns].count(dataset.primary) >= 1
@@ -135,14 +153,16 @@ def test_every_parameter_fits_the_signature_of_its_metric(name: str) -> None:
 
 
 def test_the_folder_is_the_registry_of_metrics() -> None:
-    assert metric_names() == ["multi_person_ap", "oks", "pck", "pckh", "pcp", "pdj", "wholebody"]
+    assert metric_names() == [
+        "gps", "mpjpe", "multi_person_ap", "oks", "pck", "pck3d", "pckh", "pcp", "pdj", "wholebody",
+    ]  # fmt: skip
     for name in metric_names():
         metric = load_metric(name)
         assert metric.TITLE
         assert metric.SOURCE
-        assert metric.HIGHER_IS_BETTER is True
+        assert metric.HIGHER_IS_BETTER is (name != "mpjpe")
         assert not metric.INVARIANCES - set(INVARIANCES)
-    with pytest.raises(KeyError, match="one of multi_person_ap, oks"):
+    with pytest.raises(KeyError, match="one of gps, mpjpe"):
         load_metric("iou")
 
 
@@ -189,6 +209,14 @@ def test_an_unknown_dataset_is_named_with_the_known_ones() -> None:
         ('name = "pck_auc"', 'name = "pck@0.2"', "metrics[1].scores: 'pck@0.2' stands there twice"),
         ('title = "PCK AUC", ', "", "metrics[1].scores: expected name, title and description"),
         ("flip_pairs = [", "sigmas = [0.1]\nflip_pairs = [", "sigmas: expected 14 numbers"),
+        ("flip_pairs = [", 'entry = "video"\nflip_pairs = [', "entry: expected one of keypoints, keypoints_3d, uv"),
+        (
+            "flip_pairs = [",
+            'entry = "uv"\nflip_pairs = [',
+            "metrics[0].metric: pck measures keypoints, and",
+        ),
+        ("flip_pairs = [", 'actions = ["knee"]\nflip_pairs = [', "actions: 'knee' is the name of another part"),
+        ("flip_pairs = [", "actions = [1]\nflip_pairs = [", "actions: expected names, found 1"),
         ("flip_pairs = [", "missing_joints = 1\nflip_pairs = [", "missing_joints: expected bool, found int"),
         ("flip_pairs = [", "keypoint_fields = {keypoints = 3}\nflip_pairs = [", "keypoint_fields: 3 joints, not 14"),
         ("flip_pairs = [", "keypoint_fields = {feet = 14}\nflip_pairs = [", "keypoint_fields: expected a number of"),

@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from evaluator import dataset_names, diagnose, evaluate, load_dataset, read_predictions, read_truth
+from evaluator import (
+    DatasetDefinitionError,
+    dataset_names,
+    diagnose,
+    evaluate,
+    load_dataset,
+    read_predictions,
+    read_truth,
+)
+from evaluator.diagnosis import diagnosable
 from evaluator.report_figures import percent, ring, scale
 from evaluator.report_page import report_page
 from tests.evaluator.pose_cases import case
@@ -44,7 +53,7 @@ def page_of(dataset: str, truth: Any, entries: Any) -> tuple[str, Outline, Any, 
     annotations = read_truth(truth, definition)
     predictions = read_predictions(entries, definition)
     report = evaluate(definition, predictions, annotations, intervals=True)
-    diagnosis = diagnose(definition, predictions, annotations)
+    diagnosis = diagnose(definition, predictions, annotations) if diagnosable(definition) else None
     page = report_page(definition, report, diagnosis)
     outline = Outline()
     outline.feed(page)
@@ -52,7 +61,27 @@ def page_of(dataset: str, truth: Any, entries: Any) -> tuple[str, Outline, Any, 
     return page, outline, report, diagnosis
 
 
-@pytest.mark.parametrize("dataset", dataset_names())
+@pytest.mark.parametrize("dataset", [name for name in dataset_names() if not diagnosable(load_dataset(name))])
+def test_a_page_without_a_diagnosis_has_the_scores_in_their_units(dataset: str) -> None:
+    page, outline, report, diagnosis = page_of(dataset, *case(dataset, 6, images=210))
+    assert diagnosis is None and "Whom it fails" not in page and "good" not in " ".join(outline.text)
+    text = " ".join(" ".join(outline.text).split())
+    for score in report.scores:
+        unit = load_dataset(dataset).metric(score.metric).unit
+        shown = f"{score.value:.1f}" if unit else percent(score.value)
+        assert shown in text
+        if score.low is not None:
+            low, high = (f"{end:.1f}" if unit else percent(end) for end in (score.low, score.high))
+            assert f"{low} to {high}" in text
+        if unit:
+            assert f"{100 * score.value:.1f}" not in text
+    assert ("mm, with 95 % intervals" in text) == (dataset != "densepose")
+    assert "nan" not in page and all(tag not in page for tag in ("<script", "<link", "<img"))
+    with pytest.raises(DatasetDefinitionError, match="nothing that a diagnosis could follow"):
+        diagnose(load_dataset(dataset), None, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dataset", [name for name in dataset_names() if diagnosable(load_dataset(name))])
 def test_every_dataset_has_a_sound_page_of_its_own(dataset: str) -> None:
     page, outline, report, diagnosis = page_of(dataset, *case(dataset, 6, images=220))
     definition = load_dataset(dataset)

@@ -79,7 +79,8 @@ def scores_of(dataset: str, keypoints: Any, predictions: Any, annotations: Any) 
     ]
 
 
-@pytest.mark.parametrize("dataset", DATASETS)
+# poses in space and surface maps have tests of their own in test_keypoints_3d.py and test_gps.py
+@pytest.mark.parametrize("dataset", [name for name in DATASETS if load_dataset(name).entry == "keypoints"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e308])
 def test_what_is_no_place_wins_nothing_in_the_core(dataset: str, value: float) -> None:
     truth, entries = case(dataset, 3, images=12)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import io
 import json
@@ -25,6 +26,11 @@ IMAGES: dict[str, dict[str, Any]] = {
             {"id": 1002, "people": [{"person_id": 0}, {"person_id": 1}]},
         ],
     },
+    "human36m": {
+        "dataset": "human36m",
+        "split": "test",
+        "images": [{"id": 1, "people": [{"person_id": 0}]}, {"id": 2, "people": [{"person_id": 0}]}],
+    },
 }
 
 Case = tuple[str, bytes, str, str]
@@ -36,6 +42,12 @@ def entry(dataset: str = "coco", **changes: Any) -> dict[str, Any]:
     made = {"image_id": image, "keypoints": [10.5, 20, 0.9] * JOINTS[dataset], "score": 0.5}
     made |= changes
     return {key: value for key, value in made.items() if value is not ...}
+
+
+def space(**changes: Any) -> dict[str, Any]:
+    """A valid entry of a pose in space, changed; a value of `...` removes the key."""
+    made: dict[str, Any] = {"image_id": 1, "person_id": 0, "keypoints_3d": [100.5, -20, 3000] * 17}
+    return {key: value for key, value in (made | changes).items() if value is not ...}
 
 
 def text(*entries: Any) -> bytes:
@@ -362,4 +374,146 @@ ARCHIVES: dict[str, Case] = {
     "NaN in a zip": (COCO, zipped(with_keypoint(4, "NaN")), "not_finite", "/0/keypoints/4"),
 }
 
-CORPUS: dict[str, Case] = DOCUMENTS | ENTRIES | ARCHIVES
+H36M = "human36m"
+OTHER = space(image_id=2)
+
+
+def with_space(index: int, raw: str) -> bytes:
+    """A file of two poses in space in which one number of the first is the given raw text."""
+    made = space()
+    made["keypoints_3d"] = [*made["keypoints_3d"]]
+    made["keypoints_3d"][index] = "@"
+    return text(made, OTHER).replace(b'"@"', raw.encode())
+
+
+IN_SPACE: dict[str, Case] = {
+    "a pose for one of two": (H36M, text(OTHER), "missing_person", "person 0 of image 1 has no entry"),
+    "no poses at all": (H36M, b"[]", "missing_person", "person 0 of image 2"),
+    "no keypoints_3d": (H36M, text(space(keypoints_3d=...), OTHER), "missing_key", "no keypoints_3d"),
+    "pixels where millimetres are due": (
+        H36M,
+        text(space(keypoints_3d=..., keypoints=[1.0] * 51), OTHER),
+        "missing_key",
+        "no keypoints_3d",
+    ),
+    "x and y only": (H36M, text(space(keypoints_3d=[1.0] * 34), OTHER), "wrong_count", "has 34 values"),
+    "17 lists of three": (H36M, text(space(keypoints_3d=[[1, 2, 3]] * 17), OTHER), "wrong_count", "x, y, z"),
+    "keypoints_3d as text": (H36M, text(space(keypoints_3d="far"), OTHER), "wrong_type", "keypoints_3d is"),
+    "keypoints_3d of null": (H36M, text(space(keypoints_3d=None), OTHER), "wrong_type", "keypoints_3d is null"),
+    "a joint in space missing": (
+        H36M,
+        text(space(keypoints_3d=[1.0] * 48 + [None] * 3), OTHER),
+        "missing_joint",
+        "/0/keypoints_3d/48",
+    ),
+    "half a joint in space": (
+        H36M,
+        text(space(keypoints_3d=[None, 1.0, 2.0] + [1.0] * 48), OTHER),
+        "incomplete_joint",
+        "/0/keypoints_3d/0",
+    ),
+    "NaN in space": (H36M, with_space(7, "NaN"), "not_finite", "/0/keypoints_3d/7"),
+    "1e999 in space": (H36M, with_space(7, "1e999"), "not_finite", "/0/keypoints_3d/7"),
+    "a joint 10 kilometres away": (H36M, with_space(7, "1e7"), "out_of_range", "/0/keypoints_3d/7"),
+    "a place of 400 digits": (H36M, with_space(7, "9" * 400), "out_of_range", "/0/keypoints_3d"),
+    "a place in quotes": (H36M, with_space(7, '"1"'), "wrong_type", "keypoints_3d[7] is"),
+    "a place that is true": (H36M, with_space(7, "true"), "wrong_type", "keypoints_3d[7] is true"),
+    "one person in space twice": (H36M, text(space(), OTHER, space()), "repeated_person", "entry 2"),
+    "a stranger in space": (H36M, text(space(person_id=1), OTHER), "unknown_person", "no person 1"),
+    "an image that is not of the split": (H36M, text(space(image_id=3), OTHER), "unknown_image", "no image 3"),
+}
+
+DENSE = "densepose"
+IMAGES[DENSE] = {"dataset": DENSE, "split": "test", "images": [{"id": 785}, {"id": 40083}]}
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(
+    width: int = 6, height: int = 4, *, depth: int = 8, colour: int = 2, interlace: int = 0, pixels: bytes | None = None
+) -> bytes:
+    """An image of part 3 everywhere, or of the given rows, each with its filter."""
+    header = struct.pack(">II5B", width, height, depth, colour, 0, 0, interlace)
+    rows = (b"\x00" + b"\x03\x80\x40" * width) * height if pixels is None else pixels
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def dense(image: bytes | str | None = None, **changes: Any) -> bytes:
+    """A file of one map of 6 x 4 pixels, changed; a value of `...` removes the key."""
+    data = image if isinstance(image, str) else base64.b64encode(png() if image is None else image).decode()
+    made = {"image_id": 785, "score": 0.5, "bbox": [1, 2, 6.5, 4], "uv_shape": [3, 4, 6], "uv_data": data} | changes
+    return text({key: value for key, value in made.items() if value is not ...})
+
+
+def png_bomb() -> bytes:
+    """A header of 6 x 4, and 64 MiB of zeros behind it."""
+    return png(pixels=bytes(1 << 26))
+
+
+ON_SURFACE: dict[str, Case] = {
+    "no box": (DENSE, dense(bbox=...), "missing_key", "no bbox"),
+    "no uv_shape": (DENSE, dense(uv_shape=...), "missing_key", "no uv_shape"),
+    "no uv_data": (DENSE, dense(uv_data=...), "missing_key", "no uv_data"),
+    "no score of a map": (DENSE, dense(score=...), "missing_key", "no score"),
+    "keypoints where a map is due": (DENSE, text(entry()), "missing_key", "no bbox"),
+    "a box of three": (DENSE, dense(bbox=[1, 2, 6]), "wrong_count", "bbox has 3 values"),
+    "a box of text": (DENSE, dense(bbox="1 2 6 4"), "wrong_type", "bbox is"),
+    "a box with null": (DENSE, dense(bbox=[None, 2, 6, 4]), "wrong_type", "/0/bbox/0"),
+    "a box with true": (DENSE, dense(bbox=[True, 2, 6, 4]), "wrong_type", "bbox[0] is true"),
+    "a box with NaN": (DENSE, dense(bbox=["@", 2, 6, 4]).replace(b'"@"', b"NaN"), "not_finite", "/0/bbox/0"),
+    "a box with 1e999": (DENSE, dense(bbox=["@", 2, 6, 4]).replace(b'"@"', b"1e999"), "not_finite", "/0/bbox/0"),
+    "a box far away": (DENSE, dense(bbox=[1e7, 2, 6, 4]), "out_of_range", "/0/bbox/0"),
+    "a box of 400 digits": (DENSE, dense(bbox=["@", 2, 6, 4]).replace(b'"@"', b"9" * 400), "out_of_range", "/0/bbox/0"),
+    "a box without width": (DENSE, dense(bbox=[1, 2, 0, 4]), "invalid_box", "/0/bbox/2"),
+    "a box of negative height": (DENSE, dense(bbox=[1, 2, 6, -4]), "invalid_box", "/0/bbox/3"),
+    "a shape of two": (DENSE, dense(uv_shape=[4, 6]), "wrong_count", "uv_shape has 2 values"),
+    "a shape of text": (DENSE, dense(uv_shape="3x4x6"), "wrong_type", "uv_shape is"),
+    "a shape of floats": (DENSE, dense(uv_shape=[3, 4.0, 6]), "wrong_type", "three whole numbers"),
+    "a shape with true": (DENSE, dense(uv_shape=[3, True, 6]), "wrong_type", "three whole numbers"),
+    "four channels": (DENSE, dense(uv_shape=[4, 4, 6]), "image_size", "[3, height, width]"),
+    "a shape of nothing": (DENSE, dense(uv_shape=[3, 0, 6]), "image_size", "[3, height, width]"),
+    "a shape that is not the box's": (DENSE, dense(uv_shape=[3, 6, 4]), "image_size", "the box has 6 x 4"),
+    "a huge shape": (
+        DENSE,
+        dense(bbox=[0, 0, 90_000, 90_000], uv_shape=[3, 90_000, 90_000]),
+        "image_size",
+        "8100000000 pixels",
+    ),
+    "a picture of another size": (DENSE, dense(png(4, 6)), "image_size", "the image is 4 x 6"),
+    "a picture that says 2^31": (DENSE, dense(png(1 << 31, 1 << 31, pixels=b"")), "image_size", "2147483648 x"),
+    "a bomb in a picture": (DENSE, dense(png_bomb()), "invalid_image", "more or fewer pixels"),
+    "too few pixels": (DENSE, dense(png(pixels=bytes(75))), "invalid_image", "more or fewer pixels"),
+    "an unknown filter": (DENSE, dense(png(pixels=(b"\x09" + bytes(18)) * 4)), "invalid_image", "cannot be read"),
+    "pixels that are no zlib": (
+        DENSE,
+        dense(png()[:33] + chunk(b"IDAT", b"\xff" * 40) + chunk(b"IEND", b"")),
+        "invalid_image",
+        "cannot be unpacked",
+    ),
+    "a truncated picture": (DENSE, dense(png()[:-20]), "invalid_image", "ends early"),
+    "a picture without an end": (DENSE, dense(png()[:-12]), "invalid_image", "ends early"),
+    "a damaged picture": (
+        DENSE,
+        dense(png()[:50] + b"\x00\xff" + png()[52:]),
+        "invalid_image",
+        'chunk "IDAT" is damaged',
+    ),
+    "a grey picture": (DENSE, dense(png(colour=0)), "invalid_image", "colour type 0"),
+    "a palette": (DENSE, dense(png(colour=3)), "invalid_image", "colour type 3"),
+    "a picture with alpha": (DENSE, dense(png(colour=6)), "invalid_image", "colour type 6"),
+    "sixteen bits": (DENSE, dense(png(depth=16)), "invalid_image", "bit depth 16"),
+    "an interlaced picture": (DENSE, dense(png(interlace=1)), "invalid_image", "interlacing 1"),
+    "a JPEG": (DENSE, dense(b"\xff\xd8\xff\xe0" + bytes(100)), "invalid_image", "not a PNG"),
+    "an empty picture": (DENSE, dense(b""), "invalid_image", "not a PNG"),
+    "part 25": (DENSE, dense(png(pixels=(b"\x00" + b"\x19\x00\x00" * 6) * 4)), "invalid_part", "part 25"),
+    "no base64": (DENSE, dense("not base64!"), "invalid_image", "not base64"),
+    "base64 in another alphabet": (DENSE, dense("-_-_" * 40), "invalid_image", "not base64"),
+    "letters beyond ASCII": (DENSE, dense("é" * 40), "invalid_image", "not base64"),
+    "uv_data of null": (DENSE, dense(uv_data=None), "wrong_type", "uv_data is null"),
+    "uv_data as a list": (DENSE, dense(uv_data=[1, 2]), "wrong_type", "uv_data is"),
+    "a map of an unknown image": (DENSE, dense(image_id=7), "unknown_image", "no image 7"),
+}
+
+CORPUS: dict[str, Case] = DOCUMENTS | ENTRIES | ARCHIVES | IN_SPACE | ON_SURFACE

@@ -58,6 +58,19 @@ def test_bold_only_where_intervals_do_not_meet() -> None:
     assert not any(each.top for each in unknown)
 
 
+def test_bold_is_the_smallest_where_lower_is_better() -> None:
+    def errors(*values: tuple[str, float, float]) -> list[Row]:
+        cells = [(name, Cell(value, value - half, value + half, "mm", False)) for name, value, half in values]
+        return [Row(kind="submission", name=name, team="T", cells={KEY: cell}) for name, cell in cells]
+
+    clear = rank(errors(("a", 60, 1), ("b", 45, 1), ("c", 48, 1)), key=KEY, higher_is_better=False)
+    assert [(each.name, each.rank, bool(each.top), each.unit) for each in clear] == [
+        ("b", 1, True, "mm"), ("c", 2, False, "mm"), ("a", 3, False, "mm"),
+    ]  # fmt: skip
+    close = rank(errors(("a", 60, 1), ("b", 45, 2), ("c", 48, 2)), key=KEY, higher_is_better=False)
+    assert not any(each.top for each in close)
+
+
 def test_reported_rows_stand_in_place_without_a_rank() -> None:
     ranked = rank([row("a", 0.9), row("b", 0.5)], key=KEY, higher_is_better=True)
     papers = order([row("paper", 0.9, "reported"), row("old", 0.6, "reported")], key=KEY, higher_is_better=True)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
 from evaluator import evaluate
-from leaderboard import ground_truth, imports, tasks
-from leaderboard.models import AnnotationImport, Benchmark, Evaluation, State, User
+from leaderboard import blobs, ground_truth, imports, submissions, tasks
+from leaderboard.models import AnnotationImport, Benchmark, Evaluation, Method, State, User
 from leaderboard.refusals import Refused
+from leaderboard.teams import own_team
+from tests.evaluator.pose_cases import in_space
+from tests.evaluator.surface_cases import SURFACE, on_surface
 from tests.leaderboard.conftest import IMAGES, predictions, truth_document
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +44,52 @@ def test_score_is_the_one_a_researcher_gets_offline(send) -> None:
     assert stored == {(score.metric, score.part): score.value for score in offline.scores}
     assert stored["pck@0.2", "all"] == pytest.approx(9 / 14)
     assert tasks.score() == "nothing to do"
+
+
+def test_densepose_is_scored_on_the_operators_surface_in_the_sandbox(db: None, alice: User, tmp_path: Path) -> None:
+    """The tables lie beside the annotations; without them, or a surface of ours, annotations are not taken."""
+    truth, entries = on_surface("densepose", 3, images=6)
+    expected = {(s.metric, s.part): s.value for s in evaluate("densepose", entries, truth).scores}
+    del truth["info"]["surface"]
+    file = tmp_path / "densepose.json"
+    file.write_text(json.dumps(truth))
+    with pytest.raises(CommandError, match="geodesic tables"):
+        call_command("import_benchmark", "densepose", str(file), split="minival")
+    assert not Benchmark.objects.exists()
+    tables = tmp_path / "surface.npz"
+    tables.write_bytes(b"no tables")
+    with pytest.raises(CommandError, match=r"surface\.npz: not a \.npz file"):
+        call_command("import_benchmark", "densepose", str(file), split="minival", surface=tables)
+    arrays = {name: getattr(SURFACE, name) for name in ("part", "u", "v", "vertex", "distances")}
+    np.savez(tables, **arrays)
+    call_command("import_benchmark", "densepose", str(file), split="minival", surface=tables, stdout=io.StringIO())
+    benchmark = Benchmark.objects.get()
+    assert ground_truth.surface_of(benchmark) == ground_truth.folder(benchmark) / "surface.npz"
+    assert ground_truth.surface_path(benchmark).stat().st_mode & 0o777 == 0o600
+    team = own_team(alice)
+    method = Method.objects.create(team=team, name="Dense")
+    blob = blobs.store([json.dumps(entries).encode()], limit=1 << 24)
+    sent = submissions.submit(benchmark=benchmark, method=method, team=team, user=alice, blob=blob, source="web")[0]
+    assert tasks.score() == f"{sent} scored"
+    stored = {(score.metric, score.part): score.value for score in Evaluation.objects.get().scores.all()}
+    assert stored == expected
+
+
+def test_poses_in_space_are_scored_in_the_sandbox_and_stored_in_millimetres(db: None, alice: User) -> None:
+    truth, entries = in_space("mpi_inf_3dhp", 3, images=6)
+    benchmark = Benchmark.objects.create(slug="dhp", dataset="mpi_inf_3dhp", split="test", title="3DHP")
+    ground_truth.put_into_force(benchmark, json.dumps(truth).encode())
+    team = own_team(alice)
+    method = Method.objects.create(team=team, name="Lifted")
+    for content, said in ((entries, "scored"), (entries[1:], "rejected: missing_person")):
+        blob = blobs.store([json.dumps(content).encode()], limit=1 << 24)
+        sent = submissions.submit(benchmark=benchmark, method=method, team=team, user=alice, blob=blob, source="web")[0]
+        assert tasks.score() == f"{sent} {said}"
+    scores = Evaluation.objects.get(state=State.SCORED).scores
+    assert {score.metric: score.unit for score in scores.all()} == {
+        "pck3d@150mm": "", "pck3d_auc": "", "mpjpe": "mm", "pa_mpjpe": "mm",
+    }  # fmt: skip
+    assert scores.get(metric="mpjpe", part="all").value > 1
 
 
 def test_bad_file_is_rejected_word_for_word(send) -> None:

@@ -16,10 +16,12 @@ from leaderboard.drawing.skeleton import PartResult
 
 
 def test_numbers_are_written_as_tables_want_them() -> None:
-    assert numbers.percent(0.7364) == "73.6"
-    assert numbers.percent(1.0) == "100.0"
-    assert numbers.percent(None) == numbers.percent(float("nan")) == "–"
-    assert numbers.percent(-0.012) == "−1.2"
+    assert numbers.number(0.7364) == "73.6"
+    assert numbers.number(1.0) == "100.0"
+    assert numbers.number(None) == numbers.number(float("nan")) == "–"
+    assert numbers.number(-0.012) == "−1.2"
+    assert (numbers.number(45.26, "mm"), numbers.interval(44.1, 46.04, "mm")) == ("45.3", "44.1–46.0")
+    assert (numbers.points(1.04, "mm"), numbers.points(0.02, "mm")) == ("1.0", "0.02")
     assert numbers.interval(0.721, 0.7504) == "72.1–75.0"
     assert numbers.interval(0.7, None) == ""
     assert numbers.interval_in_words(0.721, 0.75) == "72.1 to 75.0"
@@ -46,6 +48,24 @@ def test_scale_is_in_round_steps_and_holds_its_values() -> None:
     assert on.position(0.75) == pytest.approx(50.0)
     assert on.majors == [50, 60, 70, 80, 90, 100]
     assert graticule.scale([]) == graticule.Scale(0.0, 100.0, 20.0)
+
+
+def test_scale_of_millimetres_is_not_held_within_a_hundred() -> None:
+    # 38.4 to 61.2: fives from 35 to 65
+    on = graticule.scale([38.4, 45.0, 61.2], unit="mm")
+    assert (on.low, on.high, on.step, on.unit) == (35.0, 65.0, 5.0, "mm")
+    assert on.position(50.0) == pytest.approx(50.0)
+    wide = graticule.scale([45.0, 3000.0], unit="mm")
+    assert (wide.low, wide.high, wide.step) == (0.0, 3000.0, 500.0)
+    assert graticule.in_words("submission", 45.26, 44.1, 46.0, "mm") == "45.3 mm, 95 % interval 44.1 to 46.0"
+    assert graticule.bar(45.2, unit="mm") == "" and "rect" in graticule.bar(0.5)
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30))
+def test_every_scale_of_millimetres_holds_its_values(values: list[float]) -> None:
+    on = graticule.scale(values, unit="mm")
+    assert 0 <= on.low <= min(values) + 1e-6
+    assert max(values) - 1e-6 <= on.high
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
@@ -104,6 +124,19 @@ def test_larger_error_has_the_larger_ring() -> None:
     assert "Wrist 60.0" in drawn and "Knee 90.0" in drawn
 
 
+def test_larger_millimetres_have_the_larger_ring() -> None:
+    results = [PartResult("wrist", 80.0, 78.0, 82.0, "mm"), PartResult("knee", 20.0, None, None, "mm")]
+    drawn = skeleton.with_results(load_dataset("human36m"), results, label="x")
+    radii = [float(each) for each in re.findall(r'class="ring" cx="[\d.]+" cy="[\d.]+" r="([\d.]+)"', drawn)]
+    assert sorted(set(radii)) == [8.5, 19.0]  # 5 + 14 * 20 / 80, 5 + 14
+    assert "Wrist 80.0" in drawn and "78.0–82.0" in drawn
+
+
+def test_best_over_time_goes_down_where_lower_is_better() -> None:
+    assert charts._steps([(0, 9, 50.0), (1, 8, 60.0), (2, 3, 40.0)], False)[:3] == [(0, 9), (2, 9), (2, 3)]
+    assert charts._steps([(0, 9, 0.5), (1, 8, 0.6), (2, 3, 0.4)], True)[:3] == [(0, 9), (1, 9), (1, 8)]
+
+
 def test_names_beside_marks_never_touch() -> None:
     kept = labels.Labels((0, 0, 420, 260))
     for number in range(12):
@@ -119,7 +152,7 @@ def test_names_beside_marks_never_touch() -> None:
 def _row(value: float, gflops: float, *, half_width: float = 0.02, name: str = "A") -> SimpleNamespace:
     return SimpleNamespace(
         kind="submission", value=value, low=value - half_width, high=value + half_width, gflops=gflops,
-        parameters=None, authors="", name=name,
+        parameters=None, authors="", name=name, unit="",
     )  # fmt: skip
 
 

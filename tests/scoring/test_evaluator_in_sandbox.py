@@ -78,8 +78,18 @@ def test_every_dataset_is_scored_alike(scorer, tmp_path, dataset):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     job = {name: tmp_path / f"{name}.json" for name in files}
     report = scorer.run(dataset=dataset, **job)
-    assert report == evaluator.evaluate(dataset, job["predictions"], job["truth"]).to_dict()
-    assert {score["metric"] for score in report["scores"]} == {m.name for m in evaluator.load_dataset(dataset).metrics}
+    here = evaluator.evaluate(dataset, job["predictions"], job["truth"]).to_dict()
+    for there, mine in zip(report["scores"], here["scores"], strict=True):
+        if mine["metric"] == "pa_mpjpe":
+            # its rotation comes from LAPACK, whose last bits depend on the processor's kernels that BLAS chose
+            assert there["value"] == pytest.approx(mine["value"], rel=1e-12)
+            mine["value"] = there["value"]
+    assert report == here
+    named = {metric.name for metric in evaluator.load_dataset(dataset).metrics}
+    scored = {score["metric"] for score in report["scores"]}
+    assert scored <= named
+    # a range of sizes without anybody has no score
+    assert all("_large" in name or "_medium" in name for name in named - scored)
 
 
 def test_corrected_annotations_count_at_once(scorer, job):

@@ -19,7 +19,8 @@ import pytest
 
 from evaluator.errors import PredictionError, Problem
 from leaderboard.sandbox import DEFENCES
-from leaderboard.scoring import Limits, Scorer, ScoringFailed, _Lease, _Watch, read_answer
+from leaderboard.scoring import Limits, Scorer, ScoringFailed, _Lease, _Watch
+from leaderboard.verdicts import read_answer
 from tests.scoring import hostile
 
 HERE = Path(__file__).resolve().parent

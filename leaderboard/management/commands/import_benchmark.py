@@ -28,6 +28,9 @@ class Command(BaseCommand):
         parser.add_argument("--title", default=None)
         parser.add_argument("--summary", default=None)
         parser.add_argument("--images", type=Path, default=None, help="folder with the images, for baselines")
+        parser.add_argument(
+            "--surface", type=Path, default=None, help="DensePose: the geodesic tables (.npz, see docs/metrics/gps.md)"
+        )
         parser.add_argument("--boxes", action="store_true", help="give the people's boxes in the public image list")
         parser.add_argument(
             "--public-elsewhere", action="store_true", help="say that the annotations can be had elsewhere"
@@ -77,6 +80,8 @@ class Command(BaseCommand):
             except User.DoesNotExist as error:
                 raise CommandError(f"no user {name}: create the account first") from error
         try:
+            if options["surface"]:
+                ground_truth.put_surface(benchmark, options["surface"])
             summary = ground_truth.put_into_force(benchmark, content)
             images = ground_truth.put_images(benchmark, options["images"]) if options["images"] else 0
         except (GroundTruthError, FileNotFoundError) as error:
