@@ -5,7 +5,7 @@ import json
 import shlex
 import sys
 import tempfile
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,13 @@ from baselines import architectures, module
 from baselines.estimators import BaselineFailed
 
 # The split on which shipped checkpoints claim their scores; a test computes them again.
-CLAIM: dict[str, Any] = {"dataset": "mannequins", "split": "test", "seed": 7, "images": 120}
+CLAIM: dict[str, Any] = {"dataset": "mannequins", "split": "test", "seed": 7, "images": 200}
+
+RECIPE_OPTIONS = {  # fields of baselines.recipes.Recipe, which imports torch
+    "epochs": int, "batch": int, "optimiser": str, "learning_rate": float, "weight_decay": float, "momentum": float,
+    "schedule": str, "clip": float, "loss": str, "sigma": float, "padding": float, "rotation": float, "scale": float,
+    "shift": float, "colour": float, "half_body": float, "validation": float, "seed": int,
+}  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,21 +42,22 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--json", action="store_true")
     listing.set_defaults(run=_list)
 
-    training = commands.add_parser("train", help="train a variant from scratch")
+    training = commands.add_parser("train", help="train a variant from scratch; again after a kill, it goes on")
     training.add_argument("name")
     training.add_argument("--dataset", default="mannequins")
-    training.add_argument("--variant")
-    training.add_argument("--data", type=Path, help="folder with images/ and annotations.json; Mannequins are rendered")
-    training.add_argument("--images", type=int, default=2000, help="how many Mannequins images to render")
-    training.add_argument("--data-seed", type=int, default=1)
+    training.add_argument("--variant", help="default: narrow")
+    training.add_argument("--data", type=Path, help="folder with annotations.json and images/")
+    training.add_argument("--annotations", type=Path, help="annotation JSON, COCO's own or converted; LSP's joints.mat")
+    training.add_argument("--folder", type=Path, help="where the images of --annotations are")
+    training.add_argument("--images", type=int, default=2000, help="without data: how many Mannequins to render")
+    training.add_argument("--data-seed", type=int, default=1, help="without data: seed of the Mannequins")
     training.add_argument("--out", type=Path, default=Path("checkpoints"))
-    training.add_argument("--device")
-    for option, kind in (
-        ("epochs", int), ("batch", int), ("learning_rate", float), ("weight_decay", float),
-        ("loss", str), ("sigma", float),
-        ("padding", float), ("rotation", float), ("scale", float), ("colour", float), ("seed", int),
-    ):  # fmt: skip
-        training.add_argument(f"--{option.replace('_', '-')}", type=kind)
+    training.add_argument("--input-size", type=_size, metavar="WIDTHxHEIGHT")
+    training.add_argument("--device", help="default: a GPU when there is one")
+    training.add_argument("--precision", help="float32, bf16 or fp16; default: half precision on a GPU")
+    training.add_argument("--drops", type=int, nargs="*", help="epochs after which the rate is divided by 10")
+    for name in RECIPE_OPTIONS:
+        training.add_argument(f"--{name.replace('_', '-')}", type=RECIPE_OPTIONS[name])
     training.set_defaults(run=_train)
 
     detecting = commands.add_parser("train-detector", help="train the person detector on Mannequins")
@@ -131,35 +138,41 @@ def _costs(name: str) -> list[dict[str, Any]]:
     return rows
 
 
+def _size(text: str) -> tuple[int, int]:
+    """64x96: width, height."""
+    width, height = text.lower().split("x")
+    return int(width), int(height)
+
+
 def _train(chosen: argparse.Namespace, given: list[str]) -> int:
     from baselines import train as training
 
-    found = module(chosen.name)
-    if not hasattr(found, "build"):
-        raise BaselineFailed("not_trainable", f"{chosen.name} comes with its weights and is not trained here")
-    if not hasattr(found, "estimator") or getattr(found, "STRIDE", 4) != 4:
-        raise BaselineFailed("not_trainable", f"{chosen.name} cannot be trained by this command yet: its maps differ")
-    if chosen.loss not in (None, *training.LOSSES):
-        raise BaselineFailed("loss", f"no loss {chosen.loss!r}: one of {', '.join(training.LOSSES)}")
-    plan = training.Plan(
-        **{f.name: getattr(chosen, f.name) for f in fields(training.Plan) if getattr(chosen, f.name) is not None}
-    )
-    command = "OMP_NUM_THREADS=1 " + shlex.join(["python", "-m", "baselines", *given])
+    recipe = {name: value for name in (*RECIPE_OPTIONS, "drops") if (value := getattr(chosen, name)) is not None}
+    if "drops" in recipe:
+        recipe["drops"] = tuple(recipe["drops"])
+    if chosen.data is not None:
+        chosen.annotations, chosen.folder = chosen.data / "annotations.json", chosen.data / "images"
+    elif (chosen.annotations is None) != (chosen.folder is None):
+        raise BaselineFailed("no_data", "--annotations and --folder belong together: the people, and their images")
+    elif chosen.annotations is None and chosen.dataset != "mannequins":
+        message = (
+            f"which annotations, and which folder of images of {chosen.dataset}? --annotations and --folder, or --data"
+        )
+        raise BaselineFailed("no_data", message)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = chosen.data
-        if folder is None:
-            if chosen.dataset != "mannequins":
-                raise BaselineFailed("no_data", f"--data: which folder holds the images of {chosen.dataset}?")
+        task = training.task(
+            chosen.name, chosen.dataset, chosen.annotations or Path(scratch) / "annotations.json",
+            chosen.folder or Path(scratch) / "images", chosen.out, variant=chosen.variant, recipe=recipe,
+            size=chosen.input_size, device=chosen.device, precision=chosen.precision,
+            command="OMP_NUM_THREADS=1 " + shlex.join(["python", "-m", "baselines", *given]),
+        )  # fmt: skip
+        if chosen.annotations is None:
             from baselines.mannequins import generate
 
-            folder = Path(scratch)
-            generate(folder, split="train", images=chosen.images, seed=chosen.data_seed)
-        checkpoint = training.train(
-            chosen.name, chosen.dataset, folder, chosen.out,
-            variant=chosen.variant, plan=plan, device=chosen.device, command=command,
-        )  # fmt: skip
+            generate(Path(scratch), split="train", images=chosen.images, seed=chosen.data_seed)
+        checkpoint = training.train(task)
     if chosen.dataset == "mannequins":
-        path = chosen.out / checkpoint.file.replace(".safetensors", ".json")
+        path = task.stem.with_suffix(".json")
         value = claimed_score(chosen.name, path)
         training.with_claim(checkpoint, path, {**CLAIM, "metric": "ap", "value": round(value, 4)})
         print(f"AP on Mannequins {CLAIM['split']}, seed {CLAIM['seed']}, {CLAIM['images']} images: {value:.4f}")
@@ -167,6 +180,8 @@ def _train(chosen: argparse.Namespace, given: list[str]) -> int:
 
 
 def _train_detector(chosen: argparse.Namespace, given: list[str]) -> int:
+    from dataclasses import fields
+
     from baselines.train_detector import Plan, train
 
     values = {f.name: getattr(chosen, f.name, None) for f in fields(Plan)}
@@ -178,15 +193,22 @@ def _train_detector(chosen: argparse.Namespace, given: list[str]) -> int:
 def claimed_score(name: str, checkpoint: Path) -> float:
     """AP of a checkpoint on the split of CLAIM, rendered anew."""
     from baselines.mannequins import generate
-    from baselines.predict import predict
-    from evaluator import evaluate, public_images
+    from evaluator import evaluate
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         truth = generate(folder, split=CLAIM["split"], images=CLAIM["images"], seed=CLAIM["seed"])
-        listed = public_images(truth, boxes=True)
-        results, _ = predict(name, listed, folder / "images", "mannequins", checkpoint=checkpoint, device="cpu")
+        results = claimed_results(name, checkpoint, truth, folder / "images")
     return next(s.value for s in evaluate("mannequins", results, truth).scores if (s.metric, s.part) == ("ap", "all"))
+
+
+def claimed_results(name: str, checkpoint: Path, truth: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    """The predictions that a claim is about, for the annotated images in `folder`."""
+    from baselines.predict import predict
+    from evaluator import public_images
+
+    listed = public_images(truth, boxes=True)
+    return predict(name, listed, folder, "mannequins", checkpoint=checkpoint, device="cpu")[0]
 
 
 def _fetch(chosen: argparse.Namespace, _: list[str]) -> int:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from baselines import crops
 from baselines.estimators import BaselineFailed
+from baselines.images import UnreadableImage
 
 BATCH = 16  # images that the detector sees at once
 LARGEST_FILE = 1 << 30  # bytes of a box file
@@ -97,7 +97,7 @@ def detected(
     device: str,
     after_each: Callable[[], object],
 ) -> Boxes:
-    """Those of the person detector. `read` opens an image or raises `crops.UnreadableImage`: then nobody is in it.
+    """Those of the person detector. `read` opens an image or raises `UnreadableImage`: then nobody is in it.
 
     `after_each` is called after each batch; what it raises ends the detection. Raises BaselineFailed.
     """
@@ -109,7 +109,7 @@ def detected(
     def opened(image: dict[str, Any]) -> Any:
         try:
             return read(image)
-        except crops.UnreadableImage:
+        except UnreadableImage:
             return None
 
     with ThreadPoolExecutor(2) as pool:

@@ -12,36 +12,37 @@ from torch import Tensor
 
 from baselines.checkpoints import CheckpointError
 
+_WRAPPERS = re.compile(r"^(?:model\.)?(?:module\.)?")  # of several devices, or of a trainer
 _BEARPAW_PARTS = {"0": "side", "1": "down", "2": "up", "3": "inner"}
 _PRINCETON_PARTS = {"up1": "side", "low1": "down", "low2": "inner", "low3": "up"}
 
 
 def without_prefix(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Names without the `module.` or `model.module.` that wrappers for several devices put in front."""
-    return {re.sub(r"^(model\.)?module\.", "", name): value for name, value in weights.items()}
+    """Names without the `module.`, `model.` or `model.module.` that wrappers put in front."""
+    return _renamed(weights, lambda name: _WRAPPERS.sub("", name))
 
 
 def plain_name(name: str) -> str:
     """A name without the wrapper's prefix, and without those that the `mmpose` toolkit gives trunk and head."""
-    name = re.sub(r"^(model\.)?module\.", "", name)
-    return re.sub(r"^(backbone|head|keypoint_head)\.", "", name)
+    return re.sub(r"^(backbone|head|keypoint_head)\.", "", _WRAPPERS.sub("", name))
 
 
 def hrnet(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """HRNet as its authors name it, or as `mmpose` does (`backbone.`, and `head.` before the last layer)."""
-    return _unwrapped(weights)
+    return _renamed(weights, plain_name)
 
 
 def simple_baseline(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """SimpleBaseline as its authors name it, as `mmpose` does, or as AlphaPose's release does (`preact.`)."""
-    return {re.sub(r"^preact\.", "", name): value for name, value in _unwrapped(weights).items()}
+    return _renamed(weights, lambda name: re.sub(r"^preact\.", "", plain_name(name)))
 
 
-def _unwrapped(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    named = {plain_name(name): value for name, value in weights.items()}
-    if len(named) < len(weights):
+def _renamed(weights: Mapping[str, Tensor], named: Callable[[str], str]) -> dict[str, Tensor]:
+    """The weights under other names. Raises CheckpointError when two come to have the same."""
+    found = {named(name): value for name, value in weights.items()}
+    if len(found) < len(weights):
         raise CheckpointError("mismatch", "some weights are there twice, with and without a prefix")
-    return named
+    return found
 
 
 def cpm_caffe(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -64,31 +65,39 @@ def cpm_caffe(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return f"trunk.conv{layer}.{kind}" if layer <= 3 else f"later.0.features.{kind}" if layer == 4 else name
         return f"later.{stage - 2}.features.{kind}" if not later and layer == 1 else name
 
-    return {named(name): value for name, value in without_prefix(weights).items()}
+    return _renamed(without_prefix(weights), named)
 
 
 def hourglass_bearpaw(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Stacked Hourglass as the `pytorch-pose` toolkit names it, for `build(..., early=True)`."""
+    """Stacked Hourglass as the `pytorch-pose` toolkit names it, for `build(..., early=True)`.
+
+    Where its hourglasses have one residual block in every place, ours are the place itself; else they are numbered.
+    """
     weights = without_prefix(weights)
     levels = 1 + max((int(m[1]) for name in weights if (m := re.match(r"hg\.\d+\.hg\.(\d+)\.", name))), default=0)
+    several = any(re.match(r"hg\.0\.hg\.0\.0\.1\.", name) for name in weights)
+
+    def block(number: str) -> str:
+        return f"{number}." if several else ""
 
     def named(name: str) -> str:
-        if match := re.match(r"hg\.(\d+)\.hg\.(\d+)\.(\d)\.0\.(.+)", name):
-            stack, level, part, rest = match.groups()
+        if match := re.match(r"hg\.(\d+)\.hg\.(\d+)\.(\d)\.(\d+)\.(.+)", name):
+            stack, level, part, number, rest = match.groups()
             inner = "inner." * (levels - 1 - int(level))
-            return f"hourglasses.{stack}.{inner}{_BEARPAW_PARTS[part]}.{_residual(rest)}"
+            where = f"hourglasses.{stack}.{inner}{_BEARPAW_PARTS.get(part, part)}"
+            return f"{where}.{block(number)}{_residual(rest)}"
         name = re.sub(r"^(conv|bn)1\.", lambda m: {"conv": "conv.", "bn": "norm."}[m[1]], name)
         if match := re.match(r"layer(\d)\.0\.(.+)", name):
             return f"res{match[1]}.{_residual(match[2])}"
-        if match := re.match(r"res\.(\d+)\.0\.(.+)", name):
-            return f"features.{match[1]}.0.{_residual(match[2])}"
+        if match := re.match(r"res\.(\d+)\.(\d+)\.(.+)", name):
+            return f"features.{match[1]}.0.{block(match[2])}{_residual(match[3])}"
         if match := re.match(r"fc\.(\d+)\.([01])\.(.+)", name):
             return f"features.{match[1]}.{1 + int(match[2])}.{match[3]}"
         for theirs, ours in (("score_", "from_heatmaps"), ("fc_", "from_features"), ("score", "heatmaps")):
             name = re.sub(rf"^{theirs}\.", f"{ours}.", name)
         return name
 
-    return {named(name): value for name, value in weights.items()}
+    return _renamed(weights, named)
 
 
 def hourglass_princeton(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -113,7 +122,8 @@ def hourglass_princeton(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return f"from_{'features' if match[1] == 'features' else 'heatmaps'}.{match[2]}.{match[3]}"
         return name
 
-    return {named(name): value for name, value in weights.items() if not _unused_skip(name, weights)}
+    used = {name: value for name, value in weights.items() if not _unused_skip(name, weights)}
+    return _renamed(used, named)
 
 
 def _residual(rest: str) -> str:

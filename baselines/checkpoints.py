@@ -54,6 +54,7 @@ class Checkpoint:
     scales: tuple[float, ...] = (1.0,)  # at which a person is looked at; the maps are averaged
     finer: int = 1  # how many times finer than the network's the averaged maps are sampled
     flip: bool = True  # look at the mirror image, too
+    grouping: tuple[float, ...] = ()  # weights of DeeperCut's pair logistic, where it has been fitted
     public: bool = False  # the file is as its authors released it, with their names
     claim: dict[str, Any] = field(default_factory=dict)  # dataset, split, seed, images, flip, metric, value
     training: dict[str, Any] = field(default_factory=dict)  # command, cpu_seconds, machine, versions
@@ -67,6 +68,7 @@ class Checkpoint:
             values["flip_pairs"] = tuple((a, b) for a, b in values["flip_pairs"])
             for name in ("input_size", "mean", "std"):
                 values[name] = tuple(values[name])
+            values["grouping"] = tuple(values.get("grouping", ()))
             values["scales"] = tuple(values.get("scales", (1.0,)))
             return cls(**values)
         except (OSError, ValueError, KeyError, TypeError) as error:

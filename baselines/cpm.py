@@ -23,7 +23,7 @@ INPUT_SIZE = (368, 368)  # width, height
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"stages": 6, "joints": 14, "input_size": (368, 368)},
     "flic": {"stages": 4, "joints": 9, "input_size": (368, 368)},
-    "narrow": {"stages": 3, "channels": 16, "features": 8, "wide": 32, "joints": 17, "input_size": (96, 128)},
+    "narrow": {"stages": 3, "channels": 12, "features": 12, "wide": 48, "joints": 17, "input_size": (96, 128)},
 }
 DEFAULT_VARIANT = "full"
 STRIDE = 8  # pixels between places of the belief maps
@@ -92,7 +92,8 @@ class ConvolutionalPoseMachine(nn.Module):
         super().__init__()
         maps = num_joints + 1  # the last is the background
         self.first = First(maps, channels, features, wide)
-        self.trunk = _trunk(channels, features, head=False)  # one for all later stages
+        # one for all later stages
+        self.trunk = _trunk(channels, features, head=False) if stages > 1 else nn.ModuleDict()
         self.later = nn.ModuleList(Later(maps, channels, features) for _ in range(stages - 1))
 
     def beliefs(self, images: Tensor, centre: Tensor | None = None) -> Tensor:
@@ -104,7 +105,8 @@ class ConvolutionalPoseMachine(nn.Module):
             centre = centre_map(images)
         centre = F.avg_pool2d(centre, 9, stride=8, ceil_mode=True)  # [B, 1, H/8, W/8]
         answers = [self.first(images)]
-        shared = _features(self.trunk, images)  # [B, C, H/8, W/8]
+        if self.later:
+            shared = _features(self.trunk, images)  # [B, C, H/8, W/8]
         for stage in self.later:
             answers.append(stage(shared, answers[-1], centre))
         return torch.stack(answers, dim=1)  # [B, stages, K + 1, H/8, W/8]

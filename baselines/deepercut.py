@@ -5,12 +5,17 @@ are there (section 3), how far off their exact place is (section 3, location ref
 the same person is (section 4, image-conditioned pairwise terms).
 """
 
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from baselines.resnet import ResNet
+
+if TYPE_CHECKING:
+    from baselines.heatmap_estimator import HeatmapEstimator
+    from evaluator import Dataset
 
 TITLE = "DeeperCut"
 SOURCE = (
@@ -24,7 +29,7 @@ INPUT_SIZE = (688, 688)  # width, height
 VARIANTS: dict[str, dict[str, Any]] = {
     "r152": {"depth": 152, "pairwise": True, "joints": 14, "input_size": (688, 688)},
     "r101": {"depth": 101, "pairwise": False, "joints": 14, "input_size": (688, 688)},
-    "narrow": {"depth": 18, "width": 8, "pairwise": True, "joints": 14, "input_size": (96, 128)},
+    "narrow": {"depth": 18, "width": 7, "pairwise": True, "joints": 17, "input_size": (96, 128)},
 }
 DEFAULT_VARIANT = "r152"
 
@@ -113,3 +118,13 @@ def build(num_joints: int, *, depth: int = 152, width: int = 64, pairwise: bool 
     features in every head.
     """
     return DeeperCut(num_joints, depth, width, pairwise)
+
+
+def estimator(
+    variant: str, dataset: "Dataset", *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
+) -> "HeatmapEstimator":
+    """The part detectors with their weights, on one person's crop. Raises BaselineFailed."""
+    from baselines.heatmap_estimator import load_estimator
+    from baselines.part_estimator import PartEstimator
+
+    return load_estimator("deepercut", variant, build, dataset, checkpoint, device, PartEstimator)

@@ -101,6 +101,7 @@ def load_estimator(
     dataset: "Dataset",
     checkpoint: Path | None,
     device: str | None,
+    kind: type[HeatmapEstimator] = HeatmapEstimator,
 ) -> HeatmapEstimator:
     """A heatmap network with the given checkpoint, or the one that ships with the variant. Raises BaselineFailed."""
     try:
@@ -118,7 +119,7 @@ def load_estimator(
     except CheckpointError as error:
         raise BaselineFailed(f"checkpoint_{error.code}", str(error)) from error
     order = [found.joints.index(joint) for joint in dataset.joints]
-    return HeatmapEstimator(network, found, order, choose_device(device))
+    return kind(network, found, order, choose_device(device))
 
 
 def _weights(checkpoint: Checkpoint, folder: Path) -> dict[str, Tensor]:

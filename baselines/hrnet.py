@@ -30,7 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "w32-mpii": {"width": 32, "joints": 16, "input_size": (256, 256)},
     "w48": {"width": 48, "joints": 17, "input_size": (192, 256)},
     "w48-384x288": {"width": 48, "joints": 17, "input_size": (288, 384)},
-    "narrow": {"width": 8, "modules": (1, 1, 1), "depth": 1, "joints": 17, "input_size": (96, 128)},
+    "narrow": {"width": 12, "modules": (1, 1, 1), "depth": 1, "stem": 16, "joints": 17, "input_size": (96, 128)},
 }
 DEFAULT_VARIANT = "w32"
 SIGMA = 2.0  # of the Gaussian targets, heatmap pixels (section 3, heatmap estimation)
@@ -97,20 +97,29 @@ class Module(Exchange):
 class HRNet(nn.Module):
     """Images [B, 3, H, W] to heatmaps [B, 1, K, H/4, W/4]. H and W are multiples of 32."""
 
-    def __init__(self, num_joints: int, width: int, modules: tuple[int, int, int], depth: int, kernel: int) -> None:
+    def __init__(
+        self,
+        num_joints: int,
+        width: int,
+        modules: tuple[int, int, int],
+        depth: int,
+        kernel: int,
+        stem: int,
+        bottlenecks: int,
+    ) -> None:
         super().__init__()
-        # stem: two strided convolutions to a quarter of the size, then four bottlenecks
-        self.conv1, self.bn1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(64)
-        self.conv2, self.bn2 = nn.Conv2d(64, 64, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(64)
-        self.layer1 = blocks(Bottleneck, 64, 64, 4)
+        # stem: two strided convolutions to a quarter of the size, then bottlenecks
+        self.conv1, self.bn1 = nn.Conv2d(3, stem, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(stem)
+        self.conv2, self.bn2 = nn.Conv2d(stem, stem, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(stem)
+        self.layer1 = blocks(Bottleneck, stem, stem, bottlenecks)
         widths = [width * 2**branch for branch in range(4)]
         # a transition adds a branch at half the size of the smallest; only the first changes what is there
         self.transition1 = nn.ModuleList(
             [
                 nn.Sequential(
-                    nn.Conv2d(256, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+                    nn.Conv2d(4 * stem, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
                 ),
-                nn.Sequential(_down(256, 2 * width, activate=True)),
+                nn.Sequential(_down(4 * stem, 2 * width, activate=True)),
             ]
         )
         self.transition2 = _new_branch(widths, 2)
@@ -144,14 +153,22 @@ def _new_branch(widths: list[int], branch: int) -> nn.ModuleList:
 
 
 def build(
-    num_joints: int, *, width: int = 32, modules: tuple[int, int, int] = (1, 4, 3), depth: int = 4, kernel: int = 1
+    num_joints: int,
+    *,
+    width: int = 32,
+    modules: tuple[int, int, int] = (1, 4, 3),
+    depth: int = 4,
+    kernel: int = 1,
+    stem: int = 64,
+    bottlenecks: int = 4,
 ) -> HRNet:
     """The network with fresh weights.
 
     `width`: channels of the top branch; `modules`: exchanges in stages 2, 3 and 4; `depth`: basic blocks of a branch in
-    a module; `kernel`: of the last convolution.
+    a module; `kernel`: of the last convolution; `stem`: channels of the two strided convolutions, `bottlenecks`
+    that follow them.
     """
-    return HRNet(num_joints, width, modules, depth, kernel)
+    return HRNet(num_joints, width, modules, depth, kernel, stem, bottlenecks)
 
 
 def estimator(

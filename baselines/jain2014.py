@@ -4,11 +4,20 @@ One small network a joint decides for every 64 x 64 window whether the joint is 
 whole image its linear layers are convolutions, so that windows four pixels apart share their work.
 """
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from baselines import part_priors
+
+if TYPE_CHECKING:
+    from baselines.heatmap_estimator import HeatmapEstimator
+    from evaluator import Dataset
 
 TITLE = "Jain et al. 2014"
 SOURCE = (
@@ -17,11 +26,12 @@ SOURCE = (
 )
 WINDOW = 64  # pixels
 STRIDE = 4  # pixels between windows
+REACH = 16  # windows between a joint and its neighbour, at most: 64 pixels
 INPUT_SIZE = (320, 240)  # width, height
 # arguments of build(), the number of joints that the published count is for, and the input size (width, height)
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"joints": 1, "input_size": (320, 240)},
-    "narrow": {"channels": (8, 8, 8), "linear": (32, 16), "joints": 1, "input_size": (96, 128)},
+    "narrow": {"channels": (4, 8, 8), "linear": (32, 16), "padding": 30, "joints": 17, "input_size": (48, 64)},
 }
 DEFAULT_VARIANT = "full"
 
@@ -70,24 +80,58 @@ class WindowDetector(nn.Module):
 class WindowDetectors(nn.Module):
     """A detector a joint: images [B, 3, H, W] to responses [B, 1, K, H/4 - 15, W/4 - 15] between 0 and 1.
 
-    The response at (u, v) is that of the window whose middle is (4 u + 32, 4 v + 32). H and W are multiples of 4.
+    The response at (u, v) is that of the window whose middle is (4 u + 32, 4 v + 32). H and W are multiples of 4. With
+    a border of `padding` pixels around the image the middle is (4 u + 32 - padding, 4 v + 32 - padding): 30 gives
+    responses of [B, 1, K, H/4, W/4].
+
+    Once part priors have been estimated (section 3.2), the answer outside of training is the responses times the
+    messages of their neighbours.
     """
 
-    def __init__(self, num_joints: int, channels: tuple[int, int, int], linear: tuple[int, int]) -> None:
+    def __init__(self, num_joints: int, channels: tuple[int, int, int], linear: tuple[int, int], padding: int) -> None:
         super().__init__()
+        self.padding = padding
         self.detectors = nn.ModuleList(WindowDetector(channels, linear) for _ in range(num_joints))
+        self.register_buffer("neighbours", torch.zeros(num_joints - 1, 2, dtype=torch.int64))
+        self.register_buffer("priors", torch.zeros(num_joints - 1, 2 * REACH + 1, 2 * REACH + 1))  # zero: not estimated
 
     def logits(self, images: Tensor) -> Tensor:
         """Before the sigmoid, for the binary cross-entropy of training: [B, K, H', W']."""
-        normalised = contrast_normalised(images)
+        normalised = F.pad(contrast_normalised(images), [self.padding] * 4)  # a border without contrast
         return torch.cat([detector(normalised) for detector in self.detectors], dim=1)  # [B, K, H', W']
 
+    def estimate_priors(self, joints: NDArray[np.float64], weights: NDArray[np.floating]) -> None:
+        """Learn where neighbours are from people: joints [N, K, 2] in the crops that the network sees, weights [N, K],
+        0 where a joint is not annotated."""
+        found = part_priors.estimate(joints, weights, STRIDE, REACH)
+        with torch.no_grad():
+            self.get_buffer("neighbours").copy_(torch.from_numpy(found.neighbours))
+            self.get_buffer("priors").copy_(torch.from_numpy(found.histograms))
+
     def forward(self, images: Tensor) -> Tensor:
-        return self.logits(images).sigmoid()[:, None]  # [B, 1, K, H', W']
+        responses = self.logits(images).sigmoid()  # [B, K, H', W']
+        priors = self.get_buffer("priors")
+        if not self.training and not priors.is_meta and bool(priors.any()):
+            responses = part_priors.apply(responses, self.get_buffer("neighbours"), priors)
+        return responses[:, None]  # [B, 1, K, H', W']
 
 
 def build(
-    num_joints: int, *, channels: tuple[int, int, int] = (16, 32, 32), linear: tuple[int, int] = (500, 100)
+    num_joints: int,
+    *,
+    channels: tuple[int, int, int] = (16, 32, 32),
+    linear: tuple[int, int] = (500, 100),
+    padding: int = 0,
 ) -> WindowDetectors:
-    """The networks with fresh weights: one of these sizes for every joint."""
-    return WindowDetectors(num_joints, channels, linear)
+    """The networks with fresh weights: one of these sizes for every joint. `padding`: pixels around the image, so that
+    windows reach beyond its edges."""
+    return WindowDetectors(num_joints, channels, linear, padding)
+
+
+def estimator(
+    variant: str, dataset: "Dataset", *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
+) -> "HeatmapEstimator":
+    """The networks with their weights, ready to predict. Raises BaselineFailed."""
+    from baselines.heatmap_estimator import load_estimator
+
+    return load_estimator("jain2014", variant, build, dataset, checkpoint, device)

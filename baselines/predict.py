@@ -27,6 +27,7 @@ from baselines import boxes as box_sources
 from baselines import crops, load, oks_nms
 from baselines.boxes import Boxes, Person
 from baselines.estimators import BaselineFailed, BottomUpEstimator, Estimator, Poses
+from baselines.images import UnreadableImage, read_image
 from baselines.kept import Answer, Earlier, Kept
 from evaluator import Dataset, load_dataset
 
@@ -192,9 +193,9 @@ class _Files:
         """Raises UnreadableImage."""
         path = (self.folder / image["file_name"]).resolve()
         if not path.is_relative_to(self.folder.resolve()):
-            raise crops.UnreadableImage(f"{image['file_name']}: outside the folder of images")
+            raise UnreadableImage("missing", f"{image['file_name']}: outside the folder of images")
         listed = (image["width"], image["height"]) if image.get("width") and image.get("height") else None
-        return crops.read_image(path, listed)
+        return read_image(path, listed)
 
 
 Coming = Generator[tuple[int, list[Entry], str], None, None]  # image id, entries, why it was left out
@@ -212,7 +213,7 @@ class _Whole:
         def read(image: ImageEntry) -> tuple[NDArray[np.uint8] | None, str]:
             try:
                 return np.asarray(files.read(image)), ""
-            except crops.UnreadableImage as error:
+            except UnreadableImage as error:
                 return None, str(error)
 
         for image, (pixels, problem) in _ahead(read, images, 4):
@@ -326,7 +327,7 @@ def _cut(image: ImageEntry, files: _Files, people: tuple[Person, ...], estimator
     """The crops of one image, or why there are none."""
     try:
         picture = files.read(image)
-    except crops.UnreadableImage as error:
+    except UnreadableImage as error:
         return [], str(error)
     cuts = []
     for person in people:

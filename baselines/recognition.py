@@ -82,8 +82,10 @@ def _hrnet(shapes: Shapes) -> Recognised | None:
     num_joints, _, kernel, _ = shapes["final_layer.weight"]
     modules = tuple(_count(shapes, rf"stage{stage}\.(\d+)\.") for stage in (2, 3, 4))
     depth = _count(shapes, r"stage2\.0\.branches\.0\.(\d+)\.")
-    usual = {"modules": (1, 4, 3), "depth": 4, "kernel": 1}
-    given = {"modules": modules, "depth": depth, "kernel": kernel}
+    usual = {"modules": (1, 4, 3), "depth": 4, "kernel": 1, "stem": 64, "bottlenecks": 4}
+    bottlenecks = _count(shapes, r"layer1\.(\d+)\.")
+    stem = shapes["conv1.weight"][0]
+    given = {"modules": modules, "depth": depth, "kernel": kernel, "stem": stem, "bottlenecks": bottlenecks}
     arguments = {"width": width, **{name: value for name, value in given.items() if value != usual[name]}}
     variant = _variant("hrnet", arguments, f"w{width}")
     return Recognised("hrnet", variant, num_joints, arguments, "hrnet")
@@ -135,7 +137,7 @@ def _simple_baseline(shapes: Shapes) -> Recognised | None:
 def _cpm(shapes: Shapes) -> Recognised | None:
     if "conv1_stage1.weight" not in shapes:
         return None
-    stages = _count(shapes, r"Mconv1_stage(\d+)\.") - 1
+    stages = max(_count(shapes, r"Mconv1_stage(\d+)\.") - 1, 1)
     num_joints = shapes["conv7_stage1.weight"][0] - 1  # the last map is the background
     usual = {"channels": 128, "features": 32, "wide": 512}
     channels, wide = shapes["conv1_stage1.weight"][0], shapes["conv5_stage1.weight"][0]
@@ -145,13 +147,23 @@ def _cpm(shapes: Shapes) -> Recognised | None:
 
 
 def _hourglass(
-    stacks: int, stem: tuple[int, int, int], channels: int, levels: int, num_joints: int, *, early: bool
+    stacks: int,
+    stem: tuple[int, int, int],
+    channels: int,
+    levels: int,
+    num_joints: int,
+    *,
+    early: bool,
+    blocks: int = 1,
+    increase: int = 0,
 ) -> tuple[str, int, dict[str, Any]]:
     """Variant, joints and arguments of a Stacked Hourglass."""
-    variant = _variant(
-        "stacked_hourglass", {"stacks": stacks, "channels": channels, "levels": levels}, f"stacks{stacks}"
-    )
     arguments: dict[str, Any] = {"stacks": stacks, "channels": channels, "levels": levels}
+    arguments |= {
+        name: value for name, value, usual in (("blocks", blocks, 1), ("increase", increase, 0)) if value != usual
+    }
+    named = f"stacks{stacks}" + (f"-blocks{blocks}" if blocks > 1 else "") + (f"-plus{increase}" if increase else "")
+    variant = _variant("stacked_hourglass", arguments, named)
     if stem == (channels // 4, channels // 2, channels if early else channels // 2):
         return variant, num_joints, {**arguments, "early": early}
     return variant, num_joints, {**arguments, "stem": stem}
@@ -168,6 +180,7 @@ def _hourglass_bearpaw(shapes: Shapes) -> Recognised | None:
         _count(shapes, r"hg\.0\.hg\.(\d+)\."),
         shapes["score.0.weight"][0],
         early=True,
+        blocks=_count(shapes, r"hg\.0\.hg\.0\.0\.(\d+)\."),
     )
     return Recognised("stacked_hourglass", variant, num_joints, arguments, "pytorch_pose")
 
@@ -184,5 +197,6 @@ def _hourglass_princeton(shapes: Shapes) -> Recognised | None:
         1 + deepest,
         shapes["outs.0.conv.weight"][0],
         early=False,
+        increase=shapes["hgs.0.0.low1.conv3.conv.weight"][0] - channels,
     )
     return Recognised("stacked_hourglass", variant, num_joints, arguments, "princeton")

@@ -26,10 +26,11 @@ INPUT_SIZE = (192, 256)  # width, height
 VARIANTS: dict[str, dict[str, Any]] = {
     "fastpose-r50": {"depth": 50, "joints": 17, "input_size": (192, 256)},
     "fastpose-r152": {"depth": 152, "joints": 17, "input_size": (192, 256)},
-    "narrow": {"depth": 50, "width": 8, "shuffled": (64, 64), "joints": 17, "input_size": (96, 128)},
+    "narrow": {"depth": 18, "width": 10, "shuffled": (96, 96), "transformer": 6, "joints": 17, "input_size": (64, 96)},
 }
 DEFAULT_VARIANT = "fastpose-r50"
 SIGMA = 2.0  # of the Gaussian targets, heatmap pixels
+OUTSIDE = 2.0  # a place of a grid from -1 to 1 that no map reaches
 
 
 class UpsampleByShuffle(nn.Module):
@@ -81,7 +82,7 @@ class SpatialTransformer(nn.Module):
 
 def inverse(theta: Tensor) -> Tensor:
     """gamma [B, 2, 3], the way back: [g1 g2] = [t1 t2]^-1 and g3 = -[g1 g2] t3 (equations 3 and 4)."""
-    turned = torch.linalg.inv(theta[:, :, :2])  # [B, 2, 2]
+    turned = torch.linalg.inv_ex(theta[:, :, :2]).inverse  # [B, 2, 2]; not finite where there is none
     return torch.cat([turned, -turned @ theta[:, :, 2:]], dim=2)  # [B, 2, 3]
 
 
@@ -92,8 +93,13 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
 
 
 def transform(maps: Tensor, theta: Tensor) -> Tensor:
-    """Maps [B, C, H, W] sampled where theta [B, 2, 3] takes each output place (equation 1); zero outside."""
+    """Maps [B, C, H, W] sampled where theta [B, 2, 3] takes each output place (equation 1); zero outside.
+
+    Everything beyond twice the size is outside, however far: places that are not finite would be read from memory that
+    is not there.
+    """
     grid = F.affine_grid(theta, list(maps.shape), align_corners=False)  # [B, H, W, 2]
+    grid = grid.nan_to_num(OUTSIDE, OUTSIDE, -OUTSIDE).clamp(-OUTSIDE, OUTSIDE)
     return F.grid_sample(maps, grid, align_corners=False)  # [B, C, H, W]
 
 
@@ -122,13 +128,21 @@ class RegionalEstimator(nn.Module):
         return answer[:, -1:]  # [B, 1, K, H/4, W/4]
 
 
-def build(num_joints: int, *, depth: int = 50, width: int = 64, shuffled: tuple[int, int] = (1024, 512)) -> FastPose:
-    """FastPose with fresh weights.
+def build(
+    num_joints: int,
+    *,
+    depth: int = 50,
+    width: int = 64,
+    shuffled: tuple[int, int] = (1024, 512),
+    transformer: int = 0,
+) -> FastPose | RegionalEstimator:
+    """FastPose with fresh weights, within a symmetric spatial transformer if asked for.
 
     `depth`: of the ResNet, `width`: channels of its first stage; `shuffled`: channels of the two upsampling
-    convolutions before their pixels are shuffled.
+    convolutions before their pixels are shuffled; `transformer`: width of the transformer's ResNet-18, 0 for none.
     """
-    return FastPose(num_joints, depth, width, shuffled)
+    estimator = FastPose(num_joints, depth, width, shuffled)
+    return RegionalEstimator(estimator, width=transformer) if transformer else estimator
 
 
 def estimator(

@@ -17,6 +17,7 @@ from PIL import Image
 
 from baselines import crops, load
 from baselines.estimators import Estimator
+from baselines.images import read_image
 from baselines.mannequins import generate
 from evaluator import load_dataset
 
@@ -80,7 +81,7 @@ def person(size: tuple[int, int], padding: float) -> Image.Image:
         whole = [each for each in truth["annotations"] if all(flag == 2 for flag in each["keypoints"][2::3])]
         chosen = max(whole or truth["annotations"], key=lambda each: each["area"])
         image = next(each for each in truth["images"] if each["id"] == chosen["image_id"])
-        picture = crops.read_image(Path(scratch) / "images" / image["file_name"])
+        picture = read_image(Path(scratch) / "images" / image["file_name"])
     x, y, w, h = chosen["bbox"]
     return crops.warp(picture, crops.box_crop((x, y, w, h), size, padding), size)
 

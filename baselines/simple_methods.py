@@ -8,7 +8,7 @@ own estimate (Dollár, Welinder and Perona, CVPR 2010; Xiong and De la Torre, CV
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines import crops
+from baselines.images import read_image
 
 CROP = (96, 128)  # width, height
 PADDING = 1.1
@@ -49,11 +50,11 @@ class Boxes:
 
 
 def demo_predictions(
-    train_folder: Path, image_list: dict[str, Any], image_folder: Path
+    train_folder: Path, image_list: dict[str, Any], image_folder: Path, names: Collection[str] = tuple(DESCRIPTIONS)
 ) -> dict[str, list[dict[str, Any]]]:
     """Predictions (COCO results entries with `person_id`) of each method for a public image list with boxes.
 
-    `train_folder` holds images/ and annotations.json of a training split. The methods are the keys of DESCRIPTIONS.
+    `train_folder` holds images/ and annotations.json of a training split. `names` are keys of DESCRIPTIONS.
     """
     truth = json.loads((train_folder / "annotations.json").read_text())
     by_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in truth["images"]}
@@ -72,8 +73,9 @@ def demo_predictions(
         "Gradient ridge": lambda: gradient_ridge(features, poses, weights, asked_features),
         "Cascaded regression": lambda: cascaded_regression(features, poses, weights, asked_features, _mirror(truth)),
     }
-    features, asked_features = gradients(known.pixels), gradients(asked.pixels)
-    return {name: _results(asked, *method()) for name, method in methods.items()}
+    if {"Gradient ridge", "Cascaded regression"} & set(names):
+        features, asked_features = gradients(known.pixels), gradients(asked.pixels)
+    return {name: _results(asked, *methods[name]()) for name in names}
 
 
 def mean_pose(
@@ -248,7 +250,7 @@ def _signature(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
 def _cut(image_list: dict[str, Any], folder: Path) -> Boxes:
     pixels, matrices, image_ids, person_ids, sizes = [], [], [], [], []
     for image in image_list["images"]:
-        picture = crops.read_image(folder / image["file_name"]).convert("L").convert("RGB")
+        picture = read_image(folder / image["file_name"]).convert("L").convert("RGB")
         for person in image["people"]:
             x, y, w, h = person["box"]
             matrix = crops.box_crop((x, y, w, h), CROP, PADDING)

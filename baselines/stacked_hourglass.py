@@ -51,14 +51,21 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """One hourglass of `levels` sizes (section 3.1): the side branch keeps a size, the inner one goes a size down."""
+    """One hourglass of `levels` sizes (section 3.1): the side branch keeps a size, the inner one goes a size down.
 
-    def __init__(self, levels: int, channels: int) -> None:
+    `blocks`: residual units in every place; `increase`: how many more channels each smaller size has (none in the
+    paper).
+    """
+
+    def __init__(self, levels: int, channels: int, blocks: int = 1, increase: int = 0) -> None:
         super().__init__()
-        self.side = Residual(channels, channels)
-        self.down = Residual(channels, channels)
-        self.inner: nn.Module = Hourglass(levels - 1, channels) if levels > 1 else Residual(channels, channels)
-        self.up = Residual(channels, channels)
+        wider = channels + increase
+        self.side = _residuals(channels, channels, blocks)
+        self.down = _residuals(channels, wider, blocks)
+        self.inner: nn.Module = (
+            Hourglass(levels - 1, wider, blocks, increase) if levels > 1 else _residuals(wider, wider, blocks)
+        )
+        self.up = _residuals(wider, channels, blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.down(F.max_pool2d(x, 2))  # [B, C, H/2, W/2]
@@ -66,20 +73,38 @@ class Hourglass(nn.Module):
         return self.side(x) + F.interpolate(y, scale_factor=2.0, mode="nearest")  # [B, C, H, W]
 
 
+def _residuals(inputs: int, outputs: int, blocks: int) -> nn.Module:
+    """So many residual units; one alone is not wrapped."""
+    first = Residual(inputs, outputs)
+    return first if blocks == 1 else nn.Sequential(first, *(Residual(outputs, outputs) for _ in range(blocks - 1)))
+
+
 class StackedHourglass(nn.Module):
     """Images [B, 3, H, W] to heatmaps [B, stacks, K, H/4, W/4]; the last stack is the answer."""
 
-    def __init__(self, num_joints: int, stacks: int, channels: int, levels: int, stem: tuple[int, int, int]) -> None:
+    def __init__(
+        self,
+        num_joints: int,
+        stacks: int,
+        channels: int,
+        levels: int,
+        stem: tuple[int, int, int],
+        blocks: int = 1,
+        increase: int = 0,
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, stem[0], 7, stride=2, padding=3)
         self.norm = nn.BatchNorm2d(stem[0])
         self.res1 = Residual(stem[0], stem[1])
         self.res2 = Residual(stem[1], stem[2])
         self.res3 = Residual(stem[2], channels)
-        self.hourglasses = nn.ModuleList(Hourglass(levels, channels) for _ in range(stacks))
+        self.hourglasses = nn.ModuleList(Hourglass(levels, channels, blocks, increase) for _ in range(stacks))
         self.features = nn.ModuleList(
             nn.Sequential(
-                Residual(channels, channels), nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels), nn.ReLU()
+                _residuals(channels, channels, blocks),
+                nn.Conv2d(channels, channels, 1),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
             )
             for _ in range(stacks)
         )
@@ -108,16 +133,18 @@ def build(
     levels: int = 4,
     early: bool = False,
     stem: tuple[int, int, int] | None = None,
+    blocks: int = 1,
+    increase: int = 0,
 ) -> StackedHourglass:
     """The network with fresh weights. Input width and height must be multiples of 4 * 2**levels.
 
     `early`: the stem reaches its full width at the second of its three blocks, as in one widespread implementation, and
     not at the third. `stem`: channels of its convolution and of its first two blocks, where they do not follow from
-    `channels` (a quarter, a half, a half).
+    `channels` (a quarter, a half, a half). `blocks`, `increase`: as some implementations have them, see Hourglass.
     """
     if stem is None:
         stem = (channels // 4, channels // 2, channels if early else channels // 2)
-    return StackedHourglass(num_joints, stacks, channels, levels, stem)
+    return StackedHourglass(num_joints, stacks, channels, levels, stem, blocks, increase)
 
 
 def estimator(

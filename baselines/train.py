@@ -1,205 +1,384 @@
-"""Training of heatmap networks on annotated people.
+"""Training: the loop, its log, the choice of the epoch, and how it goes on after a kill.
 
-Two losses. `mse` is the squared error against Gaussians, summed over the stages, as in the papers. In `cross_entropy`
-a softmax over each heatmap is compared with the Gaussian scaled to a distribution: it learns far faster on a small
-budget.
+Everything that a step depends on is either a function of the recipe's seed and the numbers of the epoch and the step,
+or in the state file, which is replaced as a whole. So a training that was killed and started again ends with the same
+weights, to the bit, as one that ran through (same versions, same processor, one CPU thread).
 """
 
+from __future__ import annotations
+
 import csv
+import hashlib
 import json
 import math
+import os
 import platform
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor, nn
 
 from baselines import checkpoints, crops, heatmaps, module
+from baselines import people as annotated
 from baselines.checkpoints import Checkpoint
+from baselines.estimators import BaselineFailed
 from baselines.heatmap_estimator import choose_device
-from evaluator import load_dataset
+from baselines.objectives import LOSSES, Objective
+from baselines.people import People
+from baselines.progress import Progress
+from baselines.recipes import OPTIMISERS, SCHEDULES, Recipe, architecture
+from evaluator import Dataset, load_dataset
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-LOSSES = ("mse", "cross_entropy")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to train. Angles in degrees."""
-
-    epochs: int = 5
-    batch: int = 16
-    learning_rate: float = 4e-3
-    weight_decay: float = 1e-4
-    loss: str = "cross_entropy"
-    sigma: float = 1.0
-    padding: float = 1.25
-    rotation: float = 15.0
-    scale: float = 0.1
-    colour: float = 0.25
-    seed: int = 0
+PRECISIONS = ("float32", "bf16", "fp16")
+SAVE_SECONDS = 60.0  # between two writings of the state
+NEAR = 0.05  # of the crop's diagonal: a joint this near counts as found, when epochs are compared
 
 
 @dataclass(frozen=True)
-class People:
-    """Annotated people: images, the image [N] and box [N, 4] of each, joints [N, K, 2] in continuous coordinates, and
-    weights [N, K], 0 where a joint is not annotated."""
+class Task:
+    """What is to be trained, on what, and where it goes. `size` is the input's (width, height)."""
 
-    images: list[Image.Image]
-    image_of: NDArray[np.int64]
-    boxes: NDArray[np.float64]
-    joints: NDArray[np.float64]
-    weights: NDArray[np.float64]
+    baseline: str
+    variant: str
+    dataset: Dataset
+    annotations: Path
+    folder: Path
+    out: Path
+    size: tuple[int, int]
+    network: dict[str, Any]  # arguments of the architecture's build()
+    recipe: Recipe
+    device: str
+    precision: str
+    command: str = ""
+    save_seconds: float = SAVE_SECONDS
 
-
-def read_people(folder: Path, num_joints: int) -> People:
-    """The people of `folder`/annotations.json with at least one annotated joint, and the images of `folder`/images."""
-    truth = json.loads((folder / "annotations.json").read_text())
-    index = {image["id"]: i for i, image in enumerate(truth["images"])}
-    images = [crops.read_image(folder / "images" / image["file_name"]) for image in truth["images"]]
-    people = [p for p in truth["annotations"] if any(v > 0 for v in p["keypoints"][2::3]) and not p.get("iscrowd")]
-    triples = np.array([p["keypoints"] for p in people], float).reshape(-1, num_joints, 3)
-    return People(
-        images,
-        np.array([index[p["image_id"]] for p in people]),
-        np.array([p["bbox"] for p in people], float),
-        crops.to_continuous(triples[..., :2]),
-        (triples[..., 2] > 0).astype(float),
-    )
+    @property
+    def stem(self) -> Path:
+        """The files of a training: this with .safetensors, .json, .csv, and .state while it runs."""
+        return self.out / f"{self.baseline}-{self.variant}"
 
 
-def train(
+def task(
     baseline: str,
     dataset: str,
+    annotations: Path,
     folder: Path,
     out: Path,
     *,
-    variant: str | None,
-    plan: Plan,
-    device: str | None,
-    command: str,
-) -> Checkpoint:
-    """Train a variant on the people of `folder` and write its checkpoint and a log of the losses to `out`.
-
-    Deterministic on one CPU thread: the same seed, data and versions give the same weights.
-    """
-    definition, found = load_dataset(dataset), module(baseline)
-    variant = variant or found.DEFAULT_VARIANT
+    variant: str | None = None,
+    recipe: dict[str, Any] | None = None,
+    size: tuple[int, int] | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    command: str = "",
+    save_seconds: float = SAVE_SECONDS,
+) -> Task:
+    """A training with the architecture's defaults, changed by `recipe`. Raises BaselineFailed for what cannot be."""
+    found, how = module(baseline), architecture(baseline)
+    variant = variant or ("narrow" if "narrow" in found.VARIANTS else found.DEFAULT_VARIANT)
+    if variant not in found.VARIANTS:
+        raise BaselineFailed("unknown_variant", f"{baseline} has no variant {variant!r}: {', '.join(found.VARIANTS)}")
     arguments = dict(found.VARIANTS[variant])
-    size = arguments.pop("input_size")
+    usual = arguments.pop("input_size")
     arguments.pop("joints", None)  # what the published network has; here it is the dataset's
-    torch.manual_seed(plan.seed)
-    rng = np.random.default_rng(plan.seed)
+    chosen = replace(how.recipe(variant), **(recipe or {}))
+    for value, known, what in (
+        (chosen.loss, LOSSES, "loss"),
+        (chosen.optimiser, OPTIMISERS, "optimiser"),
+        (chosen.schedule, SCHEDULES, "schedule"),
+        (precision or PRECISIONS[0], PRECISIONS, "precision"),
+    ):
+        if value not in known:
+            raise BaselineFailed(what, f"no {what} {value!r}: one of {', '.join(known)}")
+    if not 0 <= chosen.validation < 1:
+        raise BaselineFailed("validation", f"a share of {chosen.validation} of the images cannot be held back: 0 to 1")
     where = choose_device(device)
-    network: nn.Module = found.build(len(definition.joints), **arguments)
-    network = network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    people = read_people(folder, len(definition.joints))
-    mirrored = heatmaps.flip_order(definition.joints, definition.flip_pairs)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
-    steps = plan.epochs * math.ceil(len(people.boxes) / plan.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, plan.learning_rate, total_steps=steps, pct_start=0.15)
-    out.mkdir(parents=True, exist_ok=True)
-    started, cpu = time.monotonic(), time.process_time()
-    with (out / f"{baseline}-{variant}.csv").open("w", newline="") as log:
-        rows = csv.writer(log)
-        rows.writerow(["epoch", "loss", "seconds"])
-        for epoch in range(1, plan.epochs + 1):
-            network.train()
-            total = 0.0
-            for images, targets, weights in _batches(people, size, plan, mirrored, rng):
-                answer = network(images.to(where, memory_format=torch.channels_last))
-                loss = _loss(plan.loss, answer, targets.to(where), weights.to(where))
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                optimiser.step()
-                schedule.step()
-                total += float(loss.detach()) * len(images)
-            rows.writerow([epoch, round(total / len(people.boxes), 5), round(time.monotonic() - started, 1)])
-            log.flush()
-            print(f"epoch {epoch}/{plan.epochs}: loss {total / len(people.boxes):.4f}", flush=True)
-    weights_file = out / f"{baseline}-{variant}.safetensors"
-    checkpoint = Checkpoint(
-        baseline=baseline,
-        variant=variant,
-        file=weights_file.name,
-        sha256=checkpoints.write_weights(network, weights_file),
-        joints=tuple(definition.joints),
-        flip_pairs=tuple((a, b) for a, b in definition.flip_pairs),
-        network=arguments,
-        input_size=size,
-        padding=plan.padding,
-        mean=MEAN,
-        std=STD,
-        output="logits" if plan.loss == "cross_entropy" else "heatmaps",
-        licence="Apache-2.0",
-        source="trained from scratch by the command below",
-        training={
-            "command": command,
-            "people": len(people.boxes),
-            "cpu_seconds": round(time.process_time() - cpu),
-            "device": where,
-            "machine": platform.machine(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-    )
-    checkpoint.write(out / f"{baseline}-{variant}.json")
-    return checkpoint
+    return Task(
+        baseline, variant, load_dataset(dataset), annotations, folder, out, size or usual, arguments, chosen, where,
+        precision or _precision(where), command, save_seconds,
+    )  # fmt: skip
+
+
+def _precision(device: str) -> str:
+    """Half precision where it pays: on a GPU, bfloat16 where it has that."""
+    if not device.startswith("cuda"):
+        return "float32"
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+
+
+@dataclass
+class State:
+    """Where a training is: what the next step needs beside the recipe. Written to the state file as it is."""
+
+    epoch: int = 0
+    step: int = 0  # of the epoch
+    loss: float = 0.0  # summed over the people of the epoch so far
+    log: list[dict[str, float]] = field(default_factory=list)
+    best: float = -1.0
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    cpu_seconds: float = 0.0
+
+
+def train(task: Task) -> Checkpoint:
+    """Train, and write the weights of the best epoch, their description and a log; goes on from the state file that a
+    killed training of the same task has left. Raises BaselineFailed."""
+    training = _Training(task)
+    training.run()
+    return training.write()
+
+
+class _Training:
+    """A network, its optimiser and its people."""
+
+    def __init__(self, task: Task) -> None:
+        recipe, definition = task.recipe, task.dataset
+        self.task, self.state = task, State()
+        self.started = time.process_time()
+        torch.manual_seed(recipe.seed)
+        torch.set_flush_denormal(True)  # numbers that are nearly nothing are slow on a CPU
+        self.network: nn.Module = module(task.baseline).build(len(definition.joints), **task.network)
+        self.network.to(device=task.device, memory_format=torch.channels_last)
+        everyone = annotated.read_people(definition, task.annotations, task.folder, padding=recipe.padding)
+        self.people, self.held_back = annotated.split(everyone, recipe.validation, recipe.seed)
+        self.mirrored = heatmaps.flip_order(definition.joints, definition.flip_pairs)
+        self.objective: Objective = architecture(task.baseline).objective(recipe, task.size)
+        self.objective.prepared(self.network, _in_crops(self.people, task.size), self.people.weights.astype(np.float32))
+        self.optimiser = optimiser_of(recipe, self.network, architecture(task.baseline).slower)
+        self.scaler = torch.amp.GradScaler(task.device.split(":")[0], enabled=task.precision == "fp16")
+        self.threads = 0 if task.device == "cpu" else min(8, os.cpu_count() or 1)
+        self.steps = math.ceil(len(self.people) / recipe.batch)  # of an epoch
+        self.identity = _identity(task, len(self.people))
+        task.out.mkdir(parents=True, exist_ok=True)
+        self.state_file = task.stem.with_suffix(".state")
+        if self.state_file.exists():
+            self.resume()
+
+    def run(self) -> None:
+        """All epochs that are left."""
+        epochs = self.task.recipe.epochs
+        while self.state.epoch < epochs:
+            with Progress(f"epoch {self.state.epoch + 1}/{epochs}", self.steps, done=self.state.step) as progress:
+                self.one_epoch(progress)
+                self.end_epoch(progress)
+
+    def one_epoch(self, progress: Progress) -> None:
+        """The steps that are left of the epoch."""
+        task, recipe, state = self.task, self.task.recipe, self.state
+        rows = annotated.order(len(self.people), recipe.seed, state.epoch)[state.step * recipe.batch :]
+        self.network.train()
+        saved = time.monotonic()
+        for batch in annotated.batches(
+            self.people, rows, size=task.size, batch=recipe.batch, mirrored=self.mirrored,
+            augmentation=recipe.augmentation, seed=recipe.seed, epoch=state.epoch, threads=self.threads,
+        ):  # fmt: skip
+            done = (state.epoch * self.steps + state.step) / (recipe.epochs * self.steps)
+            for group in self.optimiser.param_groups:
+                group["lr"] = recipe.rate(done, state.epoch) * group["share"]
+            images = _images(batch.images, task.device)
+            with _autocast(task):
+                loss = self.objective(self.network, images, batch.joints, batch.weights)
+            self.optimiser.zero_grad(set_to_none=True)
+            self.scaler.scale(loss).backward()
+            if recipe.clip:
+                self.scaler.unscale_(self.optimiser)
+                nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
+            self.scaler.step(self.optimiser)
+            self.scaler.update()
+            value = float(loss.detach())
+            if not math.isfinite(value):
+                message = f"the loss is {value} in epoch {state.epoch + 1}: a lower --learning-rate may help"
+                raise BaselineFailed("diverged", message)
+            state.loss += value * len(images)
+            state.step += 1
+            progress.step(state.step, loss=state.loss / (state.step * recipe.batch))
+            if time.monotonic() - saved >= task.save_seconds:
+                self.save()
+                saved = time.monotonic()
+
+    def end_epoch(self, progress: Progress) -> None:
+        """Validate, keep the weights if they are the best, log, and save."""
+        state = self.state
+        row = {"epoch": state.epoch + 1, "loss": round(state.loss / len(self.people), 5)}
+        found = self.validate() if len(self.held_back) else float(state.epoch)  # the last, without validation
+        if len(self.held_back):
+            row["validation"] = round(found, 4)
+        if found >= state.best:
+            state.best = found
+            weights = self.network.state_dict()
+            state.best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
+        row["cpu_seconds"] = round(self.cpu_seconds(), 1)
+        state.log.append(row)
+        state.epoch, state.step, state.loss = state.epoch + 1, 0, 0.0
+        self.save()
+        with self.task.stem.with_suffix(".csv").open("w", newline="") as file:
+            rows = csv.DictWriter(file, list(row))
+            rows.writeheader()
+            rows.writerows(state.log)
+        progress.finish(", ".join(f"{name} {value}" for name, value in row.items() if name != "epoch"))
+
+    def validate(self) -> float:
+        """The share of the held back people's joints that are found within NEAR of the crop's diagonal."""
+        task = self.task
+        self.network.eval()
+        rows = np.arange(len(self.held_back))
+        near = there = 0.0
+        for batch in annotated.batches(
+            self.held_back, rows, size=task.size, batch=32, mirrored=self.mirrored, augmentation=None,
+            seed=0, epoch=0, threads=self.threads,
+        ):  # fmt: skip
+            with torch.inference_mode(), _autocast(task):
+                maps = self.network(_images(batch.images, task.device))[:, -1].float().cpu().numpy()
+            stride = np.array([task.size[0] / maps.shape[3], task.size[1] / maps.shape[2]])
+            off = (heatmaps.decode(maps)[0] + 0.5) * stride - batch.joints
+            near += float(((np.hypot(off[..., 0], off[..., 1]) <= NEAR * math.hypot(*task.size)) * batch.weights).sum())
+            there += float(batch.weights.sum())
+        return near / max(there, 1.0)
+
+    def cpu_seconds(self) -> float:
+        """Of this process and of those before it that were killed."""
+        return self.state.cpu_seconds + time.process_time() - self.started
+
+    def save(self) -> None:
+        """Replace the state file."""
+        content = {
+            "identity": self.identity,
+            "state": {**vars(self.state), "cpu_seconds": self.cpu_seconds()},
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        scratch = self.state_file.with_suffix(".state.new")
+        with scratch.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(self.state_file)
+
+    def resume(self) -> None:
+        """Go on from the state file."""
+        name = self.state_file.name
+        try:
+            found = torch.load(self.state_file, map_location="cpu", weights_only=True)
+            identity = found["identity"]
+        except Exception as error:  # torch and pickle promise no common kind of error
+            raise BaselineFailed("state", f"{name} cannot be read, delete it to begin anew ({error})") from error
+        if identity != self.identity:
+            message = f"{name} is of another training: delete it to begin anew, or give another --out"
+            raise BaselineFailed("other_training", message)
+        self.state = State(**found["state"])
+        self.network.load_state_dict(found["network"])
+        self.optimiser.load_state_dict(found["optimiser"])
+        self.scaler.load_state_dict(found["scaler"])
+        torch.set_rng_state(found["random"])
+        if found["random_cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(found["random_cuda"])
+        print(f"goes on from epoch {self.state.epoch + 1}, step {self.state.step}", flush=True)
+
+    def write(self) -> Checkpoint:
+        """The weights of the best epoch and their description; the state file is removed."""
+        task, recipe, state = self.task, self.task.recipe, self.state
+        self.network.load_state_dict(state.best_weights)
+        file = task.stem.with_suffix(".safetensors")
+        checkpoint = Checkpoint(
+            baseline=task.baseline,
+            variant=task.variant,
+            file=file.name,
+            sha256=checkpoints.write_weights(self.network, file),
+            joints=tuple(task.dataset.joints),
+            flip_pairs=tuple((a, b) for a, b in task.dataset.flip_pairs),
+            network=task.network,
+            input_size=task.size,
+            padding=self.people.padding,
+            mean=annotated.MEAN,
+            std=annotated.STD,
+            output=self.objective.output,
+            licence="Apache-2.0",
+            source="trained from scratch by the command below",
+            training={
+                "command": task.command,
+                "dataset": task.dataset.name,
+                "annotations_sha256": checkpoints.sha256_of(task.annotations),
+                "people": len(self.people),
+                "validation_people": len(self.held_back),
+                "recipe": asdict(recipe),
+                "log": state.log,
+                "cpu_seconds": round(self.cpu_seconds()),
+                "device": task.device,
+                "precision": task.precision,
+                "machine": platform.machine(),
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+            },
+        )
+        checkpoint.write(task.stem.with_suffix(".json"))
+        self.state_file.unlink(missing_ok=True)
+        return checkpoint
 
 
 def with_claim(checkpoint: Checkpoint, path: Path, claim: dict[str, Any]) -> None:
     """Write a checkpoint's description again, with the score it claims."""
-    Checkpoint(**{**vars(checkpoint), "claim": claim}).write(path)
+    replace(checkpoint, claim=claim).write(path)
 
 
-def _batches(
-    people: People, size: tuple[int, int], plan: Plan, mirrored: list[int], rng: np.random.Generator
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """One pass in random order: images [B, 3, H, W], Gaussians [B, K, H/4, W/4], weights [B, K]."""
-    order = rng.permutation(len(people.boxes))
-    mean, std = np.array(MEAN, np.float32), np.array(STD, np.float32)
-    for start in range(0, len(order), plan.batch):
-        chosen = order[start : start + plan.batch]
-        pixels = np.empty((len(chosen), size[1], size[0], 3), np.float32)
-        joints = np.empty((len(chosen), *people.joints.shape[1:]))
-        weights = np.empty((len(chosen), people.joints.shape[1]), np.float32)
-        for row, person in enumerate(chosen):
-            flip = bool(rng.random() < 0.5)
-            matrix = crops.turned(
-                crops.box_crop(tuple(people.boxes[person]), size, plan.padding),
-                size,
-                angle=math.radians(plan.rotation * float(np.clip(rng.normal(), -2, 2)) * (rng.random() < 0.6)),
-                scale=float(np.clip(1.0 + plan.scale * rng.normal(), 0.6, 1.4)),
-                flip=flip,
-            )
-            matrix[:, 2] += rng.normal(0.0, 0.02, size=2) * size
-            picture = crops.warp(people.images[people.image_of[person]], matrix, size)
-            light = 1.0 + rng.uniform(-plan.colour, plan.colour) + rng.uniform(-plan.colour, plan.colour, size=3) / 2
-            pixels[row] = np.clip(np.asarray(picture, np.float32) * (light / 255.0).astype(np.float32), 0, 1)
-            moved, weight = crops.apply(matrix, people.joints[person]), people.weights[person]
-            joints[row], weights[row] = (moved[mirrored], weight[mirrored]) if flip else (moved, weight)
-        inside = (joints >= 0).all(axis=-1) & (joints < np.array(size)).all(axis=-1)
-        weights *= inside
-        targets = heatmaps.gaussian_targets(joints / 4 - 0.5, weights, (size[0] // 4, size[1] // 4), plan.sigma)
-        images = torch.from_numpy((pixels - mean) / std).permute(0, 3, 1, 2)  # [B, 3, H, W]
-        yield images, torch.from_numpy(targets), torch.from_numpy(weights)
+def _images(images: NDArray[np.float32], device: str) -> Tensor:
+    """Normalised images [B, 3, H, W] on the device, channels last."""
+    return torch.from_numpy(images).to(device, memory_format=torch.channels_last)
 
 
-def _loss(kind: str, answer: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-    """The loss of heatmaps [B, stages, K, H, W], summed over stages, mean over annotated joints."""
-    counted = weights.sum().clamp(min=1.0)
-    if kind == "mse":
-        squared = (answer - targets[:, None]).square().mean(dim=(-2, -1))  # [B, stages, K]
-        return (squared * weights[:, None]).sum() / counted
-    share = targets.flatten(2)
-    share = share / share.sum(dim=-1, keepdim=True).clamp(min=1e-6)  # [B, K, H*W]
-    surprise = -(F.log_softmax(answer.flatten(3), dim=-1) * share[:, None]).sum(dim=-1)  # [B, stages, K]
-    return (surprise * weights[:, None]).sum() / counted
+def _autocast(task: Task) -> AbstractContextManager[Any]:
+    """Half precision where the task asks for it; nothing on its path where it does not."""
+    if task.precision == "float32":
+        return nullcontext()
+    kind = torch.bfloat16 if task.precision == "bf16" else torch.float16
+    return torch.autocast(task.device.split(":")[0], dtype=kind)
+
+
+def optimiser_of(recipe: Recipe, network: nn.Module, slower: Mapping[str, float]) -> torch.optim.Optimizer:
+    """The recipe's optimiser; weights whose names begin with a key of `slower` get that share of the rate."""
+    by_share: dict[float, list[nn.Parameter]] = {}
+    for name, weight in network.named_parameters():
+        share = next((share for start, share in slower.items() if name.startswith(start)), 1.0)
+        by_share.setdefault(share, []).append(weight)
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    groups = [{"params": weights, "share": share, "lr": rate * share} for share, weights in by_share.items()]
+    if recipe.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, weight_decay=decay)
+    if recipe.optimiser == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=rate, alpha=0.99, weight_decay=decay)
+    kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
+    return kind(groups, lr=rate, weight_decay=decay)
+
+
+def _in_crops(people: People, size: tuple[int, int]) -> NDArray[np.float64]:
+    """The joints of all people [N, K, 2] in their crops, not augmented."""
+    return np.stack(
+        [
+            crops.apply(crops.box_crop((x, y, w, h), size, people.padding), joints)
+            for (x, y, w, h), joints in zip(people.regions.tolist(), people.joints, strict=True)
+        ]
+    )
+
+
+def _identity(task: Task, people: int) -> str:
+    """What must be the same for a training to go on: a digest."""
+    facts = {
+        "baseline": task.baseline,
+        "variant": task.variant,
+        "network": task.network,
+        "size": list(task.size),
+        "dataset": task.dataset.name,
+        "annotations": checkpoints.sha256_of(task.annotations),
+        "people": people,
+        "recipe": asdict(task.recipe),
+        "precision": task.precision,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from baselines import checkpoints, crops
 from baselines.checkpoints import Checkpoint
+from baselines.images import read_image
 from baselines.mannequins import generate
 from baselines.person_detector import (
     INPUT_SIZE,
@@ -101,7 +102,7 @@ def read(folder: Path) -> tuple[list[Image.Image], list[Boxes]]:
     of: dict[int, list[list[float]]] = {image["id"]: [] for image in truth["images"]}
     for person in truth["annotations"]:
         of[person["image_id"]].append(person["bbox"])
-    images = [crops.read_image(folder / "images" / image["file_name"]) for image in truth["images"]]
+    images = [read_image(folder / "images" / image["file_name"]) for image in truth["images"]]
     return images, [np.array(of[image["id"]], float).reshape(-1, 4) for image in truth["images"]]
 
 

@@ -14,6 +14,7 @@ from evaluator import load_dataset
 from leaderboard import baselines as operations
 from leaderboard import blobs
 from leaderboard.drawing import architecture
+from leaderboard.drawing.numbers import number
 from leaderboard.models import BaselineRun, Benchmark, ReportedResult
 from leaderboard.views.answers import kept_private
 from leaderboard.views.standings import row_of
@@ -63,10 +64,10 @@ class Result:
     value: float | None
     low: float | None
     high: float | None
+    unit: str = ""  # empty: a fraction, shown in percent
     run: BaselineRun | None = None
     source: str = ""
     measure: str = ""  # of a printed number that is not the board's main one
-    unit: str = ""
 
 
 @kept_private
@@ -84,7 +85,10 @@ def baseline(request: HttpRequest, name: str) -> HttpResponse:
         "figure": architecture.figure(about.blocks, about.links, about.skips, label=about.summary),
         "legend": architecture.legend(about.blocks),
         "steps": architecture.table(about.blocks),
-        "weights": operations.weights_of(name),
+        "weights": [
+            {**each, "claimed": number(each["claim"]["value"], "") if each["claim"] else ""}
+            for each in operations.weights_of(name)
+        ],
         "results": _results(request, about, lines),
         "lines": lines,
         "open": any(run.is_open for run in runs),
@@ -103,7 +107,7 @@ def _results(
     for run, row in lines:
         if row is not None and row.value is not None:
             found.setdefault(run.benchmark, []).append(
-                Result("baseline", row.name, row.value, row.low, row.high, run=run, unit=row.unit)
+                Result("baseline", row.name, row.value, row.low, row.high, row.unit, run)
             )
     named = Q()
     for beginning in about.reported:
@@ -111,31 +115,30 @@ def _results(
     if about.reported:
         printed = ReportedResult.objects.filter(named, benchmark__in=benchmarks_for(request.user))
         for each in printed.select_related("benchmark").order_by("benchmark__position", "pk"):
-            value, measure, unit = _printed(each)
+            value, unit, measure = _printed(each)
             found.setdefault(each.benchmark, []).append(
-                Result("reported", each.method, value, None, None, source=each.source, measure=measure, unit=unit)
+                Result("reported", each.method, value, None, None, unit, source=each.source, measure=measure)
             )
     ordered = sorted(found.items(), key=lambda pair: (pair[0].position, pair[0].slug))
     return [(benchmark, _metric_title(benchmark), sorted(own, key=_place)) for benchmark, own in ordered]
 
 
 def _place(result: Result) -> tuple[bool, float]:
-    value = result.value or 0.0
-    return result.kind == "reported", value if result.unit else -value  # of millimetres, fewer are better
+    return result.kind == "reported", -(result.value or 0.0)
 
 
 def _printed(result: ReportedResult) -> tuple[float | None, str, str]:
-    """The printed value of the board's main metric; else the first one, with its name. And its unit."""
+    """The printed value and unit of the board's main metric; else of the first one, with its name."""
     dataset = load_dataset(result.benchmark.dataset)
     units = {spec.name: spec.unit for spec in dataset.metrics}
     for each in result.scores:
         if (each["metric"], each["part"]) == (dataset.primary, dataset.primary_part):
-            return each["value"], "", units.get(each["metric"], "")
+            return each["value"], units.get(each["metric"], ""), ""
     if not result.scores:
         return None, "", ""
     first = result.scores[0]
     measure = f"{first['metric'].upper()} {first['part'].replace('_', ' ')}"
-    return first["value"], measure, units.get(first["metric"], "")
+    return first["value"], units.get(first["metric"], ""), measure
 
 
 def _metric_title(benchmark: Benchmark) -> str:

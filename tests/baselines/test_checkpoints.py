@@ -7,9 +7,14 @@ import pytest
 import safetensors.torch
 import torch
 
-from baselines import checkpoints
-from baselines.__main__ import CLAIM, claimed_score
+from baselines import checkpoints, names, simple_methods
+from baselines.__main__ import CLAIM, claimed_results
 from baselines.checkpoints import Checkpoint, CheckpointError, sha256_of
+from baselines.mannequins import generate
+from baselines.recipes import ARCHITECTURES
+from evaluator import load_dataset, measure, public_images, read_predictions, read_truth
+from evaluator.ground_truth import listed
+from evaluator.uncertainty import paired_differences, resamples
 
 
 def _network() -> torch.nn.Module:
@@ -109,12 +114,33 @@ def test_a_description_without_its_fields_is_refused(tmp_path):
 SHIPPED = sorted(checkpoints.FOLDER.glob("*.json"))
 
 
-def test_a_checkpoint_ships():
-    assert [path.stem for path in SHIPPED] == ["stacked_hourglass-narrow"]
+def test_every_trainable_architecture_ships_a_narrow_one_and_can_be_run():
+    assert [path.stem for path in SHIPPED] == sorted(f"{name}-narrow" for name in ARCHITECTURES)
+    assert set(names()) == {*ARCHITECTURES, "blazepose"}
+
+
+@pytest.fixture(scope="module")
+def claimed(tmp_path_factory):
+    """The split that claims are about, its annotations, and the tallies of the mean pose of 100 training images."""
+    folder, training = tmp_path_factory.mktemp("claimed"), tmp_path_factory.mktemp("training")
+    truth = generate(folder, split=CLAIM["split"], images=CLAIM["images"], seed=CLAIM["seed"])
+    generate(training, split="train", images=100, seed=1)
+    public = public_images(truth, boxes=True)
+    mean = simple_methods.demo_predictions(training, public, folder / "images", ["Mean pose"])["Mean pose"]
+    return truth, folder / "images", _tally(mean, truth)
+
+
+def _tally(results, truth):
+    """The measurement that AP comes from."""
+    definition = load_dataset("mannequins")
+    annotations = read_truth(truth, definition)
+    entries = read_predictions(results, definition, listed(annotations, definition))
+    return next(t for t in measure(definition, entries, annotations) if ("ap", "all") in t.columns)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_shipped_checkpoint_is_small_and_gets_the_score_it_claims(path):
+def test_a_shipped_checkpoint_is_small_gets_its_score_and_is_better_than_the_mean_pose(path, claimed):
+    truth, folder, mean = claimed
     checkpoint = Checkpoint.read(path)
     file = path.with_name(checkpoint.file)
     assert file.stat().st_size <= 1 << 20
@@ -122,5 +148,11 @@ def test_a_shipped_checkpoint_is_small_and_gets_the_score_it_claims(path):
     assert all(t.dtype == torch.float16 for t in safetensors.torch.load_file(file).values())
     assert {key: checkpoint.claim[key] for key in CLAIM} == CLAIM
     assert checkpoint.training["command"].startswith("OMP_NUM_THREADS=1 python -m baselines train ")
-    assert claimed_score(checkpoint.baseline, path) == pytest.approx(checkpoint.claim["value"], abs=0.01)
+    assert checkpoint.training["cpu_seconds"] <= 300
     assert json.loads(path.read_text())["licence"] == "Apache-2.0"
+    found = _tally(claimed_results(checkpoint.baseline, path, truth, folder), truth)
+    weights = resamples(read_truth(truth, load_dataset("mannequins")).sha256, CLAIM["images"])
+    paired = {(d.metric, d.part): d for d in paired_differences(found, mean, weights)}
+    better = paired["ap", "all"]
+    assert better.a == pytest.approx(checkpoint.claim["value"], abs=0.01)
+    assert better.low is not None and better.low > 0

@@ -1,16 +1,28 @@
-"""Training from the command line: deterministic, logged, with a description that loads again."""
+"""Training from the command line: deterministic, logged, chosen by validation, and not lost when it is killed."""
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import baselines.__main__ as command
 from baselines import checkpoints, stacked_hourglass
+from baselines import train as training
 from baselines.checkpoints import Checkpoint
+from baselines.estimators import BaselineFailed
 from baselines.mannequins import generate
-from baselines.train import Plan, _batches, read_people
+from baselines.recipes import ARCHITECTURES
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -27,58 +39,206 @@ def tiny(monkeypatch):
     monkeypatch.setattr(command, "CLAIM", {**command.CLAIM, "images": 3})
 
 
-def _train(data, out, seed=0) -> Checkpoint:
-    given = [
-        "train",
-        "stacked_hourglass",
-        "--variant",
-        "tiny",
-        "--data",
-        str(data),
-        "--epochs",
-        "2",
-        "--seed",
-        str(seed),
-    ]
-    assert command.main([*given, "--device", "cpu", "--out", str(out)]) == 0
-    return Checkpoint.read(out / "stacked_hourglass-tiny.json")
+SMALL = {
+    "epochs": 2, "batch": 4, "validation": 0.3, "loss": "cross_entropy", "optimiser": "adamw", "learning_rate": 4e-3
+}  # fmt: skip
 
 
-def test_the_same_seed_trains_the_same_weights(data, tiny, tmp_path, capsys):
-    first, second, other = (_train(data, tmp_path / str(i), seed) for i, seed in enumerate((0, 0, 1)))
-    assert first.sha256 == second.sha256 != other.sha256
-    assert first.claim["metric"] == "ap" and 0 <= first.claim["value"] <= 1
-    assert first.training["people"] > 10 and first.input_size == (48, 64)
-    network = stacked_hourglass.build(17, **first.network)
-    checkpoints.fill(network, checkpoints.read_weights(tmp_path / "0" / first.file, first.sha256))
-    with (tmp_path / "0" / "stacked_hourglass-tiny.csv").open() as log:
+def _task(data, out, *, variant="tiny", precision=None, **recipe) -> training.Task:
+    return training.task(
+        "stacked_hourglass", "mannequins", data / "annotations.json", data / "images", out, variant=variant,
+        recipe={**SMALL, **recipe}, device="cpu", precision=precision,
+    )  # fmt: skip
+
+
+def test_a_training_from_the_command_line(data, tiny, tmp_path, capsys):
+    given = ["train", "stacked_hourglass", "--variant", "tiny", "--data", str(data), "--epochs", "2", "--batch", "8"]
+    given += ["--validation", "0.3", "--optimiser", "adamw", "--learning-rate", "4e-3", "--loss", "cross_entropy"]
+    assert command.main([*given, "--device", "cpu", "--out", str(tmp_path)]) == 0
+    found = Checkpoint.read(tmp_path / "stacked_hourglass-tiny.json")
+    assert found.claim["metric"] == "ap" and 0 <= found.claim["value"] <= 1
+    trained = found.training
+    people = len(json.loads((data / "annotations.json").read_text())["annotations"])
+    assert trained["people"] + trained["validation_people"] == people and trained["validation_people"] > 0
+    assert found.input_size == (48, 64) and found.output == "logits" and trained["precision"] == "float32"
+    network = stacked_hourglass.build(17, **found.network)
+    checkpoints.fill(network, checkpoints.read_weights(tmp_path / found.file, found.sha256))
+    with (tmp_path / "stacked_hourglass-tiny.csv").open() as log:
         rows = list(csv.DictReader(log))
     assert [row["epoch"] for row in rows] == ["1", "2"] and float(rows[1]["loss"]) < float(rows[0]["loss"])
-    assert "AP on Mannequins test, seed 7, 3 images" in capsys.readouterr().out
+    assert [float(row["validation"]) for row in rows] == [row["validation"] for row in trained["log"]]
+    said = capsys.readouterr().out
+    assert "epoch 2/2: loss" in said and "AP on Mannequins test, seed 7, 3 images" in said
+    assert not list(tmp_path.glob("*.state*"))
 
 
-def test_augmented_joints_are_where_the_augmented_image_shows_them(data):
-    """A joint's Gaussian peaks where the crop puts the joint; the sides of mirrored people change places."""
-    people = read_people(data, 17)
-    mirror = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
-    plan = Plan(rotation=0, scale=0, batch=64)
-    size = (96, 128)
-    images, targets, weights = next(_batches(people, size, plan, mirror, np.random.default_rng(0)))
-    assert images.shape[1:] == (3, 128, 96) and targets.shape[1:] == (17, 32, 24) and weights.shape[1:] == (17,)
-    peaks = targets.flatten(2).argmax(dim=2).numpy()
-    u, there = peaks % 24, weights.numpy() > 0
-    # people who face the camera: the left shoulder is on the right of the image, mirrored or not
-    facing = np.array([p[5, 0] - p[6, 0] for p in people.joints])
-    both = there[:, 5] & there[:, 6]
-    rightwards = (u[:, 5] > u[:, 6])[both].mean()
-    assert 0.4 < (facing > 0).mean() <= 1.0 and rightwards > 0.4
-    assert (targets.flatten(2).sum(dim=2).numpy()[~there] == 0).all()
+def test_the_same_seed_trains_the_same_weights(data, tiny, tmp_path):
+    shas = [training.train(_task(data, tmp_path / str(i), seed=seed)).sha256 for i, seed in enumerate((0, 0, 1))]
+    assert shas[0] == shas[1] != shas[2]
+
+
+def test_the_epoch_with_the_best_validation_is_kept(data, tiny, tmp_path, monkeypatch):
+    """The second of three epochs is made the best: the weights that are written are its own."""
+    scores, seen = iter([0.2, 0.6, 0.4]), []
+
+    def validate(self):
+        seen.append({name: value.clone() for name, value in self.network.state_dict().items()})
+        return next(scores)
+
+    monkeypatch.setattr(training._Training, "validate", validate)
+    found = training.train(_task(data, tmp_path, epochs=3))
+    assert [row["validation"] for row in found.training["log"]] == [0.2, 0.6, 0.4]
+    weights = checkpoints.read_weights(tmp_path / found.file, found.sha256)
+    assert all(torch.equal(value, seen[1][name].half()) for name, value in weights.items())
+    assert any(not torch.equal(value, seen[2][name].half()) for name, value in weights.items())
+
+
+def test_validation_counts_joints_near_their_place(data, tiny, tmp_path, monkeypatch):
+    """A network whose heatmaps peak where the joints are finds all but those whose place is rounded too far."""
+    started = training._Training(_task(data, tmp_path))
+    truth = iter(
+        list(training.annotated.batches(
+            started.held_back, np.arange(len(started.held_back)), size=(48, 64), batch=32, mirrored=started.mirrored,
+            augmentation=None, seed=0, epoch=0,
+        ))
+    )  # fmt: skip
+
+    class Knows(torch.nn.Module):
+        off = 0.0
+
+        def forward(self, images):
+            joints = next(truth).joints + self.off
+            return torch.from_numpy(
+                training.heatmaps.gaussian_targets(joints / 4 - 0.5, np.ones(joints.shape[:2]), (12, 16), 1.0)
+            )[:, None]
+
+    started.network = Knows()
+    assert started.validate() > 0.97  # 0.05 of the diagonal of 80 pixels is 4: a cell's rounding stays below
+
+
+RUN = """
+import sys
+from pathlib import Path
+from baselines import stacked_hourglass, train
+stacked_hourglass.VARIANTS["tiny"] = {"stacks": 1, "channels": 8, "levels": 2, "input_size": (48, 64)}
+data, out, pause = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "pause"
+task = train.task(
+    "stacked_hourglass", "mannequins", data / "annotations.json", data / "images", out, variant="tiny", device="cpu",
+    recipe={"epochs": 4, "batch": 4, "validation": 0.2, "optimiser": "rmsprop", "learning_rate": 1e-3},
+    save_seconds=0.0,
+)
+if pause:  # at the second step of the second epoch, when the first of it is saved, wait to be killed
+    step = train.Progress.step
+    def stopping(self, done, **figures):
+        step(self, done, **figures)
+        if self.title.startswith("epoch 2") and done == 2:
+            (out / "waiting").touch()
+            import time
+            time.sleep(600)
+    train.Progress.step = stopping
+print(train.train(task).sha256)
+"""
+
+
+def _process(data, out, how):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, str(data), str(out), how], env=environment, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path):
+    """Killed in the middle of an epoch, a process leaves a state from which the next one ends as if nothing was."""
+    whole = _process(data, tmp_path / "whole", "on")
+    broken = _process(data, tmp_path / "broken", "pause")
+    while not (tmp_path / "broken" / "waiting").exists():
+        assert broken.poll() is None
+        time.sleep(0.05)
+    broken.send_signal(signal.SIGKILL)
+    assert broken.wait() == -signal.SIGKILL
+    state = torch.load(tmp_path / "broken" / "stacked_hourglass-tiny.state", weights_only=True)["state"]
+    assert (state["epoch"], state["step"]) == (1, 1)  # counted from 0: the second epoch, one step done and saved
+    said = _process(data, tmp_path / "broken", "on").communicate()[0].splitlines()
+    assert said[0] == "goes on from epoch 2, step 1"
+    assert not any(line.startswith("epoch 1/4") for line in said)
+    expected = whole.communicate()[0].splitlines()
+    assert whole.returncode == 0 and said[-1] == expected[-1] and len(said[-1]) == 64
+    logs = [(tmp_path / name / "stacked_hourglass-tiny.csv").read_text() for name in ("whole", "broken")]
+    losses = [[row["loss"] for row in csv.DictReader(log.splitlines())] for log in logs]
+    assert losses[0] == losses[1] and len(losses[0]) == 4
+
+
+def test_a_state_of_another_training_or_a_damaged_one_is_refused(data, tiny, tmp_path):
+    training._Training(_task(data, tmp_path)).save()
+    with pytest.raises(BaselineFailed, match=r"delete it to begin anew, or give another --out") as refused:
+        training._Training(_task(data, tmp_path, learning_rate=1e-3))
+    assert refused.value.code == "other_training"
+    training._Training(_task(data, tmp_path))  # its own
+    state = tmp_path / "stacked_hourglass-tiny.state"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(BaselineFailed, match="cannot be read") as refused:
+        training._Training(_task(data, tmp_path))
+    assert refused.value.code == "state"
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(data, tiny, tmp_path, monkeypatch):
+    started = training._Training(_task(data, tmp_path))
+    monkeypatch.setattr(
+        started, "objective", lambda network, *_: network(torch.zeros(1, 3, 64, 48)).sum() * float("nan")
+    )
+    with pytest.raises(BaselineFailed, match="lower --learning-rate") as refused:
+        started.run()
+    assert refused.value.code == "diverged"
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_learns_and_keeps_its_weights_in_full(precision, data, tiny, tmp_path):
+    found = training.train(_task(data, tmp_path, precision=precision, epochs=4))
+    log = found.training["log"]
+    assert found.training["precision"] == precision and log[-1]["loss"] < log[0]["loss"]
+    kept = training._Training(_task(data, tmp_path / "other", precision=precision))
+    assert kept.scaler.is_enabled() == (precision == "fp16")
+    with training._autocast(kept.task):
+        assert (
+            kept.network(torch.zeros(1, 3, 64, 48)).dtype == {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        )
+    assert all(p.dtype == torch.float32 for p in kept.network.parameters())
+
+
+def test_half_precision_is_for_gpus(monkeypatch):
+    assert training._precision("cpu") == "float32"
+    for has, expected in ((True, "bf16"), (False, "fp16")):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has=has: has)
+        assert training._precision("cuda:0") == expected
+
+
+def test_the_rate_of_a_training():
+    """Divided by 10 after each drop; the one cycle begins at 1/25, peaks at 15 %, and is at a half half way down."""
+    published = ARCHITECTURES["hrnet"].published
+    assert published.learning_rate == 1e-3 and published.drops == (170, 200) and published.loss == "mse"
+    rates = [published.rate(0.0, epoch) for epoch in (0, 169, 170, 199, 200)]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5])
+    cycle = replace(published, schedule="one_cycle", learning_rate=1.0)
+    assert [cycle.rate(done, 0) for done in (0, 0.075, 0.15, 0.575, 1)] == pytest.approx([0.04, 0.52, 1, 0.5, 0])
+
+
+def test_every_architecture_has_the_recipe_of_its_publication():
+    rows = {name: how.published for name, how in ARCHITECTURES.items()}
+    optimisers = {name: (r.optimiser, r.learning_rate) for name, r in rows.items() if name != "jain2014"}
+    assert optimisers == {
+        "cpm": ("sgd", 8e-5), "deepercut": ("sgd", 5e-3), "stacked_hourglass": ("rmsprop", 2.5e-4),
+        "multi_context_attention": ("rmsprop", 2.5e-4), "pyranet": ("rmsprop", 7e-4), "rmpe": ("adam", 1e-3),
+        "simple_baseline": ("adam", 1e-3), "hrnet": ("adam", 1e-3),
+    }  # fmt: skip
+    assert all(recipe.loss == "mse" for recipe in rows.values())
+    assert (rows["hrnet"].rotation, rows["hrnet"].scale, rows["hrnet"].half_body) == (45, 0.35, 0.3)
+    assert (rows["stacked_hourglass"].rotation, rows["stacked_hourglass"].scale) == (30, 0.25)
 
 
 def test_list_prints_the_costs_as_json(capsys):
     assert command.main(["list", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert all(set(r) == {"name", "variant", "parameters", "gmacs", "input_size", "source"} for r in rows)
+    assert all({"name", "variant", "parameters", "gmacs", "input_size", "source"} <= set(r) for r in rows)
     full = next(r for r in rows if (r["name"], r["variant"]) == ("stacked_hourglass", "full"))
     assert full["parameters"] == 25_434_112 and full["gmacs"] == pytest.approx(27.44, abs=0.01)
     assert {r["variant"] for r in rows if r["name"] == "blazepose"} == {"lite", "full", "heavy"}
@@ -90,11 +250,15 @@ def test_list_prints_the_costs_as_json(capsys):
     ("given", "words"),
     [
         (["train", "blazepose"], "not trained here"),
-        (["train", "cpm"], "cannot be trained by this command yet"),
-        (["train", "jain2014"], "cannot be trained by this command yet"),
         (["train", "hourglas"], "no baseline 'hourglas'"),
-        (["train", "stacked_hourglass", "--dataset", "lsp"], "--data"),
+        (["train", "stacked_hourglass", "--variant", "broad"], "no variant 'broad'"),
+        (["train", "stacked_hourglass", "--dataset", "lsp"], "--annotations and --folder"),
+        (["train", "stacked_hourglass", "--dataset", "lsp", "--folder", "x"], "belong together"),
+        (["train", "stacked_hourglass", "--data", "nowhere"], "no such file of annotations"),
         (["train", "stacked_hourglass", "--loss", "l1"], "no loss 'l1'"),
+        (["train", "stacked_hourglass", "--optimiser", "lion"], "no optimiser 'lion'"),
+        (["train", "stacked_hourglass", "--precision", "int8"], "no precision 'int8'"),
+        (["train", "stacked_hourglass", "--validation", "1"], "cannot be held back"),
     ],
 )
 def test_wrong_commands_end_with_a_sentence(given, words, capsys):

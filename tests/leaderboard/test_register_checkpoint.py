@@ -32,7 +32,7 @@ def folder(settings, tmp_path: Path) -> Path:
 def weights() -> dict[str, torch.Tensor]:
     """A small HRNet's, whose names are those of its authors' release."""
     torch.manual_seed(0)
-    network = baselines.module("hrnet").build(17, width=8, modules=(1, 1, 1), depth=1)
+    network = baselines.module("hrnet").build(17, width=8, modules=(1, 2, 1), depth=1)
     return network.state_dict()
 
 
@@ -50,9 +50,9 @@ def _saved(weights: dict[str, torch.Tensor], file: Path) -> Path:
 def test_a_released_file_is_kept_as_it_is_and_runs(weights, tmp_path: Path, folder: Path) -> None:
     file = _saved(weights, tmp_path / "pose_hrnet.pth.tar")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    assert "registered" in _register(file, sha256=digest.upper())
+    assert "registered" in _register(file, sha256=digest.upper(), input_size=(96, 128))
     row = Checkpoint.objects.get()
-    assert (row.family, row.variant, row.sha256, row.size) == ("hrnet", "narrow", digest, file.stat().st_size)
+    assert (row.family, row.variant, row.sha256, row.size) == ("hrnet", "w8", digest, file.stat().st_size)
     assert row.licence == "MIT" and row.source == "https://example.org/weights"
     assert (folder / row.file).read_bytes() == file.read_bytes()
     assert "was there already" in _register(file)
@@ -61,10 +61,10 @@ def test_a_released_file_is_kept_as_it_is_and_runs(weights, tmp_path: Path, fold
     )
 
     estimator = baselines.load("hrnet", "coco", checkpoint=row.path, device="cpu")
-    assert estimator.checkpoint_sha256 == digest and estimator.variant == "narrow"
+    assert estimator.checkpoint_sha256 == digest and estimator.variant == "w8"
     assert estimator.input_size == (96, 128)
     # the first heatmaps are those of the network with these weights on the crop as HRNet sees it
-    network = baselines.module("hrnet").build(17, width=8, modules=(1, 1, 1), depth=1).eval()
+    network = baselines.module("hrnet").build(17, width=8, modules=(1, 2, 1), depth=1).eval()
     network.load_state_dict(weights)
     crop = np.random.default_rng(0).integers(0, 255, (1, 128, 96, 3), dtype=np.uint8)
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])

@@ -1,0 +1,261 @@
+"""Detections of parts become people: the subset and the partition of detections with the least cost.
+
+DeepCut's objective (Pishchulin et al., CVPR 2016, arXiv 1511.06645, equations 1 to 7) with the pairwise terms and the
+incremental search of DeeperCut (Insafutdinov et al., ECCV 2016, arXiv 1605.03170, sections 4 and 5). Every detection
+has one class here, that of the map it was found in. A detection that is kept costs log((1 - p) / p), two kept ones in
+the same person cost log((1 - q) / q); p is how sure the detector is, q the probability that both are of one person. The
+number of people comes out of it.
+
+Units: pixels of the image that the network saw, radians.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+NMS_RADIUS = 5.0  # pixels: of two detections of one class so near to each other the better one stays
+LEAST_SCORE = 0.2  # detections below are none
+MOST_PER_CLASS = 30  # detections: the best ones of an image
+SURE = 1e-4  # probabilities are kept this far from 0 and 1, so that no cost is infinite
+# Of how far apart two detections of one class are: q = 1 / (1 + exp(0.2 d - 7.5)), a half at 37.5 pixels.
+SAME_CLASS_SLOPE, SAME_CLASS_OFFSET = 0.2, 7.5
+FEATURES = 9
+PATIENCE = 40  # moves of a sequence without a new best point
+FEW, DRAWN = 40, 640  # up to FEW detections are searched from DRAWN / N drawn beginnings, too
+SMALL = 1e-9  # savings below are rounding
+# The logistic of a pair of classes nobody has fitted: likely when each is where the other one expects it.
+PRIOR = np.array([-0.08, -0.5, -0.08, -0.5, 1.0, 0.5, 1.0, 0.5, 1.0])
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Places [N, 2] that are parts of class [N] with probability score [N], found in the grid cell [N, 2] (u, v)."""
+
+    places: Floats
+    classes: Integers
+    scores: Floats
+    cells: Integers
+
+
+def detect(scores: Floats, positions: Floats) -> Detections:
+    """The detections in score maps [K, H, W] whose cells lead to positions [K, 2, H, W] (x, y).
+
+    Cells of at least LEAST_SCORE, best first; what lies within NMS_RADIUS of a better one of its class is dropped.
+    """
+    rows: list[tuple[int, int, int]] = []
+    for k in range(len(scores)):
+        v, u = np.nonzero(scores[k] >= LEAST_SCORE)
+        order = np.argsort(-scores[k, v, u], kind="stable")
+        places = positions[k][:, v, u].T[order]  # [n, 2]
+        left = np.arange(len(order))
+        for _ in range(MOST_PER_CLASS):
+            if not len(left):
+                break
+            best = left[0]
+            rows.append((k, int(v[order[best]]), int(u[order[best]])))
+            left = left[np.linalg.norm(places[left] - places[best], axis=1) > NMS_RADIUS]
+    of, v, u = np.array(rows, np.int64).reshape(-1, 3).T
+    return Detections(positions[of, :, v, u].reshape(-1, 2), of, scores[of, v, u], np.stack([u, v], axis=1))
+
+
+def pair_row(source: Integers, target: Integers, classes: int) -> Integers:
+    """Where pairwise maps have the way from class `source` to `target`: by source, then target, without itself."""
+    return source * (classes - 1) + target - (target > source)
+
+
+def pair_features(found: Detections, ways: Floats, first: Integers, second: Integers) -> Floats:
+    """Features [M, 9] of the pairs (first, second) [M], of different classes (DeeperCut, section 4).
+
+    `ways` [N, K, 2]: where, seen from each detection, each other class is expected. Forward: the distance of the second
+    one from where the first expects it, and the angle between the way there and the expected way; backward: the same
+    with both exchanged; then exp(-x) of the four, and 1.
+    """
+    between = found.places[second] - found.places[first]  # [M, 2]
+    features = []
+    for expected, actual in (
+        (ways[first, found.classes[second]], between),
+        (ways[second, found.classes[first]], -between),
+    ):
+        cross = expected[:, 0] * actual[:, 1] - expected[:, 1] * actual[:, 0]
+        features += [
+            np.linalg.norm(actual - expected, axis=1),
+            np.abs(np.arctan2(cross, (expected * actual).sum(axis=1))),
+        ]
+    plain = np.stack(features, axis=1)  # [M, 4]
+    return np.concatenate([plain, np.exp(-plain), np.ones((len(plain), 1))], axis=1)
+
+
+def fit_logistic(features: Floats, same: NDArray[np.bool_], prior: Floats = PRIOR, strength: float = 1.0) -> Floats:
+    """Weights [9] of the probability that pairs with these features [M, 9] are `same` [M], 1 / (1 + exp(-w f)).
+
+    Newton's method on the log-likelihood less `strength` / 2 times the squared distance from `prior`, so that few
+    examples leave the prior nearly as it is. Features are brought to comparable sizes first.
+    """
+    if not len(features):
+        return prior
+    size = np.maximum(np.abs(features).mean(axis=0), 1e-3)
+    scaled, weights, centre = features / size, prior * size, prior * size
+    for _ in range(50):
+        probability = _logistic(scaled @ weights)
+        slope = scaled.T @ (probability - same) + strength * (weights - centre)
+        curvature = (scaled * (probability * (1 - probability))[:, None]).T @ scaled + strength * np.eye(len(size))
+        step = np.linalg.solve(curvature, slope)
+        longest = np.abs(step).max()
+        weights = weights - step * min(1.0, 2.0 / max(longest, 1e-12))
+        if longest < 1e-8:
+            break
+    return weights / size
+
+
+def probabilities(found: Detections, ways: Floats, weights: Floats) -> Floats:
+    """q [N, N]: how likely two detections are of one person.
+
+    `weights` [K, K, 9]: the logistic of every pair of classes a < b at [a, b].
+    """
+    n = len(found.scores)
+    first, second = np.triu_indices(n, 1)
+    turned = found.classes[first] > found.classes[second]
+    first, second = np.where(turned, second, first), np.where(turned, first, second)
+    q = np.zeros((n, n))
+    same = found.classes[first] == found.classes[second]
+    distance = np.linalg.norm(found.places[first] - found.places[second], axis=1)
+    other = ~same
+    values = _logistic(SAME_CLASS_OFFSET - SAME_CLASS_SLOPE * distance)
+    features = pair_features(found, ways, first[other], second[other])
+    values[other] = _logistic(
+        (features * weights[found.classes[first[other]], found.classes[second[other]]]).sum(axis=1)
+    )
+    q[first, second] = q[second, first] = values
+    return q
+
+
+def _logistic(x: Floats) -> Floats:
+    return 1.0 / (1.0 + np.exp(-np.clip(x, -60.0, 60.0)))
+
+
+def costs(scores: Floats, q: Floats) -> tuple[Floats, Floats]:
+    """Unary [N] and pairwise [N, N] costs of probabilities, the diagonal 0."""
+    p, q = np.clip(scores, SURE, 1 - SURE), np.clip(q, SURE, 1 - SURE)
+    pairwise = np.log((1 - q) / q)
+    np.fill_diagonal(pairwise, 0.0)
+    return np.log((1 - p) / p), pairwise
+
+
+def objective(labels: Integers, unary: Floats, pairwise: Floats) -> float:
+    """What a solution costs: labels [N], the person of each detection, -1 where it is left out."""
+    kept = labels >= 0
+    together = (labels[:, None] == labels[None, :]) & kept[:, None]
+    return float(unary[kept].sum() + pairwise[together].sum() / 2)
+
+
+def partition(unary: Floats, pairwise: Floats) -> Integers:
+    """Labels [N] of little cost: the person of each detection, -1 where it is left out.
+
+    Local search from three sides: each detection on its own, all together, and nothing kept. From each, people whose
+    union saves most become one; then follow sequences of moves (Kernighan and Lin 1970), in which every detection moves
+    once to where it costs least, even if that is more than before, and the best point of the sequence is taken; until
+    neither helps. Few detections are searched from drawn beginnings, too.
+    """
+    n = len(unary)
+    starts = [np.arange(n), np.zeros(n), np.full(n, -1)]
+    if n <= FEW:
+        draw = np.random.default_rng(0)
+        starts += [draw.integers(-1, 1 + n // 2, n) for _ in range(DRAWN // max(n, 1))]
+    found = [_improved(start.astype(np.int64), unary, pairwise) for start in starts]
+    return _renumbered(min(found, key=lambda labels: objective(labels, unary, pairwise)))
+
+
+def _improved(labels: Integers, unary: Floats, pairwise: Floats) -> Integers:
+    """The local optimum that search reaches from `labels`."""
+    better: Integers | None = labels
+    while better is not None:
+        labels = _renumbered(_merged(_renumbered(better), pairwise))
+        better = _sequence(labels, unary, pairwise)
+    return labels
+
+
+def _renumbered(labels: Integers) -> Integers:
+    """The same people, numbered from 0."""
+    numbers = np.unique(labels[labels >= 0])
+    return np.where(labels >= 0, np.searchsorted(numbers, labels), -1)
+
+
+def _merged(labels: Integers, pairwise: Floats) -> Integers:
+    """With the two people as one whose union saves most, again and again, until no union saves."""
+    people = int(labels.max(initial=-1)) + 1
+    if people < 2:
+        return labels
+    members = (labels[None, :] == np.arange(people)[:, None]).astype(np.float64)  # [people, N]
+    between = members @ pairwise @ members.T
+    np.fill_diagonal(between, np.inf)
+    labels = labels.copy()
+    while True:
+        a, b = np.unravel_index(int(between.argmin()), between.shape)
+        if not between[a, b] < -SMALL:
+            return labels
+        labels[labels == b] = a
+        between[a] += between[b]
+        between[:, a] = between[a]
+        between[a, a] = np.inf
+        between[b] = between[:, b] = np.inf
+
+
+def _sequence(labels: Integers, unary: Floats, pairwise: Floats) -> Integers | None:
+    """The best point of a sequence in which every detection moves once; None when that is where it began."""
+    n, people = len(labels), int(labels.max(initial=-1)) + 1
+    # columns: each person, room for new ones, and being left out
+    room = people + min(n, 2 * people + 8)
+    members = (labels[:, None] == np.arange(room)[None, :]).astype(np.float64)  # [N, room]
+    prices = np.concatenate([unary[:, None] + pairwise @ members, np.zeros((n, 1))], axis=1)  # [N, room + 1]
+    sizes = members.sum(axis=0)
+    where = np.where(labels >= 0, labels, room)
+    row = np.arange(n)
+    free = np.ones(n, bool)
+    now, best, kept, idle = 0.0, -SMALL, None, 0
+    for _ in range(n):
+        gains = prices - prices[row, where][:, None]
+        gains[row, where] = np.inf
+        gains[~free] = np.inf
+        empty = np.flatnonzero(sizes == 0)
+        gains[:, empty[1:]] = np.inf  # one empty person is like another
+        who, to = (int(i) for i in np.unravel_index(int(gains.argmin()), gains.shape))
+        if not np.isfinite(gains[who, to]):
+            break
+        now += gains[who, to]
+        if where[who] < room:
+            prices[:, where[who]] -= pairwise[:, who]
+            sizes[where[who]] -= 1
+        if to < room:
+            prices[:, to] += pairwise[:, who]
+            sizes[to] += 1
+        where[who], free[who] = to, False
+        idle += 1
+        if now < best:
+            best, kept, idle = now, where.copy(), 0
+        if idle > PATIENCE:
+            break
+    return None if kept is None else np.where(kept < room, kept, -1)
+
+
+def people(found: Detections, labels: Integers, classes: int) -> tuple[Floats, Floats, Floats]:
+    """Joints [P, K, 2], NaN where a person has none, confidence [P, K] and score [P] of the people, best score first.
+
+    A joint is the mean of its class's detections in the person, weighted by their scores (DeeperCut, section 5); its
+    confidence is the best of them; a person's score is the mean confidence over all classes.
+    """
+    count = int(labels.max(initial=-1)) + 1
+    weight, sums, confidence = np.zeros((count, classes)), np.zeros((count, classes, 2)), np.zeros((count, classes))
+    kept = np.flatnonzero(labels >= 0)
+    at = labels[kept], found.classes[kept]
+    np.add.at(weight, at, found.scores[kept])
+    np.add.at(sums, at, found.scores[kept, None] * found.places[kept])
+    np.maximum.at(confidence, at, found.scores[kept])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        joints = sums / weight[..., None]
+    score = confidence.mean(axis=1)
+    order = np.argsort(-score, kind="stable")
+    return joints[order], confidence[order], score[order]

@@ -1,0 +1,240 @@
+"""What each architecture is asked to answer in training, and how far off its answer is.
+
+An objective is called with the network, images [B, 3, H, W], joints [B, K, 2] in continuous coordinates of the image
+and weights [B, K]; it gives a scalar to minimise. `prepared` tells the network what it must know of the training
+people, `output` says whether the trained network's maps are heatmaps or logits.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from baselines import heatmaps
+
+Joints = NDArray[np.float64]
+Weights = NDArray[np.float32]
+LOSSES = ("mse", "cross_entropy")
+
+
+class Objective(Protocol):
+    """How an architecture learns."""
+
+    @property
+    def output(self) -> str:
+        """What its network answers with: "heatmaps", or "logits" that a softmax over each map makes a distribution."""
+
+    def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
+        """Set what the network must know of the training people: joints [N, K, 2] in the crops of its input size."""
+
+    def __call__(self, network: Any, images: Tensor, joints: Joints, weights: Weights) -> Tensor:
+        """The loss of a batch."""
+
+
+def output_of(loss: str) -> str:
+    """What a network trained with a loss answers with."""
+    return "logits" if loss == "cross_entropy" else "heatmaps"
+
+
+def heatmap_loss(kind: str, answer: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """The loss of heatmaps [B, stages, K, H, W], summed over stages, mean over the annotated joints of `weights`
+    [B, K].
+
+    `mse` is the squared error against Gaussians [B, K, H, W], as in the papers. In `cross_entropy` a softmax over each
+    heatmap is compared with the Gaussian scaled to a distribution: it learns far faster on a small budget.
+    """
+    counted = weights.sum().clamp(min=1.0)
+    if kind == "mse":
+        squared = (answer - targets[:, None]).square().mean(dim=(-2, -1))  # [B, stages, K]
+        return (squared * weights[:, None]).sum() / counted
+    share = targets.flatten(2)
+    share = share / share.sum(dim=-1, keepdim=True).clamp(min=1e-6)  # [B, K, H*W]
+    surprise = -(F.log_softmax(answer.flatten(3), dim=-1) * share[:, None]).sum(dim=-1)  # [B, stages, K]
+    return (surprise * weights[:, None]).sum() / counted
+
+
+def gaussians(images: Tensor, joints: Joints, weights: Weights, stride: int, sigma: float) -> Tensor:
+    """Gaussian targets [B, K, H / stride, W / stride] of images [B, 3, H, W], on their device; sigma in heatmap
+    pixels. Heatmap pixel i covers the image from stride * i to stride * (i + 1)."""
+    size = images.shape[3] // stride, images.shape[2] // stride
+    made = heatmaps.gaussian_targets(joints / stride - 0.5, weights, size, sigma)
+    return torch.from_numpy(made).to(images.device)
+
+
+@dataclass(frozen=True)
+class Heatmaps:
+    """Gaussians at every stage (Tompson et al. 2014; intermediate supervision of Newell et al. 2016, section 3.4)."""
+
+    loss: str
+    sigma: float
+    stride: int = 4
+
+    @property
+    def output(self) -> str:
+        return output_of(self.loss)
+
+    def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
+        """Nothing."""
+
+    def __call__(self, network: Any, images: Tensor, joints: Joints, weights: Weights) -> Tensor:
+        targets = gaussians(images, joints, weights, self.stride, self.sigma)
+        return heatmap_loss(self.loss, network(images).float(), targets, _on(images, weights))
+
+
+@dataclass(frozen=True)
+class Beliefs(Heatmaps):
+    """Belief maps at every stage, with one more for the background, where no joint is (Convolutional Pose Machines,
+    section 3.3). With the cross-entropy there is no background: each map is a distribution of its own."""
+
+    stride: int = 8
+
+    def __call__(self, network: Any, images: Tensor, joints: Joints, weights: Weights) -> Tensor:
+        if self.loss == "cross_entropy":
+            return super().__call__(network, images, joints, weights)
+        targets = gaussians(images, joints, weights, self.stride, self.sigma)
+        background = 1.0 - targets.amax(dim=1, keepdim=True)  # [B, 1, H/8, W/8]
+        everywhere = torch.cat([_on(images, weights), torch.ones(len(images), 1, device=images.device)], dim=1)
+        targets = torch.cat([targets, background], dim=1)  # [B, K + 1, H/8, W/8]
+        return heatmap_loss("mse", network.beliefs(images).float(), targets, everywhere)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """For every window: is the joint in its middle? Binary cross-entropy (Jain et al. 2014, section 3.1).
+
+    The network is run over the whole crop, so that all its windows, four pixels apart, are examples at once. A window
+    counts as showing the joint when its middle is at most `radius` pixels off. There are far more windows without:
+    both kinds get half of the weight, as in mini-batches that hold as many of one as of the other.
+    """
+
+    radius: float
+    stride: int = 4
+    output = "heatmaps"
+
+    def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
+        """The part priors: where joints are, seen from their neighbours (section 3.2)."""
+        network.estimate_priors(joints, weights)
+
+    def __call__(self, network: Any, images: Tensor, joints: Joints, weights: Weights) -> Tensor:
+        answer: Tensor = network.logits(images).float()  # [B, K, H', W']
+        first = (images.shape[3] - self.stride * (answer.shape[3] - 1)) / 2  # middle of the first window
+        top = (images.shape[2] - self.stride * (answer.shape[2] - 1)) / 2
+        offsets = _offsets(answer, joints, self.stride, (first, top))  # [B, K, 2, H', W']
+        near = (offsets.square().sum(dim=2) <= self.radius**2).float()  # [B, K, H', W']
+        shown = near.sum(dim=(2, 3), keepdim=True)
+        windows = answer.shape[2] * answer.shape[3]
+        balance = 0.5 * near / shown.clamp(min=1.0) + 0.5 * (1.0 - near) / (windows - shown)
+        surprise = F.binary_cross_entropy_with_logits(answer, near, balance, reduction="none").sum(dim=(2, 3))
+        counted = _on(images, weights)
+        return (surprise * counted).sum() / counted.sum().clamp(min=1.0)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Part detectors, location refinement and pairwise terms of DeeperCut (sections 3 and 4).
+
+    A place belongs to a part at most `radius` pixels from it: there the score is 1, the offset leads to the part, and
+    the pairs lead to every other part of the person. Cross-entropy of the scores, Huber loss of offsets and pairs from
+    `knee` on, in the network's units, weighted with `refinement` and `pairwise`. `balance`: weight of a place that
+    belongs to the part; 1 as published, more where maps are small and the budget is, too.
+    """
+
+    radius: float
+    refinement: float = 0.05
+    pairwise: float = 0.05
+    knee: float = 1.0
+    balance: float = 1.0
+    output = "heatmaps"
+
+    def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
+        """The mean and the standard deviation of every pair of parts, pixels, by which pairs are normalised."""
+        if network.pairs is None:
+            return
+        k = network.num_joints
+        mean, deviation = np.zeros((k, k, 2)), np.ones((k, k, 2))
+        for source in range(k):
+            for target in range(k):
+                both = (weights[:, source] > 0) & (weights[:, target] > 0)
+                if source != target and both.sum() > 1:
+                    way = joints[both, target] - joints[both, source]  # [N, 2]
+                    mean[source, target], deviation[source, target] = way.mean(axis=0), way.std(axis=0)
+        apart = ~np.eye(k, dtype=bool)  # the order of `pairs`: by source, then by target, without itself
+        buffers = (("pair_mean", mean), ("pair_deviation", np.maximum(deviation, 1.0)))
+        with torch.no_grad():
+            for name, values in buffers:
+                network.get_buffer(name).copy_(torch.from_numpy(values[apart].ravel()))
+
+    def __call__(self, network: Any, images: Tensor, joints: Joints, weights: Weights) -> Tensor:
+        from baselines.deepercut import OFFSET_SCALE, STRIDE
+
+        maps = network.logits(images)
+        scores, k = maps.scores.float(), joints.shape[1]
+        ways = _offsets(scores, joints, STRIDE, (STRIDE / 2, STRIDE / 2))  # [B, K, 2, H', W'], pixels to the part
+        counted = _on(images, weights)[:, :, None, None]  # [B, K, 1, 1]
+        near = (ways.square().sum(dim=2) <= self.radius**2).float() * counted  # [B, K, H', W']
+        emphasis = counted * (1.0 + (self.balance - 1.0) * near)
+        surprise = F.binary_cross_entropy_with_logits(scores, near, emphasis, reduction="sum")
+        total = surprise / (counted.sum() * scores.shape[2] * scores.shape[3]).clamp(min=1.0)
+        places = near.sum().clamp(min=1.0)
+        off = F.huber_loss(maps.offsets.float(), ways / OFFSET_SCALE, reduction="none", delta=self.knee).sum(dim=2)
+        total = total + self.refinement * (off * near).sum() / places
+        if maps.pairs is None:
+            return total
+        apart = ~torch.eye(k, dtype=torch.bool, device=images.device)
+        pairs = maps.pairs.float()  # [B, K * (K - 1), 2, H', W']
+        # from a place near one part to every other part: the same way as for that part itself
+        other = ways[:, None].expand(-1, k, -1, -1, -1, -1)[:, apart]  # [B, K * (K - 1), 2, H', W']
+        mean, deviation = (network.get_buffer(n).view(1, -1, 2, 1, 1) for n in ("pair_mean", "pair_deviation"))
+        both = (near[:, :, None] * counted[:, None])[:, apart]  # [B, K * (K - 1), H', W']
+        off = F.huber_loss(pairs, (other - mean) / deviation, reduction="none", delta=self.knee).sum(dim=2)
+        return total + self.pairwise * (off * both).sum() / both.sum().clamp(min=1.0)
+
+
+@dataclass(frozen=True)
+class Regional(Heatmaps):
+    """RMPE: heatmaps through the symmetric spatial transformer, and those of the parallel branch, which are compared
+    with the pose moved to the middle (section 3.1). A network without a transformer learns its heatmaps alone."""
+
+    parallel: float = 1.0  # weight of the parallel branch
+
+    def __call__(self, network: Any, images: Tensor, joints: Joints, weights: Weights) -> Tensor:
+        total = super().__call__(network, images, joints, weights)
+        if not hasattr(network, "parallel"):
+            return total
+        size = np.array([images.shape[3], images.shape[2]])
+        middle = centred(joints, weights, size)
+        inside = ((middle >= 0) & (middle < size)).all(axis=-1)
+        kept = (weights * inside).astype(np.float32)
+        targets = gaussians(images, middle, kept, self.stride, self.sigma)
+        answer: Tensor = network.parallel(images)
+        return total + self.parallel * heatmap_loss(self.loss, answer.float(), targets, _on(images, kept))
+
+
+def centred(joints: Joints, weights: Weights, size: NDArray[np.int64]) -> Joints:
+    """Joints [B, K, 2] moved so that the middle of the annotated ones' box is the middle of the crop of `size` [2]."""
+    there = (weights > 0)[..., None]
+    low = np.where(there, joints, np.inf).min(axis=1)  # [B, 2]
+    high = np.where(there, joints, -np.inf).max(axis=1)
+    known = np.isfinite(low) & np.isfinite(high)
+    middle = np.where(known, (np.where(known, low, 0.0) + np.where(known, high, 0.0)) / 2, size / 2)
+    moved: Joints = joints + (size / 2 - middle)[:, None]
+    return moved
+
+
+def _offsets(maps: Tensor, joints: Joints, stride: int, first: tuple[float, float]) -> Tensor:
+    """From every place of maps [B, K, H', W'] to the joint [B, K, 2, H', W'], pixels; place 0 is at `first` (x, y)."""
+    height, width = maps.shape[-2:]
+    x = torch.arange(width, device=maps.device) * stride + first[0]
+    y = torch.arange(height, device=maps.device) * stride + first[1]
+    places = torch.stack([x.expand(height, width), y[:, None].expand(height, width)])  # [2, H', W']
+    points = torch.from_numpy(joints).to(maps.device, maps.dtype)[..., None, None]  # [B, K, 2, 1, 1]
+    return points - places
+
+
+def _on(images: Tensor, values: Weights) -> Tensor:
+    """An array on the device of the images."""
+    return torch.from_numpy(np.asarray(values, np.float32)).to(images.device)

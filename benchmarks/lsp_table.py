@@ -1,0 +1,130 @@
+"""Every trainable architecture on real people: trained on LSP's training images, scored on its test images.
+
+    python -m benchmarks.lsp_table LSP-joints-PC.mat IMAGES [--docs] [--only NAME ...] [--out FOLDER]
+
+Each row is a training of its own process on one CPU thread, by the command that it prints, with the narrow variant and
+the epochs of EPOCHS; `longer` is one network with more of them. What is finished is kept in FOLDER and not trained
+again. PCK@0.2 (person-centric) is that of the epoch that the validation part of the training images chose; test images
+are read once, at the end. --docs writes the table into docs/baselines.md.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shlex
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from baselines import module
+from baselines.checkpoints import Checkpoint
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "baselines.md"
+BEGIN, END = "<!-- benchmarks.lsp_table -->", "<!-- /benchmarks.lsp_table -->"
+# passes over the 1,000 training images, for a row to take about half a minute or a minute on one core
+EPOCHS = {
+    "jain2014": 5, "cpm": 10, "deepercut": 20, "stacked_hourglass": 12, "multi_context_attention": 8, "pyranet": 10,
+    "rmpe": 16, "simple_baseline": 30, "hrnet": 16,
+}  # fmt: skip
+LONGER, LONGER_EPOCHS = "stacked_hourglass", 60
+AUGMENTATION = ["--rotation", "40", "--scale", "0.3", "--shift", "0.03", "--colour", "0.3"]
+SIZE = "64x64"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came out: PCK@0.2 on the test images, and what it took."""
+
+    name: str
+    title: str
+    parameters: int
+    epochs: int
+    cpu_seconds: float
+    pck: float
+    command: str
+
+
+def main() -> int:
+    """Train what is missing, and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("annotations", type=Path, help="LSP's joints.mat, person-centric")
+    parser.add_argument("images", type=Path, help="folder of its 2,000 images")
+    parser.add_argument("--out", type=Path, default=Path("lsp"), help="where checkpoints are kept")
+    parser.add_argument("--only", nargs="*", help=f"of {', '.join([*EPOCHS, 'longer'])}")
+    parser.add_argument("--docs", action="store_true")
+    chosen = parser.parse_args()
+    rows = []
+    for name in chosen.only or [*EPOCHS, "longer"]:
+        longer = name == "longer"
+        row = measured(
+            LONGER if longer else name, LONGER_EPOCHS if longer else EPOCHS[name],
+            chosen.annotations, chosen.images, chosen.out / name, suffix=", longer" if longer else "",
+        )  # fmt: skip
+        rows.append(row)
+        print(json.dumps(asdict(row)), flush=True)
+    text = table(rows)
+    print(text)
+    if chosen.docs:
+        page = PAGE.read_text()
+        before, after = page.split(BEGIN)[0], page.split(END)[1]
+        PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    return 0
+
+
+def measured(name: str, epochs: int, annotations: Path, images: Path, out: Path, *, suffix: str = "") -> Row:
+    """A row, trained if it has not been."""
+    given = ["train", name, "--dataset", "lsp", "--variant", "narrow", "--input-size", SIZE, "--epochs", str(epochs)]
+    shown = [*given, *AUGMENTATION, "--device", "cpu"]
+    kept = out / "row.json"
+    if kept.exists():
+        return Row(**json.loads(kept.read_text()))
+    places = ["--annotations", str(annotations), "--folder", str(images), "--out", str(out)]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", "baselines", *shown, *places], check=True, env=environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    path = out / f"{name}-narrow.json"
+    row = Row(
+        name, module(name).TITLE + suffix, _parameters(path), epochs, round(seconds, 1),
+        round(scored(name, path, annotations, images), 4), shlex.join(["python", "-m", "baselines", *shown]),
+    )  # fmt: skip
+    kept.write_text(json.dumps(asdict(row)))
+    return row
+
+
+def scored(name: str, checkpoint: Path, annotations: Path, images: Path) -> float:
+    """PCK@0.2 on the 1,000 test images."""
+    from baselines.predict import predict
+    from evaluator import evaluate, public_images
+    from evaluator.convert import convert_truth
+
+    truth = convert_truth("lsp", annotations, split="test")
+    listed = public_images(truth, boxes=False)
+    results, _ = predict(name, listed, images, "lsp", checkpoint=checkpoint, device="cpu")
+    scores = evaluate("lsp", results, truth).scores
+    return next(score.value for score in scores if (score.metric, score.part) == ("pck@0.2", "all"))
+
+
+def _parameters(path: Path) -> int:
+    from baselines import costs
+
+    found = Checkpoint.read(path)
+    return costs.parameters(module(found.baseline).build(len(found.joints), **found.network))
+
+
+def table(rows: list[Row]) -> str:
+    """The rows as Markdown."""
+    lines = ["| network, narrow | parameters | epochs | CPU seconds | PCK@0.2, % |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {row.title} | {row.parameters:,} | {row.epochs} | {row.cpu_seconds:.0f} | {100 * row.pck:.1f} |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

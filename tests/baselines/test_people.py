@@ -1,0 +1,161 @@
+"""The people that networks are trained on: read, held back, cut out, augmented."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from baselines import crops, heatmaps
+from baselines.estimators import BaselineFailed
+from baselines.mannequins import generate
+from baselines.people import Augmentation, People, Pictures, batches, order, read_people, split
+from evaluator import load_dataset
+
+MANNEQUINS = load_dataset("mannequins")
+MIRROR = heatmaps.flip_order(MANNEQUINS.joints, MANNEQUINS.flip_pairs)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("people")
+    generate(folder, split="train", images=10, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def people(data) -> People:
+    return read_people(MANNEQUINS, data / "annotations.json", data / "images", padding=1.25)
+
+
+def _all(people, augmentation, epoch=0, **changed):
+    settings = {"size": (48, 64), "batch": 8, "mirrored": MIRROR, "seed": 3, "epoch": epoch, **changed}
+    found = list(batches(people, np.arange(len(people)), augmentation=augmentation, **settings))
+    return [np.concatenate([getattr(b, name) for b in found]) for name in ("images", "joints", "weights")]
+
+
+def _dots(tmp_path, count=40) -> People:
+    """Images that are black but for a white dot, which is joint 0 (the right one of two); joint 1 is not annotated."""
+    rng = np.random.default_rng(0)
+    joints, paths = np.zeros((count, 2, 2)), []
+    for i in range(count):
+        x, y = rng.integers(24, 40, size=2)
+        pixels = np.zeros((64, 64, 3), np.uint8)
+        pixels[y - 1 : y + 2, x - 1 : x + 2] = 255
+        paths.append(tmp_path / f"{i}.png")
+        Image.fromarray(pixels).save(paths[-1])
+        joints[i, 0] = x + 0.5, y + 0.5
+    weights = np.tile([1.0, 0.0], (count, 1))
+    regions = np.tile([8.0, 8.0, 48.0, 48.0], (count, 1))
+    return People(Pictures(paths), np.arange(count), regions, joints, weights, 1.0)
+
+
+def test_augmented_joints_are_where_the_augmented_image_shows_them(tmp_path):
+    """The brightest place of the crop is the joint, however it was turned, scaled, shifted and mirrored; a mirrored
+    person's right joint is the left one."""
+    people = _dots(tmp_path)
+    strong = Augmentation(rotation=45, scale=0.3, shift=0.05)
+    found = next(
+        batches(people, np.arange(40), size=(48, 48), batch=40, mirrored=[1, 0], augmentation=strong, seed=0, epoch=0)
+    )
+    mirrored = found.weights[:, 1] > 0
+    assert 10 < mirrored.sum() < 30  # every second one: 20 of 40, give or take three standard deviations of 3.2
+    assert (found.weights.sum(axis=1) == 1).all()
+    joint = found.joints[np.arange(40), mirrored.astype(int)]
+    light = found.images.sum(axis=1)
+    light = light - light.min(axis=(1, 2), keepdims=True)  # [40, 48, 48], 0 where the image is black
+    place = np.arange(48) + 0.5
+    u = (light.sum(axis=1) * place).sum(axis=1) / light.sum(axis=(1, 2))
+    v = (light.sum(axis=2) * place).sum(axis=1) / light.sum(axis=(1, 2))
+    assert np.abs(np.stack([u, v], axis=1) - joint).max() < 0.25
+
+
+def test_a_person_looks_the_same_whoever_was_drawn_before_and_however_many_threads_prepare(people):
+    augmentation = Augmentation(rotation=30, scale=0.2, shift=0.02, colour=0.2, half_body=0.5)
+    whole = _all(people, augmentation)
+    for other in (_all(people, augmentation, batch=5), _all(people, augmentation, threads=3)):
+        assert all(np.array_equal(a, b) for a, b in zip(whole, other, strict=True))
+    assert not np.array_equal(whole[0], _all(people, augmentation, epoch=1)[0])
+    assert np.array_equal(_all(people, None, epoch=1)[0], _all(people, None)[0])
+
+
+def test_half_bodies_are_cut_around_the_upper_or_the_lower_joints(people):
+    """Half of a person fills the crop: the annotated joints lie further apart than with the whole person."""
+    _, whole, kept = _all(people, Augmentation())
+    _, half, _ = _all(people, Augmentation(half_body=1.0))
+    many = people.weights.sum(axis=1) >= 8
+    height = [np.ptp(np.where(kept > 0, j[..., 1], np.nan)[many], axis=1) for j in (whole, half)]
+    spread = [np.nanmax(j[many][..., 1], axis=1) - np.nanmin(j[many][..., 1], axis=1) for j in (whole, half)]
+    assert len(height[0]) > 5 and (spread[1] > spread[0]).mean() > 0.8
+    few = ~many
+    assert np.array_equal(whole[few], half[few])
+
+
+def test_nobodys_image_is_learned_from_and_chosen_by(people):
+    learned, held = split(people, 0.3, seed=0)
+    assert len(learned) + len(held) == len(people)
+    images = [set(part.image_of.tolist()) for part in (learned, held)]
+    assert not images[0] & images[1] and len(images[1]) == 3  # 0.3 of 10 images
+    again = split(people, 0.3, seed=0)[1]
+    assert np.array_equal(held.image_of, again.image_of)
+    assert len(split(people, 0.0, seed=0)[1]) == 0
+    assert len(set(split(people, 0.01, seed=0)[1].image_of.tolist())) == 1  # at least one
+
+
+def test_a_pass_takes_everyone_once_in_an_order_of_its_own():
+    first, second = order(50, 0, 0), order(50, 0, 1)
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(50))
+    assert not np.array_equal(first, second) and np.array_equal(first, order(50, 0, 0))
+
+
+def test_the_official_file_of_lsp_is_read_without_its_test_images(tmp_path):
+    """joints.mat holds 2,000 images; only 1 to 1000 are taken, whole, their joints moved to continuous coordinates."""
+    scipy = pytest.importorskip("scipy.io")
+    joints = np.random.default_rng(0).uniform(10, 90, size=(3, 14, 2000))
+    joints[2] = 0
+    scipy.savemat(tmp_path / "joints.mat", {"joints": joints})
+    (tmp_path / "images").mkdir()
+    for i in range(1, 1001):  # an image of the test split would be missed here
+        Image.new("L", (80 + i % 7, 100)).save(tmp_path / "images" / f"im{i:04d}.jpg")
+    lsp = load_dataset("lsp")
+    people = read_people(lsp, tmp_path / "joints.mat", tmp_path / "images", padding=1.25)
+    assert len(people) == 1000 and people.padding == crops.IMAGE_PADDING
+    assert people.regions[12].tolist() == [0, 0, 80 + 13 % 7, 100]
+    assert people.joints[999, 3] == pytest.approx(joints[:2, 3, 999] + 0.5)
+    assert people.weights.min() == 1
+
+
+def _truth(**changed):
+    image, person = {"id": 1, "file_name": "a.png"}, {"image_id": 1, "keypoints": [1, 2, 2] * 17, "bbox": [0, 0, 9, 9]}
+    return {"images": [image], "annotations": [person], **changed}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "content", "code"),
+    [
+        ("mannequins", "{", "annotations"),
+        ("mannequins", "[]", "annotations"),
+        ("mannequins", json.dumps(_truth(annotations=[])), "no_people"),
+        ("mannequins", json.dumps(_truth(images=[{"id": 1, "file_name": "b.png"}])), "no_images"),
+        ("mannequins", json.dumps(_truth(annotations=[{"image_id": 1, "keypoints": [1, 2, 2]}])), "annotations"),
+        ("lsp", json.dumps(_truth()), "other_joints"),
+        ("lsp", json.dumps(_truth(images=[{"id": 1001, "file_name": "a.png"}])), "test_images"),
+        ("mannequins", None, "no_data"),
+    ],
+)
+def test_bad_data_is_named(dataset, content, code, tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    if content is not None:
+        (tmp_path / "truth.json").write_text(content)
+    with pytest.raises(BaselineFailed) as refused:
+        read_people(load_dataset(dataset), tmp_path / "truth.json", tmp_path, padding=1.25)
+    assert refused.value.code == code
+
+
+def test_a_broken_image_is_named(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"not an image")
+    (tmp_path / "truth.json").write_text(json.dumps(_truth()))
+    people = read_people(MANNEQUINS, tmp_path / "truth.json", tmp_path, padding=1.25)
+    with pytest.raises(BaselineFailed, match=r"a\.png") as refused:
+        _all(people, None)
+    assert refused.value.code == "unreadable_image"

@@ -1,0 +1,49 @@
+"""A baseline's worker is killed in the middle of its run: the next worker goes on from there."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+
+import httpx
+import pytest
+
+from tests.end_to_end.conftest import Stack, wait_for
+
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
+
+
+def row_of(stack: Stack, run: str) -> str:
+    """The run's row on the baselines' page."""
+    page = httpx.get(f"{stack.url}/baselines/", timeout=60).raise_for_status().text
+    found = re.search(rf'<tr id="run-{run}">.*?</tr>', page, re.DOTALL)
+    return found[0] if found else ""
+
+
+def test_a_killed_baseline_worker_s_run_goes_on(stack: Stack) -> None:
+    said = stack.manage("run_baseline", "stacked_hourglass", "mannequins-test")
+    run = re.search(r"run (\d+)", said)[1]  # type: ignore[index]
+    folder = stack.data / "runs" / run
+
+    def answered() -> tuple[str, int]:
+        """The newest file of the run, and how many images it has."""
+        files = sorted(folder.glob("*.jsonl"), key=lambda file: int(file.stem)) if folder.is_dir() else []
+        return (files[-1].stem, files[-1].read_bytes().count(b"\n") - 1) if files else ("", 0)
+
+    deadline = time.monotonic() + 240
+    while answered()[1] < 20:
+        assert time.monotonic() < deadline, "the run did not begin"
+        time.sleep(0.01)
+    victims = stack.processes("celery", "worker", "baseline")
+    for process in victims:
+        os.kill(process, signal.SIGKILL)
+    fence, images = answered()
+    assert victims and 20 <= images < 300
+    wait_for(lambda: "Done" in row_of(stack, run), seconds=240, what="the run to be taken over and to end")
+    submission = re.search(r'href="(/submissions/\d+/)"', row_of(stack, run))[1]  # type: ignore[index]
+    page = httpx.get(stack.url + submission, timeout=60).raise_for_status().text
+    taken_over = re.search(r"(\d+) images from a worker that was lost", page)
+    # whatever was written when the worker died was not predicted again
+    assert taken_over and int(taken_over[1]) == images, (fence, images)
