@@ -32,7 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "w48-384x288": {"width": 48, "joints": 17, "input_size": (288, 384)},
     "narrow": {"width": 12, "modules": (1, 1, 1), "depth": 1, "stem": 16, "joints": 17, "input_size": (96, 128)},
 }
-DEFAULT_VARIANT = "w32"
+DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 SIGMA = 2.0  # of the Gaussian targets, heatmap pixels (section 3, heatmap estimation)
 
 

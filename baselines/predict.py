@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,22 +85,22 @@ def predict(
 
     People are cut out by the boxes of the list (then entries have its `person_id`), or by those of `box_file`. Where
     there are neither, a single-person benchmark's whole image is the crop, and on others the person detector looks for
-    them. Bottom-up networks take whole images. `kept` is where the answers are written as they come, and where those of
-    lost workers are taken from. `progress` is called with the images done and all images; what it raises ends the run.
-    A file that cannot be read as an image is left out and named in the record. Raises BaselineFailed.
+    them, or a bottom-up network does by itself. `kept` is where the answers are written as they come, and where those
+    of lost workers are taken from. `progress` is called with the images done and all images; what it raises ends the
+    run. A file that cannot be read as an image is left out and named in the record. Raises BaselineFailed.
     """
     definition = load_dataset(dataset)
     images = image_list["images"]
     files = _Files(Path(image_folder))
     estimator = load(name, dataset, variant=variant, checkpoint=checkpoint, checkpoints=checkpoints, device=device)
     say = progress or (lambda done, total: None)
-    bottom_up = isinstance(estimator, BottomUpEstimator)
+    bottom_up = _takes_whole_images(estimator, images, definition, box_file)
     boxes = _boxes(images, files, definition, box_file, estimator.device, lambda: say(0, len(images)), bottom_up)
     earlier = kept.begin(_what(estimator, image_list, dataset, boxes)) if kept else Earlier({}, 0.0)
     answers = dict(earlier.answers)
     todo = [image for image in images if image["id"] not in answers]
     started = time.monotonic()
-    work = _work(estimator, definition)
+    work = _work(estimator, definition, bottom_up)
     try:
         with closing(work.answers(todo, files, boxes)) as coming:
             for image_id, entries, left_out in coming:
@@ -138,10 +138,22 @@ def predict(
     )
 
 
-def _work(estimator: Estimator | BottomUpEstimator, dataset: Dataset) -> _Whole | _Crops:
-    if isinstance(estimator, BottomUpEstimator):
-        return _Whole(estimator, dataset)
-    return _Crops(estimator, dataset)
+def _takes_whole_images(
+    estimator: Estimator | BottomUpEstimator, images: list[ImageEntry], dataset: Dataset, box_file: Path | None
+) -> bool:
+    """Whether a bottom-up network is to find people by itself: one that can look at one person's crop, too, does so
+    where it is told where people are."""
+    if not isinstance(estimator, BottomUpEstimator):
+        return False
+    people = [person for image in images for person in image.get("people", [{}])]
+    told = dataset.single_person or box_file is not None or all(person.get("box") for person in people)
+    return not (told and hasattr(estimator, "forward"))
+
+
+def _work(estimator: Estimator | BottomUpEstimator, dataset: Dataset, bottom_up: bool) -> _Whole | _Crops:
+    if bottom_up:
+        return _Whole(cast(BottomUpEstimator, estimator), dataset)
+    return _Crops(cast(Estimator, estimator), dataset)
 
 
 def _boxes(
