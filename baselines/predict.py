@@ -85,22 +85,28 @@ def predict(
 
     People are cut out by the boxes of the list (then entries have its `person_id`), or by those of `box_file`. Where
     there are neither, a single-person benchmark's whole image is the crop, and on others the person detector looks for
-    them. Bottom-up networks take whole images. `kept` is where the answers are written as they come, and where those of
-    lost workers are taken from. `progress` is called with the images done and all images; what it raises ends the run.
-    A file that cannot be read as an image is left out and named in the record. Raises BaselineFailed.
+    them. Bottom-up networks take whole images; one that takes crops as well takes those where there are boxes. `kept`
+    is where the answers are written as they come, and where those of lost workers are taken from. `progress` is called
+    with the images done and all images; what it raises ends the run. A file that cannot be read as an image is left out
+    and named in the record. Raises BaselineFailed.
     """
     definition = load_dataset(dataset)
     images = image_list["images"]
     files = _Files(Path(image_folder))
     estimator = load(name, dataset, variant=variant, checkpoint=checkpoint, checkpoints=checkpoints, device=device)
     say = progress or (lambda done, total: None)
-    bottom_up = isinstance(estimator, BottomUpEstimator)
+    boxes_are_given = box_file is not None or definition.single_person or _all_have_boxes(images)
+    bottom_up = isinstance(estimator, BottomUpEstimator) and not (boxes_are_given and hasattr(estimator, "forward"))
     boxes = _boxes(images, files, definition, box_file, estimator.device, lambda: say(0, len(images)), bottom_up)
     earlier = kept.begin(_what(estimator, image_list, dataset, boxes)) if kept else Earlier({}, 0.0)
     answers = dict(earlier.answers)
     todo = [image for image in images if image["id"] not in answers]
     started = time.monotonic()
-    work = _work(estimator, definition)
+    work: _Whole | _Crops
+    if bottom_up and isinstance(estimator, BottomUpEstimator):
+        work = _Whole(estimator, definition)
+    else:
+        work = _Crops(estimator, definition)
     try:
         with closing(work.answers(todo, files, boxes)) as coming:
             for image_id, entries, left_out in coming:
@@ -138,10 +144,9 @@ def predict(
     )
 
 
-def _work(estimator: Estimator | BottomUpEstimator, dataset: Dataset) -> _Whole | _Crops:
-    if isinstance(estimator, BottomUpEstimator):
-        return _Whole(estimator, dataset)
-    return _Crops(estimator, dataset)
+def _all_have_boxes(images: list[ImageEntry]) -> bool:
+    """Whether the list names the people of every image with their boxes."""
+    return all("people" in image and all(person.get("box") for person in image["people"]) for image in images)
 
 
 def _boxes(
