@@ -52,10 +52,10 @@ class Exchange(nn.Module):
         fused = []
         row: Any
         for target, row in enumerate(self.fuse_layers):
-            total = branches[target]
-            for source, x in enumerate(branches):
-                if source != target:
-                    total = total + row[source](x)  # [B, widths[target], H/2**target, W/2**target]
+            terms = [row[source](x) for source, x in enumerate(branches) if source != target]
+            total = branches[target] + terms[0]  # [B, widths[target], H/2**target, W/2**target]
+            for term in terms[1:]:
+                total += term
             fused.append(F.relu_(total))
         return fused
 

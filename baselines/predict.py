@@ -85,9 +85,10 @@ def predict(
 
     People are cut out by the boxes of the list (then entries have its `person_id`), or by those of `box_file`. Where
     there are neither, a single-person benchmark's whole image is the crop, and on others the person detector looks for
-    them, or a bottom-up network does by itself. `kept` is where the answers are written as they come, and where those
-    of lost workers are taken from. `progress` is called with the images done and all images; what it raises ends the
-    run. A file that cannot be read as an image is left out and named in the record. Raises BaselineFailed.
+    them. Bottom-up networks take whole images; one that takes crops as well takes those where there are boxes. `kept`
+    is where the answers are written as they come, and where those of lost workers are taken from. `progress` is called
+    with the images done and all images; what it raises ends the run. A file that cannot be read as an image is left out
+    and named in the record. Raises BaselineFailed.
     """
     definition = load_dataset(dataset)
     images = image_list["images"]
@@ -145,8 +146,7 @@ def _takes_whole_images(
     where it is told where people are."""
     if not isinstance(estimator, BottomUpEstimator):
         return False
-    people = [person for image in images for person in image.get("people", [{}])]
-    told = dataset.single_person or box_file is not None or all(person.get("box") for person in people)
+    told = dataset.single_person or box_file is not None or _all_have_boxes(images)
     return not (told and hasattr(estimator, "forward"))
 
 
@@ -154,6 +154,11 @@ def _work(estimator: Estimator | BottomUpEstimator, dataset: Dataset, bottom_up:
     if bottom_up:
         return _Whole(cast(BottomUpEstimator, estimator), dataset)
     return _Crops(cast(Estimator, estimator), dataset)
+
+
+def _all_have_boxes(images: list[ImageEntry]) -> bool:
+    """Whether the list names the people of every image with their boxes."""
+    return all("people" in image and all(person.get("box") for person in image["people"]) for image in images)
 
 
 def _boxes(

@@ -123,6 +123,29 @@ def test_a_bottom_up_network_takes_whole_images(split: tuple[Path, dict], monkey
     assert [entry["score"] for entry in first] == [0.9, 0.6] and "person_id" not in first[0]
 
 
+class Both(WholeImages):
+    """Takes crops, too, and finds every joint in their middle."""
+
+    padding, batch, joint_threshold = 1.25, 8, 0.0
+
+    def forward(self, crops: np.ndarray) -> int:
+        return len(crops)
+
+    def decode(self, people: int) -> Poses:
+        return Poses(np.tile([32.0, 32.0], (people, 17, 1)), np.full((people, 17), 0.5), np.full(people, 0.3))
+
+
+def test_a_network_for_both_takes_crops_where_there_are_boxes(
+    split: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, truth = split
+    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: Both())
+    results, run = predict("both", public_images(truth, boxes=True), folder / "images", "mannequins")
+    assert run.boxes == "given" and {entry["score"] for entry in results} == {0.3} and "person_id" in results[0]
+    results, run = predict("both", public_images(truth, boxes=False), folder / "images", "mannequins")
+    assert run.boxes == "none: bottom-up" and {entry["score"] for entry in results} == {0.9, 0.6}
+
+
 def test_on_a_benchmark_of_single_people_the_best_pose_in_the_box_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
