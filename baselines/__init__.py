@@ -1,8 +1,8 @@
 """Reference pose estimators: their networks, and how they run on the images of a benchmark.
 
 >>> from baselines import load, names
->>> names()
-['stacked_hourglass', 'blazepose']
+>>> names()[:3]
+['jain2014', 'cpm', 'deepercut']
 
 One file a baseline; it has TITLE, SOURCE, VARIANTS, DEFAULT_VARIANT and `estimator(...)`. `architectures()` has those
 without weights, too. Importing this package does not import torch.
@@ -32,12 +32,14 @@ _ARCHITECTURES = (  # oldest paper first
     "hrnet",
     "blazepose",
 )
-_WITH_WEIGHTS = ("stacked_hourglass", "blazepose")
+_FETCHED = ("blazepose",)
 
 
 def names() -> list[str]:
-    """The baselines that can run with weights that ship or can be fetched, oldest paper first."""
-    return list(_WITH_WEIGHTS)
+    """The baselines that can run, with weights that ship (checkpoints/NAME-VARIANT.json) or can be fetched, oldest
+    paper first."""
+    shipped = {file.stem.rpartition("-")[0] for file in (Path(__file__).parent / "checkpoints").glob("*-*.json")}
+    return [name for name in _ARCHITECTURES if name in shipped or name in _FETCHED]
 
 
 def architectures() -> list[str]:

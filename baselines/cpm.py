@@ -25,7 +25,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "flic": {"stages": 4, "joints": 9, "input_size": (368, 368)},
     "narrow": {"stages": 3, "channels": 12, "features": 12, "wide": 48, "joints": 17, "input_size": (96, 128)},
 }
-DEFAULT_VARIANT = "full"
+DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 STRIDE = 8  # pixels between places of the belief maps
 CENTRE_SIGMA = 21.0  # of the centre map, pixels of a 368 pixel wide image
 

@@ -31,7 +31,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "r101": {"depth": 101, "pairwise": False, "joints": 14, "input_size": (688, 688)},
     "narrow": {"depth": 18, "width": 7, "pairwise": True, "joints": 17, "input_size": (96, 128)},
 }
-DEFAULT_VARIANT = "r152"
+DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 
 
 class Maps(NamedTuple):

@@ -32,7 +32,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "w48-384x288": {"width": 48, "joints": 17, "input_size": (288, 384)},
     "narrow": {"width": 12, "modules": (1, 1, 1), "depth": 1, "stem": 16, "joints": 17, "input_size": (96, 128)},
 }
-DEFAULT_VARIANT = "w32"
+DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 SIGMA = 2.0  # of the Gaussian targets, heatmap pixels (section 3, heatmap estimation)
 
 
@@ -52,10 +52,10 @@ class Exchange(nn.Module):
         fused = []
         row: Any
         for target, row in enumerate(self.fuse_layers):
-            total = branches[target]
-            for source, x in enumerate(branches):
-                if source != target:
-                    total = total + row[source](x)  # [B, widths[target], H/2**target, W/2**target]
+            terms = [row[source](x) for source, x in enumerate(branches) if source != target]
+            total = branches[target] + terms[0]  # [B, widths[target], H/2**target, W/2**target]
+            for term in terms[1:]:
+                total += term
             fused.append(F.relu_(total))
         return fused
 

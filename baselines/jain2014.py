@@ -31,9 +31,16 @@ INPUT_SIZE = (320, 240)  # width, height
 # arguments of build(), the number of joints that the published count is for, and the input size (width, height)
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"joints": 1, "input_size": (320, 240)},
-    "narrow": {"channels": (4, 8, 8), "linear": (32, 16), "padding": 30, "joints": 17, "input_size": (48, 64)},
+    "narrow": {
+        "channels": (4, 8, 8),
+        "linear": (32, 16),
+        "padding": 30,
+        "dropout": 0.0,
+        "joints": 17,
+        "input_size": (48, 64),
+    },
 }
-DEFAULT_VARIANT = "full"
+DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 
 
 def contrast_normalised(images: Tensor, *, size: int = 9, floor: float = 1e-2) -> Tensor:
@@ -58,7 +65,7 @@ def contrast_normalised(images: Tensor, *, size: int = 9, floor: float = 1e-2) -
 class WindowDetector(nn.Module):
     """One joint: windows [B, 3, 64, 64] to scores [B, 1, 1, 1], images [B, 3, H, W] to a score every four pixels."""
 
-    def __init__(self, channels: tuple[int, int, int], linear: tuple[int, int]) -> None:
+    def __init__(self, channels: tuple[int, int, int], linear: tuple[int, int], dropout: float) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, channels[0], 5)
         self.conv2 = nn.Conv2d(channels[0], channels[1], 5)
@@ -66,7 +73,7 @@ class WindowDetector(nn.Module):
         self.linear1 = nn.Conv2d(channels[2], linear[0], 9)  # sees the 9 x 9 places of a window
         self.linear2 = nn.Conv2d(linear[0], linear[1], 1)
         self.linear3 = nn.Conv2d(linear[1], 1, 1)
-        self.dropout = nn.Dropout(0.5)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, images: Tensor) -> Tensor:
         x = F.max_pool2d(F.relu(self.conv1(images)), 2)  # [B, 16, 30, 30] of a window
@@ -88,10 +95,17 @@ class WindowDetectors(nn.Module):
     messages of their neighbours.
     """
 
-    def __init__(self, num_joints: int, channels: tuple[int, int, int], linear: tuple[int, int], padding: int) -> None:
+    def __init__(
+        self,
+        num_joints: int,
+        channels: tuple[int, int, int],
+        linear: tuple[int, int],
+        padding: int,
+        dropout: float,
+    ) -> None:
         super().__init__()
         self.padding = padding
-        self.detectors = nn.ModuleList(WindowDetector(channels, linear) for _ in range(num_joints))
+        self.detectors = nn.ModuleList(WindowDetector(channels, linear, dropout) for _ in range(num_joints))
         self.register_buffer("neighbours", torch.zeros(num_joints - 1, 2, dtype=torch.int64))
         self.register_buffer("priors", torch.zeros(num_joints - 1, 2 * REACH + 1, 2 * REACH + 1))  # zero: not estimated
 
@@ -122,10 +136,11 @@ def build(
     channels: tuple[int, int, int] = (16, 32, 32),
     linear: tuple[int, int] = (500, 100),
     padding: int = 0,
+    dropout: float = 0.5,
 ) -> WindowDetectors:
     """The networks with fresh weights: one of these sizes for every joint. `padding`: pixels around the image, so that
-    windows reach beyond its edges."""
-    return WindowDetectors(num_joints, channels, linear, padding)
+    windows reach beyond its edges; `dropout`: of the inputs of the linear layers, in training."""
+    return WindowDetectors(num_joints, channels, linear, padding, dropout)
 
 
 def estimator(

@@ -121,11 +121,12 @@ def read_people(dataset: Dataset, annotations: Path, folder: Path, *, padding: f
     triples = np.array([p["keypoints"] for p in people], float).reshape(-1, k, 3)
     image_of = np.array([number[p["image_id"]] for p in people])
     pictures = Pictures([folder / image["file_name"] for image in images])
-    missing = next((path for path in pictures.paths if not path.is_file()), None)
+    shown = sorted(set(image_of.tolist()))
+    missing = next((pictures.paths[i].name for i in shown if not pictures.paths[i].is_file()), None)
     if missing is not None:
-        raise BaselineFailed("no_images", f"{missing.name} of {annotations.name} is not in the folder of images")
+        raise BaselineFailed("no_images", f"{missing} of {annotations.name} is not in the folder of images")
     if dataset.single_person:
-        sizes = {i: pictures[i].size for i in sorted(set(image_of.tolist()))}
+        sizes = {i: pictures[i].size for i in shown}
         regions = np.array([(0.0, 0.0, *sizes[i]) for i in image_of.tolist()])
     else:
         regions = np.array([p["bbox"] for p in people], float)

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,18 +95,13 @@ def predict(
     files = _Files(Path(image_folder))
     estimator = load(name, dataset, variant=variant, checkpoint=checkpoint, checkpoints=checkpoints, device=device)
     say = progress or (lambda done, total: None)
-    boxes_are_given = box_file is not None or definition.single_person or _all_have_boxes(images)
-    bottom_up = isinstance(estimator, BottomUpEstimator) and not (boxes_are_given and hasattr(estimator, "forward"))
+    bottom_up = _takes_whole_images(estimator, images, definition, box_file)
     boxes = _boxes(images, files, definition, box_file, estimator.device, lambda: say(0, len(images)), bottom_up)
     earlier = kept.begin(_what(estimator, image_list, dataset, boxes)) if kept else Earlier({}, 0.0)
     answers = dict(earlier.answers)
     todo = [image for image in images if image["id"] not in answers]
     started = time.monotonic()
-    work: _Whole | _Crops
-    if bottom_up and isinstance(estimator, BottomUpEstimator):
-        work = _Whole(estimator, definition)
-    else:
-        work = _Crops(estimator, definition)
+    work = _work(estimator, definition, bottom_up)
     try:
         with closing(work.answers(todo, files, boxes)) as coming:
             for image_id, entries, left_out in coming:
@@ -142,6 +137,23 @@ def predict(
         taken_over=len(earlier.answers),
         left_out=missing,
     )
+
+
+def _takes_whole_images(
+    estimator: Estimator | BottomUpEstimator, images: list[ImageEntry], dataset: Dataset, box_file: Path | None
+) -> bool:
+    """Whether a bottom-up network is to find people by itself: one that can look at one person's crop, too, does so
+    where it is told where people are."""
+    if not isinstance(estimator, BottomUpEstimator):
+        return False
+    told = dataset.single_person or box_file is not None or _all_have_boxes(images)
+    return not (told and hasattr(estimator, "forward"))
+
+
+def _work(estimator: Estimator | BottomUpEstimator, dataset: Dataset, bottom_up: bool) -> _Whole | _Crops:
+    if bottom_up:
+        return _Whole(cast(BottomUpEstimator, estimator), dataset)
+    return _Crops(cast(Estimator, estimator), dataset)
 
 
 def _all_have_boxes(images: list[ImageEntry]) -> bool:

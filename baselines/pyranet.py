@@ -23,7 +23,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"stacks": 8, "channels": 256, "levels": 4, "joints": 16, "input_size": (256, 256)},
     "narrow": {"stacks": 2, "channels": 32, "levels": 3, "joints": 17, "input_size": (64, 96)},
 }
-DEFAULT_VARIANT = "full"
+DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 SIGMA = 1.0  # of the Gaussian targets, heatmap pixels
 
 

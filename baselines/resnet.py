@@ -58,7 +58,8 @@ class Basic(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu_(self.bn1(self.conv1(x)))
         y = self.se(self.bn2(self.conv2(y)))
-        return F.relu_(y + self.downsample(x))  # [B, planes, H/stride, W/stride]
+        y += self.downsample(x)
+        return F.relu_(y)  # [B, planes, H/stride, W/stride]
 
 
 class Bottleneck(nn.Module):
@@ -90,7 +91,8 @@ class Bottleneck(nn.Module):
         y = F.relu_(self.bn1(self.conv1(x)))
         y = F.relu_(self.bn2(self.conv2(y)))
         y = self.se(self.bn3(self.conv3(y)))
-        return F.relu_(y + self.downsample(x))  # [B, 4 * planes, H/stride, W/stride]
+        y += self.downsample(x)
+        return F.relu_(y)  # [B, 4 * planes, H/stride, W/stride]
 
 
 def _downsample(inputs: int, outputs: int, stride: int) -> nn.Module:

@@ -28,7 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "fastpose-r152": {"depth": 152, "joints": 17, "input_size": (192, 256)},
     "narrow": {"depth": 18, "width": 10, "shuffled": (96, 96), "transformer": 6, "joints": 17, "input_size": (64, 96)},
 }
-DEFAULT_VARIANT = "fastpose-r50"
+DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 SIGMA = 2.0  # of the Gaussian targets, heatmap pixels
 OUTSIDE = 2.0  # a place of a grid from -1 to 1 that no map reaches
 

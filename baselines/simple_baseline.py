@@ -26,7 +26,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "r152": {"depth": 152, "joints": 17, "input_size": (192, 256)},
     "narrow": {"depth": 18, "width": 8, "deconvolutions": (32, 32, 32), "joints": 17, "input_size": (96, 128)},
 }
-DEFAULT_VARIANT = "r50"
+DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 SIGMA = 2.0  # of the Gaussian targets, heatmap pixels (section 2)
 
 

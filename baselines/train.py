@@ -8,6 +8,7 @@ weights, to the bit, as one that ran through (same versions, same processor, one
 from __future__ import annotations
 
 import csv
+import fcntl
 import hashlib
 import json
 import math
@@ -129,9 +130,19 @@ class State:
 def train(task: Task) -> Checkpoint:
     """Train, and write the weights of the best epoch, their description and a log; goes on from the state file that a
     killed training of the same task has left. Raises BaselineFailed."""
-    training = _Training(task)
-    training.run()
-    return training.write()
+    task.out.mkdir(parents=True, exist_ok=True)
+    lock = task.stem.with_suffix(".lock")
+    with lock.open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when the process dies
+        except OSError as error:
+            message = f"another process trains {task.stem.name} in this folder: wait for it, or give another --out"
+            raise BaselineFailed("busy", message) from error
+        training = _Training(task)
+        training.run()
+        checkpoint = training.write()
+        lock.unlink()
+    return checkpoint
 
 
 class _Training:
@@ -155,7 +166,6 @@ class _Training:
         self.threads = 0 if task.device == "cpu" else min(8, os.cpu_count() or 1)
         self.steps = math.ceil(len(self.people) / recipe.batch)  # of an epoch
         self.identity = _identity(task, len(self.people))
-        task.out.mkdir(parents=True, exist_ok=True)
         self.state_file = task.stem.with_suffix(".state")
         if self.state_file.exists():
             self.resume()

@@ -29,7 +29,7 @@ EPOCHS = {
     "jain2014": 5, "cpm": 10, "deepercut": 20, "stacked_hourglass": 12, "multi_context_attention": 8, "pyranet": 10,
     "rmpe": 16, "simple_baseline": 30, "hrnet": 16,
 }  # fmt: skip
-LONGER, LONGER_EPOCHS = "stacked_hourglass", 60
+LONGER, LONGER_EPOCHS, LONGER_SIZE = "hrnet", 150, "96x96"
 AUGMENTATION = ["--rotation", "40", "--scale", "0.3", "--shift", "0.03", "--colour", "0.3"]
 SIZE = "64x64"
 
@@ -41,6 +41,7 @@ class Row:
     name: str
     title: str
     parameters: int
+    size: str  # of the input, width x height
     epochs: int
     cpu_seconds: float
     pck: float
@@ -61,7 +62,8 @@ def main() -> int:
         longer = name == "longer"
         row = measured(
             LONGER if longer else name, LONGER_EPOCHS if longer else EPOCHS[name],
-            chosen.annotations, chosen.images, chosen.out / name, suffix=", longer" if longer else "",
+            chosen.annotations, chosen.images, chosen.out / name,
+            size=LONGER_SIZE if longer else SIZE, suffix=", longer" if longer else "",
         )  # fmt: skip
         rows.append(row)
         print(json.dumps(asdict(row)), flush=True)
@@ -74,13 +76,13 @@ def main() -> int:
     return 0
 
 
-def measured(name: str, epochs: int, annotations: Path, images: Path, out: Path, *, suffix: str = "") -> Row:
+def measured(name: str, epochs: int, annotations: Path, images: Path, out: Path, *, size: str, suffix: str) -> Row:
     """A row, trained if it has not been."""
-    given = ["train", name, "--dataset", "lsp", "--variant", "narrow", "--input-size", SIZE, "--epochs", str(epochs)]
-    shown = [*given, *AUGMENTATION, "--device", "cpu"]
     kept = out / "row.json"
     if kept.exists():
         return Row(**json.loads(kept.read_text()))
+    given = ["train", name, "--dataset", "lsp", "--variant", "narrow", "--input-size", size, "--epochs", str(epochs)]
+    shown = [*given, *AUGMENTATION, "--device", "cpu"]
     places = ["--annotations", str(annotations), "--folder", str(images), "--out", str(out)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -89,7 +91,7 @@ def measured(name: str, epochs: int, annotations: Path, images: Path, out: Path,
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     path = out / f"{name}-narrow.json"
     row = Row(
-        name, module(name).TITLE + suffix, _parameters(path), epochs, round(seconds, 1),
+        name, module(name).TITLE + suffix, _parameters(path), size, epochs, round(seconds, 1),
         round(scored(name, path, annotations, images), 4), shlex.join(["python", "-m", "baselines", *shown]),
     )  # fmt: skip
     kept.write_text(json.dumps(asdict(row)))
@@ -118,11 +120,13 @@ def _parameters(path: Path) -> int:
 
 def table(rows: list[Row]) -> str:
     """The rows as Markdown."""
-    lines = ["| network, narrow | parameters | epochs | CPU seconds | PCK@0.2, % |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {row.title} | {row.parameters:,} | {row.epochs} | {row.cpu_seconds:.0f} | {100 * row.pck:.1f} |"
-        for row in rows
+    lines = [
+        "| network, narrow | parameters | input | epochs | CPU seconds | PCK@0.2, % |",
+        "|---|---|---|---|---|---|",
     ]
+    for row in rows:
+        network = f"{row.title} | {row.parameters:,} | {row.size.replace('x', ' x ')}"
+        lines += [f"| {network} | {row.epochs} | {row.cpu_seconds:.0f} | {100 * row.pck:.1f} |"]
     return "\n".join(lines)
 
 

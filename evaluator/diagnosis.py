@@ -75,7 +75,8 @@ class Slice:
     """A score and the errors among some of the people: those of a size, say. Slices of a grouping hold everybody once.
 
     `score` is a fraction: under OKS the mean recall over its thresholds, of these people in the matching of everybody;
-    elsewhere the metric's pooled rate over their joints. Weighted by people, or by `errors.counted`, the slices of a
+    under multi-person mAP the share of their joints that were found, of those without a pose too; elsewhere the
+    metric's pooled rate over their joints. Weighted by people, or by `errors.counted`, the slices of a
     grouping average to the score of everybody.
     """
 
@@ -83,7 +84,7 @@ class Slice:
     name: str
     people: int
     images: int
-    metric: str  # of the score: "ar", "pck@0.2"
+    metric: str  # of the score: "ar", "pck@0.2", "recall@0.5"
     score: float
     errors: ErrorShares
 
@@ -217,6 +218,40 @@ def _by_distance(dataset: Dataset, predictions: Predictions, annotations: Annota
     )
 
 
+def _by_assignment(dataset: Dataset, predictions: Predictions, annotations: Annotations, spec: MetricSpec) -> Diagnosis:
+    threshold = float(spec.parameters["threshold"])
+    poses = assign(annotations, predictions, dataset, threshold)
+    given = np.flatnonzero(poses.person >= 0)
+    person = poses.person[given]
+    points = np.where(
+        poses.predicted[given, :, None], predictions.keypoints[poses.detections.rows[given], :, :2], np.nan
+    )
+    closeness = distance_closeness(annotations.head_sizes, threshold)
+    classes = error_classes(points, person, annotations, dataset, closeness)
+    counted = poses.annotated[person]
+    total, parts, joints = shares(classes, counted, dataset)
+    everybody = np.flatnonzero(poses.annotated.any(axis=1))
+    annotated, hits = poses.annotated[everybody].sum(axis=1), poses.hit[given].sum(axis=1)
+
+    def recall(mine: Booleans, rows: Booleans) -> float:
+        return float(hits[rows].sum() / annotated[mine].sum())
+
+    cuts = groupings(annotations, dataset, None)
+    name = spec.name.replace("map", "recall")
+    slices = _slices(cuts, everybody, person, classes, counted, annotations, dataset, metric=name, score=recall)
+    return Diagnosis(
+        dataset=dataset.name,
+        metric=spec.name,
+        people=len(person),
+        swaps_possible=bool(len(neighbours(person, annotations)[0])),
+        total=total,
+        parts=parts,
+        joints=joints,
+        curves=threshold_curves(dataset, predictions, annotations, spec),
+        slices=slices,
+    )
+
+
 def _slices(
     cuts: tuple[Grouping, ...],
     everybody: Integers,
@@ -241,29 +276,6 @@ def _slices(
             images = len(np.unique(annotations.image[everybody[mine]]))
             found.append(Slice(cut.by, name, int(mine.sum()), images, metric, float(value), errors))
     return tuple(found)
-
-
-def _by_assignment(dataset: Dataset, predictions: Predictions, annotations: Annotations, spec: MetricSpec) -> Diagnosis:
-    threshold = float(spec.parameters["threshold"])
-    poses = assign(annotations, predictions, dataset, threshold)
-    given = np.flatnonzero(poses.person >= 0)
-    person = poses.person[given]
-    points = np.where(
-        poses.predicted[given, :, None], predictions.keypoints[poses.detections.rows[given], :, :2], np.nan
-    )
-    closeness = distance_closeness(annotations.head_sizes, threshold)
-    classes = error_classes(points, person, annotations, dataset, closeness)
-    total, parts, joints = shares(classes, poses.annotated[person], dataset)
-    return Diagnosis(
-        dataset=dataset.name,
-        metric=spec.name,
-        people=len(person),
-        swaps_possible=bool(len(neighbours(person, annotations)[0])),
-        total=total,
-        parts=parts,
-        joints=joints,
-        curves=threshold_curves(dataset, predictions, annotations, spec),
-    )
 
 
 def similarity_closeness(areas: Floats, sigmas: Floats) -> Closeness:

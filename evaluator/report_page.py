@@ -245,6 +245,9 @@ def _slices(dataset: Dataset, diagnosis: Diagnosis) -> str:
     if diagnosis.metric == "oks":
         title = "AR"
         rule = "AR: at how many of the thresholds a person is found, on average. Errors: of those matched at OKS 0.1."
+    elif diagnosis.slices[0].metric != diagnosis.metric:
+        title = "Recall"
+        rule = "Recall: the share of these people's labelled joints that was found. Errors: of those given a pose."
     else:
         title = dataset.metric(diagnosis.metric).title
         rule = f"{title} of the joints of these people."

@@ -24,7 +24,8 @@ Dataset = Annotated[
     str,
     typer.Argument(
         metavar="DATASET",
-        help="coco, coco_wholebody, crowdpose, ochuman, mpii, mpii_multi, posetrack, lsp, flic or mannequins.",
+        help="coco, coco_wholebody, crowdpose, ochuman, mpii, mpii_multi, posetrack, lsp, flic, mannequins, human36m, "
+        "mpi_inf_3dhp or densepose.",
     ),
 ]
 Official = Annotated[Path, typer.Argument(metavar="FILE", help="The official file; PoseTrack: or a folder of them.")]

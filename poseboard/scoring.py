@@ -31,7 +31,8 @@ Dataset = Annotated[
     str,
     typer.Argument(
         metavar="DATASET",
-        help="coco, coco_wholebody, crowdpose, ochuman, mpii, mpii_multi, posetrack, lsp, flic or mannequins.",
+        help="coco, coco_wholebody, crowdpose, ochuman, mpii, mpii_multi, posetrack, lsp, flic, mannequins, human36m, "
+        "mpi_inf_3dhp or densepose.",
     ),
 ]
 Predictions = Annotated[

@@ -1,5 +1,6 @@
-/* Numbers of up to sixteen characters at once, for x86 processors with SSE4.1; which they have is asked at run time, so
-   that one build serves all. Parallel multiplication of digits as in "Faster integer parsing" (Mula 2014). */
+/* Numbers of up to sixteen characters at once, for x86 processors with SSE4.1; whether it has them is asked at run
+   time, so that one build serves all. Neighbouring digits are multiplied and added, then neighbouring pairs, then
+   fours. */
 
 #if defined(__x86_64__)
 #include <smmintrin.h>

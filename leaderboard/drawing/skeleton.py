@@ -144,7 +144,8 @@ def named(dataset: Any) -> SafeString:
 def with_results(dataset: Any, results: Sequence[PartResult], *, label: str) -> SafeString:
     """Rings on the joints of each part: the larger the ring, the more is missed. Parts are labelled once.
 
-    A part's number is the mean of its left and right joint, so both carry the same ring.
+    A part's number is the mean of its left and right joint, so both carry the same ring. A joint that is a part of its
+    own has none where it is in another part too.
     """
     joints_of = {part: tuple(joints) for part, joints in getattr(dataset, "parts", {}).items()}
     shown = [
@@ -152,6 +153,8 @@ def with_results(dataset: Any, results: Sequence[PartResult], *, label: str) -> 
         for result in results
         if result.part in joints_of and result.part != "all" and len(joints_of[result.part]) <= 4
     ]
+    grouped = {name for result in shown for name in joints_of[result.part] if joints_of[result.part] != (result.part,)}
+    shown = [result for result in shown if result.part not in grouped or len(joints_of[result.part]) > 1]
     if not has_pose(dataset) or not shown:
         return join([])
     points = _centred(placed(dataset, height=310), dataset)

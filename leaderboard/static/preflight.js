@@ -4,6 +4,7 @@
 export const MOST_PROBLEMS = 100;
 const LARGEST = 1e6;
 const LARGEST_INFLATED = 2 ** 30;
+const MOST_PIXELS = 2 ** 22;
 const NUMBER = "a finite number of magnitude up to 1e6";
 // what stands in for NaN and Infinity, which JSON has no words for, while the rest is read
 const NON_FINITE = "\u0000not finite: ";
@@ -102,6 +103,8 @@ function surfaceMap(problems, entry, item) {
   const [width, height] = item.bbox.slice(2).map((side) => Math.max(Math.trunc(side), 1));
   if (shape[1] !== height || shape[2] !== width) {
     problems.add("image_size", entry, "/uv_shape", `uv_shape is for ${shape[2]} x ${shape[1]} pixels, the box has ${width} x ${height}`, "the size of bbox, rounded down");
+  } else if (width * height > MOST_PIXELS) {
+    problems.add("image_size", entry, "/uv_shape", `${width * height} pixels`, `at most ${MOST_PIXELS}`);
   }
 }
 
@@ -183,11 +186,11 @@ export function check(document_, rules, imageList) {
       problems.add("unknown_person", entry, "/person_id", `image ${image} has no person ${who}`, "a person of the image list");
       return;
     }
-    const key = `${image} ${who}`;
-    if (seen.has(key)) {
-      problems.add("repeated_person", entry, "", `person ${who} of image ${image} has an entry already: entry ${seen.get(key)}`, "one entry a person");
+    const pose = `${image} ${who}`;
+    if (seen.has(pose)) {
+      problems.add("repeated_person", entry, "", `person ${who} of image ${image} has an entry already: entry ${seen.get(pose)}`, "one entry a person");
     } else {
-      seen.set(key, entry);
+      seen.set(pose, entry);
     }
   });
   if (space && people && !problems.total) {

@@ -58,6 +58,7 @@ def bar(cell: Any) -> SafeString:
 
 
 register.filter("sign", numbers.sign)
+register.filter("percent", numbers.number)
 
 
 @register.filter

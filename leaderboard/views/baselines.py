@@ -14,6 +14,7 @@ from evaluator import load_dataset
 from leaderboard import baselines as operations
 from leaderboard import blobs
 from leaderboard.drawing import architecture
+from leaderboard.drawing.numbers import number
 from leaderboard.models import BaselineRun, Benchmark, ReportedResult
 from leaderboard.views.answers import kept_private
 from leaderboard.views.standings import row_of
@@ -63,6 +64,7 @@ class Result:
     value: float | None
     low: float | None
     high: float | None
+    unit: str = ""  # empty: a fraction, shown in percent
     run: BaselineRun | None = None
     source: str = ""
     measure: str = ""  # of a printed number that is not the board's main one
@@ -83,7 +85,10 @@ def baseline(request: HttpRequest, name: str) -> HttpResponse:
         "figure": architecture.figure(about.blocks, about.links, about.skips, label=about.summary),
         "legend": architecture.legend(about.blocks),
         "steps": architecture.table(about.blocks),
-        "weights": operations.weights_of(name),
+        "weights": [
+            {**each, "claimed": number(each["claim"]["value"], "") if each["claim"] else ""}
+            for each in operations.weights_of(name)
+        ],
         "results": _results(request, about, lines),
         "lines": lines,
         "open": any(run.is_open for run in runs),
@@ -102,7 +107,7 @@ def _results(
     for run, row in lines:
         if row is not None and row.value is not None:
             found.setdefault(run.benchmark, []).append(
-                Result("baseline", row.name, row.value, row.low, row.high, run=run)
+                Result("baseline", row.name, row.value, row.low, row.high, row.unit, run)
             )
     named = Q()
     for beginning in about.reported:
@@ -110,9 +115,9 @@ def _results(
     if about.reported:
         printed = ReportedResult.objects.filter(named, benchmark__in=benchmarks_for(request.user))
         for each in printed.select_related("benchmark").order_by("benchmark__position", "pk"):
-            value, measure = _printed(each)
+            value, unit, measure = _printed(each)
             found.setdefault(each.benchmark, []).append(
-                Result("reported", each.method, value, None, None, source=each.source, measure=measure)
+                Result("reported", each.method, value, None, None, unit, source=each.source, measure=measure)
             )
     ordered = sorted(found.items(), key=lambda pair: (pair[0].position, pair[0].slug))
     return [(benchmark, _metric_title(benchmark), sorted(own, key=_place)) for benchmark, own in ordered]
@@ -122,16 +127,18 @@ def _place(result: Result) -> tuple[bool, float]:
     return result.kind == "reported", -(result.value or 0.0)
 
 
-def _printed(result: ReportedResult) -> tuple[float | None, str]:
-    """The printed value of the board's main metric; else the first one, with its name."""
+def _printed(result: ReportedResult) -> tuple[float | None, str, str]:
+    """The printed value and unit of the board's main metric; else of the first one, with its name."""
     dataset = load_dataset(result.benchmark.dataset)
+    units = {spec.name: spec.unit for spec in dataset.metrics}
     for each in result.scores:
         if (each["metric"], each["part"]) == (dataset.primary, dataset.primary_part):
-            return each["value"], ""
+            return each["value"], units.get(each["metric"], ""), ""
     if not result.scores:
-        return None, ""
+        return None, "", ""
     first = result.scores[0]
-    return first["value"], f"{first['metric'].upper()} {first['part'].replace('_', ' ')}"
+    measure = f"{first['metric'].upper()} {first['part'].replace('_', ' ')}"
+    return first["value"], units.get(first["metric"], ""), measure
 
 
 def _metric_title(benchmark: Benchmark) -> str:

@@ -175,3 +175,27 @@ def test_given_boxes_are_those_of_the_list() -> None:
     assert found.people[1][0].box == (1, 2, 3, 4) and found.people[1][0].person_id == 3
     assert found.people[2][0].box is None
     assert given([{"id": 1}]).source == "whole image"
+
+
+def test_a_bottom_up_network_that_knows_crops_uses_the_boxes_it_is_given(
+    split: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the boxes of the list it answers for every person by id; without, it looks at whole images."""
+
+    class Both(WholeImages):
+        padding, batch, joint_threshold = 1.25, 4, 0.0
+
+        def forward(self, crops: np.ndarray) -> int:
+            return len(crops)
+
+        def decode(self, answer: int) -> Poses:
+            return Poses(np.full((answer, 17, 2), 32.0), np.full((answer, 17), 0.5), np.full(answer, 0.5))
+
+    folder, truth = split
+    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: Both())
+    listed = public_images(truth, boxes=True)
+    results, run = predict("both", listed, folder / "images", "mannequins")
+    people = {(image["id"], person["person_id"]) for image in listed["images"] for person in image["people"]}
+    assert {(entry["image_id"], entry["person_id"]) for entry in results} == people and run.boxes != "none: bottom-up"
+    results, run = predict("both", public_images(truth, boxes=False), folder / "images", "mannequins")
+    assert run.boxes == "none: bottom-up" and len(results) == 2 * len(listed["images"])

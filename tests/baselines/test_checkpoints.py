@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -111,7 +112,7 @@ def test_a_description_without_its_fields_is_refused(tmp_path):
         assert refused.value.code == "description"
 
 
-SHIPPED = sorted(checkpoints.FOLDER.glob("*.json"))
+SHIPPED = sorted(checkpoints.FOLDER.glob("*-narrow.json"))
 
 
 def test_every_trainable_architecture_ships_a_narrow_one_and_can_be_run():
@@ -156,3 +157,13 @@ def test_a_shipped_checkpoint_is_small_gets_its_score_and_is_better_than_the_mea
     better = paired["ap", "all"]
     assert better.a == pytest.approx(checkpoint.claim["value"], abs=0.01)
     assert better.low is not None and better.low > 0
+
+
+def test_the_page_says_what_the_checkpoints_say():
+    """A line of the table of docs/baselines.md for every checkpoint: parameters, input, CPU seconds, AP."""
+    page = (Path(__file__).parents[2] / "docs" / "baselines.md").read_text()
+    for path in SHIPPED:
+        found = Checkpoint.read(path)
+        seconds, score = found.training["cpu_seconds"], 100 * found.claim["value"]
+        size = "{} x {}".format(*found.input_size)
+        assert f"| {size} | {seconds} | {score:.1f} |" in page, path.stem

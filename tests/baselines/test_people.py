@@ -159,3 +159,26 @@ def test_a_broken_image_is_named(tmp_path):
     with pytest.raises(BaselineFailed, match=r"a\.png") as refused:
         _all(people, None)
     assert refused.value.code == "unreadable_image"
+
+
+@pytest.mark.real_data
+def test_the_official_files_of_coco_are_read(real_data):
+    """Four images with 14 annotations, 12 of them of people with annotated joints; regions are their boxes."""
+    official = real_data / "coco" / "xt_example_coco_val.json"
+    people = read_people(load_dataset("coco"), official, real_data / "coco" / "images", padding=1.25)
+    shown = [p for p in json.loads(official.read_text())["annotations"] if p["num_keypoints"] > 0 and not p["iscrowd"]]
+    assert len(people) == len(shown) == 12 and people.padding == 1.25
+    assert people.regions.tolist() == [p["bbox"] for p in shown]
+    assert people.weights.sum() == sum(p["num_keypoints"] for p in shown)
+    images, joints, weights = _all(people, None)
+    assert images.shape == (12, 3, 64, 48) and np.isfinite(images).all() and joints.shape == (12, 17, 2)
+    assert weights.sum() > 0.95 * people.weights.sum()  # crops hold nearly all of their person's joints
+
+
+@pytest.mark.real_data
+def test_the_official_files_of_lsp_are_read(real_data):
+    people = read_people(
+        load_dataset("lsp"), real_data / "lsp" / "LSP-joints-PC.mat", real_data / "lsp" / "images", padding=1.25
+    )
+    assert len(people) == 1000 and people.pictures.paths[-1].name == "im1000.jpg"
+    assert people.weights.all()

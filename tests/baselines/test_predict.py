@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from baselines import load, names
+from baselines import architectures, load, names
 from baselines.estimators import BaselineFailed, Poses
 from baselines.mannequins import generate
 from baselines.predict import predict
@@ -152,5 +152,5 @@ def _other_side(joint: str) -> str:
     return joint.replace("right", "left")
 
 
-def test_names_are_the_modules():
-    assert names() == ["stacked_hourglass", "blazepose"]
+def test_every_architecture_has_weights():
+    assert names() == architectures() and names()[0] == "jain2014" and names()[-1] == "blazepose"

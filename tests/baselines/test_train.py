@@ -1,6 +1,7 @@
 """Training from the command line: deterministic, logged, chosen by validation, and not lost when it is killed."""
 
 import csv
+import fcntl
 import json
 import os
 import signal
@@ -69,7 +70,7 @@ def test_a_training_from_the_command_line(data, tiny, tmp_path, capsys):
     assert [float(row["validation"]) for row in rows] == [row["validation"] for row in trained["log"]]
     said = capsys.readouterr().out
     assert "epoch 2/2: loss" in said and "AP on Mannequins test, seed 7, 3 images" in said
-    assert not list(tmp_path.glob("*.state*"))
+    assert sorted(p.suffix for p in tmp_path.iterdir()) == [".csv", ".json", ".safetensors"]
 
 
 def test_the_same_seed_trains_the_same_weights(data, tiny, tmp_path):
@@ -181,6 +182,14 @@ def test_a_state_of_another_training_or_a_damaged_one_is_refused(data, tiny, tmp
     assert refused.value.code == "state"
 
 
+def test_two_processes_do_not_train_the_same(data, tiny, tmp_path):
+    with (tmp_path / "stacked_hourglass-tiny.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(BaselineFailed, match="another process") as refused:
+            training.train(_task(data, tmp_path))
+    assert refused.value.code == "busy"
+
+
 def test_a_loss_that_is_not_finite_ends_the_training(data, tiny, tmp_path, monkeypatch):
     started = training._Training(_task(data, tmp_path))
     monkeypatch.setattr(
@@ -226,7 +235,7 @@ def test_every_architecture_has_the_recipe_of_its_publication():
     rows = {name: how.published for name, how in ARCHITECTURES.items()}
     optimisers = {name: (r.optimiser, r.learning_rate) for name, r in rows.items() if name != "jain2014"}
     assert optimisers == {
-        "cpm": ("sgd", 8e-5), "deepercut": ("sgd", 5e-3), "stacked_hourglass": ("rmsprop", 2.5e-4),
+        "cpm": ("sgd", 1.27), "deepercut": ("sgd", 5e-3), "stacked_hourglass": ("rmsprop", 2.5e-4),
         "multi_context_attention": ("rmsprop", 2.5e-4), "pyranet": ("rmsprop", 7e-4), "rmpe": ("adam", 1e-3),
         "simple_baseline": ("adam", 1e-3), "hrnet": ("adam", 1e-3),
     }  # fmt: skip

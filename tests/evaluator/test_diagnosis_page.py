@@ -127,6 +127,14 @@ def test_rings_are_shares_clockwise_from_the_top() -> None:
     assert ring((0, 0), 10, (1, 0, 0, 0, 0)).count("arc") == 1
 
 
+def test_the_scale_of_scores_has_a_width() -> None:
+    assert scale(0.42, 0.71) == (0.4, 0.8)
+    # all at one tenth, none at all, and all right
+    assert scale(0.5, 0.5) == (0.5, 0.6)
+    assert scale(0.0, 0.0) == (0.0, 0.1)
+    assert scale(1.0, 1.0) == (0.9, 1.0)
+
+
 @pytest.mark.browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
@@ -154,11 +162,3 @@ def test_a_browser_shows_it_whole_and_asks_for_nothing(chromium: Any, tmp_path: 
         assert outside == []
     assert said == [] and all(url.startswith("file:") for url in asked)
     context.close()
-
-
-def test_the_scale_of_scores_has_a_width() -> None:
-    assert scale(0.42, 0.71) == (0.4, 0.8)
-    # all at one tenth, none at all, and all right
-    assert scale(0.5, 0.5) == (0.5, 0.6)
-    assert scale(0.0, 0.0) == (0.0, 0.1)
-    assert scale(1.0, 1.0) == (0.9, 1.0)

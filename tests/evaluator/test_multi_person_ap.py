@@ -405,6 +405,10 @@ def test_diagnosis_is_of_those_who_were_given_a_pose() -> None:
     assert classes == {"nose": 0, "neck": 1, "right_wrist": 2, "left_knee": 3, "left_hip": 4, "left_wrist": 4}
     assert diagnosis.total.counted == 6
     assert diagnosis.total.good == diagnosis.total.jitter == pytest.approx(1 / 6)
+    # Both have four to seven joints in sight. Of their ten joints two are found, and only the first has a pose.
+    (in_sight,) = (each for each in diagnosis.slices if each.by == "visible_joints")
+    assert (in_sight.name, in_sight.people, in_sight.metric) == ("4 to 7", 2, "recall@0.5")
+    assert in_sight.score == 0.2 and in_sight.errors.counted == 6
     # mAP at half its threshold, at it, and at twice it: in the middle of the curve it is the score.
     curve = next(curve for curve in diagnosis.curves if curve.name == "all")
     assert curve.x[25] == 0.5 and curve.y[25] == scores_of(evaluate(POSETRACK, [found], truth))["map@0.5", "all"]

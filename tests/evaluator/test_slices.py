@@ -24,6 +24,7 @@ from evaluator import (
     read_truth,
     shown_on_a_hidden_split,
 )
+from evaluator.metrics.multi_person_ap import assign
 from evaluator.slices import crowding, groupings
 from tests.evaluator.pose_cases import case
 
@@ -165,6 +166,25 @@ def test_the_slices_of_a_grouping_average_to_the_score(dataset: str, seed: int) 
             if not oks:
                 assert each.errors.good + each.errors.jitter == pytest.approx(each.score, abs=1e-12)
     assert len({sum(each.people for each in names.values()) for names in found.values()}) == 1
+
+
+@pytest.mark.parametrize("dataset", ["posetrack", "mpii_multi"])
+def test_slices_of_people_who_are_given_poses(dataset: str) -> None:
+    truth, entries = case(dataset, 1, images=40)
+    definition = load_dataset(dataset)
+    annotations, predictions = read_truth(truth, definition), read_predictions(entries, definition)
+    spec = definition.metrics[0]
+    assert spec.metric == "multi_person_ap"
+    poses = assign(annotations, predictions, definition, spec.parameters["threshold"])
+    joints = poses.annotated.sum(axis=1)
+    found = slices_of(dataset, truth, entries)
+    assert list(found) == ["size", "occlusion", "visible_joints", "crowding"]
+    for cut in groupings(annotations, definition, None):
+        # the joints that were found, slice by slice, are all that were found
+        hits = [each.score * joints[cut.member == cut.names.index(name)].sum() for name, each in found[cut.by].items()]
+        assert sum(hits) == pytest.approx(poses.hit[poses.person >= 0].sum(), abs=1e-9) and sum(hits) > 50
+        assert {each.metric for each in found[cut.by].values()} == {"recall@0.5"}
+        assert sum(each.people for each in found[cut.by].values()) == (joints > 0).sum()
 
 
 @dataclass(frozen=True)

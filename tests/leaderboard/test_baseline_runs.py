@@ -213,5 +213,5 @@ def test_registered_checkpoints_run_under_a_name_of_their_own(
     ):
         with pytest.raises(CommandError, match=r"is for hrnet w32|no checkpoint 99"):
             call_command("run_baseline", *wrong)
-    with pytest.raises(CommandError, match="There is no baseline hrnet"):
-        call_command("run_baseline", "hrnet", "lsp-test-pc")
+    with pytest.raises(CommandError, match="There is no baseline alphapose"):
+        call_command("run_baseline", "alphapose", "lsp-test-pc")

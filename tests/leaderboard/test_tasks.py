@@ -13,10 +13,12 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from evaluator import evaluate
+from evaluator.convert import convert_truth
 from leaderboard import blobs, ground_truth, imports, submissions, tasks
 from leaderboard.models import AnnotationImport, Benchmark, Evaluation, Method, State, User
 from leaderboard.refusals import Refused
 from leaderboard.teams import own_team
+from tests.convert.test_convert_posetrack import new_video
 from tests.evaluator.pose_cases import in_space
 from tests.evaluator.surface_cases import SURFACE, on_surface
 from tests.leaderboard.conftest import IMAGES, predictions, truth_document
@@ -160,6 +162,35 @@ def test_import_benchmark_and_submission_from_the_shell(db: None, tmp_path) -> N
     assert f"lsp-test-pc: {IMAGES} images, {IMAGES} people" in said.getvalue()
     tasks.score()
     assert Benchmark.objects.get().events.get(current=True).kind == "published"
+
+
+def test_a_folder_of_videos_becomes_a_benchmark_and_scores(db: None, tmp_path) -> None:
+    (tmp_path / "videos").mkdir()
+    for video in (1, 2):
+        (tmp_path / "videos" / f"{video}.json").write_text(json.dumps(new_video(video)))
+    said = io.StringIO()
+    call_command("import_benchmark", "posetrack", str(tmp_path / "videos"), "--split", "val-2018", stdout=said)
+    assert "posetrack-val-2018: 4 images, 2 people" in said.getvalue()
+    document = convert_truth("posetrack", tmp_path / "videos")
+    found = tmp_path / "found.json"
+    entries = [
+        {
+            "image_id": row["image_id"],
+            "score": 0.5,
+            "keypoints": [
+                value
+                for x, y, flag in zip(*(row["keypoints"][at::3] for at in range(3)), strict=True)
+                for value in ((x, y, 0.5) if flag else (None, None, None))
+            ],
+        }
+        for row in document["annotations"]
+    ]
+    found.write_text(json.dumps(entries))
+    call_command("import_submission", "posetrack-val-2018", str(found), "--method", "A", "--team", "T", stdout=said)
+    tasks.score()
+    evaluation = Benchmark.objects.get().submissions.get().evaluation
+    assert evaluation.scores.get(metric="map@0.5", part="all").value == 1.0
+    assert evaluation.scores.get(metric="map@0.5", part="right_knee").value == 1.0
 
 
 def test_sweep_rings_for_what_waits(send) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from baselines.seen import Seen, as_webp, drawn, strip
 from evaluator import PredictionError, Problem, load_dataset, read_predictions
+from evaluator.image_list import read_images
 from leaderboard import submissions, tokens
 from leaderboard.baselines import keep_seen
 from leaderboard.models import (
@@ -30,11 +31,23 @@ from leaderboard.models import (
     Team,
     User,
 )
+from tests.evaluator.upload_corpus import IMAGES as LISTS
+from tests.evaluator.upload_corpus import IN_SPACE, ON_SURFACE
 from tests.leaderboard.conftest import IMAGES, claim, predictions
 from tests.pages.conftest import report
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("pages_browser")]
 
+# What the page says where the server says something else: JavaScript has one kind of number, and no PNG is opened.
+BEYOND_THE_PAGE: dict[str, dict[str, Any]] = {
+    "human36m": {"a place of 400 digits": ["not_finite", 0, "/keypoints_3d/7"]},
+    "densepose": {
+        "a box of 400 digits": ["not_finite", 0, "/bbox/0"],
+        "a shape of floats": None,
+        "a picture of another size": None,
+        "a picture that says 2^31": None,
+    },
+}
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -308,6 +321,33 @@ def test_page_and_server_agree_on_missing_joints(submit_page: Any, name: str) ->
         read_predictions([{"image_id": 1, "keypoints": keypoints, "score": 1}], dataset)
     assert [[p.code, p.pointer.removeprefix("/0")] for p in caught.value.problems] == found
     assert ["missing_joint", "/keypoints/0"] in found or dataset.missing_joints
+
+
+@pytest.mark.parametrize("cases", [IN_SPACE, ON_SURFACE], ids=["in space", "on the surface"])
+def test_page_and_server_agree_on_poses_in_space_and_on_the_surface(submit_page: Any, cases: dict[str, Any]) -> None:
+    """The first problem of each damaged file, but for pictures, which the page leaves to the server."""
+    name = next(iter(cases.values()))[0]
+    dataset = load_dataset(name)
+    rules = {"joints": list(dataset.joints), "limbs": 0, "single": dataset.single_person, "entry": dataset.entry}
+    looks = {each: case for each, case in cases.items() if case[2] not in {"invalid_image", "invalid_part"}}
+    first = submit_page.evaluate(
+        """async ([sources, rules, images]) => {
+            const page = await import(document.querySelector("script[src*=preflight]").src);
+            return sources.map((source) => {
+                const problem = page.check(page.parse(source), rules, images).problems[0];
+                return problem ? [problem.code, problem.entry, problem.pointer] : null;
+            });
+        }""",
+        [[content.decode() for _, content, _, _ in looks.values()], rules, LISTS[name]],
+    )
+    differing = {}
+    for (each, (_, content, _, _)), found in zip(looks.items(), first, strict=True):
+        with pytest.raises(PredictionError) as caught:
+            read_predictions(content, dataset, read_images(LISTS[name]))
+        problem = caught.value.problems[0]
+        if found != [problem.code, problem.entry, problem.pointer.removeprefix(f"/{problem.entry}")]:
+            differing[each] = found
+    assert differing == BEYOND_THE_PAGE[name]
 
 
 def test_file_can_be_sent_without_scripts(open_page: Any, site: Any, alice: User, tmp_path: Path) -> None:

@@ -124,6 +124,18 @@ def test_larger_error_has_the_larger_ring() -> None:
     assert "Wrist 60.0" in drawn and "Knee 90.0" in drawn
 
 
+def test_joints_that_are_parts_as_well_are_named_once() -> None:
+    dataset = load_dataset("posetrack")
+    results = [PartResult(part, 0.5) for part in dataset.metric("map@0.5").parts]
+    drawn = skeleton.with_results(dataset, results, label="x")
+    assert drawn.count('class="ring"') == 15
+    assert "Head 50.0" in drawn and "Ankle 50.0" in drawn
+    assert "Head top" not in drawn and "Left ankle" not in drawn
+    # a part of two joints that is called like one of them stays
+    crowd = skeleton.with_results(load_dataset("crowdpose"), [PartResult("head", 0.5)], label="x")
+    assert "Head 50.0" in crowd
+
+
 def test_larger_millimetres_have_the_larger_ring() -> None:
     results = [PartResult("wrist", 80.0, 78.0, 82.0, "mm"), PartResult("knee", 20.0, None, None, "mm")]
     drawn = skeleton.with_results(load_dataset("human36m"), results, label="x")

@@ -41,6 +41,14 @@ def test_the_example_of_annotations_can_be_scored_against() -> None:
     assert scores["pck@0.2", "all"] == scores["pcp_strict@0.5", "all"] == 1.0
 
 
+def test_the_examples_of_poses_in_space_and_of_surfaces_are_valid() -> None:
+    truth, poses = example("annotations", "human36m"), example("predictions", "human36m")
+    assert truth["annotations"][0]["keypoints_3d"][:-3] == poses[0]["keypoints_3d"][:-3]
+    scores = {(score.metric, score.part): score.value for score in evaluate("human36m", poses, truth).scores}
+    assert scores["mpjpe", "mean_of_actions"] == scores["mpjpe", "eating"] == 0.0
+    assert validate("densepose", example("predictions", "densepose")).entries == 1
+
+
 def commands() -> dict[str, Any]:
     root = typer.main.get_command(app)
     found = {}
