@@ -39,8 +39,8 @@ def poses_from(
     """The people of an RGB image [H, W, 3], best score first, in its continuous coordinates.
 
     `person_height`: of the people that the network was trained with, pixels; `weights` [9] or [K, K, 9] of the
-    pair logistic (`grouping.probabilities`). A joint that was not found lies in the middle of those that were,
-    with confidence 0.
+    pair logistic (`grouping.probabilities`). A joint that was not found has confidence 0, and lies where the others
+    expect it; without pairwise terms, in their middle.
     """
     found = []
     picture = Image.fromarray(image)
@@ -80,10 +80,11 @@ def _padded(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def people(network: DeeperCut, images: Tensor, weights: Floats | None = None) -> tuple[Floats, Floats, Floats]:
-    """Joints [P, K, 2], NaN where a person has none, confidence [P, K] and score [P] of the people in one image
-    [1, 3, H, W], in its continuous coordinates.
+    """Joints [P, K, 2], confidence [P, K] and score [P] of the people in one image [1, 3, H, W], in its continuous
+    coordinates.
 
-    Without pairwise terms nothing tells people apart: then there is one person, of the best detection of every class.
+    A joint that was not found has confidence 0 and is where those that were found expect it. Without pairwise terms it
+    is NaN, and nothing tells people apart: then there is one person, of the best detection of every class.
     """
     detections, ways = seen(network, images)
     classes = network.num_joints
@@ -95,7 +96,7 @@ def people(network: DeeperCut, images: Tensor, weights: Floats | None = None) ->
         return grouping.people(detections, first, classes)
     q = grouping.probabilities(detections, ways, _by_pair(weights, classes))
     labels = grouping.partition(*grouping.costs(detections.scores, q))
-    return grouping.people(detections, labels, classes)
+    return grouping.people(detections, labels, classes, ways)
 
 
 def seen(network: DeeperCut, images: Tensor) -> tuple[grouping.Detections, Floats | None]:

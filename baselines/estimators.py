@@ -67,7 +67,7 @@ class BottomUpEstimator(Protocol):
     def poses_from(self, image: NDArray[np.uint8]) -> Poses:
         """All people of an RGB image [H, W, 3], best score first, in continuous coordinates of the image.
 
-        There may be none: then the arrays are empty. A joint that was not found lies in the middle of those that were,
-        with confidence 0.
+        There may be none: then the arrays are empty. A joint that was not found is a guess from those that were, with
+        confidence 0.
         """
         ...

@@ -241,8 +241,13 @@ def _sequence(labels: Integers, unary: Floats, pairwise: Floats) -> Integers | N
     return None if kept is None else np.where(kept < room, kept, -1)
 
 
-def people(found: Detections, labels: Integers, classes: int) -> tuple[Floats, Floats, Floats]:
-    """Joints [P, K, 2], NaN where a person has none, confidence [P, K] and score [P] of the people, best score first.
+def people(
+    found: Detections, labels: Integers, classes: int, ways: Floats | None = None
+) -> tuple[Floats, Floats, Floats]:
+    """Joints [P, K, 2], confidence [P, K] and score [P] of the people, best score first.
+
+    A joint that a person has no detection of has confidence 0. It is NaN, or, with `ways` [N, K, 2], where the person's
+    detections expect it, the mean weighted by their scores.
 
     A joint is the mean of its class's detections in the person, weighted by their scores (DeeperCut, section 5); its
     confidence is the best of them; a person's score is the mean confidence over all classes.
@@ -256,6 +261,11 @@ def people(found: Detections, labels: Integers, classes: int) -> tuple[Floats, F
     np.maximum.at(confidence, at, found.scores[kept])
     with np.errstate(invalid="ignore", divide="ignore"):
         joints = sums / weight[..., None]
+    if ways is not None:
+        expected, total = np.zeros((count, classes, 2)), np.zeros(count)
+        np.add.at(expected, labels[kept], found.scores[kept, None, None] * (found.places[kept, None] + ways[kept]))
+        np.add.at(total, labels[kept], found.scores[kept])
+        joints = np.where(confidence[..., None] > 0, joints, expected / total[:, None, None])
     score = confidence.mean(axis=1)
     order = np.argsort(-score, kind="stable")
     return joints[order], confidence[order], score[order]

@@ -134,6 +134,12 @@ def test_a_joint_is_the_mean_of_its_detections_weighted_by_their_scores():
     assert np.isnan(joints[0, 2]).all() and np.isnan(joints[1, 0]).all() and joints[1, 1].tolist() == [50.0, 50.0]
     assert confidence.tolist() == [[0.9, 0.6, 0.0], [0.0, 0.8, 0.0]]
     assert score == pytest.approx([0.5, 0.8 / 3])
+    # what was not found is where the others expect it: (0.9 (0 + 1) + 0.3 (4 + 1) + 0.6 (10 + 7)) / 1.8 = 7
+    ways = np.zeros((4, 3, 2))
+    ways[:, 2, 0] = [1.0, 1.0, 7.0, 0.0]
+    joints, confidence, _ = grouping.people(found, np.array([0, 0, 0, 1]), 3, ways)
+    assert joints[0, 2, 0] == pytest.approx(7.0) and confidence[0, 2] == 0.0
+    assert joints[0, 0].tolist() == [pytest.approx(1.0), pytest.approx(2.0)]
 
 
 class Ideal:
@@ -242,7 +248,8 @@ def test_nobody_and_people_with_missing_joints():
     person = _crowd()[:1].copy()
     person[0, 4:] = 1e6  # its ankles are out of the picture
     found, confidence, _ = bottom_up.people(Ideal(person), torch.zeros(1, 3, 128, 160))
-    assert np.isnan(found[0, 4:]).all() and (confidence[0, 4:] == 0).all()
+    assert found[0, 4:] == pytest.approx(1e6, rel=1e-3)  # where the other joints expect them
+    assert (confidence[0, 4:] == 0).all() and (confidence[0, :4] > 0).all()
     dot = bottom_up.poses_from(Ideal(person), np.zeros((1, 400, 3), np.uint8), prepare, person_height=5)
     assert dot.joints.shape == (0, 6, 2)
     few = bottom_up.poses_from(Scaled(person, 128, 1.0), image, prepare, person_height=128)
