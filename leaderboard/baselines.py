@@ -225,7 +225,7 @@ def described(run: BaselineRun, record: dict[str, Any]) -> dict[str, Any]:
     about: dict[str, Any] = {"paper_title": module.SOURCE}
     if paper:
         about = {
-            "authors": paper["authors"],
+            "authors": _cited(paper["authors"]),
             "paper_title": paper["title"],
             "year": int(paper["year"]),
             "paper_url": f"https://arxiv.org/abs/{paper['arxiv']}",
@@ -239,7 +239,9 @@ def described(run: BaselineRun, record: dict[str, Any]) -> dict[str, Any]:
         "input_size": f"{width} × {height}",
         # the field prints multiply-accumulates as FLOPs; so do the boards
         "gflops": record["gmacs"],
-        "approach": Method.Approach.TOP_DOWN,
+        "approach": (
+            Method.Approach.BOTTOM_UP if record.get("boxes") == "none: bottom-up" else Method.Approach.TOP_DOWN
+        ),
     }
 
 
@@ -247,6 +249,12 @@ def _weights_said(checkpoint: Checkpoint | None) -> dict[str, Any]:
     if checkpoint is None:
         return {}
     return {"description": f"Weights from {checkpoint.source}, under {checkpoint.licence}."}
+
+
+def _cited(authors: str) -> str:
+    """As a text cites them: by name up to three, then the first and et al."""
+    names = authors.split(", ")
+    return authors if len(names) <= 3 else f"{names[0]} et al."
 
 
 def _method(run: BaselineRun, record: dict[str, Any]) -> Method:

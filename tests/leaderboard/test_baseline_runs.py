@@ -215,3 +215,14 @@ def test_registered_checkpoints_run_under_a_name_of_their_own(
             call_command("run_baseline", *wrong)
     with pytest.raises(CommandError, match="There is no baseline alphapose"):
         call_command("run_baseline", "alphapose", "lsp-test-pc")
+
+
+def test_a_run_is_described_as_a_paper_is_cited() -> None:
+    record = {"variant": "narrow", "input_size": [96, 128], "gmacs": 0.2, "boxes": "given"}
+    four = baselines.described(BaselineRun(baseline="cpm"), record)
+    assert (four["authors"], four["year"], four["approach"]) == ("Wei et al.", 2016, Method.Approach.TOP_DOWN)
+    assert four["title"] == "Convolutional Pose Machines, narrow"
+    three = baselines.described(BaselineRun(baseline="stacked_hourglass"), record)
+    assert three["authors"] == "Newell, Yang, Deng"
+    alone = baselines.described(BaselineRun(baseline="deepercut"), {**record, "boxes": "none: bottom-up"})
+    assert alone["approach"] == Method.Approach.BOTTOM_UP
