@@ -15,8 +15,8 @@ import math
 import os
 import platform
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -138,11 +138,23 @@ def train(task: Task) -> Checkpoint:
         except OSError as error:
             message = f"another process trains {task.stem.name} in this folder: wait for it, or give another --out"
             raise BaselineFailed("busy", message) from error
-        training = _Training(task)
-        training.run()
-        checkpoint = training.write()
+        with _denormals_flushed():
+            training = _Training(task)
+            training.run()
+            checkpoint = training.write()
         lock.unlink()
     return checkpoint
+
+
+@contextmanager
+def _denormals_flushed() -> Iterator[None]:
+    """Numbers that are nearly nothing are slow on a CPU. The switch is the processor's, so it is set back: what else
+    runs in this process computes with them."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 class _Training:
@@ -153,7 +165,6 @@ class _Training:
         self.task, self.state = task, State()
         self.started = time.process_time()
         torch.manual_seed(recipe.seed)
-        torch.set_flush_denormal(True)  # numbers that are nearly nothing are slow on a CPU
         self.network: nn.Module = module(task.baseline).build(len(definition.joints), **task.network)
         self.network.to(device=task.device, memory_format=torch.channels_last)
         everyone = annotated.read_people(definition, task.annotations, task.folder, padding=recipe.padding)

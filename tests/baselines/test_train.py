@@ -78,6 +78,20 @@ def test_the_same_seed_trains_the_same_weights(data, tiny, tmp_path):
     assert shas[0] == shas[1] != shas[2]
 
 
+def test_a_training_leaves_the_processors_arithmetic_as_it_was(data, tiny, tmp_path, monkeypatch):
+    smallest = np.array([5e-324])
+    during = []
+    kept = training._Training.end_epoch
+    monkeypatch.setattr(
+        training._Training, "end_epoch", lambda self, bar: (during.append((smallest * 1.0)[0]), kept(self, bar))
+    )
+    training.train(_task(data, tmp_path))
+    assert during and (smallest * 1.0)[0] > 0
+    if torch.set_flush_denormal(True):  # where the processor has the switch, it was on
+        torch.set_flush_denormal(False)
+        assert during[0] == 0.0
+
+
 def test_the_epoch_with_the_best_validation_is_kept(data, tiny, tmp_path, monkeypatch):
     """The second of three epochs is made the best: the weights that are written are its own."""
     scores, seen = iter([0.2, 0.6, 0.4]), []
