@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from array import array
 from typing import Any
 
@@ -70,7 +71,7 @@ class Ids:
                     self.problems.add("missing_person", None, "", message, "an entry for everybody")
 
 
-class EntryReader:
+class EntryReader(ABC):
     """Takes one entry after another apart; what is wrong with one does not stop the next.
 
     A kind of entry says in `keys` what it reads besides the ids and the score, takes it out of an entry in `payload`,
@@ -93,15 +94,17 @@ class EntryReader:
         self.people = array("q")
         self.scores = array("d")
 
+    @abstractmethod
     def payload(self, number: int, entry: dict[str, Any]) -> Any:
-        raise NotImplementedError
+        """What the entry brings; None, with the problems noted, when something is wrong with it."""
 
+    @abstractmethod
     def keep(self, number: int, payload: Any) -> bool:
-        raise NotImplementedError
+        """Take the payload of a good entry; False when it is not one after all."""
 
+    @abstractmethod
     def finished(self, sha256: str) -> tuple[Predictions, Problems]:
         """What has been read, and what is wrong with its numbers."""
-        raise NotImplementedError
 
     def read(self, number: int, entry: Any) -> None:
         if type(entry) is not dict:
