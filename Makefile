@@ -45,12 +45,13 @@ setup: $(DEV)
 serve: $(SERVING)
 	@exec $(BIN)/python manage.py serve
 
-test: $(DEV) test-services lint
+# the services first: with a compiler among them, the package is installed with its C
+test: test-services $(DEV) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 	OMP_NUM_THREADS=1 $(BIN)/python tests/services.py postgres -- $(BIN)/python -m pytest -n 2 --dist loadgroup \
 	    tests/leaderboard tests/api tests/faults
 
-test-services: $(DEV)
+test-services: | $(BIN)/python
 	@$(BIN)/python tests/services.py install
 
 lint: $(DEV)
