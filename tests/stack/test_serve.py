@@ -167,8 +167,8 @@ def test_what_is_killed_comes_back(stack, victims):
         return all(now.get(name) not in {None, before[name]} for name in victims)
 
     assert wait_until(replaced, 20), stack.text()
-    # The bounds are wide for a busy machine. Alone it takes 2 s until the page of health is content; and 10 to 16 s until
-    # the workers answer, for Celery waits longer after each try to reach a broker.
+    # The bounds are wide for a busy machine. Alone it takes 2 s until the page of health is content, and 10 to 16 s
+    # until the workers answer, for Celery waits longer after each try to reach a broker.
     well = {"status": "ok", "database": True, "broker": True}
     assert wait_until(lambda: stack.health() == well, 90), f"{stack.health()}\n{stack.text()}"
     assert wait_until(lambda: stack.answering_workers() == {"scoring", "baselines"}, 90), stack.text()
