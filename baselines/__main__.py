@@ -1,4 +1,4 @@
-"""python -m baselines list | train | fetch | predict | check-checkpoint"""
+"""python -m baselines list | train | fit-grouping | train-detector | fetch | predict | check-checkpoint"""
 
 import argparse
 import json
@@ -60,6 +60,20 @@ def _parser() -> argparse.ArgumentParser:
         training.add_argument(f"--{name.replace('_', '-')}", type=RECIPE_OPTIONS[name])
     training.set_defaults(run=_train)
 
+    fitting = commands.add_parser(
+        "fit-grouping", help="fit what tells whose joint is whose to training images; stored with a checkpoint"
+    )
+    fitting.add_argument("checkpoint", type=Path, help="JSON of a checkpoint; it is written anew")
+    fitting.add_argument("--dataset", default="mannequins")
+    fitting.add_argument("--data", type=Path, help="folder with annotations.json and images/")
+    fitting.add_argument("--annotations", type=Path, help="annotation JSON, COCO's own or converted; LSP's joints.mat")
+    fitting.add_argument("--folder", type=Path, help="where the images of --annotations are")
+    fitting.add_argument("--images", type=int, default=2000, help="without data: how many Mannequins to render")
+    fitting.add_argument("--data-seed", type=int, default=1, help="without data: seed of the Mannequins")
+    fitting.add_argument("--people", type=int, default=600, help="how many to learn from")
+    fitting.add_argument("--device", help="default: a GPU when there is one")
+    fitting.set_defaults(run=_fit_grouping)
+
     detecting = commands.add_parser("train-detector", help="train the person detector on Mannequins")
     detecting.add_argument("--out", type=Path, default=Path("checkpoints"))
     for option in ("images", "epochs", "batch", "seed"):
@@ -83,6 +97,10 @@ def _parser() -> argparse.ArgumentParser:
     predicting.add_argument("--checkpoints", type=Path, help="folder of fetched weights")
     predicting.add_argument("--device")
     predicting.add_argument("--boxes", type=Path, help="detections of people in COCO's form, where none are given")
+    predicting.add_argument(
+        "--grouping", action=argparse.BooleanOptionalAction,
+        help="put the person of a crop together by grouping, or joint by joint (default: as the checkpoint says)",
+    )  # fmt: skip
     predicting.add_argument("--keep", type=Path, help="folder to keep answers in, and to go on from after a break")
     predicting.set_defaults(run=_predict)
 
@@ -150,6 +168,26 @@ def _train(chosen: argparse.Namespace, given: list[str]) -> int:
     recipe = {name: value for name in (*RECIPE_OPTIONS, "drops") if (value := getattr(chosen, name)) is not None}
     if "drops" in recipe:
         recipe["drops"] = tuple(recipe["drops"])
+    _choose_data(chosen)
+    with tempfile.TemporaryDirectory() as scratch:
+        task = training.task(
+            chosen.name, chosen.dataset, chosen.annotations or Path(scratch) / "annotations.json",
+            chosen.folder or Path(scratch) / "images", chosen.out, variant=chosen.variant, recipe=recipe,
+            size=chosen.input_size, device=chosen.device, precision=chosen.precision,
+            command="OMP_NUM_THREADS=1 " + shlex.join(["python", "-m", "baselines", *given]),
+        )  # fmt: skip
+        _render_where_none(chosen, Path(scratch))
+        checkpoint = training.train(task)
+    if chosen.dataset == "mannequins":
+        path = task.stem.with_suffix(".json")
+        value = claimed_score(chosen.name, path)
+        training.with_claim(checkpoint, path, {**CLAIM, "metric": "ap", "value": round(value, 4)})
+        print(f"AP on Mannequins {CLAIM['split']}, seed {CLAIM['seed']}, {CLAIM['images']} images: {value:.4f}")
+    return 0
+
+
+def _choose_data(chosen: argparse.Namespace) -> None:
+    """Set `annotations` and `folder`; both stay None where Mannequins are to be rendered. Raises BaselineFailed."""
     if chosen.data is not None:
         chosen.annotations, chosen.folder = chosen.data / "annotations.json", chosen.data / "images"
     elif (chosen.annotations is None) != (chosen.folder is None):
@@ -159,23 +197,39 @@ def _train(chosen: argparse.Namespace, given: list[str]) -> int:
             f"which annotations, and which folder of images of {chosen.dataset}? --annotations and --folder, or --data"
         )
         raise BaselineFailed("no_data", message)
+
+
+def _render_where_none(chosen: argparse.Namespace, folder: Path) -> None:
+    """Render the Mannequins to learn from into `folder`, where no data are given."""
+    if chosen.annotations is None:
+        from baselines.mannequins import generate
+
+        generate(folder, split="train", images=chosen.images, seed=chosen.data_seed)
+
+
+def _fit_grouping(chosen: argparse.Namespace, given: list[str]) -> int:
+    from dataclasses import replace
+
+    from baselines.fit_grouping import fit_checkpoint
+
+    _choose_data(chosen)
     with tempfile.TemporaryDirectory() as scratch:
-        task = training.task(
-            chosen.name, chosen.dataset, chosen.annotations or Path(scratch) / "annotations.json",
-            chosen.folder or Path(scratch) / "images", chosen.out, variant=chosen.variant, recipe=recipe,
-            size=chosen.input_size, device=chosen.device, precision=chosen.precision,
+        _render_where_none(chosen, Path(scratch))
+        made = fit_checkpoint(
+            chosen.checkpoint, chosen.dataset, chosen.annotations or Path(scratch) / "annotations.json",
+            chosen.folder or Path(scratch) / "images", people=chosen.people, device=chosen.device,
             command="OMP_NUM_THREADS=1 " + shlex.join(["python", "-m", "baselines", *given]),
         )  # fmt: skip
-        if chosen.annotations is None:
-            from baselines.mannequins import generate
-
-            generate(Path(scratch), split="train", images=chosen.images, seed=chosen.data_seed)
-        checkpoint = training.train(task)
-    if chosen.dataset == "mannequins":
-        path = task.stem.with_suffix(".json")
-        value = claimed_score(chosen.name, path)
-        training.with_claim(checkpoint, path, {**CLAIM, "metric": "ap", "value": round(value, 4)})
-        print(f"AP on Mannequins {CLAIM['split']}, seed {CLAIM['seed']}, {CLAIM['images']} images: {value:.4f}")
+    if made.claim:  # both ways are measured; which is the default has been decided by the training images
+        ap = {
+            name: round(claimed_score(made.baseline, chosen.checkpoint, grouping=name == "grouped"), 4)
+            for name in ("alone", "grouped")
+        }
+        record = {**made.training["grouping"], "ap": ap}
+        claim = {**made.claim, **CLAIM, "metric": "ap", "value": ap["grouped" if made.grouped else "alone"]}
+        made = replace(made, claim=claim, training={**made.training, "grouping": record})
+        made.write(chosen.checkpoint)
+    print(json.dumps({"grouped": made.grouped, **made.training["grouping"]}))
     return 0
 
 
@@ -190,25 +244,28 @@ def _train_detector(chosen: argparse.Namespace, given: list[str]) -> int:
     return 0
 
 
-def claimed_score(name: str, checkpoint: Path) -> float:
-    """AP of a checkpoint on the split of CLAIM, rendered anew."""
+def claimed_score(name: str, checkpoint: Path, *, grouping: bool | None = None) -> float:
+    """AP of a checkpoint on the split of CLAIM, rendered anew; `grouping` as for `predict`."""
     from baselines.mannequins import generate
     from evaluator import evaluate
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         truth = generate(folder, split=CLAIM["split"], images=CLAIM["images"], seed=CLAIM["seed"])
-        results = claimed_results(name, checkpoint, truth, folder / "images")
+        results = claimed_results(name, checkpoint, truth, folder / "images", grouping=grouping)
     return next(s.value for s in evaluate("mannequins", results, truth).scores if (s.metric, s.part) == ("ap", "all"))
 
 
-def claimed_results(name: str, checkpoint: Path, truth: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+def claimed_results(
+    name: str, checkpoint: Path, truth: dict[str, Any], folder: Path, *, grouping: bool | None = None
+) -> list[dict[str, Any]]:
     """The predictions that a claim is about, for the annotated images in `folder`."""
     from baselines.predict import predict
     from evaluator import public_images
 
     listed = public_images(truth, boxes=True)
-    return predict(name, listed, folder, "mannequins", checkpoint=checkpoint, device="cpu")[0]
+    found, _ = predict(name, listed, folder, "mannequins", checkpoint=checkpoint, device="cpu", grouping=grouping)
+    return found
 
 
 def _fetch(chosen: argparse.Namespace, _: list[str]) -> int:
@@ -227,6 +284,7 @@ def _predict(chosen: argparse.Namespace, _: list[str]) -> int:
         chosen.name, json.loads(chosen.images.read_text()), chosen.folder, chosen.dataset,
         variant=chosen.variant, checkpoint=chosen.checkpoint, checkpoints=chosen.checkpoints, device=chosen.device,
         box_file=chosen.boxes,
+        grouping=chosen.grouping,
         kept=Kept.after_all(chosen.keep) if chosen.keep else None,
         progress=lambda done, total: print(f"\r{done}/{total}", end="", file=sys.stderr),
     )  # fmt: skip

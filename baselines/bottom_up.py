@@ -5,7 +5,8 @@ a whole, of 0.7, ... of its height to that size; what is found at several of the
 similarity.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,33 +15,117 @@ from PIL import Image
 from torch import Tensor
 
 from baselines import grouping, oks_nms
-from baselines.deepercut import STRIDE, DeeperCut, positions
+from baselines.deepercut import DeeperCut, positions
 from baselines.estimators import Poses
+from baselines.grouping import Detections, Model
 
 HEIGHTS = (1.0, 0.7, 0.5, 0.35, 0.25)  # of people, as shares of the image's height
+RADIUS = 10.0  # pixels: of two detections of one class so near to each other the better one stays
+NEARBY = 0.1 * grouping.STANDING  # pixels: how far a joint may be from where it is expected
 LEAST_JOINTS = 3  # that a person must have been found with
 SAME_PERSON = 0.4  # object keypoint similarity of two findings at different sizes
 SIGMA = 0.08  # of all joints in that similarity: about what COCO has for a shoulder
+FRAME = 16  # pixels of black around an image
 MULTIPLE = 16  # of pixels, that the network's input must be
 LARGEST_INPUT = 4_000_000  # pixels
 
 Floats = NDArray[np.float64]
-Prepare = Callable[[NDArray[np.uint8]], Tensor]  # RGB images [1, H, W, 3] to what the network takes [1, 3, H, W]
+
+
+class Seen(NamedTuple):
+    """What the network finds in images: scores [B, K, H', W'] between 0 and 1; the part of each place at `points`
+    [B, K, 2, H', W'], and the other parts of the same person at `targets` [B, K, K, 2, H', W'], by part of the place
+    and other part (nothing of note where they are the same; None without pairwise terms). In pixels, x first."""
+
+    scores: NDArray[np.floating]
+    points: NDArray[np.floating]
+    targets: NDArray[np.floating] | None
+
+
+def look(network: DeeperCut, images: Tensor) -> Seen:
+    """What the network finds in images [B, 3, H, W]."""
+    with torch.inference_mode():
+        maps = network.maps(images)
+        points, targets = positions(maps.offsets), None
+        if maps.pairs is not None:
+            k = network.num_joints
+            middles = positions(torch.zeros_like(maps.offsets[:, :1]))  # [B, 1, 2, H', W']: of the places
+            apart = ~torch.eye(k, dtype=torch.bool, device=images.device)
+            targets = torch.zeros(len(images), k, k, *points.shape[2:], device=images.device)
+            targets[:, apart] = (network.pair_pixels(maps.pairs) + middles).float()
+        return Seen(
+            maps.scores.float().cpu().numpy(),
+            points.float().cpu().numpy(),
+            None if targets is None else targets.cpu().numpy(),
+        )
+
+
+def averaged(seen: Seen, mirror_image: Seen, order: list[int], width: float) -> Seen:
+    """The mean of what is seen in images `width` pixels wide and in their mirror images, of which every part is that at
+    `order` [K] on the other side."""
+
+    def back(points: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Points [B, K, ..., 2, H', W'] of the mirror image."""
+        turned = points[:, order][..., ::-1].copy()
+        turned[..., 0, :, :] = width - turned[..., 0, :, :]
+        return turned
+
+    scores = (seen.scores + mirror_image.scores[:, order][..., ::-1]) / 2
+    points = (seen.points + back(mirror_image.points)) / 2
+    if seen.targets is None or mirror_image.targets is None:
+        return Seen(scores, points, None)
+    return Seen(scores, points, (seen.targets + back(mirror_image.targets[:, :, order])) / 2)
+
+
+def detections(seen: Seen, person_height: float) -> list[Detections]:
+    """The detections in every image, as seen where a person is `person_height` pixels tall."""
+    factor = grouping.STANDING / person_height
+    each = range(len(seen.scores))
+    targets = [None if seen.targets is None else seen.targets[i] for i in each]
+    return [grouping.detect(seen.scores[i], seen.points[i], targets[i], RADIUS).resized(factor) for i in each]
+
+
+def people(found: Detections, classes: int, model: Model | None) -> tuple[Floats, Floats, Floats]:
+    """Joints [P, K, 2], confidence [P, K] and score [P] of the people that detections are of.
+
+    Without a model nothing tells people apart: then there is one person, of the best detection of every class.
+    """
+    if model is not None:
+        found = grouping.calibrated(found, model)
+        return grouping.people(found, grouping.grouped(found, model), classes)
+    first = np.full(len(found.scores), -1)
+    for k in np.unique(found.classes):
+        own = np.flatnonzero(found.classes == k)
+        first[own[found.scores[own].argmax()]] = 0
+    return grouping.people(found, first, classes)
+
+
+def settled(joints: Floats, confidence: Floats, scores: Floats, points: Floats) -> Floats:
+    """Joints [P, K, 2], of which those without confidence [P, K] go from where they are expected to the likeliest place
+    nearby: the highest product of the score [K, H', W'] of a place and a Gaussian of how far the point [K, 2, H', W']
+    that it leads to is from there."""
+    joints = joints.copy()
+    for person, part in zip(*np.nonzero(confidence == 0), strict=True):
+        away = ((points[part] - joints[person, part, :, None, None]) ** 2).sum(axis=0)  # [H', W']
+        likely = scores[part] * np.exp(-away / (2 * NEARBY**2))
+        if likely.any():
+            joints[person, part] = points[part].reshape(2, -1)[:, likely.argmax()]
+    return joints
 
 
 def poses_from(
-    network: DeeperCut,
+    view: Callable[[NDArray[np.uint8]], Seen],
     image: NDArray[np.uint8],
-    prepare: Prepare,
     *,
+    classes: int,
     person_height: float,
-    weights: Floats | None = None,
+    model: Model | None,
 ) -> Poses:
     """The people of an RGB image [H, W, 3], best score first, in its continuous coordinates.
 
-    `person_height`: of the people that the network was trained with, pixels; `weights` [9] or [K, K, 9] of the
-    pair logistic (`grouping.probabilities`). A joint that was not found has confidence 0, and lies where the others
-    expect it; without pairwise terms, in their middle.
+    `view` is what the network finds of `classes` parts in RGB images [B, H, W, 3]; `person_height`: of the people that
+    it was trained with, pixels. A joint that was not found has confidence 0, and is at the likeliest place near to
+    where the others expect it.
     """
     found = []
     picture = Image.fromarray(image)
@@ -49,20 +134,20 @@ def poses_from(
         if size is None:
             continue
         scale = np.array([size[0] / picture.width, size[1] / picture.height])
-        seen = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
-        joints, confidence, score = people(network, prepare(_padded(seen)[None]), weights)
-        found.append((joints / scale, confidence, score))
+        pixels = _framed(np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)))
+        seen = view(pixels[None])
+        joints, confidence, score = people(detections(seen, person_height)[0], classes, model)
+        joints = settled(joints, confidence, seen.scores[0], seen.points[0] * (grouping.STANDING / person_height))
+        joints = joints * (person_height / grouping.STANDING)
+        found.append(((joints - FRAME) / scale, confidence, score))
     if not found:
-        k = network.num_joints
-        return Poses(np.zeros((0, k, 2)), np.zeros((0, k)), np.zeros(0))
+        return Poses(np.zeros((0, classes, 2)), np.zeros((0, classes)), np.zeros(0))
     joints, confidence, score = (np.concatenate(parts) for parts in zip(*found, strict=True))
     enough = (confidence > 0).sum(axis=1) >= LEAST_JOINTS
     joints, confidence, score = joints[enough], confidence[enough], score[enough]
     if not len(score):
         return Poses(joints, confidence, score)
-    low, high = np.nanmin(joints, axis=1), np.nanmax(joints, axis=1)  # [P, 2]
-    areas = np.maximum(high - low, 1.0).prod(axis=1)
-    joints = np.where(np.isnan(joints), np.nanmean(joints, axis=1, keepdims=True), joints)
+    areas = np.maximum(joints.max(axis=1) - joints.min(axis=1), 1.0).prod(axis=1)
     kept = oks_nms.suppress(joints, score, areas, np.full(joints.shape[1], SIGMA), SAME_PERSON)
     return Poses(joints[kept], confidence[kept], score[kept])
 
@@ -73,81 +158,9 @@ def _size(size: tuple[int, int], scale: float) -> tuple[int, int] | None:
     return None if min(width, height) < MULTIPLE or width * height > LARGEST_INPUT else (width, height)
 
 
-def _padded(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pixels [H, W, 3] with black at the right and below, up to multiples of what the network takes."""
+def _framed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pixels [H, W, 3] with black around them, as the network saw it around people at the border in training, up to
+    multiples of what the network takes."""
     height, width = pixels.shape[:2]
-    return np.pad(pixels, ((0, -height % MULTIPLE), (0, -width % MULTIPLE), (0, 0)))
-
-
-def people(network: DeeperCut, images: Tensor, weights: Floats | None = None) -> tuple[Floats, Floats, Floats]:
-    """Joints [P, K, 2], confidence [P, K] and score [P] of the people in one image [1, 3, H, W], in its continuous
-    coordinates.
-
-    A joint that was not found has confidence 0 and is where those that were found expect it. Without pairwise terms it
-    is NaN, and nothing tells people apart: then there is one person, of the best detection of every class.
-    """
-    detections, ways = seen(network, images)
-    classes = network.num_joints
-    if ways is None:
-        first = np.full(len(detections.scores), -1)
-        for k in np.unique(detections.classes):
-            own = np.flatnonzero(detections.classes == k)
-            first[own[detections.scores[own].argmax()]] = 0
-        return grouping.people(detections, first, classes)
-    q = grouping.probabilities(detections, ways, _by_pair(weights, classes))
-    labels = grouping.partition(*grouping.costs(detections.scores, q))
-    return grouping.people(detections, labels, classes, ways)
-
-
-def seen(network: DeeperCut, images: Tensor) -> tuple[grouping.Detections, Floats | None]:
-    """The detections in one image [1, 3, H, W], and where each expects every other class, seen from its own place
-    [N, K, 2], pixels; None when the network has no pairwise terms."""
-    with torch.inference_mode():
-        maps = network.maps(images)
-        scores = maps.scores[0].double().cpu().numpy()  # [K, H/8, W/8]
-        places = positions(maps.offsets)[0].double().cpu().numpy()  # [K, 2, H/8, W/8]
-        pairs = None if maps.pairs is None else network.pair_pixels(maps.pairs)[0].double().cpu().numpy()
-    detections = grouping.detect(scores, places)
-    if pairs is None:
-        return detections, None
-    classes = network.num_joints
-    ways = np.zeros((len(detections.scores), classes, 2))
-    u, v = detections.cells.T
-    middle = detections.cells * STRIDE + STRIDE / 2  # [N, 2]: pairs lead from the middle of the cell
-    for target in range(classes):
-        other = np.flatnonzero(detections.classes != target)
-        row = grouping.pair_row(detections.classes[other], np.full(len(other), target), classes)
-        ways[other, target] = middle[other] + pairs[row, :, v[other], u[other]] - detections.places[other]
-    return detections, ways
-
-
-def fit(network: DeeperCut, examples: Iterable[tuple[Tensor, Floats]], reach: float) -> Floats:
-    """Weights [9] of the pair logistic, for all pairs of classes, from images [1, 3, H, W] and the joints [P, K, 2] of
-    all of their people (NaN where there is none).
-
-    Detections are of the person whose joint of their class is nearest, if it is within `reach` pixels; pairs of them
-    are the examples.
-    """
-    features, same = [np.zeros((0, grouping.FEATURES))], [np.zeros(0, bool)]
-    for images, joints in examples:
-        detections, ways = seen(network, images)
-        if ways is None:
-            raise ValueError("the network has no pairwise terms")
-        distance = np.linalg.norm(joints[:, detections.classes] - detections.places, axis=2)  # [P, N]
-        distance = np.where(np.isnan(distance), np.inf, distance)
-        if not distance.size:
-            continue
-        owner = np.where(distance.min(axis=0) <= reach, distance.argmin(axis=0), -1)
-        first, second = np.triu_indices(len(owner), 1)
-        known = (owner[first] >= 0) & (owner[second] >= 0)
-        known &= detections.classes[first] != detections.classes[second]
-        first, second = first[known], second[known]
-        features.append(grouping.pair_features(detections, ways, first, second))
-        same.append(owner[first] == owner[second])
-    return grouping.fit_logistic(np.concatenate(features), np.concatenate(same))
-
-
-def _by_pair(weights: Floats | None, classes: int) -> Floats:
-    """Weights [K, K, 9] of [9] or [K, K, 9]; the prior without any."""
-    given = grouping.PRIOR if weights is None else weights
-    return np.broadcast_to(given, (classes, classes, grouping.FEATURES))
+    down, across = (FRAME + -(side + 2 * FRAME) % MULTIPLE for side in (height, width))
+    return np.pad(pixels, ((FRAME, down), (FRAME, across), (0, 0)))

@@ -7,6 +7,7 @@ PyTorch with nothing but tensors in them; a pickle that would run code is refuse
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+
+from baselines.grouping import Model
 
 FOLDER = Path(__file__).parent / "checkpoints"
 LARGEST_FILE = 2 << 30  # bytes
@@ -54,7 +57,8 @@ class Checkpoint:
     scales: tuple[float, ...] = (1.0,)  # at which a person is looked at; the maps are averaged
     finer: int = 1  # how many times finer than the network's the averaged maps are sampled
     flip: bool = True  # look at the mirror image, too
-    grouping: tuple[float, ...] = ()  # weights of DeeperCut's pair logistic, where it has been fitted
+    grouping: dict[str, Any] = field(default_factory=dict)  # fitted by `fit-grouping`: see grouping.Model
+    grouped: bool = False  # the person in a crop is put together by grouping, not joint by joint
     public: bool = False  # the file is as its authors released it, with their names
     claim: dict[str, Any] = field(default_factory=dict)  # dataset, split, seed, images, flip, metric, value
     training: dict[str, Any] = field(default_factory=dict)  # command, cpu_seconds, machine, versions
@@ -68,21 +72,32 @@ class Checkpoint:
             values["flip_pairs"] = tuple((a, b) for a, b in values["flip_pairs"])
             for name in ("input_size", "mean", "std"):
                 values[name] = tuple(values[name])
-            values["grouping"] = tuple(values.get("grouping", ()))
+            values["grouping"] = values.get("grouping") or {}
             values["scales"] = tuple(values.get("scales", (1.0,)))
-            return cls(**values)
+            found = cls(**values)
+            found.model  # noqa: B018  # raises for tables that are not those of the joints
+            return found
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
                 "description", f"{path.name}: no readable description of a checkpoint ({error})"
             ) from error
+
+    @property
+    def model(self) -> Model | None:
+        """What grouping knows of people; None where it has not been fitted. Raises ValueError."""
+        return Model.from_json(self.grouping, len(self.joints)) if self.grouping else None
 
     def renamed(self, file: str) -> "Checkpoint":
         """The description of the same weights in a file of another name."""
         return replace(self, file=file)
 
     def write(self, path: Path) -> None:
-        """Write the JSON file."""
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        """Write the JSON file; a list of numbers takes one line."""
+        text = json.dumps(asdict(self), indent=2)
+        text = re.sub(
+            r"\[[\s\d.,e+-]+\]", lambda found: "[" + ", ".join(found[0][1:-1].replace(",", " ").split()) + "]", text
+        )
+        path.write_text(text + "\n")
 
 
 def check_size(path: Path) -> None:

@@ -29,7 +29,14 @@ INPUT_SIZE = (688, 688)  # width, height
 VARIANTS: dict[str, dict[str, Any]] = {
     "r152": {"depth": 152, "pairwise": True, "joints": 14, "input_size": (688, 688)},
     "r101": {"depth": 101, "pairwise": False, "joints": 14, "input_size": (688, 688)},
-    "narrow": {"depth": 18, "width": 7, "pairwise": True, "joints": 17, "input_size": (96, 128)},
+    "narrow": {
+        "depth": 18,
+        "width": 10,
+        "pairwise": True,
+        "narrowed": 32,
+        "joints": 17,
+        "input_size": (144, 144),
+    },
 }
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 
@@ -44,15 +51,20 @@ class Maps(NamedTuple):
 
 
 class Head(nn.Module):
-    """From stride 16 to 8 by a transposed 3x3 convolution, plus a 1x1 convolution of finer features where given."""
+    """From stride 16 to 8 by a transposed 3x3 convolution, plus a 1x1 convolution of finer features where given.
 
-    def __init__(self, coarse: int, fine: int, outputs: int) -> None:
+    `narrowed`: to so many features first, which the paper does not do; the pairwise terms are so many that they would
+    otherwise have most weights of a narrow network.
+    """
+
+    def __init__(self, coarse: int, fine: int, outputs: int, narrowed: int = 0) -> None:
         super().__init__()
-        self.up = nn.ConvTranspose2d(coarse, outputs, 3, stride=2, padding=1, output_padding=1)
+        self.narrow = nn.Sequential(nn.Conv2d(coarse, narrowed, 1), nn.ReLU()) if narrowed else nn.Identity()
+        self.up = nn.ConvTranspose2d(narrowed or coarse, outputs, 3, stride=2, padding=1, output_padding=1)
         self.fine = nn.Conv2d(fine, outputs, 1) if fine else None
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        maps: Tensor = self.up(coarse)  # [B, outputs, H/8, W/8]
+        maps: Tensor = self.up(self.narrow(coarse))  # [B, outputs, H/8, W/8]
         return maps if self.fine is None else maps + self.fine(fine)
 
 
@@ -62,7 +74,7 @@ class DeeperCut(nn.Module):
     The place (u, v) is the point (8 u + 4, 8 v + 4) of the image; a part is at that point plus its offset.
     """
 
-    def __init__(self, num_joints: int, depth: int, width: int, pairwise: bool) -> None:
+    def __init__(self, num_joints: int, depth: int, width: int, pairwise: bool, narrowed: int) -> None:
         super().__init__()
         self.num_joints = num_joints
         self.trunk = ResNet(depth, width=width, output_stride=16, early_stride=True)
@@ -70,8 +82,8 @@ class DeeperCut(nn.Module):
         fine = coarse // 4 if pairwise else 0  # of the third stage, res3b7 of a ResNet-152
         self.scores = Head(coarse, fine, num_joints)
         self.offsets = Head(coarse, fine, 2 * num_joints)
-        self.pairs = Head(coarse, fine, 2 * num_joints * (num_joints - 1)) if pairwise else None
         spread = 2 * num_joints * (num_joints - 1)
+        self.pairs = Head(coarse, fine, spread, narrowed) if pairwise else None
         self.register_buffer("pair_mean", torch.zeros(spread))  # of the training set, pixels
         self.register_buffer("pair_deviation", torch.ones(spread))
 
@@ -111,13 +123,13 @@ def positions(offsets: Tensor) -> Tensor:
     return torch.stack([x, y]) * STRIDE + STRIDE / 2 + offsets * OFFSET_SCALE  # [B, K, 2, H', W']
 
 
-def build(num_joints: int, *, depth: int = 152, width: int = 64, pairwise: bool = True) -> DeeperCut:
+def build(num_joints: int, *, depth: int = 152, width: int = 64, pairwise: bool = True, narrowed: int = 0) -> DeeperCut:
     """The network with fresh weights.
 
     `depth`: of the ResNet, `width`: channels of its first stage; `pairwise`: with pairwise terms, and with finer
-    features in every head.
+    features in every head; `narrowed`: features that the pairwise terms are made from, 0 for all.
     """
-    return DeeperCut(num_joints, depth, width, pairwise)
+    return DeeperCut(num_joints, depth, width, pairwise, narrowed)
 
 
 def estimator(

@@ -6,10 +6,12 @@ has one class here, that of the map it was found in. A detection that is kept co
 the same person cost log((1 - q) / q); p is how sure the detector is, q the probability that both are of one person. The
 number of people comes out of it.
 
-Units: pixels of the image that the network saw, radians.
+Units: radians, and pixels of an image in which a person stands STANDING tall, as in the paper: detections are brought
+to that size, whatever the size that the network saw.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+STANDING = 340.0  # pixels
 NMS_RADIUS = 5.0  # pixels: of two detections of one class so near to each other the better one stays
 LEAST_SCORE = 0.2  # detections below are none
 MOST_PER_CLASS = 30  # detections: the best ones of an image
@@ -33,52 +36,115 @@ PRIOR = np.array([-0.08, -0.5, -0.08, -0.5, 1.0, 0.5, 1.0, 0.5, 1.0])
 
 @dataclass(frozen=True)
 class Detections:
-    """Places [N, 2] that are parts of class [N] with probability score [N], found in the grid cell [N, 2] (u, v)."""
+    """Places [N, 2] that are parts of class [N] with probability score [N], found in the grid cell [N, 2] (u, v), and
+    where, seen from each, each class of the same person is expected [N, K, 2]."""
 
     places: Floats
     classes: Integers
     scores: Floats
     cells: Integers
+    ways: Floats
+
+    def resized(self, factor: float) -> "Detections":
+        """The same in an image `factor` times as large."""
+        return replace(self, places=self.places * factor, ways=self.ways * factor)
 
 
-def detect(scores: Floats, positions: Floats) -> Detections:
-    """The detections in score maps [K, H, W] whose cells lead to positions [K, 2, H, W] (x, y).
+@dataclass(frozen=True)
+class Model:
+    """What grouping knows of people, fitted to annotated ones (`fit_grouping`) or, without, the prior.
 
-    Cells of at least LEAST_SCORE, best first; what lies within NMS_RADIUS of a better one of its class is dropped.
+    `scores` [K, 2]: slope and offset of the logistic that makes a probability of the log-odds of a class's score;
+    `pairs` [K, K, 9]: weights of the logistic of a pair of classes a < b at [a, b]; `ways` [K, K, 2]: the mean way from
+    one class to another, for networks that do not see it themselves.
+    """
+
+    scores: Floats
+    pairs: Floats
+    ways: Floats | None = None
+
+    @classmethod
+    def prior(cls, classes: int) -> "Model":
+        """Scores are probabilities, every pair has the weights PRIOR."""
+        return cls(np.tile([1.0, 0.0], (classes, 1)), np.tile(PRIOR, (classes, classes, 1)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Tables; rows are classes, or pairs in the order of `numpy.triu_indices(K, 1)`. Five significant digits."""
+        upper = np.triu_indices(len(self.scores), 1)
+        tables = {"scores": self.scores, "pairs": self.pairs[upper]}
+        if self.ways is not None:
+            tables["ways"] = self.ways[upper]
+        return {name: [[float(f"{v:.5g}") for v in row] for row in table.tolist()] for name, table in tables.items()}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], classes: int) -> "Model":
+        """Raises ValueError where the tables are not those of so many classes."""
+        upper = np.triu_indices(classes, 1)
+        scores = _table(values, "scores", (classes, 2))
+        pairs = np.zeros((classes, classes, FEATURES))
+        pairs[upper] = _table(values, "pairs", (len(upper[0]), FEATURES))
+        if "ways" not in values:
+            return cls(scores, pairs)
+        ways = np.zeros((classes, classes, 2))
+        ways[upper] = _table(values, "ways", (len(upper[0]), 2))
+        return cls(scores, pairs, ways - ways.transpose(1, 0, 2))
+
+
+def _table(values: dict[str, Any], name: str, shape: tuple[int, int]) -> Floats:
+    try:
+        table = np.array(values[name], float)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the grouping's table {name} cannot be read ({error!r})") from error
+    if table.shape != shape or not np.isfinite(table).all():
+        raise ValueError(f"the grouping's table {name} is not {shape[0]} x {shape[1]} finite numbers")
+    return table
+
+
+def detect(
+    scores: NDArray[np.floating],
+    positions: NDArray[np.floating],
+    targets: NDArray[np.floating] | None = None,
+    radius: float = NMS_RADIUS,
+) -> Detections:
+    """The detections in score maps [K, H, W] whose cells lead to positions [K, 2, H, W] (x, y), and to the other parts
+    of the same person at `targets` [K, K, 2, H, W], by class of the cell and of the part; without, ways are zero.
+
+    In pixels of the image that the network saw. Cells of at least LEAST_SCORE, best first; what lies within `radius`
+    of a better one of its class is dropped.
     """
     rows: list[tuple[int, int, int]] = []
     for k in range(len(scores)):
         v, u = np.nonzero(scores[k] >= LEAST_SCORE)
         order = np.argsort(-scores[k, v, u], kind="stable")
-        places = positions[k][:, v, u].T[order]  # [n, 2]
+        near = positions[k][:, v, u].T[order]  # [n, 2]
         left = np.arange(len(order))
         for _ in range(MOST_PER_CLASS):
             if not len(left):
                 break
             best = left[0]
             rows.append((k, int(v[order[best]]), int(u[order[best]])))
-            left = left[np.linalg.norm(places[left] - places[best], axis=1) > NMS_RADIUS]
+            left = left[np.linalg.norm(near[left] - near[best], axis=1) > radius]
     of, v, u = np.array(rows, np.int64).reshape(-1, 3).T
-    return Detections(positions[of, :, v, u].reshape(-1, 2), of, scores[of, v, u], np.stack([u, v], axis=1))
+    places = positions[of, :, v, u].reshape(-1, 2).astype(np.float64)
+    ways = np.zeros((len(of), len(scores), 2))
+    if targets is not None:
+        ways = targets[of, :, :, v, u].astype(np.float64) - places[:, None]
+        ways[np.arange(len(of)), of] = 0.0
+    return Detections(places, of, scores[of, v, u].astype(np.float64), np.stack([u, v], axis=1), ways)
 
 
-def pair_row(source: Integers, target: Integers, classes: int) -> Integers:
-    """Where pairwise maps have the way from class `source` to `target`: by source, then target, without itself."""
-    return source * (classes - 1) + target - (target > source)
-
-
-def pair_features(found: Detections, ways: Floats, first: Integers, second: Integers) -> Floats:
+def pair_features(found: Detections, first: Integers, second: Integers) -> Floats:
     """Features [M, 9] of the pairs (first, second) [M], of different classes (DeeperCut, section 4).
 
-    `ways` [N, K, 2]: where, seen from each detection, each other class is expected. Forward: the distance of the second
+    Forward: the distance of the second
     one from where the first expects it, and the angle between the way there and the expected way; backward: the same
     with both exchanged; then exp(-x) of the four, and 1.
     """
     between = found.places[second] - found.places[first]  # [M, 2]
     features = []
     for expected, actual in (
-        (ways[first, found.classes[second]], between),
-        (ways[second, found.classes[first]], -between),
+        (found.ways[first, found.classes[second]], between),
+        (found.ways[second, found.classes[first]], -between),
     ):
         cross = expected[:, 0] * actual[:, 1] - expected[:, 1] * actual[:, 0]
         features += [
@@ -111,11 +177,26 @@ def fit_logistic(features: Floats, same: NDArray[np.bool_], prior: Floats = PRIO
     return weights / size
 
 
-def probabilities(found: Detections, ways: Floats, weights: Floats) -> Floats:
-    """q [N, N]: how likely two detections are of one person.
+def log_odds(probability: Floats) -> Floats:
+    """log(p / (1 - p)) of probabilities, which are kept SURE away from 0 and 1."""
+    p = np.clip(probability, SURE, 1 - SURE)
+    odds: Floats = np.log(p / (1 - p))
+    return odds
 
-    `weights` [K, K, 9]: the logistic of every pair of classes a < b at [a, b].
-    """
+
+def calibrated(found: Detections, model: Model) -> Detections:
+    """With the probability that each is a part of its class for its score."""
+    slope, offset = model.scores[found.classes].T
+    return replace(found, scores=_logistic(slope * log_odds(found.scores) + offset))
+
+
+def grouped(found: Detections, model: Model) -> Integers:
+    """The person of each calibrated detection, labels [N]; -1 where it is left out."""
+    return partition(*costs(found.scores, probabilities(found, model)))
+
+
+def probabilities(found: Detections, model: Model) -> Floats:
+    """q [N, N]: how likely two detections are of one person."""
     n = len(found.scores)
     first, second = np.triu_indices(n, 1)
     turned = found.classes[first] > found.classes[second]
@@ -125,10 +206,9 @@ def probabilities(found: Detections, ways: Floats, weights: Floats) -> Floats:
     distance = np.linalg.norm(found.places[first] - found.places[second], axis=1)
     other = ~same
     values = _logistic(SAME_CLASS_OFFSET - SAME_CLASS_SLOPE * distance)
-    features = pair_features(found, ways, first[other], second[other])
-    values[other] = _logistic(
-        (features * weights[found.classes[first[other]], found.classes[second[other]]]).sum(axis=1)
-    )
+    features = pair_features(found, first[other], second[other])
+    weights = model.pairs[found.classes[first[other]], found.classes[second[other]]]  # [M, 9]
+    values[other] = _logistic((features * weights).sum(axis=1))
     q[first, second] = q[second, first] = values
     return q
 
@@ -241,31 +321,26 @@ def _sequence(labels: Integers, unary: Floats, pairwise: Floats) -> Integers | N
     return None if kept is None else np.where(kept < room, kept, -1)
 
 
-def people(
-    found: Detections, labels: Integers, classes: int, ways: Floats | None = None
-) -> tuple[Floats, Floats, Floats]:
+def people(found: Detections, labels: Integers, classes: int) -> tuple[Floats, Floats, Floats]:
     """Joints [P, K, 2], confidence [P, K] and score [P] of the people, best score first.
 
-    A joint that a person has no detection of has confidence 0. It is NaN, or, with `ways` [N, K, 2], where the person's
-    detections expect it, the mean weighted by their scores.
-
     A joint is the mean of its class's detections in the person, weighted by their scores (DeeperCut, section 5); its
-    confidence is the best of them; a person's score is the mean confidence over all classes.
+    confidence is the best of them; a person's score is the mean confidence over all classes. A joint that a person has
+    no detection of has confidence 0, and is where the person's detections expect it, the mean weighted by their scores.
     """
     count = int(labels.max(initial=-1)) + 1
     weight, sums, confidence = np.zeros((count, classes)), np.zeros((count, classes, 2)), np.zeros((count, classes))
+    expected, total = np.zeros((count, classes, 2)), np.zeros(count)
     kept = np.flatnonzero(labels >= 0)
-    at = labels[kept], found.classes[kept]
-    np.add.at(weight, at, found.scores[kept])
-    np.add.at(sums, at, found.scores[kept, None] * found.places[kept])
-    np.maximum.at(confidence, at, found.scores[kept])
+    who, scores, places = labels[kept], found.scores[kept], found.places[kept]
+    at = who, found.classes[kept]
+    np.add.at(weight, at, scores)
+    np.add.at(sums, at, scores[:, None] * places)
+    np.maximum.at(confidence, at, scores)
+    np.add.at(expected, who, scores[:, None, None] * (places[:, None] + found.ways[kept]))
+    np.add.at(total, who, scores)
     with np.errstate(invalid="ignore", divide="ignore"):
-        joints = sums / weight[..., None]
-    if ways is not None:
-        expected, total = np.zeros((count, classes, 2)), np.zeros(count)
-        np.add.at(expected, labels[kept], found.scores[kept, None, None] * (found.places[kept, None] + ways[kept]))
-        np.add.at(total, labels[kept], found.scores[kept])
-        joints = np.where(confidence[..., None] > 0, joints, expected / total[:, None, None])
+        joints = np.where(confidence[..., None] > 0, sums / weight[..., None], expected / total[:, None, None])
     score = confidence.mean(axis=1)
     order = np.argsort(-score, kind="stable")
     return joints[order], confidence[order], score[order]

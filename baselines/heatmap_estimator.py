@@ -1,8 +1,10 @@
 """Networks that answer with heatmaps, as estimators: normalise, run, average with the mirrored image, decode."""
 
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from baselines import checkpoints as stored
-from baselines import costs, heatmaps, memory
+from baselines import costs, crop_grouping, heatmaps, memory
 from baselines.checkpoints import Checkpoint, CheckpointError
 from baselines.estimators import BaselineFailed, Poses
+from baselines.grouping import STANDING, Detections, Model
 from baselines.oks_nms import JOINT_THRESHOLD
 from baselines.recognition import recognise, shapes_of
 from baselines.scale_search import search
@@ -29,11 +32,18 @@ def choose_device(device: str | None) -> str:
 
 
 class HeatmapEstimator:
-    """A network [B, 3, H, W] -> [B, stages, K, H/s, W/s] for the joints at `order` of its checkpoint's."""
+    """A network [B, 3, H, W] -> [B, stages, K, H/s, W/s] for the joints at `order` of its checkpoint's.
+
+    `grouped`: the person in the middle of a crop is put together from local maxima, as `model` has them belong to one
+    person; otherwise every joint is where its map is highest.
+    """
 
     precision = "float32"
+    sees_ways = False  # from one joint to another: then they are the training people's
 
     def __init__(self, network: nn.Module, checkpoint: Checkpoint, order: list[int], device: str) -> None:
+        self.model: Model | None = checkpoint.model
+        self.grouped = checkpoint.grouped
         self.name, self.variant = checkpoint.baseline, checkpoint.variant
         self.input_size, self.padding = checkpoint.input_size, checkpoint.padding
         self.parameters, self.gmacs = costs.parameters(network), costs.gmacs(network, checkpoint.input_size)
@@ -53,18 +63,56 @@ class HeatmapEstimator:
         """What the network says of RGB crops [B, H, W, 3] and of their mirror images: maps [B, K, H/s, W/s] each."""
         return self._maps(crops), self._maps(crops[:, :, ::-1]) if self.flip else None
 
-    def decode(self, answer: tuple[NDArray[np.floating], NDArray[np.floating] | None]) -> Poses:
+    @property
+    def grouping_sha256(self) -> str:
+        """Digest of what people are put together by, and whether they are in crops."""
+        fitted = json.dumps([self.grouped, self.model.to_json() if self.model else None])
+        return hashlib.sha256(fitted.encode()).hexdigest()
+
+    @property
+    def person_height(self) -> float:
+        """Of a person whose box gives the crop its height, pixels of the crop."""
+        return self.input_size[1] / self.padding
+
+    def decode(self, answer: Any) -> Poses:
         """Poses of the people of a forward pass."""
+        joints, confidence = self.best(answer)
+        if self.grouped and self.model is not None:
+            size = np.array(self.input_size) * STANDING / self.person_height
+            for row, found in enumerate(self.detections(answer)):
+                grouped, sure = crop_grouping.person(found, self.model, size)
+                joints[row] = np.where(sure[:, None] > 0, grouped * self.person_height / STANDING, joints[row])
+                confidence[row] = sure
+        confidence = np.clip(confidence[:, self._order], 0.0, 1.0)
+        return Poses(joints[:, self._order], confidence, confidence.mean(axis=1))
+
+    def best(self, answer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where every joint of the checkpoint is most likely, on its own [B, K, 2], and how likely [B, K]."""
+        maps = self._averaged(answer)
+        joints, confidence = heatmaps.DECODERS[self._checkpoint.decoding](maps)
+        return (joints + self._checkpoint.origin) * self._stride(maps), confidence
+
+    def detections(self, answer: Any) -> list[Detections]:
+        """What may be a joint, in every crop of a forward pass, where a person is STANDING tall."""
+        maps, factor = self._averaged(answer), STANDING / self.person_height
+        stride, peaks = self._stride(maps) * factor, self.best(answer)[0] * factor
+        return [
+            crop_grouping.detections(each, own, stride, self._checkpoint.origin, self.model)
+            for each, own in zip(maps, peaks, strict=True)
+        ]
+
+    def _averaged(self, answer: Any) -> NDArray[np.floating]:
+        """Heatmaps [B, K, H', W'] of a forward pass, the mean with those of the mirror images."""
         maps, mirrored = (None if each is None else self._probabilities(each) for each in answer)
         assert maps is not None
-        if mirrored is not None:
-            back = heatmaps.flip_back(mirrored, self._mirrored, shift=self._checkpoint.flip_shift)
-            maps = (maps + back) / 2
-        joints, confidence = heatmaps.DECODERS[self._checkpoint.decoding](maps)
-        stride = np.array([self.input_size[0] / maps.shape[3], self.input_size[1] / maps.shape[2]])
-        joints = (joints[:, self._order] + self._checkpoint.origin) * stride
-        confidence = np.clip(confidence[:, self._order], 0.0, 1.0)
-        return Poses(joints, confidence, confidence.mean(axis=1))
+        if mirrored is None:
+            return maps
+        back = heatmaps.flip_back(mirrored, self._mirrored, shift=self._checkpoint.flip_shift)
+        return (maps + back) / 2
+
+    def _stride(self, maps: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Pixels of the crop that a pixel of maps [B, K, H', W'] stands for, [2]."""
+        return np.array([self.input_size[0] / maps.shape[3], self.input_size[1] / maps.shape[2]])
 
     def stages(self, crops: NDArray[np.uint8]) -> NDArray[np.floating]:
         """Every stage's heatmaps [B, stages, K, H/s, W/s] of RGB crops, joints in the dataset's order."""

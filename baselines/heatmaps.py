@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
+Indices = NDArray[np.intp]
 
 
 def gaussian_targets(joints: Floats, weights: Floats, size: tuple[int, int], sigma: float) -> NDArray[np.float32]:
@@ -29,15 +30,40 @@ def decode(heatmaps: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     The peak, moved a quarter pixel towards the larger neighbour on each axis (Newell et al. 2016, section 3.4), but not
     at the border: two pixels at the left and above, one at the right and below, as HRNet's toolkit has it.
     """
-    height, width = heatmaps.shape[2:]
     joints, values, u, v = _peaks(heatmaps)
     i, j = np.ogrid[: len(heatmaps), : heatmaps.shape[1]]
+    return joints + _quarter(heatmaps, i, j, v, u), values
+
+
+def _quarter(heatmaps: Floats, i: Indices, j: Indices, v: Indices, u: Indices) -> NDArray[np.float64]:
+    """A quarter pixel towards the larger neighbour of the pixels (u, v) of the maps (i, j), x and y."""
+    height, width = heatmaps.shape[2:]
     across = heatmaps[i, j, v, np.minimum(u + 1, width - 1)] - heatmaps[i, j, v, np.maximum(u - 1, 0)]
     down = heatmaps[i, j, np.minimum(v + 1, height - 1), u] - heatmaps[i, j, np.maximum(v - 1, 0), u]
     inside = (u > 1) & (u < width - 1) & (v > 1) & (v < height - 1)
-    joints[..., 0] += np.where(inside, 0.25 * np.sign(across), 0.0)
-    joints[..., 1] += np.where(inside, 0.25 * np.sign(down), 0.0)
-    return joints, values
+    return np.where(inside[..., None], 0.25 * np.sign(np.stack([across, down], axis=-1)), 0.0)
+
+
+def maxima(
+    heatmaps: Floats, most: int, share: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """The local maxima of heatmaps [K, H, W]: their maps [N], places [N, 2] as `decode` has them, and values [N].
+
+    A maximum is at least as high as its eight neighbours, and higher than some other pixel of its map. Of each map the
+    `most` highest, best first, that have at least a `share` of the highest pixel.
+    """
+    height, width = heatmaps.shape[1:]
+    padded = np.pad(heatmaps, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
+    around = np.max([padded[:, y : y + height, x : x + width] for y in range(3) for x in range(3)], axis=0)
+    peak, lowest = heatmaps.max(axis=(1, 2), keepdims=True), heatmaps.min(axis=(1, 2), keepdims=True)
+    k, v, u = np.nonzero((heatmaps >= around) & (heatmaps >= share * peak) & (heatmaps > lowest))
+    order = np.lexsort((-heatmaps[k, v, u], k))
+    k, v, u = k[order], v[order], u[order]
+    first = np.searchsorted(k, k)  # where the maxima of the same map begin
+    chosen = np.arange(len(k)) - first < most
+    k, v, u = k[chosen], v[chosen], u[chosen]
+    places = np.stack([u, v], axis=-1) + _quarter(heatmaps[None], np.zeros_like(k), k, v, u)
+    return k.astype(np.int64), places, heatmaps[k, v, u].astype(np.float64)
 
 
 def decode_dark(heatmaps: Floats, sigma: float = 2.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,8 +1,9 @@
 """What each architecture is asked to answer in training, and how far off its answer is.
 
 An objective is called with the network, images [B, 3, H, W], joints [B, K, 2] in continuous coordinates of the image
-and weights [B, K]; it gives a scalar to minimise. `prepared` tells the network what it must know of the training
-people, `output` says whether the trained network's maps are heatmaps or logits.
+and weights [B, K]; it gives a scalar to minimise. One that learns `everyone` in an image is called with joints
+[B, P, K, 2] and weights [B, P, K]. `prepared` tells the network what it must know of the training people, `output` says
+whether the trained network's maps are heatmaps or logits.
 """
 
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ class Objective(Protocol):
     @property
     def output(self) -> str:
         """What its network answers with: "heatmaps", or "logits" that a softmax over each map makes a distribution."""
+
+    @property
+    def everyone(self) -> bool:
+        """Whether it learns all people in an image, or the one in its middle."""
 
     def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
         """Set what the network must know of the training people: joints [N, K, 2] in the crops of its input size."""
@@ -72,6 +77,7 @@ class Heatmaps:
     loss: str
     sigma: float
     stride: int = 4
+    everyone = False
 
     @property
     def output(self) -> str:
@@ -114,6 +120,7 @@ class Windows:
     radius: float
     stride: int = 4
     output = "heatmaps"
+    everyone = False
 
     def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
         """The part priors: where joints are, seen from their neighbours (section 3.2)."""
@@ -137,8 +144,10 @@ class Windows:
 class Parts:
     """Part detectors, location refinement and pairwise terms of DeeperCut (sections 3 and 4).
 
-    A place belongs to a part at most `radius` pixels from it: there the score is 1, the offset leads to the part, and
-    the pairs lead to every other part of the person. Cross-entropy of the scores, Huber loss of offsets and pairs from
+    Joints are those of one person an image, [B, K, 2], or of everyone in it, [B, P, K, 2]. A place belongs to the
+    nearest part at most `radius` pixels from it: there the score is 1, the offset leads to the part, and the pairs lead
+    to every other part of the same person. Elsewhere the score is 0; a part that nobody in the image is annotated with
+    does not count. Cross-entropy of the scores, Huber loss of offsets and pairs from
     `knee` on, in the network's units, weighted with `refinement` and `pairwise`. `balance`: weight of a place that
     belongs to the part; 1 as published, more where maps are small and the budget is, too.
     """
@@ -149,6 +158,7 @@ class Parts:
     knee: float = 1.0
     balance: float = 1.0
     output = "heatmaps"
+    everyone = True
 
     def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
         """The mean and the standard deviation of every pair of parts, pixels, by which pairs are normalised."""
@@ -171,27 +181,41 @@ class Parts:
     def __call__(self, network: Any, images: Tensor, joints: Joints, weights: Weights) -> Tensor:
         from baselines.deepercut import OFFSET_SCALE, STRIDE
 
+        k = joints.shape[-2]
+        joints, weights = joints.reshape(len(joints), -1, k, 2), weights.reshape(len(joints), -1, k)  # [B, P, K, ...]
         maps = network.logits(images)
-        scores, k = maps.scores.float(), joints.shape[1]
-        ways = _offsets(scores, joints, STRIDE, (STRIDE / 2, STRIDE / 2))  # [B, K, 2, H', W'], pixels to the part
-        counted = _on(images, weights)[:, :, None, None]  # [B, K, 1, 1]
-        near = (ways.square().sum(dim=2) <= self.radius**2).float() * counted  # [B, K, H', W']
+        scores = maps.scores.float()  # [B, K, H', W']
+        annotated = _on(images, weights)  # [B, P, K]
+        people = torch.from_numpy(joints).to(scores)  # [B, P, K, 2]
+        ways = _offsets(scores, joints, STRIDE, (STRIDE / 2, STRIDE / 2))  # [B, P, K, 2, H', W'], pixels to the part
+        away = ways.square().sum(dim=3)  # [B, P, K, H', W']
+        nearest, owner = away.masked_fill(annotated[..., None, None] == 0, torch.inf).min(dim=1)  # [B, K, H', W']
+        near = nearest <= self.radius**2
+        counted = annotated.amax(dim=1)[:, :, None, None]  # [B, K, 1, 1]
         emphasis = counted * (1.0 + (self.balance - 1.0) * near)
-        surprise = F.binary_cross_entropy_with_logits(scores, near, emphasis, reduction="sum")
+        surprise = F.binary_cross_entropy_with_logits(scores, near.float(), emphasis, reduction="sum")
         total = surprise / (counted.sum() * scores.shape[2] * scores.shape[3]).clamp(min=1.0)
-        places = near.sum().clamp(min=1.0)
-        off = F.huber_loss(maps.offsets.float(), ways / OFFSET_SCALE, reduction="none", delta=self.knee).sum(dim=2)
-        total = total + self.refinement * (off * near).sum() / places
+        # the M places that belong to a part: image, part, row, column, and whose part it is
+        b, part, v, u = near.nonzero(as_tuple=True)
+        whose = owner[b, part, v, u]
+        way = ways[b, whose, part, :, v, u]  # [M, 2]
+        off = F.huber_loss(maps.offsets.float()[b, part, :, v, u], way / OFFSET_SCALE, reduction="sum", delta=self.knee)
+        total = total + self.refinement * off / max(len(b), 1)
         if maps.pairs is None:
             return total
-        apart = ~torch.eye(k, dtype=torch.bool, device=images.device)
-        pairs = maps.pairs.float()  # [B, K * (K - 1), 2, H', W']
-        # from a place near one part to every other part: the same way as for that part itself
-        other = ways[:, None].expand(-1, k, -1, -1, -1, -1)[:, apart]  # [B, K * (K - 1), 2, H', W']
-        mean, deviation = (network.get_buffer(n).view(1, -1, 2, 1, 1) for n in ("pair_mean", "pair_deviation"))
-        both = (near[:, :, None] * counted[:, None])[:, apart]  # [B, K * (K - 1), H', W']
-        off = F.huber_loss(pairs, (other - mean) / deviation, reduction="none", delta=self.knee).sum(dim=2)
-        return total + self.pairwise * (off * both).sum() / both.sum().clamp(min=1.0)
+        others = torch.from_numpy(_others(k)).to(images.device)[part]  # [M, K - 1]
+        start = people[b, whose, part] - way  # [M, 2], the places
+        target = people[b[:, None], whose[:, None], others] - start[:, None]  # [M, K - 1, 2]
+        mean, deviation = (network.get_buffer(n).view(k, k - 1, 2)[part] for n in ("pair_mean", "pair_deviation"))
+        said = maps.pairs.float().unflatten(1, (k, k - 1))[b, part, :, :, v, u]  # [M, K - 1, 2]
+        known = annotated[b[:, None], whose[:, None], others]  # [M, K - 1]
+        off = F.huber_loss(said, (target - mean) / deviation, reduction="none", delta=self.knee).sum(dim=2)
+        return total + self.pairwise * (off * known).sum() / known.sum().clamp(min=1.0)
+
+
+def _others(count: int) -> NDArray[np.int64]:
+    """For every part the other ones [K, K - 1], in their order."""
+    return np.array([[other for other in range(count) if other != part] for part in range(count)], np.int64)
 
 
 @dataclass(frozen=True)
@@ -226,7 +250,8 @@ def centred(joints: Joints, weights: Weights, size: NDArray[np.int64]) -> Joints
 
 
 def _offsets(maps: Tensor, joints: Joints, stride: int, first: tuple[float, float]) -> Tensor:
-    """From every place of maps [B, K, H', W'] to the joint [B, K, 2, H', W'], pixels; place 0 is at `first` (x, y)."""
+    """From every place of maps [B, K, H', W'] to joints [..., 2], pixels: [..., 2, H', W']; place 0 is at `first`
+    (x, y)."""
     height, width = maps.shape[-2:]
     x = torch.arange(width, device=maps.device) * stride + first[0]
     y = torch.arange(height, device=maps.device) * stride + first[1]

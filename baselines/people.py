@@ -92,7 +92,8 @@ class People:
 @dataclass(frozen=True)
 class Batch:
     """People cut out: images [B, 3, H, W], normalised; joints [B, K, 2] in continuous coordinates of the crop; weights
-    [B, K], 0 where a joint is not annotated or outside the crop."""
+    [B, K], 0 where a joint is not annotated or outside the crop. With everyone who is in the picture: joints
+    [B, P, K, 2] and weights [B, P, K], first whom it was cut out for; where fewer are in it, weights are 0."""
 
     images: NDArray[np.float32]
     joints: NDArray[np.float64]
@@ -200,18 +201,19 @@ def batches(
     augmentation: Augmentation | None,
     seed: int,
     epoch: int,
+    everyone: bool = False,
     threads: int = 0,
 ) -> Iterator[Batch]:
     """The people of `rows` in turn, cut out to `size` (width, height), augmented if asked for.
 
-    `threads`: how many prepare batches ahead; with 0 they are prepared when they are asked for.
+    `everyone`: with the joints of all who are in the crop. `threads`: how many prepare batches ahead; with 0 they are
+    prepared when they are asked for.
     """
 
     def cut(start: int) -> Batch:
         chosen = rows[start : start + batch]
-        return _stack(
-            [_cut(people, int(row), size, mirrored, augmentation, seed, epoch) for row in chosen.tolist()], size
-        )
+        cuts = [_cut(people, int(row), size, mirrored, augmentation, seed, epoch) for row in chosen.tolist()]
+        return _stack(cuts, size, everyone)
 
     starts = range(0, len(rows), batch)
     if not threads:
@@ -227,13 +229,18 @@ def batches(
             yield ready
 
 
-def _stack(cuts: list[tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]], size: Any) -> Batch:
+def _stack(
+    cuts: list[tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]], size: Any, everyone: bool
+) -> Batch:
     pixels = np.stack([c[0] for c in cuts])  # [B, H, W, 3]
-    joints = np.stack([c[1] for c in cuts])
+    most = max(len(c[1]) for c in cuts)
+    joints = np.stack([np.pad(c[1], ((0, most - len(c[1])), (0, 0), (0, 0))) for c in cuts])  # [B, P, K, 2]
+    weights = np.stack([np.pad(c[2], ((0, most - len(c[2])), (0, 0))) for c in cuts])  # [B, P, K]
     inside = ((joints >= 0) & (joints < np.array(size))).all(axis=-1)
-    weights = (np.stack([c[2] for c in cuts]) * inside).astype(np.float32)
+    weights = weights * inside
     normalised = ((pixels - np.array(MEAN)) / np.array(STD)).astype(np.float32)  # [B, H, W, 3]
-    return Batch(normalised.transpose(0, 3, 1, 2), joints, weights)  # [B, 3, H, W]
+    every = Batch(normalised.transpose(0, 3, 1, 2), joints, weights.astype(np.float32))  # [B, 3, H, W]
+    return every if everyone else replace(every, joints=every.joints[:, 0], weights=every.weights[:, 0])
 
 
 def _cut(
@@ -245,7 +252,8 @@ def _cut(
     seed: int,
     epoch: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
-    """One person: pixels [H, W, 3] from 0 to 1, joints [K, 2] in the crop, weights [K]."""
+    """One person's crop: pixels [H, W, 3] from 0 to 1, joints [P, K, 2] in it of everyone in the image, that person
+    first, and weights [P, K]."""
     x, y, w, h = people.regions[row].tolist()
     matrix = crops.box_crop((x, y, w, h), size, people.padding)
     light: NDArray[np.float64] = np.ones(3)
@@ -267,8 +275,10 @@ def _cut(
         light = 1.0 + augmentation.colour * (rng.uniform(-1, 1) + rng.uniform(-1, 1, size=3) / 2)
     picture = crops.warp(people.pictures[int(people.image_of[row])], matrix, size)
     pixels = np.clip(np.asarray(picture, np.float32) * (light / 255.0).astype(np.float32), 0, 1)
-    joints, weights = crops.apply(matrix, people.joints[row]), people.weights[row]
-    return (pixels, joints[mirrored], weights[mirrored]) if flip else (pixels, joints, weights)
+    together = np.flatnonzero(people.image_of == people.image_of[row])
+    together = np.concatenate([[row], together[together != row]])
+    joints, weights = crops.apply(matrix, people.joints[together]), people.weights[together]
+    return (pixels, joints[:, mirrored], weights[:, mirrored]) if flip else (pixels, joints, weights)
 
 
 def _half(

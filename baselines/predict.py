@@ -78,6 +78,7 @@ def predict(
     checkpoints: Path | None = None,
     device: str | None = None,
     box_file: Path | None = None,
+    grouping: bool | None = None,
     kept: Kept | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> tuple[list[Entry], Run]:
@@ -85,8 +86,9 @@ def predict(
 
     People are cut out by the boxes of the list (then entries have its `person_id`), or by those of `box_file`. Where
     there are neither, a single-person benchmark's whole image is the crop, and on others the person detector looks for
-    them. Bottom-up networks take whole images; one that takes crops as well takes those where there are boxes. `kept`
-    is where the answers are written as they come, and where those of lost workers are taken from. `progress` is called
+    them. Bottom-up networks take whole images; one that takes crops as well takes those where there are boxes.
+    `grouping` puts the person of a crop together by grouping or joint by joint, else as the checkpoint says. `kept` is
+    where the answers are written as they come, and where those of lost workers are taken from. `progress` is called
     with the images done and all images; what it raises ends the run. A file that cannot be read as an image is left out
     and named in the record. Raises BaselineFailed.
     """
@@ -94,6 +96,8 @@ def predict(
     images = image_list["images"]
     files = _Files(Path(image_folder))
     estimator = load(name, dataset, variant=variant, checkpoint=checkpoint, checkpoints=checkpoints, device=device)
+    if grouping is not None:
+        _set_grouping(estimator, grouping)
     say = progress or (lambda done, total: None)
     bottom_up = _takes_whole_images(estimator, images, definition, box_file)
     boxes = _boxes(images, files, definition, box_file, estimator.device, lambda: say(0, len(images)), bottom_up)
@@ -137,6 +141,17 @@ def predict(
         taken_over=len(earlier.answers),
         left_out=missing,
     )
+
+
+def _set_grouping(estimator: Any, grouping: bool) -> None:
+    """Have an estimator that can group do so or not. Raises BaselineFailed where there is nothing to group by."""
+    if grouping and getattr(estimator, "model", None) is None:
+        message = (
+            f"nothing was fitted that {estimator.name} could group by: python -m baselines fit-grouping CHECKPOINT.json"
+        )
+        raise BaselineFailed("no_grouping", message)
+    if hasattr(estimator, "grouped"):
+        estimator.grouped = grouping
 
 
 def _takes_whole_images(
@@ -192,6 +207,7 @@ def _what(
         "baseline": estimator.name,
         "variant": estimator.variant,
         "checkpoint": estimator.checkpoint_sha256,
+        "grouping": getattr(estimator, "grouping_sha256", ""),
         "device": estimator.device,
         "precision": estimator.precision,
         "dataset": dataset,

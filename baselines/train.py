@@ -197,7 +197,8 @@ class _Training:
         saved = time.monotonic()
         for batch in annotated.batches(
             self.people, rows, size=task.size, batch=recipe.batch, mirrored=self.mirrored,
-            augmentation=recipe.augmentation, seed=recipe.seed, epoch=state.epoch, threads=self.threads,
+            augmentation=recipe.augmentation, seed=recipe.seed, epoch=state.epoch, everyone=self.objective.everyone,
+            threads=self.threads,
         ):  # fmt: skip
             done = (state.epoch * self.steps + state.step) / (recipe.epochs * self.steps)
             for group in self.optimiser.param_groups:
@@ -245,21 +246,25 @@ class _Training:
         progress.finish(", ".join(f"{name} {value}" for name, value in row.items() if name != "epoch"))
 
     def validate(self) -> float:
-        """The share of the held back people's joints that are found within NEAR of the crop's diagonal."""
+        """The share of the held back people's joints that are found within NEAR of the crop's diagonal. Where everyone
+        in a crop is learned, each of its kinds of joints counts once, and is found at anybody's."""
         task = self.task
         self.network.eval()
         rows = np.arange(len(self.held_back))
         near = there = 0.0
         for batch in annotated.batches(
             self.held_back, rows, size=task.size, batch=32, mirrored=self.mirrored, augmentation=None,
-            seed=0, epoch=0, threads=self.threads,
+            seed=0, epoch=0, everyone=self.objective.everyone, threads=self.threads,
         ):  # fmt: skip
             with torch.inference_mode(), _autocast(task):
                 maps = self.network(_images(batch.images, task.device))[:, -1].float().cpu().numpy()
             stride = np.array([task.size[0] / maps.shape[3], task.size[1] / maps.shape[2]])
-            off = (heatmaps.decode(maps)[0] + 0.5) * stride - batch.joints
-            near += float(((np.hypot(off[..., 0], off[..., 1]) <= NEAR * math.hypot(*task.size)) * batch.weights).sum())
-            there += float(batch.weights.sum())
+            found = (heatmaps.decode(maps)[0] + 0.5) * stride  # [B, K, 2]
+            joints = batch.joints.reshape(len(found), -1, *found.shape[1:])  # [B, P, K, 2]
+            weights = batch.weights.reshape(joints.shape[:3])  # [B, P, K]
+            off = np.linalg.norm(joints - found[:, None], axis=3)
+            near += float(((off <= NEAR * math.hypot(*task.size)) * weights).max(axis=1).sum())
+            there += float(weights.max(axis=1).sum())
         return near / max(there, 1.0)
 
     def cpu_seconds(self) -> float:

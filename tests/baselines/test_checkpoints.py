@@ -167,3 +167,18 @@ def test_the_page_says_what_the_checkpoints_say():
         seconds, score = found.training["cpu_seconds"], 100 * found.claim["value"]
         size = "{} x {}".format(*found.input_size)
         assert f"| {size} | {seconds} | {score:.1f} |" in page, path.stem
+
+
+def test_the_page_says_what_was_fitted_for_grouping():
+    """A line for every checkpoint with a fitted grouping: log-likelihoods, joints found and AP, both ways."""
+    page = (Path(__file__).parents[2] / "docs" / "baselines.md").read_text()
+    fitted = [found for found in map(Checkpoint.read, SHIPPED) if found.grouping]
+    assert "deepercut" in {found.baseline for found in fitted}
+    for found in fitted:
+        record = found.training["grouping"]
+        likely, joints, ap = (record[name] for name in ("log_likelihood", "joints_found", "ap"))
+        assert likely["fitted"] > likely["prior"] and found.grouped == (joints["grouped"] > joints["alone"])
+        assert found.claim["value"] == ap["grouped" if found.grouped else "alone"]
+        numbers = [f"{likely[name]:.3f}" for name in ("prior", "fitted")]
+        numbers += [f"{100 * part[name]:.1f}" for part in (joints, ap) for name in ("alone", "grouped")]
+        assert " | ".join(numbers) in page, found.baseline

@@ -128,6 +128,35 @@ def test_parts_offsets_and_pairs_of_deepercut():
     assert objective(network, images, joints, first).item() == pytest.approx(0, abs=1e-6)
 
 
+def test_places_belong_to_the_nearest_of_several_people():
+    """32 x 8 pixels, places at 4, 12, 20, 28. The first person's parts are at (5, 4) and (13, 4), the second's at
+    (9, 4) and (28, 4), of which the first one is 5 from place 4, and 3 from place 12; radius 6."""
+    deepercut = module("deepercut")
+    network = deepercut.build(2, depth=18, width=4)
+    joints = np.array([[[[5.0, 4.0], [13.0, 4.0]], [[9.0, 4.0], [28.0, 4.0]]]])
+    images, everyone = torch.zeros(1, 3, 8, 32), np.ones((1, 2, 2), np.float32)
+    scores = torch.full((1, 2, 1, 4), -40.0)
+    scores[0, 0, 0, :2] = scores[0, 1, 0, 1] = scores[0, 1, 0, 3] = 40.0
+    offsets, pairs = torch.zeros(1, 2, 2, 1, 4), torch.zeros(1, 2, 2, 1, 4)
+    unit = deepercut.OFFSET_SCALE
+    # place 4 is 1 from the first one's part 0, place 12 is 3 from the second's; part 1: 1 and 0
+    offsets[0, 0, 0, 0, 0], offsets[0, 0, 0, 0, 1], offsets[0, 1, 0, 0, 1] = 1 / unit, -3 / unit, 1 / unit
+    # from place 4 to the first one's part 1: 9; from place 12 to the second's: 16; and back: -7 and -19
+    pairs[0, 0, 0, 0, 0], pairs[0, 0, 0, 0, 1], pairs[0, 1, 0, 0, 1], pairs[0, 1, 0, 0, 3] = 9.0, 16.0, -7.0, -19.0
+    objective = Parts(radius=6.0)
+    assert objective.everyone and not Windows(radius=3.0).everyone and not Heatmaps("mse", 1.0).everyone
+    network.logits = lambda _: _maps(scores, offsets, pairs)
+    assert objective(network, images, joints, everyone).item() == pytest.approx(0, abs=1e-6)
+    # the way to the other person's part, 16 - 9 off, costs 7 - 0.5 at one of four places, times 0.05
+    pairs[0, 0, 0, 0, 0] = 16.0
+    assert objective(network, images, joints, everyone).item() == pytest.approx(0.05 * 6.5 / 4, rel=1e-4)
+    # the second person's part 1 is not annotated: where it is counts as a place without that part, and no pair leads
+    # to it; -log(1 - s(40)) = 40 over 8 places; the mean over three pairs is of 6.5 once, and none of place 28
+    known = np.array([[[1, 1], [1, 0]]], np.float32)
+    expected = 40 / 8 + 0.05 * 6.5 / 2
+    assert objective(network, images, joints, known).item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_pairs_are_normalised_by_the_training_people():
     network = module("deepercut").build(2, depth=18, width=4)
     joints = np.array([[[0.0, 0.0], [10.0, 4.0]], [[0.0, 0.0], [20.0, 4.0]], [[0.0, 0.0], [90.0, 90.0]]])

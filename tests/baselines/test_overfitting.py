@@ -64,8 +64,10 @@ def test_one_batch_is_learnt_by_heart(name):
         elif not list(module.children()):
             module.eval()
     away = np.linalg.norm(_found(network, name, images) - joints, axis=2)[weights > 0]
-    # within the half diagonal of a cell of the coarsest maps, stride 8
-    assert away.max() <= 8 * np.sqrt(0.5) + 0.5, (losses[0], losses[-1], away)
+    # within the half diagonal of a cell of the coarsest maps, stride 8; every place of DeeperCut within the radius of a
+    # part is told to be that part's, and its offsets lead the rest of the way
+    bound = max(8 * np.sqrt(0.5) + 0.5, getattr(objective, "radius", 0.0))
+    assert away.max() <= bound, (losses[0], losses[-1], away)
 
 
 STEPS = 30

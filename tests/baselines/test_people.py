@@ -79,6 +79,27 @@ def test_a_person_looks_the_same_whoever_was_drawn_before_and_however_many_threa
     assert np.array_equal(_all(people, None, epoch=1)[0], _all(people, None)[0])
 
 
+def test_everyone_who_is_in_a_crop_comes_with_it(people):
+    """First whom it was cut out for; the others are where that person's crop has them, and 0 where they are not."""
+    settings = {"size": (96, 96), "batch": len(people), "mirrored": MIRROR, "seed": 3, "epoch": 0}
+    rows, strong = np.arange(len(people)), Augmentation(rotation=30, scale=0.2, shift=0.1)
+    for augmentation in (None, strong):
+        alone = next(batches(people, rows, augmentation=augmentation, **settings))
+        every = next(batches(people, rows, augmentation=augmentation, everyone=True, **settings))
+        assert np.array_equal(every.joints[:, 0], alone.joints) and np.array_equal(every.weights[:, 0], alone.weights)
+        assert np.array_equal(every.images, alone.images)
+    counts = np.bincount(people.image_of)
+    assert every.joints.shape == (len(people), counts.max(), 17, 2) and counts.max() > 1
+    for row in rows.tolist():
+        others = counts[people.image_of[row]]
+        assert not every.weights[row, others:].any()
+    plain = next(batches(people, rows, augmentation=None, everyone=True, **settings))
+    first, second = np.flatnonzero(people.image_of == np.argmax(counts))[:2]
+    x, y, w, h = people.regions[first].tolist()
+    expected = crops.apply(crops.box_crop((x, y, w, h), (96, 96), people.padding), people.joints[second])
+    assert plain.joints[first, 1] == pytest.approx(expected)
+
+
 def test_half_bodies_are_cut_around_the_upper_or_the_lower_joints(people):
     """Half of a person fills the crop: the annotated joints lie further apart than with the whole person."""
     _, whole, kept = _all(people, Augmentation())

@@ -131,6 +131,39 @@ def test_validation_counts_joints_near_their_place(data, tiny, tmp_path, monkeyp
     assert started.validate() > 0.97  # 0.05 of the diagonal of 80 pixels is 4: a cell's rounding stays below
 
 
+def test_validation_of_everyone_counts_joints_at_anybody(data, tmp_path):
+    """Of a network that shows each joint at the last person in the crop who has it, everything is found; shifted by
+    more than 0.05 of the diagonal, 10.2 pixels of 144 x 144, hardly anything."""
+    task = training.task(
+        "deepercut", "mannequins", data / "annotations.json", data / "images", tmp_path, device="cpu",
+        recipe={"validation": 0.5},
+    )  # fmt: skip
+    started = training._Training(task)
+    settings = {"size": task.size, "batch": 32, "mirrored": started.mirrored, "augmentation": None, "seed": 0}
+    rows = np.arange(len(started.held_back))
+    truth = list(training.annotated.batches(started.held_back, rows, epoch=0, everyone=True, **settings))
+    assert max(batch.joints.shape[1] for batch in truth) > 1
+
+    class Knows(torch.nn.Module):
+        def __init__(self, off):
+            super().__init__()
+            self.off, self.batches = off, iter(truth)
+
+        def forward(self, images):
+            batch = next(self.batches)
+            last = batch.weights.shape[1] - 1 - batch.weights[:, ::-1].argmax(axis=1)  # [B, K]
+            joints = np.take_along_axis(batch.joints, last[:, None, :, None], axis=1)[:, 0] + self.off
+            size = (task.size[0] // 2, task.size[1] // 2)
+            return torch.from_numpy(
+                training.heatmaps.gaussian_targets(joints / 2 - 0.5, np.ones(joints.shape[:2]), size, 1.0)
+            )[:, None]
+
+    started.network = Knows(0.0)
+    assert started.validate() == 1.0
+    started.network = Knows(12.0)
+    assert started.validate() < 0.2
+
+
 RUN = """
 import sys
 from pathlib import Path
@@ -207,7 +240,9 @@ def test_two_processes_do_not_train_the_same(data, tiny, tmp_path):
 def test_a_loss_that_is_not_finite_ends_the_training(data, tiny, tmp_path, monkeypatch):
     started = training._Training(_task(data, tmp_path))
     monkeypatch.setattr(
-        started, "objective", lambda network, *_: network(torch.zeros(1, 3, 64, 48)).sum() * float("nan")
+        type(started.objective),
+        "__call__",
+        lambda _, network, *__: network(torch.zeros(1, 3, 64, 48)).sum() * float("nan"),
     )
     with pytest.raises(BaselineFailed, match="lower --learning-rate") as refused:
         started.run()
