@@ -51,6 +51,7 @@ class Run:
     device: str
     precision: str
     batch: int
+    lost_with_batch: int | None  # of the last worker that was lost with this run: the next one starts with half of it
     input_size: tuple[int, int]
     parameters: int
     gmacs: float
@@ -60,7 +61,7 @@ class Run:
     seconds: float  # of all workers that had this run
     images_per_second: float
     taken_over: int  # images that workers which were lost had answered
-    left_out: tuple[str, ...]  # images that could not be read, and why
+    left_out: tuple[str, ...]  # images whose file could not be used, and why
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -86,9 +87,10 @@ def predict(
     People are cut out by the boxes of the list (then entries have its `person_id`), or by those of `box_file`. Where
     there are neither, a single-person benchmark's whole image is the crop, and on others the person detector looks for
     them. Bottom-up networks take whole images; one that takes crops as well takes those where there are boxes. `kept`
-    is where the answers are written as they come, and where those of lost workers are taken from. `progress` is called
-    with the images done and all images; what it raises ends the run. A file that cannot be read as an image is left out
-    and named in the record. Raises BaselineFailed.
+    is where the answers are written as they come, and where those of lost workers are taken from; the batch is then at
+    most half of what the last of them had, for it may have been killed for want of memory. `progress` is called with
+    the images done and all images; what it raises ends the run. A file that is not the listed image is left out and
+    named in the record. Raises BaselineFailed.
     """
     definition = load_dataset(dataset)
     images = image_list["images"]
@@ -101,13 +103,18 @@ def predict(
     answers = dict(earlier.answers)
     todo = [image for image in images if image["id"] not in answers]
     started = time.monotonic()
-    work = _work(estimator, definition, bottom_up)
+    work = _work(estimator, definition, bottom_up, earlier.lost_with_batch)
+    noted = None
     try:
+        if kept is not None:
+            kept.note_batch(noted := work.batch)
         with closing(work.answers(todo, files, boxes)) as coming:
             for image_id, entries, left_out in coming:
                 answers[image_id] = Answer(image_id, entries, left_out, round(time.monotonic() - started, 3))
                 if kept is not None:
                     kept.add(answers[image_id])
+                    if work.batch != noted:
+                        kept.note_batch(noted := work.batch)
                 say(len(answers), len(images))
     finally:
         if kept is not None:
@@ -126,6 +133,7 @@ def predict(
         device=estimator.device,
         precision=estimator.precision,
         batch=work.batch,
+        lost_with_batch=earlier.lost_with_batch,
         input_size=estimator.input_size,
         parameters=estimator.parameters,
         gmacs=round(estimator.gmacs, 4),
@@ -150,10 +158,15 @@ def _takes_whole_images(
     return not (told and hasattr(estimator, "forward"))
 
 
-def _work(estimator: Estimator | BottomUpEstimator, dataset: Dataset, bottom_up: bool) -> _Whole | _Crops:
+def _work(
+    estimator: Estimator | BottomUpEstimator, dataset: Dataset, bottom_up: bool, lost_with: int | None
+) -> _Whole | _Crops:
+    """Whole images, or crops with half the batch that a lost worker had, if one was lost."""
     if bottom_up:
         return _Whole(cast(BottomUpEstimator, estimator), dataset)
-    return _Crops(cast(Estimator, estimator), dataset)
+    crops_of = cast(Estimator, estimator)
+    batch = crops_of.batch if lost_with is None else min(crops_of.batch, max(1, lost_with // 2))
+    return _Crops(crops_of, dataset, batch)
 
 
 def _all_have_boxes(images: list[ImageEntry]) -> bool:
@@ -289,8 +302,8 @@ class _Open:
 class _Crops:
     """A network for single people over images; `batch` is how many it takes at once, halved when memory is short."""
 
-    def __init__(self, estimator: Estimator, dataset: Dataset) -> None:
-        self.estimator, self.dataset, self.batch = estimator, dataset, estimator.batch
+    def __init__(self, estimator: Estimator, dataset: Dataset, batch: int) -> None:
+        self.estimator, self.dataset, self.batch = estimator, dataset, batch
 
     def answers(self, images: list[ImageEntry], files: _Files, boxes: Boxes) -> Coming:
         def cut(image: ImageEntry) -> tuple[list[_Cut], str]:

@@ -176,8 +176,8 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
 
     def work() -> str:
         kept = Kept(baselines.kept_folder(run), claim.fence)
-        if kept.got_further():
-            # only attempts that come no further are counted
+        if kept.got_further() or kept.can_halve():
+            # only attempts that come no further, with a batch that cannot be smaller, are counted
             run.attempts = 1
             claim.note(attempts=1)
         keeper = _LeaseKeeper(claim)

@@ -25,8 +25,8 @@ router = Router(tags=["baselines"])
 
 # of a run's record; whatever else a run notes stays with the operator
 PUBLIC_RECORD = (
-    "device", "batch", "precision", "images_per_second", "parameters", "gmacs", "input_size", "checkpoint_sha256",
-    "images", "people", "boxes", "seconds", "taken_over",
+    "device", "batch", "lost_with_batch", "precision", "images_per_second", "parameters", "gmacs", "input_size",
+    "checkpoint_sha256", "images", "people", "boxes", "seconds", "taken_over",
 )  # fmt: skip
 
 
