@@ -23,7 +23,7 @@ from leaderboard.visibility import benchmarks_for
 
 def _runs(request: HttpRequest, **only: Any) -> list[BaselineRun]:
     runs = BaselineRun.objects.filter(benchmark__in=benchmarks_for(request.user), **only)
-    return list(runs.select_related("benchmark", "submission")[:100])
+    return list(runs.select_related("benchmark", "submission", "checkpoint")[:100])
 
 
 def _lines(runs: list[BaselineRun]) -> list[tuple[BaselineRun, Any]]:

@@ -95,7 +95,7 @@ def test_a_private_board_s_runs_are_nobody_else_s(run: BaselineRun, client: Clie
 
 
 def test_pictures_are_kept_as_long_as_their_run(run: BaselineRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    digests = baselines.pictures()
+    digests = baselines.kept_blobs()
     assert len(digests) == 3
     monkeypatch.setattr(blobs.time, "time", lambda: 4e9)  # long after
     tasks.collect()
