@@ -26,6 +26,7 @@ from PIL import Image
 from baselines import boxes as box_sources
 from baselines import crops, load, oks_nms
 from baselines.boxes import Boxes, Person
+from baselines.devices import device_name
 from baselines.estimators import BaselineFailed, BottomUpEstimator, Estimator, Poses
 from baselines.images import UnreadableImage, read_image
 from baselines.kept import Answer, Earlier, Kept
@@ -49,6 +50,7 @@ class Run:
     variant: str
     checkpoint_sha256: str
     device: str
+    device_name: str
     precision: str
     batch: int
     lost_with_batch: int | None  # of the last worker that was lost with this run: the next one starts with half of it
@@ -131,6 +133,7 @@ def predict(
         variant=estimator.variant,
         checkpoint_sha256=estimator.checkpoint_sha256,
         device=estimator.device,
+        device_name=device_name(estimator.device),
         precision=estimator.precision,
         batch=work.batch,
         lost_with_batch=earlier.lost_with_batch,

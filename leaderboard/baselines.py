@@ -230,6 +230,18 @@ def forget_ended() -> None:
         shutil.rmtree(kept[number], ignore_errors=True)
 
 
+# of a run's record; whatever else a run notes stays with the operator
+PUBLIC_RECORD = (
+    "device", "device_name", "batch", "lost_with_batch", "precision", "images_per_second", "parameters", "gmacs",
+    "input_size", "checkpoint_sha256", "images", "people", "boxes", "seconds", "taken_over",
+)  # fmt: skip
+
+
+def public_record(record: dict[str, Any]) -> dict[str, Any]:
+    """What everyone may know of a run."""
+    return {key: record[key] for key in PUBLIC_RECORD if key in record}
+
+
 def record(claim: Claim[BaselineRun], predictions: list[dict[str, Any]], run_record: dict[str, Any]) -> bool:
     """Submit what the model predicted, and end the run. False: the claim was lost, and nothing was submitted."""
     run = claim.job

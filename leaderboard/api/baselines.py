@@ -24,12 +24,6 @@ from leaderboard.visibility import Anyone, benchmarks_for, organised_by
 
 router = Router(tags=["baselines"])
 
-# of a run's record; whatever else a run notes stays with the operator
-PUBLIC_RECORD = (
-    "device", "batch", "lost_with_batch", "precision", "images_per_second", "parameters", "gmacs", "input_size",
-    "checkpoint_sha256", "images", "people", "boxes", "seconds", "taken_over",
-)  # fmt: skip
-
 
 class BaselineOut(BaseModel):
     name: str
@@ -99,10 +93,6 @@ class AllRunsOut(BaseModel):
     left_out: list[ChoiceOut]
 
 
-def public_record(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: record[key] for key in PUBLIC_RECORD if key in record}
-
-
 def _shown(run: BaselineRun) -> RunOut:
     return RunOut(
         id=run.pk,
@@ -120,7 +110,7 @@ def _shown(run: BaselineRun) -> RunOut:
         error_code=run.error_code,
         error_message=run.error_message,
         submission_id=run.submission_id,
-        record=public_record(run.record),
+        record=baselines.public_record(run.record),
     )
 
 

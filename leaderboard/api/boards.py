@@ -18,8 +18,8 @@ from pydantic import AfterValidator, BaseModel
 from leaderboard import rankings
 from leaderboard.api.access import anyone
 from leaderboard.api.application import REVALIDATED
-from leaderboard.api.baselines import public_record
 from leaderboard.api.benchmarks import visible
+from leaderboard.baselines import public_record
 
 router = Router(tags=["boards"])
 

@@ -151,6 +151,12 @@ def millions(value: float | None) -> str:
 
 
 @register.filter
+def rounded(value: float | None) -> str:
+    """A cost or a speed: with one decimal, below 1 with two digits."""
+    return numbers.MISSING if value is None else f"{value:,.1f}" if value >= 1 else f"{value:.2g}"
+
+
+@register.filter
 def thousands(value: int | None) -> str:
     return numbers.MISSING if value is None else f"{value:,}"
 

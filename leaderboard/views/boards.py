@@ -125,6 +125,7 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
         "measured": any(row.value is not None for row in found.ranked),
         "parameters": any(row.parameters for row in rows),
         "gflops": any(row.gflops for row in rows),
+        "speed": any(row.images_per_second for row in rows),
         "extra": any(row.extra_data for row in rows),
     }
     return {
@@ -172,7 +173,7 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
             ("tex", "LaTeX"),
             ("bib", "BibTeX of the papers"),
         ],
-        "width": 7 + len(columns) + titles["parameters"] + titles["gflops"] + titles["extra"],
+        "width": 7 + len(columns) + sum(titles[each] for each in ("parameters", "gflops", "speed", "extra")),
     }
 
 
@@ -216,6 +217,7 @@ def headers(found: Board, columns: list[Column], query: BoardQuery, has: dict[st
         ],
         "parameters": head("parameters", "Params, M", False),
         "gflops": head("gflops", "GFLOPs", False),
+        "speed": head("speed", "Images/s", True, "Images a second, of baselines that were run here"),
         "extra": head("extra", "Extra data", False),
     }
 
