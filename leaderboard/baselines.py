@@ -43,6 +43,13 @@ def catalogue() -> dict[str, Any]:
     return dict(read())
 
 
+def title_of(name: str, variant: str) -> str:
+    """What people call a baseline of that name; the name in words where there is none any more."""
+    about = catalogue().get(name)
+    title = about.title if about else name.replace("_", " ").capitalize()
+    return f"{title}, {variant}" if variant else title
+
+
 def weights_of(name: str) -> list[dict[str, Any]]:
     """The weights of a baseline that ship, are fetched, or were registered, as `catalogue.weights` has them."""
     from baselines.catalogue import weights
@@ -87,7 +94,7 @@ class Choice:
     @property
     def title(self) -> str:
         """What people call it."""
-        title = f"{catalogue()[self.baseline].title}, {self.variant}"
+        title = title_of(self.baseline, self.variant)
         return (
             f"{title}, weights {self.checkpoint.sha256[:8]} (checkpoint {self.checkpoint.pk})"
             if self.checkpoint
@@ -335,6 +342,11 @@ def described(run: BaselineRun, record: dict[str, Any]) -> dict[str, Any]:
             Method.Approach.BOTTOM_UP if record.get("boxes") == "none: bottom-up" else Method.Approach.TOP_DOWN
         ),
     }
+
+
+def titled(run: BaselineRun) -> str:
+    """The name of its method; before it has one, the one that it will most likely get."""
+    return str(run.record.get("title") or _title(run, title_of(run.baseline, run.variant)))
 
 
 def _title(run: BaselineRun, title: str) -> str:

@@ -82,7 +82,8 @@ def board(request: HttpRequest, slug: str) -> HttpResponseBase:
     """One board. Anonymous readers share a copy of it until its version changes."""
     benchmark = get_object_or_404(benchmarks_for(request.user), slug=slug)
     query = parse(request.GET)
-    runs = list(BaselineRun.objects.filter(benchmark=benchmark, state__in=OPEN_STATES).order_by("pk"))
+    running = BaselineRun.objects.filter(benchmark=benchmark, state__in=OPEN_STATES)
+    runs = list(running.select_related("checkpoint").order_by("pk"))
     if request.user.is_authenticated:
         return render(request, "board.html", board_page(benchmark, query, runs))
     tag = board_tag(benchmark, query, runs)

@@ -199,7 +199,7 @@ def test_running_baseline_is_a_row_without_a_number(benchmark: Benchmark, client
         state="running", lease_expires_at=timezone.now() + timedelta(minutes=1),
     )  # fmt: skip
     page = text(client, "/lsp-test-pc/")
-    assert "Stacked hourglass" in page and "3 of 8 images" in page
+    assert "Stacked Hourglass" in page and "3 of 8 images" in page
 
 
 # --- caching ---------------------------------------------------------------------------------------------------------
