@@ -191,6 +191,15 @@ def test_page_transfers_less_than_150_kb(address: str, open_page: Any, site: Any
     assert sum(sizes.values()) < 150_000, sizes
 
 
+def test_why_models_cannot_run_fits_a_phone(open_page: Any, site: Any, organiser: User) -> None:
+    page = open_page(organiser, viewport={"width": 320, "height": 800})
+    page.goto(f"{site.url}/organise/lsp-test-pc/")
+    page.get_by_text("cannot run on it").click()
+    page.get_by_text("It was not trained for neck, head_top").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+    assert Axe().run(page, options={"runOnly": RULES}).response["violations"] == []
+
+
 def test_a_speed_is_on_the_board_and_leaves_a_phone_alone(open_page: Any, site: Any) -> None:
     speed = "td:has(> .by.on)"
     page = open_page()
