@@ -143,7 +143,8 @@ def choices(benchmark: Benchmark) -> list[Choice]:
         for each in catalogue.choices(joints, Path(settings.CHECKPOINTS_DIR))
     ]
     for checkpoint in Checkpoint.objects.all():
-        why_not = catalogue.untrained(joints, checkpoint.joints)
+        gone = "" if checkpoint.path.is_file() else "its file is not in the folder of checkpoints"
+        why_not = catalogue.untrained(joints, checkpoint.joints) or gone
         found.append(Choice(checkpoint.family, checkpoint.variant, checkpoint, why_not))
     if dataset.entry != "keypoints":
         return [replace(each, why_not=f"it predicts keypoints, not {dataset.entry}") for each in found]

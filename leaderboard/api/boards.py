@@ -67,7 +67,9 @@ class EntryOut(BaseModel):
     submission_id: int | None
     url: str | None
     source: str
-    run: dict[str, Any] | None
+    run: dict[str, Any] | None = Field(
+        description="Of a baseline that was run here: `images_per_second`, the `device` it was measured on, and more"
+    )
 
 
 class BoardOut(BaseModel):

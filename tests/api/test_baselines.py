@@ -35,11 +35,14 @@ def people(olu: User, tmp_path: Path, settings: Any) -> Benchmark:
 
 
 @pytest.fixture
-def registered() -> Checkpoint:
-    return Checkpoint.objects.create(
+def registered(people: Benchmark) -> Checkpoint:
+    made = Checkpoint.objects.create(
         family="hrnet", variant="w32", sha256="a" * 64, file="w.pth", size=1, licence="MIT", source="the authors",
         joints=list(load_dataset("coco").joints),
     )  # fmt: skip
+    made.path.parent.mkdir()
+    made.path.touch()
+    return made
 
 
 def post(client: Client, path: str, **body: Any) -> Any:
@@ -64,6 +67,10 @@ def test_the_choices_say_what_can_run_and_why_the_rest_cannot(
     assert said["hrnet", "narrow", None] == "" and said["hrnet", "w32", registered.pk] == ""
     assert said["hrnet", "w48", short.pk].startswith("it was not trained for left_eye")
     assert said["blazepose", "full", None].startswith("its weights are not here: python -m baselines fetch")
+    registered.path.unlink()
+    items_then = as_olu.get(address).json()["items"]
+    gone = [each["why_not"] for each in items_then if each["checkpoint"] == registered.pk]
+    assert gone == ["its file is not in the folder of checkpoints"]
     titles = {each["title"] for each in items}
     assert {"HRNet, narrow", f"HRNet, w32, weights aaaaaaaa (checkpoint {registered.pk})"} <= titles
     assert as_alice.get(address).status_code == 403

@@ -197,6 +197,8 @@ def test_registered_checkpoints_run_under_a_name_of_their_own(
         )
         for letter, joints in (("a", lsp), ("b", lsp[:5]))
     )  # fmt: skip
+    fitting.path.parent.mkdir()
+    fitting.path.touch()
     said = io.StringIO()
     call_command("run_baseline", "--all", "lsp-test-pc", stdout=said)
     assert f"hrnet w32 with checkpoint {other.pk} is left out: it was not trained for left_ankle" in said.getvalue()

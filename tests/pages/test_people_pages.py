@@ -200,6 +200,8 @@ def test_what_can_run_is_offered_and_what_cannot_says_why(
         family="hrnet", variant="w32", sha256="a" * 64, file="w.pth", size=1, licence="MIT", source="the authors",
         joints=list(load_dataset("lsp").joints),
     )  # fmt: skip
+    lsp.path.parent.mkdir()
+    lsp.path.touch()
     page = as_organiser.get("/organise/lsp-test-pc/").content.decode()
     assert f'<option value="checkpoint {lsp.pk}">HRNet, w32, weights aaaaaaaa (checkpoint {lsp.pk})</option>' in page
     assert 'name="boxes"' not in page  # LSP lists its people
