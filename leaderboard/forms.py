@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from evaluator import dataset_names, load_dataset
-from leaderboard.baselines import Choice
+from leaderboard.choices import Choice
 from leaderboard.models import ApiToken, Benchmark, Method, Team
 
 https_only = URLValidator(schemes=["https"], message="Write an address that begins with https://.")

@@ -13,7 +13,7 @@ from ninja.files import UploadedFile
 from ninja.responses import Status
 from pydantic import BaseModel
 
-from leaderboard import baselines
+from leaderboard import baselines, choices
 from leaderboard.api import fields
 from leaderboard.api.access import anyone, caller, reads, submits
 from leaderboard.api.application import REVALIDATED
@@ -114,7 +114,7 @@ def _shown(run: BaselineRun) -> RunOut:
     )
 
 
-def _offered(choice: baselines.Choice) -> ChoiceOut:
+def _offered(choice: choices.Choice) -> ChoiceOut:
     return ChoiceOut(
         baseline=choice.baseline,
         variant=choice.variant,
@@ -161,14 +161,14 @@ def runs_for(user: Anyone) -> QuerySet[BaselineRun]:
 def list_baselines(request: HttpRequest, response: HttpResponse) -> BaselinesOut:
     """The reference models this site can run."""
     response["Cache-Control"] = REVALIDATED
-    return BaselinesOut(items=[BaselineOut(name=name) for name in baselines.available()])
+    return BaselinesOut(items=[BaselineOut(name=name) for name in choices.available()])
 
 
 @router.get("/choices", response=ChoicesOut, auth=reads)
 def list_choices(request: HttpRequest, benchmark: str) -> ChoicesOut:
     """The weights that are here, and which of them can run on a benchmark that the caller organises."""
     found = _organised(caller(request), benchmark)
-    return ChoicesOut(items=[_offered(choice) for choice in baselines.choices(found)])
+    return ChoicesOut(items=[_offered(choice) for choice in choices.choices(found)])
 
 
 @router.get("/runs", response=RunsOut, auth=reads)

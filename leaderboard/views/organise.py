@@ -15,6 +15,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from evaluator import load_dataset
 from leaderboard import baselines, imports, submissions
 from leaderboard.api.fields import clean_file_name
+from leaderboard.choices import Choice
+from leaderboard.choices import choices as weights_for
 from leaderboard.forms import BaselineForm, BenchmarkForm, ImportForm, NewBenchmarkForm
 from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Evaluation, State, Submission
 from leaderboard.refusals import Refused
@@ -83,7 +85,7 @@ def benchmark(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _baselines_offered(found: Benchmark) -> dict[str, Any]:
     """What can be run, and what cannot and why."""
-    choices = baselines.choices(found) if found.has_images else []
+    choices = weights_for(found) if found.has_images else []
     return {
         "baseline_form": _baseline_form(found, choices),
         "can_run": sum(not choice.why_not for choice in choices),
@@ -91,7 +93,7 @@ def _baselines_offered(found: Benchmark) -> dict[str, Any]:
     }
 
 
-def _baseline_form(found: Benchmark, choices: list[baselines.Choice], *data: Any) -> BaselineForm:
+def _baseline_form(found: Benchmark, choices: list[Choice], *data: Any) -> BaselineForm:
     return BaselineForm(*data, choices=choices, boxes_taken=not load_dataset(found.dataset).single_person)
 
 
@@ -169,7 +171,7 @@ def _import(request: HttpRequest, found: Benchmark) -> str:
 def _run(request: HttpRequest, found: Benchmark) -> str:
     """Queue the model that was chosen, or every one that can run."""
     everything = "all" in request.POST
-    form = _baseline_form(found, baselines.choices(found), request.POST, request.FILES)
+    form = _baseline_form(found, weights_for(found), request.POST, request.FILES)
     if not form.is_valid() and not (everything and set(form.errors) == {"choice"}):
         empty = "The file of boxes is empty." if "boxes" in form.errors else ""
         raise Refused("baseline", empty or "Choose one of the models that can run on this benchmark.", status=422)

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from leaderboard import baselines
+from leaderboard.choices import choices
 from leaderboard.models import BaselineRun, Benchmark, Checkpoint
 from leaderboard.refusals import Refused
 
@@ -55,7 +56,7 @@ class Command(BaseCommand):
         """The runs that were asked for; what cannot run is said."""
         boxes = self.boxes(benchmark, options["boxes"]) if options["boxes"] else None
         if options["all"]:
-            for choice in baselines.choices(benchmark):
+            for choice in choices(benchmark):
                 if choice.why_not:
                     self.stdout.write(f"{choice} is left out: {choice.why_not}")
             return baselines.request_all(benchmark=benchmark, by=None, boxes=boxes)[0]
