@@ -46,6 +46,10 @@ class NewRuns(fields.Strict):
     benchmark: fields.line(60, 1)  # type: ignore[valid-type]
 
 
+class ChoicesQuery(BaseModel):
+    benchmark: fields.line(60, 1)  # type: ignore[valid-type]
+
+
 class ChoiceOut(BaseModel):
     """Weights that are here, and why they cannot run on the benchmark: `why_not` is empty when they can."""
 
@@ -165,9 +169,9 @@ def list_baselines(request: HttpRequest, response: HttpResponse) -> BaselinesOut
 
 
 @router.get("/choices", response=ChoicesOut, auth=reads)
-def list_choices(request: HttpRequest, benchmark: str) -> ChoicesOut:
+def list_choices(request: HttpRequest, query: Query[ChoicesQuery]) -> ChoicesOut:
     """The weights that are here, and which of them can run on a benchmark that the caller organises."""
-    found = _organised(caller(request), benchmark)
+    found = _organised(caller(request), query.benchmark)
     return ChoicesOut(items=[_offered(choice) for choice in choices.choices(found)])
 
 

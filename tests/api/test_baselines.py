@@ -74,6 +74,8 @@ def test_the_choices_say_what_can_run_and_why_the_rest_cannot(
     titles = {each["title"] for each in items}
     assert {"HRNet, narrow", f"HRNet, w32, weights aaaaaaaa (checkpoint {registered.pk})"} <= titles
     assert as_alice.get(address).status_code == 403
+    assert as_olu.get(f"{API}/baselines/choices?benchmark=a%00b").status_code == 422
+    assert as_olu.get(f"{API}/baselines/choices?benchmark=nothing").status_code == 404
 
 
 def test_a_run_with_registered_weights(people: Benchmark, registered: Checkpoint, as_olu: Client) -> None:
