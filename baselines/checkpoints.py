@@ -140,7 +140,7 @@ def write_weights(network: nn.Module, path: Path) -> str:
 def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Put weights into a network: every name must be there with the right shape, and no other. Raises CheckpointError.
 
-    Only the batch counters of normalisation layers may be missing.
+    Only the batch counters of normalisation layers may be missing: old versions of PyTorch had none.
     """
     check_names(network, weights)
     state = network.state_dict()
@@ -155,13 +155,12 @@ def check_names(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Raise CheckpointError unless the weights have the network's names and shapes."""
     state = network.state_dict()
     wanted = _counted(state)
-    given = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
-    problems = [f"missing {name}" for name in sorted(wanted - given.keys())]
-    problems += [f"unexpected {name}" for name in sorted(given.keys() - wanted)]
+    problems = [f"missing {name}" for name in sorted(wanted - weights.keys())]
+    problems += [f"unexpected {name}" for name in sorted(weights.keys() - state.keys())]
     problems += [
-        f"{name} has the shape {list(given[name].shape)}, expected {list(state[name].shape)}"
-        for name in sorted(wanted & given.keys())
-        if given[name].shape != state[name].shape
+        f"{name} has the shape {list(weights[name].shape)}, expected {list(state[name].shape)}"
+        for name in sorted(state.keys() & weights.keys())
+        if weights[name].shape != state[name].shape
     ]
     _refuse(problems)
 
