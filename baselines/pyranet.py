@@ -27,12 +27,34 @@ DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 SIGMA = 1.0  # of the Gaussian targets, heatmap pixels
 
 
-class Feature(nn.Sequential):
-    """BN, ReLU and a convolution: the step that all units here are made of. Without `activate`, the convolution."""
+def convolution(
+    inputs: int, outputs: int, kernel: int, *, stride: int = 1, sums: int = 1, copies: int = 1, rectified: bool = True
+) -> nn.Conv2d:
+    """A convolution that begins with the weights of section 4.1 (initialization of multi-branch networks).
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, activate: bool = True) -> None:
+    What it sees is the sum of so many branches (C_i in the paper: `sums`), and so many branches see what it gives (C_o:
+    `copies`). The variance of the answers is that of the inputs when the weights have 1 / (a C_i n_i), that of the
+    gradients with 1 / (a C_o n_o), where n_i and n_o are the weights that meet in an output and in an input, and a is
+    1/2 behind a ReLU (`rectified`), else 1. The weights are Gaussian with a variance between the two, 2 over the sum of
+    the denominators. With one branch that is Glorot and Bengio's, or He et al.'s behind a ReLU.
+    """
+    layer = nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2)
+    alpha = 0.5 if rectified else 1.0
+    nn.init.normal_(layer.weight, std=(2 / (alpha * kernel**2 * (sums * inputs + copies * outputs))) ** 0.5)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Feature(nn.Sequential):
+    """BN, ReLU and a convolution: the step that all units here are made of. Without `activate`, the convolution, whose
+    input has been through both already. `sums`, `copies`: see convolution."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, activate: bool = True, sums: int = 1, copies: int = 1
+    ) -> None:
         before = [nn.BatchNorm2d(inputs), nn.ReLU()] if activate else []
-        super().__init__(*before, nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2))
+        super().__init__(*before, convolution(inputs, outputs, kernel, sums=sums, copies=copies))
 
 
 class Pyramid(nn.Module):
@@ -45,7 +67,7 @@ class Pyramid(nn.Module):
     def __init__(self, middle: int, cardinality: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(middle)
-        self.levels = nn.ModuleList(nn.Conv2d(middle, middle, 3, padding=1) for _ in range(cardinality))
+        self.levels = nn.ModuleList(convolution(middle, middle, 3) for _ in range(cardinality))
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.norm(x))  # [B, D, H, W]
@@ -90,9 +112,11 @@ class Residual(nn.Module):
         if scales is not None:
             middle, cardinality = scales
             self.pyramid = nn.Sequential(
-                Feature(inputs, middle, 1, activate=first), Pyramid(middle, cardinality), Feature(middle, half, 1)
+                Feature(inputs, middle, 1, activate=first, copies=cardinality),
+                Pyramid(middle, cardinality),
+                Feature(middle, half, 1, sums=cardinality),
             )
-        self.last = Feature(half, outputs, 1)
+        self.last = Feature(half, outputs, 1, sums=1 if scales is None else 2)
         self.skip = Feature(inputs, outputs, 1) if project or inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -132,7 +156,7 @@ class PyraNet(nn.Module):
         super().__init__()
         narrow, half = channels // 4, channels // 2
         scales, half_scales = (channels // base, cardinality), (half // base, cardinality)
-        self.conv, self.norm = nn.Conv2d(3, narrow, 7, stride=2, padding=3), nn.BatchNorm2d(narrow)
+        self.conv, self.norm = convolution(3, narrow, 7, stride=2, rectified=False), nn.BatchNorm2d(narrow)
         self.res1 = Residual(narrow, half, half_scales, activated=True)
         self.res2 = Residual(half, half, half_scales)
         self.res3 = Residual(half, channels, scales)
@@ -141,9 +165,12 @@ class PyraNet(nn.Module):
         self.features = nn.ModuleList(
             nn.Sequential(Feature(channels, channels, 1), nn.BatchNorm2d(channels), nn.ReLU()) for _ in range(stacks)
         )
+        # no layer follows these: they begin with the smaller weights of torch, so that heatmaps are near zero at first
         self.heatmaps = nn.ModuleList(nn.Conv2d(channels, num_joints, 1) for _ in range(stacks))
-        self.from_features = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(stacks - 1))
-        self.from_heatmaps = nn.ModuleList(nn.Conv2d(num_joints, channels, 1) for _ in range(stacks - 1))
+        self.from_features = nn.ModuleList(convolution(channels, channels, 1) for _ in range(stacks - 1))
+        self.from_heatmaps = nn.ModuleList(
+            convolution(num_joints, channels, 1, rectified=False) for _ in range(stacks - 1)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         x = F.relu(self.norm(self.conv(images)))  # [B, C/4, H/2, W/2]

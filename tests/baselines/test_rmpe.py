@@ -46,11 +46,11 @@ def test_a_fresh_transformer_changes_nothing_and_the_parallel_branch_teaches_it_
 
 
 def test_similarity_by_hand():
-    # two joints; the first coincides: tanh(1)^2 = 0.5800 and exp(0) = 1; the second is 5 pixels = 2.5 reaches away:
-    # nothing, and exp(-2.5 / 2.65) = 0.3893; together 0.5800 + 1.7 * 1.3893 = 2.9419
+    # two joints; the first coincides: tanh(1)^2 = 0.5800 and exp(0) = 1; the second is 5 pixels away: no match, and
+    # exp(-5 / 2.65) = 0.1516; together 0.5800 + 1.7 * 1.1516 = 2.5377
     pose, other = np.array([[0.0, 0], [10, 0]]), np.array([[[0.0, 0], [13, 4]]])
-    found = similarity(pose, np.ones(2), other, np.ones((1, 2)), 2.0, Constants())
-    assert found == pytest.approx([2.9419], abs=1e-3)
+    found = similarity(pose, np.ones(2), other, np.ones((1, 2)), Constants())
+    assert found == pytest.approx([2.5377], abs=1e-4)
 
 
 def _poses():
@@ -82,6 +82,22 @@ def test_the_order_of_the_poses_does_not_matter_and_weak_ones_are_dropped():
     confidence[2] = 0.29
     assert [p.members for p in suppress(joints, confidence, boxes, scores)] == [(0, 1)]
     assert suppress(joints[:0], confidence[:0], boxes[:0], scores[:0]) == []
+
+
+def test_similar_poses_are_one_person_without_sharing_enough_places():
+    """All places may be too far apart to be the same ones, in a small box: then the similarity decides."""
+    joints = np.stack([np.zeros((17, 2)), np.full((17, 2), 0.3), np.full((17, 2), 0.6)]) + np.arange(17.0)[:, None]
+    confidence, scores = np.array([[0.9] * 17, [0.8] * 17, [0.7] * 17]), np.array([0.9, 0.8, 0.7])
+    boxes = np.tile([0.0, 0, 2, 2], (3, 1))  # a tenth of it is 0.2 pixels
+    # 0.424 pixels away: 17 tanh(0.9) tanh(0.8) + 1.7 * 17 exp(-0.424 / 2.65) = 8.085 + 24.626 = 32.7 > 22.48
+    # 0.849 pixels away: 17 tanh(0.9) tanh(0.7) + 1.7 * 17 exp(-0.849 / 2.65) = 7.360 + 20.981 = 28.3 > 22.48
+    found = similarity(joints[0], confidence[0], joints, confidence, Constants())
+    assert found[1:] == pytest.approx([32.711, 28.341], abs=2e-3)
+    assert [p.members for p in suppress(joints, confidence, boxes, scores)] == [(0, 1, 2)]
+    # nothing is near enough to be merged with
+    assert suppress(joints, confidence, boxes, scores)[0].joints == pytest.approx(joints[0])
+    apart = [p.members for p in suppress(joints, confidence, boxes, scores, constants=Constants(gamma=30.0))]
+    assert apart == [(0, 1), (2,)]
 
 
 def test_few_joints_in_the_same_place_do_not_make_two_people_one():
