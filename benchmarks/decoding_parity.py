@@ -1,10 +1,15 @@
 """Decoding, mirror images, crops, scores and suppression beside the toolkits', on drawn input.
 
 Part of `python -m benchmarks.network_parity`, which installs the toolkits.
+
+    python -m benchmarks.decoding_parity
+
+prints what the toolkits give for the first drawn crowds: the tests hold ours to these numbers.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,40 +124,66 @@ def crowd(seed: int) -> dict[str, NDArray[Any]]:
     return {"joints": joints, "confidence": confidence, "boxes": boxes, "scores": draw.uniform(0.3, 1, PEOPLE)}
 
 
-def suppression(cases: int) -> Compared:
-    """Who is kept by OKS-NMS: the share of cases in which others are."""
+def kept_by_mmpose(seed: int, threshold: float) -> list[int]:
+    """Whom mmpose's OKS-NMS keeps of a crowd."""
     from mmpose.evaluation.functional.nms import oks_nms as peer  # type: ignore[import-not-found]
 
+    rows = _rows(crowd(seed))
+    return [int(n) for n in peer(rows, threshold, sigmas=np.asarray(load_dataset("coco").sigmas, float))]
+
+
+def scored_by_alphapose(seed: int) -> list[float]:
+    """The scores that AlphaPose gives the people of a crowd that OKS-NMS leaves, best first."""
+    from alphapose.utils.pPose_nms import oks_pose_nms  # type: ignore[import-not-found]
+
+    return [float(row["score"]) for row in oks_pose_nms(_rows(crowd(seed)))]
+
+
+def merged_by_alphapose(seed: int) -> dict[int, tuple[NDArray[Any], NDArray[Any]]]:
+    """Joints [K, 2] and confidence [K] of the people that AlphaPose's pose NMS makes of a crowd, by the kept row."""
+    from alphapose.utils.pPose_nms import pose_nms as peer
+
+    people = crowd(seed)
+    corners = people["boxes"].copy()
+    corners[:, 2:] += corners[:, :2]
+    _, _, _, joints, confidence, picked = peer(
+        torch.tensor(corners), torch.tensor(people["scores"])[:, None], torch.arange(PEOPLE)[:, None],
+        torch.tensor(people["joints"]).float(), torch.tensor(people["confidence"]).float()[..., None],
+    )  # fmt: skip
+    rows = zip(picked, joints, confidence, strict=True)
+    return {int(row): (j.numpy(), c.numpy()[:, 0]) for row, j, c in rows}
+
+
+def _rows(people: dict[str, NDArray[Any]]) -> list[dict[str, Any]]:
+    """A crowd in the form of the toolkits."""
+    triples = np.concatenate([people["joints"], people["confidence"][..., None]], axis=2)
+    areas = people["boxes"][:, 2] * people["boxes"][:, 3]
+    return [
+        {"image_id": 1, "keypoints": triples[n].ravel(), "score": people["scores"][n], "area": areas[n]}
+        for n in range(PEOPLE)
+    ]
+
+
+def suppression(cases: int) -> Compared:
+    """Who is kept by OKS-NMS: the share of cases in which others are."""
     sigmas, differing = np.asarray(load_dataset("coco").sigmas, float), 0
     for seed in range(cases):
         people = crowd(seed)
         areas = people["boxes"][:, 2] * people["boxes"][:, 3]
         threshold = (0.9, 0.7, 0.5)[seed % 3]
         found = oks_nms.suppress(people["joints"], people["scores"], areas, sigmas, threshold)
-        triples = np.concatenate([people["joints"], people["confidence"][..., None]], axis=2)
-        rows = [
-            {"keypoints": triples[n].ravel(), "score": people["scores"][n], "area": areas[n]} for n in range(PEOPLE)
-        ]
-        differing += found != [int(n) for n in peer(rows, threshold, sigmas=sigmas)]
+        differing += found != kept_by_mmpose(seed, threshold)
     return Compared("OKS-NMS, who is kept", "mmpose", cases, differing / cases, "of the cases", 0.0)
 
 
 def rescoring(cases: int) -> Compared:
     """Box score times mean confidence above 0.2, then OKS-NMS at 0.9: the scores that are left."""
-    from alphapose.utils.pPose_nms import oks_pose_nms  # type: ignore[import-not-found]
-
     sigmas, largest = np.asarray(load_dataset("coco").sigmas, float), 0.0
     for seed in range(cases):
         people = crowd(seed)
         areas = people["boxes"][:, 2] * people["boxes"][:, 3]
         scores = oks_nms.person_scores(people["confidence"], people["scores"])
-        kept = oks_nms.suppress(people["joints"], scores, areas, sigmas)
-        triples = np.concatenate([people["joints"], people["confidence"][..., None]], axis=2)
-        rows = [
-            {"image_id": 1, "keypoints": triples[n].ravel(), "score": people["scores"][n], "area": areas[n]}
-            for n in range(PEOPLE)
-        ]
-        expected = [row["score"] for row in oks_pose_nms(rows)]
+        kept, expected = oks_nms.suppress(people["joints"], scores, areas, sigmas), scored_by_alphapose(seed)
         off = np.abs(np.array(expected) - scores[kept]).max() if len(expected) == len(kept) else np.inf
         largest = max(largest, float(off))
     return Compared("scores of people, after OKS-NMS", "AlphaPose", cases, largest, "", 1e-6)
@@ -160,22 +191,11 @@ def rescoring(cases: int) -> Compared:
 
 def merging(cases: int) -> Compared:
     """Parametric pose NMS: who is left, and where the merged joints are."""
-    from alphapose.utils.pPose_nms import pose_nms as peer
-
     largest = 0.0
     for seed in range(cases):
         people = crowd(seed)
         found = pose_nms.suppress(people["joints"], people["confidence"], people["boxes"], people["scores"])
-        corners = people["boxes"].copy()
-        corners[:, 2:] += corners[:, :2]
-        _, _, _, joints, confidence, picked = peer(
-            torch.tensor(corners), torch.tensor(people["scores"])[:, None], torch.arange(PEOPLE)[:, None],
-            torch.tensor(people["joints"]).float(), torch.tensor(people["confidence"]).float()[..., None],
-        )  # fmt: skip
-        expected = {
-            int(row): (j.numpy(), c.numpy()[:, 0]) for row, j, c in zip(picked, joints, confidence, strict=True)
-        }
-        ours = {person.members[0]: person for person in found}
+        expected, ours = merged_by_alphapose(seed), {person.members[0]: person for person in found}
         if expected.keys() != ours.keys():
             largest = np.inf
             continue
@@ -183,3 +203,22 @@ def merging(cases: int) -> Compared:
             off = max(np.abs(ours[row].joints - j).max(), np.abs(ours[row].confidence - c).max())
             largest = max(largest, float(off))
     return Compared("pose NMS, merged joints", "AlphaPose", cases, largest, "pixels", 1e-3)
+
+
+def main() -> None:
+    from benchmarks import network_parity, peers
+
+    peers.install("parity", network_parity.PACKAGES, network_parity.ABSENT)
+    for seed in range(3):
+        merged = merged_by_alphapose(seed)
+        found = {
+            "kept": {str(threshold): kept_by_mmpose(seed, threshold) for threshold in (0.9, 0.7, 0.5)},
+            "scores": [round(score, 6) for score in scored_by_alphapose(seed)],
+            "merged": sorted(merged),
+            "joint 5": [[round(float(v), 3) for v in (*merged[n][0][5], merged[n][1][5])] for n in sorted(merged)],
+        }
+        print(json.dumps({seed: found}))
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ import torch
 
 from baselines import rmpe
 from baselines.pose_nms import Constants, similarity, suppress
+from benchmarks.decoding_parity import crowd
 
 
 def test_there_and_back_is_the_identity():
@@ -107,3 +108,26 @@ def test_few_joints_in_the_same_place_do_not_make_two_people_one():
         moved[1] = joints[0] + 500.0
         moved[1, :shared] = joints[0, :shared]
         assert len(suppress(moved, confidence, boxes, scores)) == people
+
+
+# Of drawn crowds, the people that AlphaPose 1.1's pose NMS leaves, by their best pose, and their joint 5 (x, y and
+# confidence) once it is merged: python -m benchmarks.decoding_parity
+MERGED = {
+    0: {1: (291.481, 158.017, 0.176), 3: (117.93, 15.246, 0.708), 7: (410.603, 480.651, 0.406),
+        11: (283.858, 345.721, 0.692)},
+    1: {2: (229.331, 411.154, 0.282), 5: (78.936, 474.578, 0.415), 6: (220.862, 191.523, 0.212),
+        10: (405.136, 268.015, 0.569)},
+    2: {1: (151.877, 142.505, 0.445), 3: (427.25, 134.449, 0.362), 7: (242.201, 389.48, 0.313),
+        11: (80.777, 52.466, 0.439)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", MERGED)
+def test_the_release_merges_the_same_poses(seed):
+    people = crowd(seed)
+    found = suppress(people["joints"], people["confidence"], people["boxes"], people["scores"])
+    ours = {person.members[0]: person for person in found}
+    assert ours.keys() == MERGED[seed].keys()
+    for row, (x, y, confidence) in MERGED[seed].items():
+        assert ours[row].joints[5] == pytest.approx([x, y], abs=1e-3)
+        assert ours[row].confidence[5] == pytest.approx(confidence, abs=1e-3)
