@@ -35,11 +35,11 @@ PACKAGES = {
     "mmpose": "1.3.2", "mmengine-lite": "0.10.7", "mmcv-lite": "2.2.0", "addict": "2.4.0", "yapf": "0.43.0",
     "termcolor": "3.3.0", "platformdirs": "4.14.8", "pyyaml": "6.0.4", "rich": "15.0.0",
     "opencv-python-headless": "4.11.0.86", "pytorch-stacked-hourglass": "1.0.0a9", "alphapose": "1.1",
-    "pytorchcv": "0.0.74", "timm": "1.0.31",
+    "pytorchcv": "0.0.74", "timm": "1.0.31", "tabulate": "0.9.0",
 }  # fmt: skip
 ABSENT = (
     "torchvision", "huggingface_hub", "xtcocotools", "json_tricks", "munkres", "matplotlib", "mmcv.ops", "mmdet",
-    "alphapose.models.layers", "importlib_resources", "tabulate",
+    "alphapose.models.layers", "importlib_resources",
 )  # fmt: skip
 DOCS = ROOT / "docs" / "baselines.md"
 BEGIN, END = "<!-- parity: begin -->", "<!-- parity: end -->"
@@ -187,6 +187,9 @@ def members() -> Iterator[Member]:
     for width in (18, 30, 32, 40, 44, 48, 64):
         yield Member("timm, trunk", "the authors", ("hrnet", f"w{width}"), 17,
                      lambda w=width: _timm_hrnet(w, 17), _timm_named)  # fmt: skip
+    for width, joints, variant in ((32, 17, "w32"), (48, 26, "w48")):
+        yield Member("AlphaPose", "the authors", ("hrnet", variant), joints,
+                     lambda w=width, k=joints: _alphapose_hrnet(w, k), lambda name: f"module.{name}")  # fmt: skip
     usual: tuple[tuple[int, ...], tuple[int, ...]] = ((256, 256, 256), (4, 4, 4))
     for depth, joints, (filters, kernels) in (
         (18, 17, usual), (34, 16, usual), (50, 16, usual), (101, 17, usual), (152, 17, usual), (152, 14, usual),
@@ -275,12 +278,24 @@ def networks() -> list[tuple[str, str, str, int, float]]:
 
 
 def table(found: list[tuple[str, str, str, int, float]], others: list[decoding_parity.Compared]) -> str:
-    """The section of docs/baselines.md."""
-    lines = ["| network | names of | computed by | joints | largest relative difference |", "|---|---|---|---|---|"]
-    lines += [f"| {name} | {form} | {peer} | {joints} | {value:.1e} |" for name, form, peer, joints, value in found]
+    """The section of docs/baselines.md: the members of a family in one line for each form and toolkit."""
+    grouped: dict[tuple[str, str, str], list[tuple[str, float]]] = {}
+    for name, form, peer, joints, value in found:
+        family, variant = name.split()
+        grouped.setdefault((family, form, peer), []).append((f"{variant} ({joints})", value))
+    lines = [
+        "| family | names of | computed by | members (joints) | largest relative difference |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for (family, form, peer), rows in grouped.items():
+        members_in_words, largest = ", ".join(member for member, _ in rows), max(value for _, value in rows)
+        lines.append(f"| `{family}` | {form} | {peer} | {members_in_words} | {_number(largest)} |")
     lines += ["", "| what | peer | drawn cases | largest difference |", "|---|---|---|---|"]
-    lines += [f"| {row.what} | {row.peer} | {row.cases} | {row.difference:.1e} {row.unit} |" for row in others]
-    return "\n".join(lines)
+    lines += [f"| {row.what} | {row.peer} | {row.cases} | {_number(row.difference)} {row.unit} |" for row in others]
+    return "\n".join(line.replace("  |", " |") for line in lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:.1e}" if value else "0"
 
 
 def main() -> int:
