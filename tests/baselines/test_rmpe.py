@@ -1,12 +1,20 @@
 """The symmetric spatial transformer undoes itself; poses of the same person become one."""
 
+import json
+
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from PIL import Image
 
 from baselines import rmpe
+from baselines.estimators import Poses
 from baselines.pose_nms import Constants, similarity, suppress
+from baselines.predict import predict
+from baselines.registration import describe
 from benchmarks.decoding_parity import crowd
+from evaluator import load_dataset
 
 
 def test_there_and_back_is_the_identity():
@@ -131,3 +139,45 @@ def test_the_release_merges_the_same_poses(seed):
     for row, (x, y, confidence) in MERGED[seed].items():
         assert ours[row].joints[5] == pytest.approx([x, y], abs=1e-3)
         assert ours[row].confidence[5] == pytest.approx(confidence, abs=1e-3)
+
+
+class _Middle:
+    """An estimator that finds every joint in the middle of the crop, and whose poses are merged."""
+
+    name, variant, device, precision, merges_poses = "middle", "only", "cpu", "float32", True
+    input_size, padding, batch, parameters, gmacs = (64, 64), 1.25, 4, 0, 0.0
+    checkpoint_sha256, joint_threshold = "0" * 64, 0.2
+
+    def forward(self, crops):
+        return len(crops)
+
+    def decode(self, people):
+        return Poses(np.full((people, 17, 2), 32.0), np.full((people, 17), 0.5), np.full(people, 0.5))
+
+
+def test_a_run_merges_the_poses_of_a_person(tmp_path, monkeypatch):
+    """Of three boxes two are of one person: their middles are 2 pixels apart, and the merged joints lie between."""
+    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: _Middle())
+    Image.new("RGB", (200, 100)).save(tmp_path / "a.png")
+    rows = [([20, 20, 40, 60], 0.9), ([22, 20, 40, 60], 0.8), ([120, 20, 40, 60], 0.7)]
+    boxes = [{"image_id": 1, "category_id": 1, "bbox": box, "score": score} for box, score in rows]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    listed = {"images": [{"id": 1, "file_name": "a.png", "width": 200, "height": 100}]}
+    found, _ = predict("middle", listed, tmp_path, "coco", box_file=tmp_path / "boxes.json")
+    # middles at 40, 42 and 140, as pixels half a pixel less; equal confidence, so 40.5 is between 39.5 and 41.5
+    assert [entry["keypoints"][:3] for entry in found] == [[40.5, 49.5, 0.5], [139.5, 49.5, 0.5]]
+    # box + mean + 1.25 times the best joint: 0.9 + 0.5 + 0.625 and 0.7 + 0.5 + 0.625
+    assert [entry["score"] for entry in found] == [2.025, 1.825]
+
+
+def test_networks_with_heatmaps_merge_and_those_with_distributions_do_not(tmp_path):
+    """A distribution's peaks are small: the constants of pose NMS say nothing about them."""
+    torch.manual_seed(0)
+    path = tmp_path / "fast.safetensors"
+    network = rmpe.build(17, depth=50, width=4, shuffled=(16, 16))
+    safetensors.torch.save_file(network.state_dict(), path)
+    describe(path, licence="MIT", source="https://example.org").write(tmp_path / "fast.json")
+    coco = load_dataset("coco")
+    public = rmpe.estimator("fastpose-r50", coco, checkpoint=tmp_path / "fast.json", checkpoints=None, device="cpu")
+    shipped = rmpe.estimator("narrow", coco, checkpoint=None, checkpoints=None, device="cpu")
+    assert public.merges_poses and not shipped.merges_poses
