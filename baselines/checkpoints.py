@@ -52,6 +52,7 @@ class Checkpoint:
     licence: str
     source: str
     bgr: bool = False  # the network sees blue, green, red; mean and std are in that order then
+    fill: tuple[int, int, int] = (0, 0, 0)  # RGB of what a crop shows beyond the image
     origin: float = 0.5  # heatmap pixel u is at (u + origin) strides of the crop: 0.5 is the pixel's middle
     flip_shift: bool = False  # heatmaps of the mirror image move a pixel to the right once they are mirrored back
     decoding: str = "quarter"  # of heatmaps.DECODERS
@@ -74,6 +75,7 @@ class Checkpoint:
                 values[name] = tuple(values[name])
             values["grouping"] = tuple(values.get("grouping", ()))
             values["scales"] = tuple(values.get("scales", (1.0,)))
+            values["fill"] = tuple(values.get("fill", (0, 0, 0)))
             return cls(**values)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(

@@ -40,6 +40,7 @@ class HeatmapEstimator:
         self.checkpoint_sha256 = checkpoint.sha256
         # the peak of a distribution over the pixels is small even where the network is sure
         self.joint_threshold = 0.0 if checkpoint.output == "logits" else JOINT_THRESHOLD
+        self.fill = checkpoint.fill
         # pose NMS is part of RMPE; its constants are for heatmaps' peaks, too
         self.merges_poses = checkpoint.baseline == "rmpe" and checkpoint.output == "heatmaps"
         self.device = device

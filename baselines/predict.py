@@ -351,7 +351,8 @@ def _cut(image: ImageEntry, files: _Files, people: tuple[Person, ...], estimator
         padding = estimator.padding if person.box else crops.IMAGE_PADDING
         box = person.box or (0.0, 0.0, float(picture.width), float(picture.height))
         matrix = crops.box_crop(box, estimator.input_size, padding)
-        cuts.append(_Cut(image["id"], person, matrix, np.asarray(crops.warp(picture, matrix, estimator.input_size))))
+        crop = crops.warp(picture, matrix, estimator.input_size, getattr(estimator, "fill", (0, 0, 0)))
+        cuts.append(_Cut(image["id"], person, matrix, np.asarray(crop)))
     return cuts, ""
 
 

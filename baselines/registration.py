@@ -28,6 +28,7 @@ class Preparation:
     std: Channels
     padding: float = 1.25
     bgr: bool = False
+    fill: tuple[int, int, int] = (0, 0, 0)
     origin: float = 0.5
     flip_shift: bool = False
     scales: tuple[float, ...] = (1.0,)
@@ -55,13 +56,14 @@ PREPARATIONS: dict[str, Preparation] = {
     # _box_to_center_scale in utils/bbox.py has 1.25; scripts/demo_inference.py flips with shift=True
     "alphapose_simple": Preparation((0.406, 0.457, 0.480), (1.0, 1.0, 1.0), origin=CORNER, flip_shift=True),
     "alphapose": Preparation((0.406, 0.457, 0.480), (1.0, 1.0, 1.0), origin=CORNER, flip_shift=True),
-    # convolutional-pose-machines-release: testing/src/applyModel.m (pixel / 256 - 0.5, blue first; maps brought to the
-    # image's size and averaged over the scales, the highest pixel; no mirror image), here as the mean and the deviation
-    # of pixel / 255. Of its scales, six an octave, five are taken around the person's own size.
+    # convolutional-pose-machines-release: testing/config.m (padValue) and src/applyModel.m (pixel / 256 - 0.5, blue
+    # first; maps brought to the image's size and averaged over the scales, the highest pixel; no mirror image), here as
+    # the mean and the deviation of pixel / 255. Of its scales, six an octave, five are taken around the person's own.
     "cpm_caffe": Preparation(
         (128 / 255, 128 / 255, 128 / 255),
         (256 / 255, 256 / 255, 256 / 255),
         bgr=True,
+        fill=(128, 128, 128),
         scales=(0.8, 0.9, 1.0, 1.1, 1.2),
         finer=8,
         decoding="peak",
