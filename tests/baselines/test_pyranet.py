@@ -30,8 +30,7 @@ def _a_unit(cardinality: int, plain: bool) -> tuple[float, float]:
         images = torch.randn(2, CHANNELS, 24, 24, requires_grad=True)
         x = images
         for unit in units:
-            if plain:
-                _one_branch(unit)
+            (_one_branch if plain else pyranet.begin)(unit)
             x = unit(x) - x
         back = torch.randn_like(x)
         (gradient,) = torch.autograd.grad((x * back).sum(), images)
@@ -54,11 +53,13 @@ def test_weights_by_hand():
     torch.manual_seed(0)
     # C_i = 4 branches of 64 * 9 weights, C_o = 2 of 128 * 9: 4 / (2304 + 2304) behind a ReLU, half of it without
     for rectified, variance in ((True, 4 / 4608), (False, 2 / 4608)):
-        layer = pyranet.convolution(64, 128, 3, sums=4, copies=2, rectified=rectified)
+        layer = pyranet.Convolution(64, 128, 3, sums=4, copies=2, rectified=rectified)
+        layer.begin()
         assert float(layer.weight.detach().var()) == pytest.approx(variance, rel=0.03)  # of 73,728 drawn weights
         assert not layer.bias.any()
     # one branch: Glorot and Bengio's 2 / (n_i + n_o)
-    layer = pyranet.convolution(256, 256, 1, rectified=False)
+    layer = pyranet.Convolution(256, 256, 1, rectified=False)
+    layer.begin()
     assert float(layer.weight.detach().var()) == pytest.approx(2 / 512, rel=0.03)
 
 
@@ -66,6 +67,7 @@ def test_every_layer_knows_its_branches():
     """The standard deviation of each layer of a unit says how many branches it counts, within a few per cent."""
     torch.manual_seed(0)
     unit = pyranet.Residual(256, 256, (64, 4))
+    pyranet.begin(unit)
     assert unit.pyramid is not None
     found = {
         "to the pyramid": (unit.pyramid[0][2], 4 / (256 + 4 * 64)),  # all four levels see it
@@ -77,4 +79,16 @@ def test_every_layer_knows_its_branches():
     for name, (layer, variance) in found.items():
         assert float(layer.weight.detach().var()) == pytest.approx(variance, rel=0.06), name
     alone = pyranet.Residual(256, 256, None)
+    pyranet.begin(alone)
     assert float(alone.last[2].weight.detach().var()) == pytest.approx(4 / (128 + 256), rel=0.06)
+
+
+def test_the_full_network_begins_so_and_the_narrow_one_as_pytorch_does():
+    for settings, largest in ((pyranet.VARIANTS["full"], 4 / (256 + 256)), (pyranet.VARIANTS["narrow"], 1 / (3 * 32))):
+        torch.manual_seed(0)
+        arguments = {key: value for key, value in settings.items() if key not in ("joints", "input_size")}
+        network = pyranet.build(16, **{**arguments, "stacks": 2})
+        # one branch to and from it; PyTorch draws evenly up to 1 / sqrt(n_i): a variance of 1 / (3 n_i)
+        assert float(network.from_features[0].weight.detach().var()) == pytest.approx(largest, rel=0.15)
+        # nothing follows the heatmaps: they begin as PyTorch's do
+        assert float(network.heatmaps[0].weight.detach().abs().max()) <= settings["channels"] ** -0.5
