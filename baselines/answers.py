@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from baselines import crops, oks_nms
+from baselines import crops, oks_nms, pose_nms
 from baselines.boxes import Boxes, Person
 from baselines.estimators import BaselineFailed, BottomUpEstimator, Estimator, Poses
 from baselines.images import UnreadableImage, read_image
@@ -148,7 +148,7 @@ class Crops:
                 while opened and next(iter(opened.values())).to_come == 0:
                     image_id = next(iter(opened))
                     whole = opened.pop(image_id)
-                    yield image_id, _ranked(whole.people, self.dataset, self.estimator.joint_threshold), whole.problem
+                    yield image_id, _ranked(whole.people, self.dataset, self.estimator), whole.problem
 
     def _forward(self, cuts: list[_Cut]) -> tuple[Any, int]:
         """What the network says of the first people of `cuts`, and how many they are."""
@@ -184,7 +184,8 @@ def _cut(image: ImageEntry, files: Files, people: tuple[Person, ...], estimator:
         padding = estimator.padding if person.box else crops.IMAGE_PADDING
         box = person.box or (0.0, 0.0, float(picture.width), float(picture.height))
         matrix = crops.box_crop(box, estimator.input_size, padding)
-        cuts.append(_Cut(image["id"], person, matrix, np.asarray(crops.warp(picture, matrix, estimator.input_size))))
+        crop = crops.warp(picture, matrix, estimator.input_size, getattr(estimator, "fill", (0, 0, 0)))
+        cuts.append(_Cut(image["id"], person, matrix, np.asarray(crop)))
     return cuts, ""
 
 
@@ -209,16 +210,27 @@ def _enter(found: list[tuple[_Cut, Entry]], opened: dict[int, _Open]) -> None:
         opened[cut.image_id].to_come -= 1
 
 
-def _ranked(people: list[tuple[Person, Entry]], dataset: Dataset, threshold: float) -> list[Entry]:
-    """An image's entries. People whose boxes are not the benchmark's are rescored, and doubles among them dropped."""
+def _ranked(people: list[tuple[Person, Entry]], dataset: Dataset, estimator: Estimator) -> list[Entry]:
+    """An image's entries. People whose boxes are not the benchmark's are rescored, and doubles among them dropped; or
+    merged, where that is part of the method."""
     if not people or people[0][0].person_id is not None:
         return [entry for _, entry in people]
     triples = np.array([entry["keypoints"] for _, entry in people], float).reshape(len(people), -1, 3)
     box_scores = np.array([person.score for person, _ in people])
+    if getattr(estimator, "merges_poses", False):
+        boxes = np.array([person.box or (0.0, 0.0, 1.0, 1.0) for person, _ in people])
+        merged = pose_nms.suppress(triples[..., :2], triples[..., 2], boxes, box_scores)
+        return [_of_merged(person, people[person.members[0]][1]) for person in merged]
     areas = np.array([person.box[2] * person.box[3] if person.box else 1.0 for person, _ in people])
-    scores = oks_nms.person_scores(triples[..., 2], box_scores, threshold)
+    scores = oks_nms.person_scores(triples[..., 2], box_scores, estimator.joint_threshold)
     kept = oks_nms.suppress(triples[..., :2], scores, areas, np.asarray(dataset.sigmas, float))
     return [{**people[row][1], "score": round(float(scores[row]), 6)} for row in kept]
+
+
+def _of_merged(person: pose_nms.Kept, entry: Entry) -> Entry:
+    """The entry of a person's best pose, with the joints and the score of all of them."""
+    triples = np.column_stack([person.joints, person.confidence])
+    return {**entry, "keypoints": triples.ravel().round(DECIMALS).tolist(), "score": round(person.score, 6)}
 
 
 def _entry(image_id: int, poses: Poses, row: int, person_id: int | None, back: crops.Matrix | None = None) -> Entry:

@@ -12,16 +12,11 @@ network again with nothing beside it.
 from __future__ import annotations
 
 import argparse
-import importlib.abc
-import importlib.machinery
 import json
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
-import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -34,10 +29,10 @@ import torch
 from torch import Tensor, nn
 
 from baselines import costs, hrnet, resnet
+from benchmarks import peers
+from benchmarks.peers import RESULTS, ROOT, say
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
-PEER, VERSION = RESULTS / "timm", "1.0.31"
+VERSION = "1.0.31"
 FILE = RESULTS / "baseline_speed.json"
 DOCS = ROOT / "docs" / "baselines.md"
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
@@ -65,50 +60,9 @@ predictions file, beside the same forward passes alone on crops that lie ready i
 Reading, cropping, decoding and writing happen beside the network."""
 
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-class _Names(type):
-    def __getattr__(cls, name: str) -> str:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return f"{cls.__name__}.{name}"
-
-
-class _Absent(types.ModuleType):
-    """A module whose every name is an empty class."""
-
-    __path__: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _Names(name, (), {})
-
-
-class _StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives modules that are not installed, and that are imported without being used."""
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        wanted = name.split(".")[0] in ("torchvision", "huggingface_hub")
-        return importlib.machinery.ModuleSpec(name, self, is_package=True) if wanted else None
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        return _Absent(spec.name)
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        pass
-
-
 def install() -> None:
     """timm, into a folder of its own."""
-    if not (PEER / f"timm-{VERSION}.dist-info").is_dir():
-        say(f"Installing timm {VERSION} into {PEER.relative_to(ROOT)}")
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
-        subprocess.run([*pip, "--target", str(PEER), f"timm=={VERSION}"], check=True)
-    sys.meta_path.insert(0, _StandIn())
-    sys.path.insert(0, str(PEER))
+    peers.install("timm", {"timm": VERSION}, ("torchvision", "huggingface_hub"))
 
 
 class OurHRNet(nn.Module):
