@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.initial_weights import keep_variance
+
 if TYPE_CHECKING:
     from baselines.heatmap_estimator import HeatmapEstimator
     from evaluator import Dataset
@@ -133,7 +135,10 @@ def build(
     `channels`: of the large convolutions; `features`: of the image features that a stage sees; `wide`: of the last
     layers of stage 1.
     """
-    return ConvolutionalPoseMachine(num_joints, stages, channels, features, wide)
+    network = ConvolutionalPoseMachine(num_joints, stages, channels, features, wide)
+    answers = {network.first.conv7, *(stage.conv5 for stage in network.later)}  # no ReLU comes after these
+    keep_variance(m for m in network.modules() if isinstance(m, nn.Conv2d) and m not in answers)
+    return network
 
 
 def estimator(
