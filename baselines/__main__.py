@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--data", type=Path, help="folder with annotations.json and images/")
     training.add_argument("--annotations", type=Path, help="annotation JSON, COCO's own or converted; LSP's joints.mat")
     training.add_argument("--folder", type=Path, help="where the images of --annotations are")
-    training.add_argument("--images", type=int, default=2000, help="without data: how many Mannequins to render")
+    training.add_argument("--images", type=int, default=3000, help="without data: how many Mannequins to render")
     training.add_argument("--data-seed", type=int, default=1, help="without data: seed of the Mannequins")
     training.add_argument("--out", type=Path, default=Path("checkpoints"))
     training.add_argument("--input-size", type=_size, metavar="WIDTHxHEIGHT")

@@ -25,7 +25,7 @@ INPUT_SIZE = (368, 368)  # width, height
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"stages": 6, "joints": 14, "input_size": (368, 368)},
     "flic": {"stages": 4, "joints": 9, "input_size": (368, 368)},
-    "narrow": {"stages": 3, "channels": 12, "features": 12, "wide": 48, "joints": 17, "input_size": (96, 128)},
+    "narrow": {"stages": 3, "channels": 16, "features": 16, "wide": 48, "joints": 17, "input_size": (112, 184)},
 }
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 STRIDE = 8  # pixels between places of the belief maps

@@ -33,12 +33,12 @@ INPUT_SIZE = (320, 240)  # width, height
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"joints": 1, "input_size": (320, 240)},
     "narrow": {
-        "channels": (4, 8, 8),
-        "linear": (32, 16),
+        "channels": (4, 8, 16),
+        "linear": (16, 16),
         "padding": 30,
         "dropout": 0.0,
         "joints": 17,
-        "input_size": (48, 64),
+        "input_size": (48, 80),
     },
 }
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
