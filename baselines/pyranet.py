@@ -23,12 +23,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"stacks": 8, "channels": 256, "levels": 4, "joints": 16, "input_size": (256, 256)},
     "narrow": {
         "stacks": 2,
-        "channels": 48,
+        "channels": 32,
         "levels": 3,
-        "base": 6,
+        "base": 4,
         "cardinality": 2,
         "joints": 17,
-        "input_size": (96, 160),
+        "input_size": (128, 192),
     },
 }
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here

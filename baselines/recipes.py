@@ -155,7 +155,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "pyranet": Architecture(  # section 5.1: RMSprop, 7e-4, divided by 10 at epochs 150 and 170
         _heatmaps,
         _hourglass(learning_rate=7e-4),
-        _small(epochs=4),
+        _SMALL,
     ),
     "rmpe": Architecture(  # the release: Adam, 1e-3, epochs 90 and 120; boxes 30 % larger (section 4)
         lambda recipe, _: Regional(recipe.loss, recipe.sigma),
