@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--annotations", type=Path, help="annotation JSON, COCO's own or converted; LSP's joints.mat")
     training.add_argument("--folder", type=Path, help="where the images of --annotations are")
     training.add_argument("--boxes", type=Path, help="a detector's boxes in COCO's form, for RMPE's proposals")
-    training.add_argument("--images", type=int, default=2000, help="without data: how many Mannequins to render")
+    training.add_argument("--images", type=int, default=3000, help="without data: how many Mannequins to render")
     training.add_argument("--data-seed", type=int, default=1, help="without data: seed of the Mannequins")
     training.add_argument("--out", type=Path, default=Path("checkpoints"))
     training.add_argument("--input-size", type=_size, metavar="WIDTHxHEIGHT")
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--precision", help="float32, bf16 or fp16; default: half precision on a GPU")
     training.add_argument("--drops", type=int, nargs="*", help="epochs after which the rate is divided by 10")
     for name in RECIPE_OPTIONS:
-        training.add_argument(f"--{name.replace('_', '-')}", type=RECIPE_OPTIONS[name])
+    training.add_argument(f"--{name.replace('_', '-')}", type=RECIPE_OPTIONS[name])
     training.set_defaults(run=_train)
 
     detecting = commands.add_parser("train-detector", help="train the person detector on Mannequins")

@@ -236,8 +236,8 @@ def _stack(cuts: list[tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np
     joints = np.stack([c[1] for c in cuts])
     inside = ((joints >= 0) & (joints < np.array(size))).all(axis=-1)
     weights = (np.stack([c[2] for c in cuts]) * inside).astype(np.float32)
-    normalised = ((pixels - np.array(MEAN)) / np.array(STD)).astype(np.float32)  # [B, H, W, 3]
-    return Batch(normalised.transpose(0, 3, 1, 2), joints, weights)  # [B, 3, H, W]
+    normalised = (pixels - np.array(MEAN, np.float32)) / np.array(STD, np.float32)  # [B, H, W, 3]
+    return Batch(normalised.astype(np.float32, copy=False).transpose(0, 3, 1, 2), joints, weights)  # [B, 3, H, W]
 
 
 def _cut(

@@ -22,9 +22,16 @@ INPUT_SIZE = (256, 256)  # width, height
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"stacks": 8, "channels": 256, "levels": 4, "joints": 16, "input_size": (256, 256)},
     "narrow": {
-        "stacks": 2, "channels": 32, "levels": 3, "multi_branch": False, "joints": 17, "input_size": (64, 96),
+        "stacks": 2,
+        "channels": 32,
+        "levels": 3,
+        "base": 4,
+        "cardinality": 2,
+        "multi_branch": False,
+        "joints": 17,
+        "input_size": (128, 192),
     },
-}  # fmt: skip
+}
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 SIGMA = 1.0  # of the Gaussian targets, heatmap pixels
 

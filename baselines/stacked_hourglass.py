@@ -23,7 +23,7 @@ INPUT_SIZE = (256, 256)  # width, height
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"stacks": 8, "channels": 256, "levels": 4, "input_size": (256, 256)},
     "stacks2": {"stacks": 2, "channels": 256, "levels": 4, "input_size": (256, 256)},
-    "narrow": {"stacks": 2, "channels": 48, "levels": 3, "input_size": (96, 128)},
+    "narrow": {"stacks": 2, "channels": 64, "levels": 3, "input_size": (128, 192)},
 }
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 SIGMA = 1.0  # of the Gaussian targets, heatmap pixels (section 3.2)

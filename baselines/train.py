@@ -329,6 +329,7 @@ class _Training:
             mean=annotated.MEAN,
             std=annotated.STD,
             output=self.objective.output,
+            decoding=self.objective.decoding,
             licence="Apache-2.0",
             source="trained from scratch by the command below",
             training={
@@ -383,7 +384,7 @@ def optimiser_of(recipe: Recipe, network: nn.Module, slower: Mapping[str, float]
     if recipe.optimiser == "rmsprop":
         return torch.optim.RMSprop(groups, lr=rate, alpha=0.99, weight_decay=decay)
     kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
-    return kind(groups, lr=rate, weight_decay=decay)
+    return kind(groups, lr=rate, weight_decay=decay, fused=True)  # one pass over all weights, not one an operation
 
 
 def _in_crops(people: People, size: tuple[int, int]) -> NDArray[np.float64]:
