@@ -37,7 +37,7 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff format the code"
 	@echo "make bench   measure the evaluator beside its peers, write docs/benchmarks.md (half an hour)"
-	@echo "make bench-baselines  measure the networks beside timm, write docs/baselines.md (ten minutes)"
+	@echo "make bench-baselines  measure the networks beside timm, write docs/baselines.md (twenty minutes)"
 	@echo "make clean   remove what was built; data/ and .venv stay"
 
 setup: $(DEV)

@@ -18,7 +18,8 @@ CLAIM: dict[str, Any] = {"dataset": "mannequins", "split": "test", "seed": 7, "i
 RECIPE_OPTIONS = {  # fields of baselines.recipes.Recipe, which imports torch
     "epochs": int, "batch": int, "optimiser": str, "learning_rate": float, "weight_decay": float, "momentum": float,
     "schedule": str, "clip": float, "loss": str, "sigma": float, "padding": float, "rotation": float, "scale": float,
-    "shift": float, "colour": float, "half_body": float, "validation": float, "seed": int,
+    "shift": float, "colour": float, "half_body": float, "atomic_poses": int,
+    "validation": float, "seed": int,
 }  # fmt: skip
 
 
@@ -49,7 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--data", type=Path, help="folder with annotations.json and images/")
     training.add_argument("--annotations", type=Path, help="annotation JSON, COCO's own or converted; LSP's joints.mat")
     training.add_argument("--folder", type=Path, help="where the images of --annotations are")
-    training.add_argument("--images", type=int, default=2000, help="without data: how many Mannequins to render")
+    training.add_argument("--boxes", type=Path, help="a detector's boxes in COCO's form, for RMPE's proposals")
+    training.add_argument("--images", type=int, default=3000, help="without data: how many Mannequins to render")
     training.add_argument("--data-seed", type=int, default=1, help="without data: seed of the Mannequins")
     training.add_argument("--out", type=Path, default=Path("checkpoints"))
     training.add_argument("--input-size", type=_size, metavar="WIDTHxHEIGHT")
@@ -68,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     fitting.add_argument("--data", type=Path, help="folder with annotations.json and images/")
     fitting.add_argument("--annotations", type=Path, help="annotation JSON, COCO's own or converted; LSP's joints.mat")
     fitting.add_argument("--folder", type=Path, help="where the images of --annotations are")
-    fitting.add_argument("--images", type=int, default=2000, help="without data: how many Mannequins to render")
+    fitting.add_argument("--images", type=int, default=3000, help="without data: how many Mannequins to render")
     fitting.add_argument("--data-seed", type=int, default=1, help="without data: seed of the Mannequins")
     fitting.add_argument("--people", type=int, default=600, help="how many to learn from")
     fitting.add_argument("--device", help="default: a GPU when there is one")
@@ -173,7 +175,7 @@ def _train(chosen: argparse.Namespace, given: list[str]) -> int:
         task = training.task(
             chosen.name, chosen.dataset, chosen.annotations or Path(scratch) / "annotations.json",
             chosen.folder or Path(scratch) / "images", chosen.out, variant=chosen.variant, recipe=recipe,
-            size=chosen.input_size, device=chosen.device, precision=chosen.precision,
+            size=chosen.input_size, device=chosen.device, precision=chosen.precision, boxes=chosen.boxes,
             command="OMP_NUM_THREADS=1 " + shlex.join(["python", "-m", "baselines", *given]),
         )  # fmt: skip
         _render_where_none(chosen, Path(scratch))

@@ -58,11 +58,13 @@ def given(images: list[dict[str, Any]]) -> Boxes:
     return Boxes(people, "given" if boxed else "whole image")
 
 
-def from_file(path: Path, images: list[dict[str, Any]]) -> Boxes:
+def from_file(path: Path, images: list[dict[str, Any]], *, name: str = "") -> Boxes:
     """Those of a file of detections in COCO's form: a list of {"image_id", "bbox": [x, y, w, h], "score"}.
 
-    Other images and other categories than 1 (people) are passed over. Raises BaselineFailed with the code `boxes`.
+    Other images and other categories than 1 (people) are passed over. `name` is what people call the file, if not by
+    the name that it has here. Raises BaselineFailed with the code `boxes`.
     """
+    name = name or path.name
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise ValueError(f"more than {LARGEST_FILE >> 20} MiB")
@@ -71,7 +73,7 @@ def from_file(path: Path, images: list[dict[str, Any]]) -> Boxes:
         if not isinstance(rows, list):
             raise ValueError("not a list")
     except (OSError, ValueError, RecursionError) as error:
-        raise BaselineFailed("boxes", f"{path.name} cannot be read as a list of boxes: {error}") from error
+        raise BaselineFailed("boxes", f"{name} cannot be read as a list of boxes: {error}") from error
     found: dict[int, list[Person]] = {image["id"]: [] for image in images}
     for number, row in enumerate(rows):
         try:
@@ -80,13 +82,13 @@ def from_file(path: Path, images: list[dict[str, Any]]) -> Boxes:
             wanted = row.get("category_id", 1) == 1 and image in found
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             problem = "image_id, bbox [x, y, w, h] and score are expected"
-            raise BaselineFailed("boxes", f"{path.name}, entry {number}: {problem}") from error
+            raise BaselineFailed("boxes", f"{name}, entry {number}: {problem}") from error
         if not all(map(math.isfinite, (x, y, w, h, score))) or max(map(abs, (x, y, w, h))) > 1e6 or min(w, h) <= 0:
-            raise BaselineFailed("boxes", f"{path.name}, entry {number}: the box has no finite size above 0")
+            raise BaselineFailed("boxes", f"{name}, entry {number}: the box has no finite size above 0")
         if wanted:
             found[image].append(Person((x, y, w, h), None, score))
     if not any(found.values()):
-        raise BaselineFailed("boxes", f"{path.name} has no box of a person in these images")
+        raise BaselineFailed("boxes", f"{name} has no box of a person in these images")
     digest = hashlib.sha256(content).hexdigest()
     return Boxes({image: tuple(people) for image, people in found.items()}, f"file {digest[:12]}")
 

@@ -2,17 +2,20 @@
 
 A checkpoint is a file of weights and a JSON beside it (`Checkpoint`): its digest, the preprocessing and the network
 it is for, the score it claims and the command that trained it. Weights are read from safetensors, or from files of
-PyTorch with nothing but tensors in them; a pickle that would run code is refused.
+PyTorch with nothing but tensors and numbers in them; a pickle that would run code is refused.
 """
 
 import hashlib
 import json
+import pickle  # for the errors of torch's own reader
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -51,6 +54,7 @@ class Checkpoint:
     licence: str
     source: str
     bgr: bool = False  # the network sees blue, green, red; mean and std are in that order then
+    fill: tuple[int, int, int] = (0, 0, 0)  # RGB of what a crop shows beyond the image
     origin: float = 0.5  # heatmap pixel u is at (u + origin) strides of the crop: 0.5 is the pixel's middle
     flip_shift: bool = False  # heatmaps of the mirror image move a pixel to the right once they are mirrored back
     decoding: str = "quarter"  # of heatmaps.DECODERS
@@ -74,6 +78,7 @@ class Checkpoint:
                 values[name] = tuple(values[name])
             values["grouping"] = values.get("grouping") or {}
             values["scales"] = tuple(values.get("scales", (1.0,)))
+            values["fill"] = tuple(values.get("fill", (0, 0, 0)))
             found = cls(**values)
             found.model  # noqa: B018  # raises for tables that are not those of the joints
             return found
@@ -123,22 +128,60 @@ def check_file(path: Path, sha256: str) -> None:
 
 
 def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
-    """Tensors by name, after size and digest have been checked. Raises CheckpointError."""
+    """Tensors by name, after size and digest have been checked. Raises CheckpointError.
+
+    Of a training's checkpoint the weights are taken; what is beside them (the epoch, the best score, an optimiser's
+    state) may be tensors, numbers and texts, numpy's numbers among them, and nothing else.
+    """
     check_file(path, sha256)
+    _check_unpacked(path)
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMPY_NUMBERS):
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL (\S+)|<class '([^']+)", str(error))  # torch's message is a page long
+        what = named[1] or named[2] if named else str(error).splitlines()[0]
+        message = f"{path.name} holds more than tensors and numbers ({what}): save its state_dict alone"
+        raise CheckpointError("unsafe", message) from error
     except (OSError, ValueError, RuntimeError, EOFError, KeyError, safetensors.SafetensorError) as error:
         raise CheckpointError("unreadable", f"{path.name} is not a readable file of weights ({error})") from error
-    except Exception as error:  # pickle's errors have no base of their own that torch promises
-        raise CheckpointError("unsafe", f"{path.name} holds more than tensors ({error})") from error
+    except Exception as error:  # torch promises no common kind of error for a pickle that it does not understand
+        raise CheckpointError("unsafe", f"{path.name} holds more than tensors and numbers ({error})") from error
     for name in ("state_dict", "model_state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(name), dict):
             found = found[name]
     if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
         raise CheckpointError("unreadable", f"{path.name} is not a table of tensors")
     return found
+
+
+def _number(kind: np.dtype[Any], raw: bytes) -> Any:
+    """A number of numpy from its bytes. In place of numpy's own function, which takes every kind."""
+    if kind.kind not in "biuf" or not isinstance(raw, bytes) or len(raw) != kind.itemsize:
+        raise pickle.UnpicklingError(f"a number of the kind {kind}")
+    return np.frombuffer(raw, kind)[0]
+
+
+# What scores and the like in checkpoints of trainings are pickled as, by older and newer versions of numpy
+_NUMPY_NUMBERS: list[Any] = [
+    (_number, "numpy.core.multiarray.scalar"),
+    (_number, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(kind)) for kind in "?bBhHiIlLqQefd"),
+]
+
+
+def _check_unpacked(path: Path) -> None:
+    """Raise CheckpointError when a file of PyTorch, which is a zip file, grows beyond LARGEST_FILE when it is read."""
+    try:
+        with zipfile.ZipFile(path) as packed:
+            unpacked = sum(entry.file_size for entry in packed.infolist())
+    except (zipfile.BadZipFile, ValueError, OSError):
+        return  # another kind of file, or a broken one: who reads it says so
+    if unpacked > LARGEST_FILE:
+        raise CheckpointError("too_large", f"{path.name} unpacks to more than {LARGEST_FILE} bytes")
 
 
 def write_weights(network: nn.Module, path: Path) -> str:
@@ -155,7 +198,7 @@ def write_weights(network: nn.Module, path: Path) -> str:
 def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Put weights into a network: every name must be there with the right shape, and no other. Raises CheckpointError.
 
-    Only the batch counters of normalisation layers may be missing.
+    Only the batch counters of normalisation layers may be missing: old versions of PyTorch had none.
     """
     check_names(network, weights)
     state = network.state_dict()
@@ -170,13 +213,12 @@ def check_names(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Raise CheckpointError unless the weights have the network's names and shapes."""
     state = network.state_dict()
     wanted = _counted(state)
-    given = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
-    problems = [f"missing {name}" for name in sorted(wanted - given.keys())]
-    problems += [f"unexpected {name}" for name in sorted(given.keys() - wanted)]
+    problems = [f"missing {name}" for name in sorted(wanted - weights.keys())]
+    problems += [f"unexpected {name}" for name in sorted(weights.keys() - state.keys())]
     problems += [
-        f"{name} has the shape {list(given[name].shape)}, expected {list(state[name].shape)}"
-        for name in sorted(wanted & given.keys())
-        if given[name].shape != state[name].shape
+        f"{name} has the shape {list(weights[name].shape)}, expected {list(state[name].shape)}"
+        for name in sorted(state.keys() & weights.keys())
+        if weights[name].shape != state[name].shape
     ]
     _refuse(problems)
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.initial_weights import keep_variance
+
 if TYPE_CHECKING:
     from baselines.heatmap_estimator import HeatmapEstimator
     from evaluator import Dataset
@@ -23,7 +25,7 @@ INPUT_SIZE = (368, 368)  # width, height
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"stages": 6, "joints": 14, "input_size": (368, 368)},
     "flic": {"stages": 4, "joints": 9, "input_size": (368, 368)},
-    "narrow": {"stages": 3, "channels": 12, "features": 12, "wide": 48, "joints": 17, "input_size": (96, 128)},
+    "narrow": {"stages": 3, "channels": 16, "features": 16, "wide": 48, "joints": 17, "input_size": (112, 184)},
 }
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 STRIDE = 8  # pixels between places of the belief maps
@@ -133,7 +135,10 @@ def build(
     `channels`: of the large convolutions; `features`: of the image features that a stage sees; `wide`: of the last
     layers of stage 1.
     """
-    return ConvolutionalPoseMachine(num_joints, stages, channels, features, wide)
+    network = ConvolutionalPoseMachine(num_joints, stages, channels, features, wide)
+    answers = {network.first.conv7, *(stage.conv5 for stage in network.later)}  # no ReLU comes after these
+    keep_variance(m for m in network.modules() if isinstance(m, nn.Conv2d) and m not in answers)
+    return network
 
 
 def estimator(

@@ -50,6 +50,9 @@ class HeatmapEstimator:
         self.checkpoint_sha256 = checkpoint.sha256
         # the peak of a distribution over the pixels is small even where the network is sure
         self.joint_threshold = 0.0 if checkpoint.output == "logits" else JOINT_THRESHOLD
+        self.fill = checkpoint.fill
+        # pose NMS is part of RMPE; its constants are for heatmaps' peaks, too
+        self.merges_poses = checkpoint.baseline == "rmpe" and checkpoint.output == "heatmaps"
         self.device = device
         self.batch = memory.batch_size(network, self.input_size, device, BATCH.get(device.split(":")[0], 16))
         self.flip = checkpoint.flip

@@ -66,6 +66,29 @@ def maxima(
     return k.astype(np.int64), places, heatmaps[k, v, u].astype(np.float64)
 
 
+def decode_vertex(heatmaps: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Heatmaps [N, K, H, W] to joints [N, K, 2] and peak values [N, K].
+
+    The vertex of the parabola through the logarithms of the peak and its two neighbours, on each axis: exact for a
+    Gaussian along the axes of any sigma, whose logarithm is a parabola. At the border the peak stays where it is.
+    """
+    height, width = heatmaps.shape[2:]
+    joints, values, u, v = _peaks(heatmaps)
+    i, j = np.ogrid[: len(heatmaps), : heatmaps.shape[1]]
+
+    def logarithm(down: int, right: int) -> NDArray[np.float64]:
+        beside = heatmaps[i, j, np.clip(v + down, 0, height - 1), np.clip(u + right, 0, width - 1)]
+        return np.log(np.maximum(beside.astype(np.float64), 1e-30))  # [N, K]
+
+    peak = logarithm(0, 0)
+    for axis, (place, last, down, right) in enumerate(((u, width - 1, 0, 1), (v, height - 1, 1, 0))):
+        before, after = logarithm(-down, -right), logarithm(down, right)
+        bend = before - 2 * peak + after
+        hill = (place > 0) & (place < last) & (bend < 0)
+        joints[..., axis] += np.where(hill, (before - after) / (2 * np.where(hill, bend, 1.0)), 0.0)
+    return joints, values
+
+
 def decode_dark(heatmaps: Floats, sigma: float = 2.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Heatmaps [N, K, H, W] to joints [N, K, 2] and peak values [N, K], by the shape of the peak.
 
@@ -112,7 +135,7 @@ def _peaks(
     return np.stack([u, v], axis=-1).astype(np.float64), values, u, v
 
 
-DECODERS = {"peak": decode_peak, "quarter": decode, "dark": decode_dark}
+DECODERS = {"peak": decode_peak, "quarter": decode, "vertex": decode_vertex, "dark": decode_dark}
 
 
 def flip_order(joints: tuple[str, ...], pairs: list[tuple[str, str]] | tuple[tuple[str, str], ...]) -> list[int]:

@@ -30,7 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "w32-mpii": {"width": 32, "joints": 16, "input_size": (256, 256)},
     "w48": {"width": 48, "joints": 17, "input_size": (192, 256)},
     "w48-384x288": {"width": 48, "joints": 17, "input_size": (288, 384)},
-    "narrow": {"width": 12, "modules": (1, 1, 1), "depth": 1, "stem": 16, "joints": 17, "input_size": (96, 128)},
+    "narrow": {"width": 12, "modules": (1, 1, 1), "depth": 1, "stem": 16, "joints": 17, "input_size": (128, 192)},
 }
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 SIGMA = 2.0  # of the Gaussian targets, heatmap pixels (section 3, heatmap estimation)

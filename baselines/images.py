@@ -5,6 +5,7 @@ A file is refused before it is decoded when it has too many pixels. A reason nam
 
 import stat
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,17 @@ LARGEST_IMAGE = 100_000_000  # pixels
 EXIF_ORIENTATION = 0x0112
 QUARTER_TURNS = (5, 6, 7, 8)  # orientations that exchange width and height
 BACKGROUND = (255, 255, 255)  # behind what is transparent
+PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by colour type
+# x, y of the first pixel and the steps of each pass of an interlaced PNG
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+PNG_SIGNATURE, PNG_PIECE = 8, 1 << 14  # bytes before the first chunk; bytes that are unpacked at a time
 
 # what Pillow raises for files that are not what they say
-BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, struct.error)
+BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 
 
 class UnreadableImage(ValueError):
-    """A file that gives no image. `code` is stable: missing, not_an_image, too_many_pixels or broken."""
+    """A file that gives no image. `code` is stable: missing, not_an_image, too_many_pixels, broken or other_size."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -33,7 +38,8 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
 
     Grey, palette, 16-bit, floating-point and CMYK images are converted; what is transparent shows white. Of several
     frames the first is taken. `size` is the (width, height) that the benchmark lists for it: when that is the size of
-    the unturned image, then the annotations were made on the unturned image, and it stays so. Raises UnreadableImage.
+    the unturned image, then the annotations were made on the unturned image, and it stays so; an image of another size
+    is not the one that was annotated. Raises UnreadableImage.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -47,7 +53,13 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
                     "too_many_pixels", f"{path.name}: {file.width} x {file.height} pixels are too many"
                 )
             file.load()
-            return _rgb(_upright(file, size))
+            if file.format == "PNG" and not _all_rows_are_there(path):
+                raise UnreadableImage("broken", f"{path.name}: broken (its data ends before its last row)")
+            upright = _upright(file, size)
+            if size is not None and upright.size != size:
+                listed, found = (f"{width} x {height}" for width, height in (size, upright.size))
+                raise UnreadableImage("other_size", f"{path.name}: it has {found} pixels, the benchmark lists {listed}")
+            return _rgb(upright)
     except UnreadableImage:
         raise
     except UnidentifiedImageError as error:
@@ -68,6 +80,35 @@ def _upright(file: Image.Image, size: tuple[int, int] | None) -> Image.Image:
         return file.copy() if listed_unturned else ImageOps.exif_transpose(file)
     except BROKEN:
         return file.copy()
+
+
+def _all_rows_are_there(path: Path) -> bool:
+    """Whether a PNG file's compressed data has as many bytes as its header says; Pillow shows black for the rest.
+
+    From the PNG specification (second edition), sections 5.3, 7.2, 8.2 and 11.2.2: a row is a filter byte and its
+    samples, packed; an interlaced image has seven passes, each of them rows of its own.
+    """
+    due, inflate = 0, zlib.decompressobj()
+    with path.open("rb") as file:
+        file.seek(PNG_SIGNATURE)
+        while len(head := file.read(8)) == 8:
+            length, name = struct.unpack(">I4s", head)
+            following = file.tell() + length + 4  # behind the chunk's checksum
+            if name == b"IHDR":
+                due = _png_bytes(*struct.unpack(">IIBBBBB", file.read(13)))
+            while name == b"IDAT" and due > 0 and length > 0 and (piece := file.read(min(length, PNG_PIECE))):
+                due -= len(inflate.decompress(piece))
+                length -= len(piece)
+            file.seek(following)
+    return due <= 0
+
+
+def _png_bytes(width: int, height: int, depth: int, colour: int, _packing: int, _filter: int, interlaced: int) -> int:
+    """How many bytes the rows of a PNG image have, from its header."""
+    passes = ADAM7 if interlaced else ((0, 0, 1, 1),)
+    sizes = [(len(range(x, width, across)), len(range(y, height, down))) for x, y, across, down in passes]
+    bits = depth * PNG_SAMPLES[colour]
+    return sum(rows * (1 + (columns * bits + 7) // 8) for columns, rows in sizes if columns)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

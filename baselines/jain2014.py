@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from baselines import part_priors
+from baselines.initial_weights import keep_variance
 
 if TYPE_CHECKING:
     from baselines.heatmap_estimator import HeatmapEstimator
@@ -32,12 +33,12 @@ INPUT_SIZE = (320, 240)  # width, height
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"joints": 1, "input_size": (320, 240)},
     "narrow": {
-        "channels": (4, 8, 8),
-        "linear": (32, 16),
+        "channels": (4, 8, 16),
+        "linear": (16, 16),
         "padding": 30,
         "dropout": 0.0,
         "joints": 17,
-        "input_size": (48, 64),
+        "input_size": (48, 80),
     },
 }
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
@@ -62,28 +63,6 @@ def contrast_normalised(images: Tensor, *, size: int = 9, floor: float = 1e-2) -
     return centred / deviation.clamp(min=floor)
 
 
-class WindowDetector(nn.Module):
-    """One joint: windows [B, 3, 64, 64] to scores [B, 1, 1, 1], images [B, 3, H, W] to a score every four pixels."""
-
-    def __init__(self, channels: tuple[int, int, int], linear: tuple[int, int], dropout: float) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, channels[0], 5)
-        self.conv2 = nn.Conv2d(channels[0], channels[1], 5)
-        self.conv3 = nn.Conv2d(channels[1], channels[2], 5)
-        self.linear1 = nn.Conv2d(channels[2], linear[0], 9)  # sees the 9 x 9 places of a window
-        self.linear2 = nn.Conv2d(linear[0], linear[1], 1)
-        self.linear3 = nn.Conv2d(linear[1], 1, 1)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, images: Tensor) -> Tensor:
-        x = F.max_pool2d(F.relu(self.conv1(images)), 2)  # [B, 16, 30, 30] of a window
-        x = F.max_pool2d(F.relu(self.conv2(x)), 2)  # [B, 32, 13, 13]
-        x = F.relu(self.conv3(x))  # [B, 32, 9, 9]
-        x = F.relu(self.linear1(self.dropout(x)))  # [B, 500, 1, 1]; [B, 500, H/4 - 15, W/4 - 15] of an image
-        x = F.relu(self.linear2(self.dropout(x)))  # [B, 100, 1, 1]
-        return self.linear3(x)  # [B, 1, 1, 1], before the sigmoid
-
-
 class WindowDetectors(nn.Module):
     """A detector a joint: images [B, 3, H, W] to responses [B, 1, K, H/4 - 15, W/4 - 15] between 0 and 1.
 
@@ -104,15 +83,31 @@ class WindowDetectors(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
+        k = num_joints
         self.padding = padding
-        self.detectors = nn.ModuleList(WindowDetector(channels, linear, dropout) for _ in range(num_joints))
+        # the networks of all joints side by side: each of the K groups of a layer sees what its own group before saw
+        self.conv1 = nn.Conv2d(3, k * channels[0], 5)
+        self.conv2 = nn.Conv2d(k * channels[0], k * channels[1], 5, groups=k)
+        self.conv3 = nn.Conv2d(k * channels[1], k * channels[2], 5, groups=k)
+        self.linear1 = nn.Conv2d(k * channels[2], k * linear[0], 9, groups=k)  # sees the 9 x 9 places of a window
+        self.linear2 = nn.Conv2d(k * linear[0], k * linear[1], 1, groups=k)
+        self.linear3 = nn.Conv2d(k * linear[1], k, 1, groups=k)
+        self.dropout = nn.Dropout(dropout)
         self.register_buffer("neighbours", torch.zeros(num_joints - 1, 2, dtype=torch.int64))
         self.register_buffer("priors", torch.zeros(num_joints - 1, 2 * REACH + 1, 2 * REACH + 1))  # zero: not estimated
 
+    def windows(self, images: Tensor) -> Tensor:
+        """Every window of normalised images [B, 3, H, W], before the sigmoid: [B, K, H/4 - 15, W/4 - 15]."""
+        x = F.max_pool2d(F.relu(self.conv1(images)), 2)  # [B, K 16, 30, 30] of a window
+        x = F.max_pool2d(F.relu(self.conv2(x)), 2)  # [B, K 32, 13, 13]
+        x = F.relu(self.conv3(x))  # [B, K 32, 9, 9]
+        x = F.relu(self.linear1(self.dropout(x)))  # [B, K 500, 1, 1]; [B, K 500, H/4 - 15, W/4 - 15] of an image
+        x = F.relu(self.linear2(self.dropout(x)))  # [B, K 100, 1, 1]
+        return self.linear3(x)  # [B, K, 1, 1]
+
     def logits(self, images: Tensor) -> Tensor:
         """Before the sigmoid, for the binary cross-entropy of training: [B, K, H', W']."""
-        normalised = F.pad(contrast_normalised(images), [self.padding] * 4)  # a border without contrast
-        return torch.cat([detector(normalised) for detector in self.detectors], dim=1)  # [B, K, H', W']
+        return self.windows(F.pad(contrast_normalised(images), [self.padding] * 4))  # a border without contrast
 
     def estimate_priors(self, joints: NDArray[np.float64], weights: NDArray[np.floating]) -> None:
         """Learn where neighbours are from people: joints [N, K, 2] in the crops that the network sees, weights [N, K],
@@ -140,7 +135,9 @@ def build(
 ) -> WindowDetectors:
     """The networks with fresh weights: one of these sizes for every joint. `padding`: pixels around the image, so that
     windows reach beyond its edges; `dropout`: of the inputs of the linear layers, in training."""
-    return WindowDetectors(num_joints, channels, linear, padding, dropout)
+    network = WindowDetectors(num_joints, channels, linear, padding, dropout)
+    keep_variance((network.conv1, network.conv2, network.conv3, network.linear1, network.linear2))
+    return network
 
 
 def estimator(

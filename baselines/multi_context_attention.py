@@ -29,7 +29,7 @@ INPUT_SIZE = (256, 256)  # width, height
 # arguments of build(), the number of joints that the published count is for, and the input size (width, height)
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"stacks": 8, "channels": 256, "levels": 4, "joints": 16, "input_size": (256, 256)},
-    "narrow": {"stacks": 2, "channels": 32, "levels": 3, "joints": 17, "input_size": (64, 96)},
+    "narrow": {"stacks": 2, "channels": 32, "levels": 3, "joints": 17, "input_size": (96, 160)},
 }
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 SIGMA = 1.0  # of the Gaussian targets, heatmap pixels

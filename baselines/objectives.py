@@ -6,6 +6,7 @@ and weights [B, K]; it gives a scalar to minimise. One that learns `everyone` in
 whether the trained network's maps are heatmaps or logits.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,13 +14,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines import heatmaps
 
 Joints = NDArray[np.float64]
 Weights = NDArray[np.float32]
 LOSSES = ("mse", "cross_entropy")
+RARELY = 0.02  # a window shows a given joint, about
 
 
 class Objective(Protocol):
@@ -33,6 +35,10 @@ class Objective(Protocol):
     def everyone(self) -> bool:
         """Whether it learns all people in an image, or the one in its middle."""
 
+    @property
+    def decoding(self) -> str:
+        """How places are read from its heatmaps, a key of `heatmaps.DECODERS`."""
+
     def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
         """Set what the network must know of the training people: joints [N, K, 2] in the crops of its input size."""
 
@@ -43,6 +49,12 @@ class Objective(Protocol):
 def output_of(loss: str) -> str:
     """What a network trained with a loss answers with."""
     return "logits" if loss == "cross_entropy" else "heatmaps"
+
+
+def decoding_of(loss: str) -> str:
+    """How the maps of a network trained with a loss are read: as the papers do, or as the Gaussian that the
+    distribution was trained to be."""
+    return "vertex" if loss == "cross_entropy" else "quarter"
 
 
 def heatmap_loss(kind: str, answer: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -83,6 +95,10 @@ class Heatmaps:
     def output(self) -> str:
         return output_of(self.loss)
 
+    @property
+    def decoding(self) -> str:
+        return decoding_of(self.loss)
+
     def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
         """Nothing."""
 
@@ -115,27 +131,42 @@ class Windows:
     The network is run over the whole crop, so that all its windows, four pixels apart, are examples at once. A window
     counts as showing the joint when its middle is at most `radius` pixels off. There are far more windows without:
     both kinds get half of the weight, as in mini-batches that hold as many of one as of the other.
+
+    With `sigma`, windows apart, the answer is asked for by degrees instead: the Gaussian of the distance. All windows
+    weigh the same, so that a response is a probability and not, where nothing is sure, a half all around; and the
+    place between the windows can be read from it.
     """
 
     radius: float
+    sigma: float = 0.0
     stride: int = 4
     output = "heatmaps"
     everyone = False
 
+    @property
+    def decoding(self) -> str:
+        return "vertex" if self.sigma else "quarter"
+
     def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
-        """The part priors: where joints are, seen from their neighbours (section 3.2)."""
+        """The part priors: where joints are, seen from their neighbours (section 3.2). By degrees, the network begins
+        with the answer that hardly any window shows a joint, which it would spend its first steps on otherwise."""
         network.estimate_priors(joints, weights)
+        if self.sigma:
+            nn.init.constant_(network.linear3.bias, -math.log(1 / RARELY - 1))
 
     def __call__(self, network: Any, images: Tensor, joints: Joints, weights: Weights) -> Tensor:
         answer: Tensor = network.logits(images).float()  # [B, K, H', W']
         first = (images.shape[3] - self.stride * (answer.shape[3] - 1)) / 2  # middle of the first window
         top = (images.shape[2] - self.stride * (answer.shape[2] - 1)) / 2
-        offsets = _offsets(answer, joints, self.stride, (first, top))  # [B, K, 2, H', W']
-        near = (offsets.square().sum(dim=2) <= self.radius**2).float()  # [B, K, H', W']
-        shown = near.sum(dim=(2, 3), keepdim=True)
-        windows = answer.shape[2] * answer.shape[3]
-        balance = 0.5 * near / shown.clamp(min=1.0) + 0.5 * (1.0 - near) / (windows - shown)
-        surprise = F.binary_cross_entropy_with_logits(answer, near, balance, reduction="none").sum(dim=(2, 3))
+        squares = _offsets(answer, joints, self.stride, (first, top)).square().sum(dim=2)  # [B, K, H', W']
+        if self.sigma:
+            shows, balance = (-squares / (2 * (self.sigma * self.stride) ** 2)).exp(), None
+        else:
+            shows = (squares <= self.radius**2).float()  # [B, K, H', W']
+            shown = shows.sum(dim=(2, 3), keepdim=True)
+            windows = answer.shape[2] * answer.shape[3]
+            balance = 0.5 * shows / shown.clamp(min=1.0) + 0.5 * (1.0 - shows) / (windows - shown)
+        surprise = F.binary_cross_entropy_with_logits(answer, shows, balance, reduction="none").sum(dim=(2, 3))
         counted = _on(images, weights)
         return (surprise * counted).sum() / counted.sum().clamp(min=1.0)
 
@@ -159,6 +190,7 @@ class Parts:
     balance: float = 1.0
     output = "heatmaps"
     everyone = True
+    decoding = "quarter"
 
     def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
         """The mean and the standard deviation of every pair of parts, pixels, by which pairs are normalised."""

@@ -6,6 +6,9 @@ its name, so that the original network's outputs can be stored without its weigh
 
 import hashlib
 import json
+import math
+import operator
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,7 @@ from baselines.checkpoints import CheckpointError
 from baselines.recognition import recognise
 
 TOLERANCE = 1e-4  # largest |difference| over largest |reference|
+LARGEST = 1 << 29  # numbers that are drawn, 2 GB of them
 
 
 @dataclass(frozen=True)
@@ -67,28 +71,61 @@ def check(keys: Path, outputs: Path) -> Parity:
     `keys` is JSON: {"state": {name: [shape, type]}, "state_seed", "input_shapes", "input_seeds"}; `outputs` a npz of
     the reference, `out` or `out0`, `out1` ... for a network of several stages.
     """
+    shapes, seed, drawn, reference = _read(keys, outputs)
+    found = recognise(shapes)
+    with torch.device("meta"):  # nothing is allocated before names and shapes have been found to fit
+        try:
+            shadow = found.build()
+        except (KeyError, ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
+            raise CheckpointError("mismatch", f"no such {found.family} can be built ({error})") from error
+        stand_ins = {name: torch.empty(shape) for name, shape in shapes.items()}
+    checkpoints.check_names(shadow, found.convert(stand_ins))
+    if (count := sum(math.prod(shape) for shape in shapes.values())) > LARGEST:
+        raise CheckpointError("too_large", f"{count} weights, at most {LARGEST} are drawn")
+    network = shadow.to_empty(device="cpu").eval()
+    checkpoints.fill(network, found.convert(seeded_weights(shapes, seed)))
+    inputs = [seeded_input(shape, number) for shape, number in drawn]
+    if len(inputs[0].shape) == 4 and inputs[0].shape[1] != 3 and inputs[0].shape[-1] == 3:
+        inputs[0] = inputs[0].permute(0, 3, 1, 2)  # [B, H, W, 3] to [B, 3, H, W]
+    try:
+        with torch.inference_mode():
+            answer = answers(network, inputs)
+    except (RuntimeError, ValueError, TypeError) as error:
+        sizes = ", ".join(str(list(shape)) for shape, _ in drawn)
+        raise CheckpointError("input_size", f"the network does not take inputs of {sizes} ({error})") from error
+    return Parity(found.family, found.variant, relative_difference(answer, reference))
+
+
+def _read(
+    keys: Path, outputs: Path
+) -> tuple[dict[str, tuple[int, ...]], int, list[tuple[tuple[int, ...], int]], dict[str, NDArray[Any]]]:
+    """Shapes by name, the seed of the weights, shapes and seeds of the inputs, and the reference. Raises
+    CheckpointError."""
     try:
         description = json.loads(keys.read_text())
-        shapes = {name: tuple(shape) for name, (shape, _) in description["state"].items()}
-        drawn = list(zip(description["input_shapes"], description["input_seeds"], strict=True))
-        seed = int(description["state_seed"])
+        shapes = {name: _shape(shape) for name, (shape, _) in description["state"].items()}
+        inputs = zip(description["input_shapes"], description["input_seeds"], strict=True)
+        drawn = [(_shape(shape), operator.index(seed)) for shape, seed in inputs]
+        seed = operator.index(description["state_seed"])
         with np.load(outputs) as stored:
-            reference = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reference = {name: stored[name].astype(np.float64) for name in stored.files}
+        if not drawn or not reference:
+            raise ValueError("no inputs or no outputs")
+        if any(math.prod(shape) > LARGEST for shape, _ in drawn):
+            raise ValueError("inputs too large")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
         raise CheckpointError(
             "unreadable", f"{keys.name}, {outputs.name}: not a list of names and outputs ({error})"
         ) from error
-    found = recognise(shapes)
-    with torch.device("meta"):
-        shadow = found.build()
-    network = shadow.to_empty(device="cpu").eval()
-    checkpoints.fill(network, found.convert(seeded_weights(shapes, seed)))
-    inputs = [seeded_input(tuple(shape), number) for shape, number in drawn]
-    if inputs[0].shape[1] != 3 and inputs[0].shape[-1] == 3:
-        inputs[0] = inputs[0].permute(0, 3, 1, 2)  # [B, H, W, 3] to [B, 3, H, W]
-    with torch.inference_mode():
-        answer = answers(network, inputs)
-    return Parity(found.family, found.variant, relative_difference(answer, reference))
+    return shapes, seed, drawn, reference
+
+
+def _shape(given: Any) -> tuple[int, ...]:
+    """Sizes of a tensor. Raises TypeError or ValueError for what cannot be."""
+    shape = tuple(operator.index(size) for size in given)
+    if min(shape, default=1) < 1:
+        raise ValueError(f"a shape of {list(shape)}")
+    return shape
 
 
 def answers(network: nn.Module, inputs: list[Tensor]) -> NDArray[np.float32]:
@@ -101,11 +138,16 @@ def answers(network: nn.Module, inputs: list[Tensor]) -> NDArray[np.float32]:
 def relative_difference(answer: NDArray[np.float32], reference: Mapping[str, NDArray[Any]]) -> float:
     """Largest difference from the reference, relative to its largest value. Raises CheckpointError for other shapes."""
     names = sorted(reference, key=lambda name: (len(name), name))
+    shapes = sorted({reference[name].shape for name in names})
+    if len(shapes) > 1:
+        raise CheckpointError("mismatch", f"the stages of the reference have several shapes: {shapes}")
     expected = reference[names[0]] if len(names) == 1 else np.stack([reference[name] for name in names], axis=1)
     compared = answer[:, -1] if expected.ndim == 4 else answer
     if compared.shape != expected.shape:
         message = f"the outputs have the shape {list(compared.shape)}, the reference {list(expected.shape)}"
         raise CheckpointError("mismatch", message)
+    if not np.isfinite(expected).all() or not np.isfinite(compared).all():
+        raise CheckpointError("mismatch", "the outputs or the reference are not finite")
     largest = float(np.abs(expected).max())
     difference = float(np.abs(compared - expected).max())
     return difference / largest if largest else difference

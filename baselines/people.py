@@ -19,6 +19,7 @@ from PIL import Image
 from baselines import crops
 from baselines.estimators import BaselineFailed
 from baselines.images import UnreadableImage, read_image
+from baselines.proposals import Proposals, propose
 from evaluator import Dataset
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -43,8 +44,9 @@ class Augmentation:
 class Pictures:
     """Images by number, read when they are asked for; as many as KEPT_BYTES hold stay in memory."""
 
-    def __init__(self, paths: list[Path]) -> None:
+    def __init__(self, paths: list[Path], ids: list[int] | None = None) -> None:
         self.paths = paths
+        self.ids = ids or list(range(len(paths)))  # as the annotations number them
         self._kept: dict[int, Image.Image] = {}
         self._room = KEPT_BYTES
 
@@ -66,7 +68,8 @@ class Pictures:
 @dataclass(frozen=True)
 class People:
     """Annotated people: the image [N] and region [N, 4] (x, y, w, h) of each, joints [N, K, 2] in continuous
-    coordinates, weights [N, K], 0 where a joint is not annotated. `padding` goes around a region."""
+    coordinates, weights [N, K], 0 where a joint is not annotated. `padding` goes around a region. Where `proposals` are
+    learned, an augmented person is cut out by a box drawn from them."""
 
     pictures: Pictures
     image_of: NDArray[np.int64]
@@ -74,6 +77,7 @@ class People:
     joints: NDArray[np.float64]
     weights: NDArray[np.float64]
     padding: float
+    proposals: Proposals | None = None
 
     def __len__(self) -> int:
         return len(self.regions)
@@ -121,7 +125,7 @@ def read_people(dataset: Dataset, annotations: Path, folder: Path, *, padding: f
         raise BaselineFailed("other_joints", f"{annotations.name}: people of {dataset.name} have {k} joints")
     triples = np.array([p["keypoints"] for p in people], float).reshape(-1, k, 3)
     image_of = np.array([number[p["image_id"]] for p in people])
-    pictures = Pictures([folder / image["file_name"] for image in images])
+    pictures = Pictures([folder / image["file_name"] for image in images], [image["id"] for image in images])
     shown = sorted(set(image_of.tolist()))
     missing = next((pictures.paths[i].name for i in shown if not pictures.paths[i].is_file()), None)
     if missing is not None:
@@ -238,8 +242,9 @@ def _stack(
     weights = np.stack([np.pad(c[2], ((0, most - len(c[2])), (0, 0))) for c in cuts])  # [B, P, K]
     inside = ((joints >= 0) & (joints < np.array(size))).all(axis=-1)
     weights = weights * inside
-    normalised = ((pixels - np.array(MEAN)) / np.array(STD)).astype(np.float32)  # [B, H, W, 3]
-    every = Batch(normalised.transpose(0, 3, 1, 2), joints, weights.astype(np.float32))  # [B, 3, H, W]
+    normalised = (pixels - np.array(MEAN, np.float32)) / np.array(STD, np.float32)  # [B, H, W, 3]
+    images = normalised.astype(np.float32, copy=False).transpose(0, 3, 1, 2)  # [B, 3, H, W]
+    every = Batch(images, joints, weights.astype(np.float32))
     return every if everyone else replace(every, joints=every.joints[:, 0], weights=every.weights[:, 0])
 
 
@@ -254,7 +259,12 @@ def _cut(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
     """One person's crop: pixels [H, W, 3] from 0 to 1, joints [P, K, 2] in it of everyone in the image, that person
     first, and weights [P, K]."""
-    x, y, w, h = people.regions[row].tolist()
+    region = people.regions[row]
+    if augmentation is not None and people.proposals is not None:
+        known = np.where(people.weights[row][:, None] > 0, people.joints[row], np.nan)
+        draw = np.random.default_rng([seed, 4, epoch, row])
+        region = propose(people.proposals, known[None], region[None], draw)[0]
+    x, y, w, h = region.tolist()
     matrix = crops.box_crop((x, y, w, h), size, people.padding)
     light: NDArray[np.float64] = np.ones(3)
     flip = False

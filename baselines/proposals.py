@@ -3,19 +3,33 @@
 A person detector is wrong in ways that depend on the pose: it cuts the legs of one who sits differently from the arms
 of one who stretches. So the offsets of detected boxes from the true ones are modelled for each atomic pose: poses are
 brought to one torso length and clustered, and a Gaussian mixture is fitted to the offsets of each cluster. Training
-people then get boxes drawn from it, as a detector would give them.
+people then get boxes drawn from it, as a detector would give them: `people.batches` draws one whenever it cuts a person
+out.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from baselines.estimators import BaselineFailed
+
+if TYPE_CHECKING:
+    from baselines.people import People
+    from evaluator import Dataset
 
 Floats = NDArray[np.float64]
 Torso = tuple[int, int, int, int]  # joints: left and right shoulder, left and right hip
 ROUNDS = 100  # of clustering and of fitting, at most
 LEAST_VARIANCE = 1e-4  # of an offset, in box sides squared
 LEAST_SIDE = 0.2  # of a drawn box, in sides of the true one
+COMPONENTS = 3  # Gaussians of each atomic pose; the paper does not say
+TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+SAME_PERSON = 0.5  # intersection over union of a detected box with the true one
+FEWEST_FOUND = 0.5  # of the training people; a detector that finds fewer is wrong in other ways than by offsets
+MOST_IMAGES = 2000  # are looked at
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,54 @@ class Proposals:
     weights: Floats
     means: Floats
     covariances: Floats
+
+
+def learn(people: "People", dataset: "Dataset", file: Path | None, device: str, *, atomic: int, seed: int) -> Proposals:
+    """The model of training people, from the boxes that a detector gives in their images: those of a file in COCO's
+    form (see boxes.from_file), else those of the person detector. Raises BaselineFailed."""
+    from baselines import boxes
+
+    missing = [joint for joint in TORSO if joint not in dataset.joints]
+    if missing:
+        raise BaselineFailed("proposals", f"{dataset.name} has no {missing[0]}, and proposals need a torso")
+    images = np.unique(people.image_of)[:MOST_IMAGES].tolist()
+    if file is not None:
+        found = boxes.from_file(file, [{"id": people.pictures.ids[image]} for image in images]).people
+        by_image = {image: found[people.pictures.ids[image]] for image in images}
+    else:
+        listed = [{"id": image} for image in images]
+        by_image = boxes.detected(listed, lambda image: people.pictures[image["id"]], device, lambda: None).people
+    rows = np.flatnonzero(np.isin(people.image_of, images))
+    own = [
+        nearest(people.regions[row], np.array([p.box for p in by_image[int(people.image_of[row])]]).reshape(-1, 4))
+        for row in rows
+    ]
+    seen = np.array([box is not None for box in own])
+    if seen.mean() < FEWEST_FOUND:
+        message = (
+            f"the detector finds {seen.mean():.0%} of the training people, so its errors cannot be learned from them"
+        )
+        raise BaselineFailed("proposals", f"{message}: give a detector's boxes with --boxes, or --atomic-poses 0")
+    rows = rows[seen]
+    joints = np.where(people.weights[rows][..., None] > 0, people.joints[rows], np.nan)
+    torso = dataset.joint(TORSO[0]), dataset.joint(TORSO[1]), dataset.joint(TORSO[2]), dataset.joint(TORSO[3])
+    detected = np.array([box for box in own if box is not None])
+    try:
+        return fit(joints, people.regions[rows], detected, torso, atomic=atomic, components=COMPONENTS, seed=seed)
+    except ValueError as error:
+        message = f"{error}: train on more people, or with fewer --atomic-poses (0: boxes as they are annotated)"
+        raise BaselineFailed("proposals", message) from error
+
+
+def nearest(box: Floats, detected: Floats) -> Floats | None:
+    """The one of detected boxes [M, 4] that a true box [4] (x, y, width, height) overlaps most, if that is enough."""
+    from baselines.person_detector import overlaps
+
+    if not len(detected):
+        return None
+    shares = overlaps(box[None], detected)[0]  # [M]
+    best: Floats = detected[shares.argmax()]
+    return best if shares.max() >= SAME_PERSON else None
 
 
 def fit(

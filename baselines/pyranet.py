@@ -21,18 +21,64 @@ INPUT_SIZE = (256, 256)  # width, height
 # arguments of build(), the number of joints that the published count is for, and the input size (width, height)
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"stacks": 8, "channels": 256, "levels": 4, "joints": 16, "input_size": (256, 256)},
-    "narrow": {"stacks": 2, "channels": 32, "levels": 3, "joints": 17, "input_size": (64, 96)},
+    "narrow": {
+        "stacks": 2,
+        "channels": 32,
+        "levels": 3,
+        "base": 4,
+        "cardinality": 2,
+        "multi_branch": False,
+        "joints": 17,
+        "input_size": (128, 192),
+    },
 }
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 SIGMA = 1.0  # of the Gaussian targets, heatmap pixels
 
 
-class Feature(nn.Sequential):
-    """BN, ReLU and a convolution: the step that all units here are made of. Without `activate`, the convolution."""
+class Convolution(nn.Conv2d):
+    """A convolution that knows how many branches it sees and is seen by (section 4.1, initialization of multi-branch
+    networks): `sums`, C_i in the paper, are summed to its input, and `copies`, C_o, see its answer. `rectified`: its
+    input has been through a ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, *, activate: bool = True) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, sums: int = 1, copies: int = 1,
+        rectified: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init__(inputs, outputs, kernel, stride=stride, padding=kernel // 2)
+        self.sums, self.copies, self.alpha = sums, copies, 0.5 if rectified else 1.0
+
+    def begin(self) -> None:
+        """Draw weights of section 4.1; the bias is none.
+
+        The variance of the answers is that of the inputs when the weights have 1 / (a C_i n_i), that of the gradients
+        with 1 / (a C_o n_o), where n_i and n_o are the weights that meet in an output and in an input, and a is 1/2
+        behind a ReLU, else 1. The weights are Gaussian with a variance between the two, 2 over the sum of the
+        denominators. With one branch that is Glorot and Bengio's.
+        """
+        places = self.kernel_size[0] * self.kernel_size[1]
+        weights = places * (self.sums * self.in_channels + self.copies * self.out_channels)
+        nn.init.normal_(self.weight, std=(2 / (self.alpha * weights)) ** 0.5)
+        assert self.bias is not None
+        nn.init.zeros_(self.bias)
+
+
+def begin(network: nn.Module) -> None:
+    """Draw the weights of section 4.1 for all layers that know their branches."""
+    for layer in network.modules():
+        if isinstance(layer, Convolution):
+            layer.begin()
+
+
+class Feature(nn.Sequential):
+    """BN, ReLU and a convolution: the step that all units here are made of. Without `activate`, the convolution, whose
+    input has been through both already. `sums`, `copies`: see Convolution."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, activate: bool = True, sums: int = 1, copies: int = 1
+    ) -> None:
         before = [nn.BatchNorm2d(inputs), nn.ReLU()] if activate else []
-        super().__init__(*before, nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2))
+        super().__init__(*before, Convolution(inputs, outputs, kernel, sums=sums, copies=copies))
 
 
 class Pyramid(nn.Module):
@@ -45,7 +91,7 @@ class Pyramid(nn.Module):
     def __init__(self, middle: int, cardinality: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm2d(middle)
-        self.levels = nn.ModuleList(nn.Conv2d(middle, middle, 3, padding=1) for _ in range(cardinality))
+        self.levels = nn.ModuleList(Convolution(middle, middle, 3) for _ in range(cardinality))
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.norm(x))  # [B, D, H, W]
@@ -90,9 +136,11 @@ class Residual(nn.Module):
         if scales is not None:
             middle, cardinality = scales
             self.pyramid = nn.Sequential(
-                Feature(inputs, middle, 1, activate=first), Pyramid(middle, cardinality), Feature(middle, half, 1)
+                Feature(inputs, middle, 1, activate=first, copies=cardinality),
+                Pyramid(middle, cardinality),
+                Feature(middle, half, 1, sums=cardinality),
             )
-        self.last = Feature(half, outputs, 1)
+        self.last = Feature(half, outputs, 1, sums=1 if scales is None else 2)
         self.skip = Feature(inputs, outputs, 1) if project or inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -132,7 +180,7 @@ class PyraNet(nn.Module):
         super().__init__()
         narrow, half = channels // 4, channels // 2
         scales, half_scales = (channels // base, cardinality), (half // base, cardinality)
-        self.conv, self.norm = nn.Conv2d(3, narrow, 7, stride=2, padding=3), nn.BatchNorm2d(narrow)
+        self.conv, self.norm = Convolution(3, narrow, 7, stride=2, rectified=False), nn.BatchNorm2d(narrow)
         self.res1 = Residual(narrow, half, half_scales, activated=True)
         self.res2 = Residual(half, half, half_scales)
         self.res3 = Residual(half, channels, scales)
@@ -141,9 +189,12 @@ class PyraNet(nn.Module):
         self.features = nn.ModuleList(
             nn.Sequential(Feature(channels, channels, 1), nn.BatchNorm2d(channels), nn.ReLU()) for _ in range(stacks)
         )
+        # no layer follows these: they begin with the smaller weights of torch, so that heatmaps are near zero at first
         self.heatmaps = nn.ModuleList(nn.Conv2d(channels, num_joints, 1) for _ in range(stacks))
-        self.from_features = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(stacks - 1))
-        self.from_heatmaps = nn.ModuleList(nn.Conv2d(num_joints, channels, 1) for _ in range(stacks - 1))
+        self.from_features = nn.ModuleList(Convolution(channels, channels, 1) for _ in range(stacks - 1))
+        self.from_heatmaps = nn.ModuleList(
+            Convolution(num_joints, channels, 1, rectified=False) for _ in range(stacks - 1)
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         x = F.relu(self.norm(self.conv(images)))  # [B, C/4, H/2, W/2]
@@ -166,12 +217,18 @@ def build(
     levels: int = 4,
     base: int = 9,
     cardinality: int = 4,
+    multi_branch: bool = True,
 ) -> PyraNet:
     """The network with fresh weights. Input width and height must be multiples of 4 * 2**levels.
 
     `base`: how many times narrower than its unit a pyramid is; `cardinality`: its number of scales (C).
+    `multi_branch`: begin with the weights of section 4.1; else with PyTorch's, which are smaller, so that normalised
+    layers turn faster and more is learned on a small budget.
     """
-    return PyraNet(num_joints, stacks, channels, levels, base, cardinality)
+    network = PyraNet(num_joints, stacks, channels, levels, base, cardinality)
+    if multi_branch:
+        begin(network)
+    return network
 
 
 def estimator(

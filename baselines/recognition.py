@@ -6,7 +6,7 @@ returns None. The converter that belongs to it gives the weights our names (`che
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -42,9 +42,10 @@ class Recognised:
 
 
 def recognise(shapes: Shapes) -> Recognised:
-    """The network of a checkpoint. Raises CheckpointError with the code `unknown_format`."""
-    plain = {checkpoint_formats.plain_name(name): tuple(shape) for name, shape in shapes.items()}
-    for known in (_hrnet, _fastpose, _simple_baseline, _cpm, _hourglass_bearpaw, _hourglass_princeton):
+    """The network of a checkpoint. Raises CheckpointError: `unknown_format`, or `mismatch` for one with an odd name."""
+    prefix = checkpoint_formats.wrapper(shapes)
+    plain = {name.removeprefix(prefix): tuple(shape) for name, shape in shapes.items()}
+    for known in (_mmpose, _hrnet, _fastpose, _simple_baseline, _cpm, _hourglass_toolkit, _hourglass_authors):
         try:
             if (found := known(plain)) is not None:
                 return found
@@ -63,16 +64,31 @@ def shapes_of(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def _count(shapes: Shapes, pattern: str) -> int:
-    """1 + the largest number that the pattern's group finds; 0 when it finds none."""
-    return 1 + max((int(match[1]) for name in shapes if (match := re.match(pattern, name))), default=-1)
+    """1 + the largest number that the pattern's group finds; 0 when it finds none. Raises CheckpointError for more than
+    there are weights, which would otherwise be built."""
+    found = 1 + max((int(match[1]) for name in shapes if (match := re.match(pattern, name))), default=-1)
+    if found > len(shapes):
+        raise CheckpointError("mismatch", f"numbers go up to {found - 1}, but there are {len(shapes)} weights")
+    return found
 
 
-def _variant(family: str, arguments: dict[str, Any], otherwise: str) -> str:
-    """The listed variant with these arguments, else `otherwise`."""
+def _variant(family: str, arguments: dict[str, Any], num_joints: int, otherwise: str) -> str:
+    """The listed variant with these arguments and joints, else `otherwise`."""
     for name, settings in module(family).VARIANTS.items():
-        if {k: v for k, v in settings.items() if k not in ("joints", "input_size")} == arguments:
+        own = {k: v for k, v in settings.items() if k not in ("joints", "input_size")}
+        if own == arguments and settings.get("joints", num_joints) == num_joints:
             return str(name)
     return otherwise
+
+
+def _mmpose(shapes: Shapes) -> Recognised | None:
+    """HRNet or SimpleBaseline in the names of the `mmpose` toolkit."""
+    if not any(name.startswith("backbone.") for name in shapes):
+        return None
+    named = {checkpoint_formats.mmpose_name(name): shape for name, shape in shapes.items()}
+    plain = {name: shape for name, shape in named.items() if name is not None}
+    found = _hrnet(plain) or _simple_baseline(plain)
+    return None if found is None else replace(found, form="mmpose")
 
 
 def _hrnet(shapes: Shapes) -> Recognised | None:
@@ -87,7 +103,7 @@ def _hrnet(shapes: Shapes) -> Recognised | None:
     stem = shapes["conv1.weight"][0]
     given = {"modules": modules, "depth": depth, "kernel": kernel, "stem": stem, "bottlenecks": bottlenecks}
     arguments = {"width": width, **{name: value for name, value in given.items() if value != usual[name]}}
-    variant = _variant("hrnet", arguments, f"w{width}")
+    variant = _variant("hrnet", arguments, num_joints, f"w{width}")
     return Recognised("hrnet", variant, num_joints, arguments, "hrnet")
 
 
@@ -109,8 +125,8 @@ def _fastpose(shapes: Shapes) -> Recognised | None:
     shuffled = shapes["duc1.conv.weight"][0], shapes["duc2.conv.weight"][0]
     if shuffled != (1024, 512):
         arguments["shuffled"] = shuffled
-    variant = _variant("rmpe", arguments, f"fastpose-r{arguments['depth']}")
     num_joints = shapes["conv_out.weight"][0]
+    variant = _variant("rmpe", arguments, num_joints, f"fastpose-r{arguments['depth']}")
     return Recognised("rmpe", variant, num_joints, arguments, "alphapose")
 
 
@@ -129,7 +145,7 @@ def _simple_baseline(shapes: Shapes) -> Recognised | None:
     num_joints, _, last, _ = shapes["final_layer.weight"]
     kernel = shapes[f"deconv_layers.{layers[0]}.weight"][2]
     arguments |= {k: v for k, v, usual in (("kernel", kernel, 4), ("last", last, 1)) if v != usual}
-    variant = _variant("simple_baseline", arguments, f"r{arguments['depth']}")
+    variant = _variant("simple_baseline", arguments, num_joints, f"r{arguments['depth']}")
     form = "alphapose_simple" if "preact.conv1.weight" in shapes else "simple_baseline"
     return Recognised("simple_baseline", variant, num_joints, arguments, form)
 
@@ -143,60 +159,66 @@ def _cpm(shapes: Shapes) -> Recognised | None:
     channels, wide = shapes["conv1_stage1.weight"][0], shapes["conv5_stage1.weight"][0]
     given = {"channels": channels, "features": shapes["conv4_stage1.weight"][0], "wide": wide}
     arguments = {"stages": stages, **{name: value for name, value in given.items() if value != usual[name]}}
-    return Recognised("cpm", _variant("cpm", arguments, f"stages{stages}"), num_joints, arguments, "cpm_caffe")
+    variant = _variant("cpm", arguments, num_joints, f"stages{stages}")
+    return Recognised("cpm", variant, num_joints, arguments, "cpm_caffe")
 
 
 def _hourglass(
+    form: str,
     stacks: int,
     stem: tuple[int, int, int],
     channels: int,
     levels: int,
     num_joints: int,
     *,
-    early: bool,
     blocks: int = 1,
-    increase: int = 0,
-) -> tuple[str, int, dict[str, Any]]:
-    """Variant, joints and arguments of a Stacked Hourglass."""
+    widths: tuple[int, ...] = (),
+) -> Recognised:
+    """A Stacked Hourglass of these arguments; those that are the usual ones are left out."""
     arguments: dict[str, Any] = {"stacks": stacks, "channels": channels, "levels": levels}
     arguments |= {
-        name: value for name, value, usual in (("blocks", blocks, 1), ("increase", increase, 0)) if value != usual
+        name: value for name, value, usual in (("blocks", blocks, 1), ("widths", widths, ())) if value != usual
     }
-    named = f"stacks{stacks}" + (f"-blocks{blocks}" if blocks > 1 else "") + (f"-plus{increase}" if increase else "")
-    variant = _variant("stacked_hourglass", arguments, named)
+    named = f"stacks{stacks}" + (f"-blocks{blocks}" if blocks > 1 else "")
+    named += "".join(f"-{width}" for width in widths)
+    variant = _variant("stacked_hourglass", arguments, num_joints, named)
+    early = form == "pytorch_pose"
     if stem == (channels // 4, channels // 2, channels if early else channels // 2):
-        return variant, num_joints, {**arguments, "early": early}
-    return variant, num_joints, {**arguments, "stem": stem}
+        arguments["early"] = early
+    else:
+        arguments["stem"] = stem
+    return Recognised("stacked_hourglass", variant, num_joints, arguments, form)
 
 
-def _hourglass_bearpaw(shapes: Shapes) -> Recognised | None:
+def _hourglass_toolkit(shapes: Shapes) -> Recognised | None:
     if "hg.0.hg.0.0.0.bn1.weight" not in shapes:
         return None
     stem = tuple(shapes[f"layer{layer}.0.conv3.weight"][0] for layer in (1, 2))
-    variant, num_joints, arguments = _hourglass(
+    return _hourglass(
+        "pytorch_pose",
         _count(shapes, r"hg\.(\d+)\."),
         (shapes["conv1.weight"][0], stem[0], stem[1]),
         shapes["layer3.0.conv3.weight"][0],
         _count(shapes, r"hg\.0\.hg\.(\d+)\."),
         shapes["score.0.weight"][0],
-        early=True,
         blocks=_count(shapes, r"hg\.0\.hg\.0\.0\.(\d+)\."),
     )
-    return Recognised("stacked_hourglass", variant, num_joints, arguments, "pytorch_pose")
 
 
-def _hourglass_princeton(shapes: Shapes) -> Recognised | None:
+def _hourglass_authors(shapes: Shapes) -> Recognised | None:
     if "hgs.0.0.up1.bn1.weight" not in shapes:
         return None
     deepest = max(name.count("low2.") for name in shapes if re.match(r"hgs\.0\.0\.(low2\.)*up1\.", name))
     first, second, channels = (shapes[f"pre.{block}.conv3.conv.weight"][0] for block in (1, 3, 4))
-    variant, num_joints, arguments = _hourglass(
+    below = [shapes[f"hgs.0.0.{'low2.' * depth}low1.conv3.conv.weight"][0] for depth in range(deepest + 1)]
+    while below and below[-1] == (below[-2] if len(below) > 1 else channels):
+        below.pop()  # the last holds for all that follow
+    return _hourglass(
+        "princeton",
         _count(shapes, r"hgs\.(\d+)\."),
         (shapes["pre.0.conv.weight"][0], first, second),
         channels,
         1 + deepest,
         shapes["outs.0.conv.weight"][0],
-        early=False,
-        increase=shapes["hgs.0.0.low1.conv3.conv.weight"][0] - channels,
+        widths=tuple(below),
     )
-    return Recognised("stacked_hourglass", variant, num_joints, arguments, "princeton")

@@ -28,6 +28,7 @@ class Preparation:
     std: Channels
     padding: float = 1.25
     bgr: bool = False
+    fill: tuple[int, int, int] = (0, 0, 0)
     origin: float = 0.5
     flip_shift: bool = False
     scales: tuple[float, ...] = (1.0,)
@@ -39,25 +40,44 @@ class Preparation:
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # In HRNet's toolkit and its descendants heatmap pixel u is pixel 4 u of the crop, which has its middle at 4 u + 0.5.
 CORNER = 0.125
+# Each says which file of its toolkit has it.
 PREPARATIONS: dict[str, Preparation] = {
+    # deep-high-resolution-net.pytorch: tools/test.py (mean and deviation), lib/dataset/coco.py (1.25), the
+    # configurations of HRNet (COLOR_RGB, FLIP_TEST, SHIFT_HEATMAP and POST_PROCESS are true)
     "hrnet": Preparation(*IMAGENET, origin=CORNER, flip_shift=True),
-    "simple_baseline": Preparation(*IMAGENET, origin=CORNER, flip_shift=True),
+    # human-pose-estimation.pytorch: lib/dataset/JointsDataset.py takes images as OpenCV reads them, blue first, and
+    # pose_estimation/valid.py normalises them with the figures for red, green and blue in this order all the same; so
+    # do the configurations of pose_resnet in HRNet's toolkit (COLOR_RGB is false)
+    "simple_baseline": Preparation(*IMAGENET, bgr=True, origin=CORNER, flip_shift=True),
+    # mmpose: configs/body_2d_keypoint/topdown_heatmap (data_preprocessor with bgr_to_rgb, padding 1.25 of
+    # GetBBoxCenterScale, test_cfg with flip_test and shift_heatmap)
+    "mmpose": Preparation(*IMAGENET, origin=CORNER, flip_shift=True),
+    # AlphaPose: utils/presets/simple_transform.py takes these from red, green and blue and divides by nothing;
+    # _box_to_center_scale in utils/bbox.py has 1.25; scripts/demo_inference.py flips with shift=True
     "alphapose_simple": Preparation((0.406, 0.457, 0.480), (1.0, 1.0, 1.0), origin=CORNER, flip_shift=True),
     "alphapose": Preparation((0.406, 0.457, 0.480), (1.0, 1.0, 1.0), origin=CORNER, flip_shift=True),
-    # pixel / 256 - 0.5, as mean and deviation of pixel / 255
+    # convolutional-pose-machines-release: testing/config.m (padValue) and src/applyModel.m (pixel / 256 - 0.5, blue
+    # first; maps brought to the image's size and averaged over the scales, the highest pixel; no mirror image), here as
+    # the mean and the deviation of pixel / 255. Of its scales, six an octave, five are taken around the person's own.
     "cpm_caffe": Preparation(
         (128 / 255, 128 / 255, 128 / 255),
         (256 / 255, 256 / 255, 256 / 255),
         bgr=True,
+        fill=(128, 128, 128),
         scales=(0.8, 0.9, 1.0, 1.1, 1.2),
         finer=8,
         decoding="peak",
         flip=False,
     ),
+    # pytorch-pose: color_normalize in pose/utils/transforms.py takes MPII's mean and divides by nothing; 1.25 around
+    # the person in pose/datasets/mpii.py; flip_back does not shift; final_preds in evaluation.py adds half a pixel
     "pytorch_pose": Preparation((0.4404, 0.4440, 0.4327), (1.0, 1.0, 1.0)),
+    # pytorch_stacked_hourglass: data/MPII/dp.py and test.py (pixel / 255, no more; the mirror image is not shifted),
+    # utils/group.py adds half a pixel
     "princeton": Preparation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
 }
-# The order in which the authors' model of Convolutional Pose Machines for LSP has its joints.
+# The order in which the authors' models of Convolutional Pose Machines for LSP and MPII have their joints
+# (testing/config.m).
 CPM_JOINTS = (
     "head_top", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
     "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",

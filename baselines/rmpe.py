@@ -26,7 +26,14 @@ INPUT_SIZE = (192, 256)  # width, height
 VARIANTS: dict[str, dict[str, Any]] = {
     "fastpose-r50": {"depth": 50, "joints": 17, "input_size": (192, 256)},
     "fastpose-r152": {"depth": 152, "joints": 17, "input_size": (192, 256)},
-    "narrow": {"depth": 18, "width": 10, "shuffled": (96, 96), "transformer": 6, "joints": 17, "input_size": (64, 96)},
+    "narrow": {
+        "depth": 18,
+        "width": 12,
+        "shuffled": (64, 64),
+        "transformer": 4,
+        "joints": 17,
+        "input_size": (128, 192),
+    },
 }
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 SIGMA = 2.0  # of the Gaussian targets, heatmap pixels

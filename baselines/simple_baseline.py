@@ -24,7 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "r50": {"depth": 50, "joints": 17, "input_size": (192, 256)},
     "r101": {"depth": 101, "joints": 17, "input_size": (192, 256)},
     "r152": {"depth": 152, "joints": 17, "input_size": (192, 256)},
-    "narrow": {"depth": 18, "width": 8, "deconvolutions": (32, 32, 32), "joints": 17, "input_size": (96, 128)},
+    "narrow": {"depth": 18, "width": 12, "deconvolutions": (32, 32, 32), "joints": 17, "input_size": (128, 192)},
 }
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 SIGMA = 2.0  # of the Gaussian targets, heatmap pixels (section 2)

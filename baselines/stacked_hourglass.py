@@ -23,7 +23,7 @@ INPUT_SIZE = (256, 256)  # width, height
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"stacks": 8, "channels": 256, "levels": 4, "input_size": (256, 256)},
     "stacks2": {"stacks": 2, "channels": 256, "levels": 4, "input_size": (256, 256)},
-    "narrow": {"stacks": 2, "channels": 48, "levels": 3, "input_size": (96, 128)},
+    "narrow": {"stacks": 2, "channels": 64, "levels": 3, "input_size": (128, 192)},
 }
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 SIGMA = 1.0  # of the Gaussian targets, heatmap pixels (section 3.2)
@@ -53,17 +53,17 @@ class Residual(nn.Module):
 class Hourglass(nn.Module):
     """One hourglass of `levels` sizes (section 3.1): the side branch keeps a size, the inner one goes a size down.
 
-    `blocks`: residual units in every place; `increase`: how many more channels each smaller size has (none in the
-    paper).
+    `blocks`: residual units in every place; `widths`: channels of the smaller sizes, largest first, where they have
+    others (the paper's have not); the last holds for all that follow.
     """
 
-    def __init__(self, levels: int, channels: int, blocks: int = 1, increase: int = 0) -> None:
+    def __init__(self, levels: int, channels: int, blocks: int = 1, widths: tuple[int, ...] = ()) -> None:
         super().__init__()
-        wider = channels + increase
+        wider = widths[0] if widths else channels
         self.side = _residuals(channels, channels, blocks)
         self.down = _residuals(channels, wider, blocks)
         self.inner: nn.Module = (
-            Hourglass(levels - 1, wider, blocks, increase) if levels > 1 else _residuals(wider, wider, blocks)
+            Hourglass(levels - 1, wider, blocks, widths[1:]) if levels > 1 else _residuals(wider, wider, blocks)
         )
         self.up = _residuals(wider, channels, blocks)
 
@@ -90,7 +90,7 @@ class StackedHourglass(nn.Module):
         levels: int,
         stem: tuple[int, int, int],
         blocks: int = 1,
-        increase: int = 0,
+        widths: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, stem[0], 7, stride=2, padding=3)
@@ -98,7 +98,7 @@ class StackedHourglass(nn.Module):
         self.res1 = Residual(stem[0], stem[1])
         self.res2 = Residual(stem[1], stem[2])
         self.res3 = Residual(stem[2], channels)
-        self.hourglasses = nn.ModuleList(Hourglass(levels, channels, blocks, increase) for _ in range(stacks))
+        self.hourglasses = nn.ModuleList(Hourglass(levels, channels, blocks, widths) for _ in range(stacks))
         self.features = nn.ModuleList(
             nn.Sequential(
                 _residuals(channels, channels, blocks),
@@ -134,17 +134,18 @@ def build(
     early: bool = False,
     stem: tuple[int, int, int] | None = None,
     blocks: int = 1,
-    increase: int = 0,
+    widths: tuple[int, ...] = (),
 ) -> StackedHourglass:
     """The network with fresh weights. Input width and height must be multiples of 4 * 2**levels.
 
     `early`: the stem reaches its full width at the second of its three blocks, as in one widespread implementation, and
     not at the third. `stem`: channels of its convolution and of its first two blocks, where they do not follow from
-    `channels` (a quarter, a half, a half). `blocks`, `increase`: as some implementations have them, see Hourglass.
+    `channels` (a quarter, a half, a half). `blocks`, `widths`: as some implementations have them,
+    see Hourglass.
     """
     if stem is None:
         stem = (channels // 4, channels // 2, channels if early else channels // 2)
-    return StackedHourglass(num_joints, stacks, channels, levels, stem, blocks, increase)
+    return StackedHourglass(num_joints, stacks, channels, levels, stem, blocks, tuple(widths))
 
 
 def estimator(

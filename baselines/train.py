@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from baselines import checkpoints, crops, heatmaps, module
+from baselines import checkpoints, crops, heatmaps, module, proposals
 from baselines import people as annotated
 from baselines.checkpoints import Checkpoint
 from baselines.estimators import BaselineFailed
@@ -59,6 +59,7 @@ class Task:
     precision: str
     command: str = ""
     save_seconds: float = SAVE_SECONDS
+    boxes: Path | None = None  # a detector's, of the training images, for the recipe's proposals
 
     @property
     def stem(self) -> Path:
@@ -80,6 +81,7 @@ def task(
     precision: str | None = None,
     command: str = "",
     save_seconds: float = SAVE_SECONDS,
+    boxes: Path | None = None,
 ) -> Task:
     """A training with the architecture's defaults, changed by `recipe`. Raises BaselineFailed for what cannot be."""
     found, how = module(baseline), architecture(baseline)
@@ -103,7 +105,7 @@ def task(
     where = choose_device(device)
     return Task(
         baseline, variant, load_dataset(dataset), annotations, folder, out, size or usual, arguments, chosen, where,
-        precision or _precision(where), command, save_seconds,
+        precision or _precision(where), command, save_seconds, boxes,
     )  # fmt: skip
 
 
@@ -169,6 +171,11 @@ class _Training:
         self.network.to(device=task.device, memory_format=torch.channels_last)
         everyone = annotated.read_people(definition, task.annotations, task.folder, padding=recipe.padding)
         self.people, self.held_back = annotated.split(everyone, recipe.validation, recipe.seed)
+        if recipe.atomic_poses and not definition.single_person:  # there the region is the whole image
+            made = proposals.learn(
+                self.people, definition, task.boxes, task.device, atomic=recipe.atomic_poses, seed=recipe.seed
+            )
+            self.people = replace(self.people, proposals=made)
         self.mirrored = heatmaps.flip_order(definition.joints, definition.flip_pairs)
         self.objective: Objective = architecture(task.baseline).objective(recipe, task.size)
         self.objective.prepared(self.network, _in_crops(self.people, task.size), self.people.weights.astype(np.float32))
@@ -327,6 +334,7 @@ class _Training:
             mean=annotated.MEAN,
             std=annotated.STD,
             output=self.objective.output,
+            decoding=self.objective.decoding,
             licence="Apache-2.0",
             source="trained from scratch by the command below",
             training={
@@ -381,7 +389,7 @@ def optimiser_of(recipe: Recipe, network: nn.Module, slower: Mapping[str, float]
     if recipe.optimiser == "rmsprop":
         return torch.optim.RMSprop(groups, lr=rate, alpha=0.99, weight_decay=decay)
     kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
-    return kind(groups, lr=rate, weight_decay=decay)
+    return kind(groups, lr=rate, weight_decay=decay, fused=True)  # one pass over all weights, not one an operation
 
 
 def _in_crops(people: People, size: tuple[int, int]) -> NDArray[np.float64]:
@@ -404,6 +412,7 @@ def _identity(task: Task, people: int) -> str:
         "dataset": task.dataset.name,
         "annotations": checkpoints.sha256_of(task.annotations),
         "people": people,
+        "boxes": checkpoints.sha256_of(task.boxes) if task.boxes else "",
         "recipe": asdict(task.recipe),
         "precision": task.precision,
     }

@@ -1,25 +1,22 @@
 """The networks beside timm's on this machine's CPU, and a run beside its bare forward passes.
 
-    python -m benchmarks.baseline_speed [--docs] [--images 100]
+    python -m benchmarks.baseline_speed [--docs] [--images 1000]
 
 timm is installed without its dependencies into benchmarks/results/timm; what it imports of torchvision and of the hub
 but does not use here is stood in for. Both get the same weights, and their outputs are compared before anything is
-timed. Times are CPU seconds of this process on one thread, in turn, and the median of the rounds is given.
+timed. Times are CPU seconds of this process on one thread, in turn, and the median of the rounds is given. The run is
+timed by the clock, too, with one thread for the network and with one a core; then the same crops go through the same
+network again with nothing beside it.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.abc
-import importlib.machinery
 import json
 import os
 import platform
-import subprocess
-import sys
 import tempfile
 import time
-import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -27,14 +24,15 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from baselines import costs, hrnet, resnet
+from benchmarks import peers
+from benchmarks.peers import RESULTS, ROOT, say
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results"
-PEER, VERSION = RESULTS / "timm", "1.0.31"
+VERSION = "1.0.31"
 FILE = RESULTS / "baseline_speed.json"
 DOCS = ROOT / "docs" / "baselines.md"
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
@@ -52,56 +50,19 @@ outputs.
 |---|---|---|---|---|
 {rows}
 
-A run of HRNet-W32 over {images} images of Mannequins, one person each with its mirror image, from image files to a
-predictions file, takes {run_cpu_s} CPU seconds, its forward passes alone {forward_cpu_s}: a ratio of {cpu_ratio:.2f}.
-By the clock it takes {run_wall_s} s, {forward_wall_s} s of them in the forward passes: {wall_ratio:.2f}. Reading,
-cropping, decoding and writing happen beside them."""
+A run of HRNet-W32 over {images} images of Mannequins, {people} people with their mirror images, from image files to a
+predictions file, beside the same forward passes alone on crops that lie ready in memory, in batches of {size_of_batch}:
 
+| threads of the network | the run, s | forward passes alone, s | ratio | the run, CPU s | alone, CPU s | ratio |
+|---|---|---|---|---|---|---|
+{runs}
 
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-class _Names(type):
-    def __getattr__(cls, name: str) -> str:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return f"{cls.__name__}.{name}"
-
-
-class _Absent(types.ModuleType):
-    """A module whose every name is an empty class."""
-
-    __path__: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _Names(name, (), {})
-
-
-class _StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives modules that are not installed, and that are imported without being used."""
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        wanted = name.split(".")[0] in ("torchvision", "huggingface_hub")
-        return importlib.machinery.ModuleSpec(name, self, is_package=True) if wanted else None
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        return _Absent(spec.name)
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        pass
+Reading, cropping, decoding and writing happen beside the network."""
 
 
 def install() -> None:
     """timm, into a folder of its own."""
-    if not (PEER / f"timm-{VERSION}.dist-info").is_dir():
-        say(f"Installing timm {VERSION} into {PEER.relative_to(ROOT)}")
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
-        subprocess.run([*pip, "--target", str(PEER), f"timm=={VERSION}"], check=True)
-    sys.meta_path.insert(0, _StandIn())
-    sys.path.insert(0, str(PEER))
+    peers.install("timm", {"timm": VERSION}, ("torchvision", "huggingface_hub"))
 
 
 class OurHRNet(nn.Module):
@@ -237,8 +198,8 @@ def forward_speed(name: str, rounds: int, compile_too: bool) -> list[dict[str, A
     return rows
 
 
-def whole_run(images: int) -> dict[str, Any]:
-    """HRNet-W32 over a split, one person an image: all CPU and wall seconds, and those of its forward passes alone."""
+def whole_runs(images: int) -> dict[str, Any]:
+    """HRNet-W32 over a split, one person an image: seconds of the runs and of their forward passes alone."""
     from baselines import checkpoints, heatmap_estimator, predict
     from baselines.mannequins import generate
     from evaluator import load_dataset, public_images
@@ -252,44 +213,63 @@ def whole_run(images: int) -> dict[str, Any]:
         "heatmaps", "", "",
     )  # fmt: skip
     made = heatmap_estimator.HeatmapEstimator(network, described, list(range(17)), "cpu")
-    spent = {"cpu": 0.0, "wall": 0.0, "crops": 0}
-    forward = made.forward
+    bare = made.forward
+    seen: list[Any] = []  # the batches of a run
 
-    def timed(crops: Any) -> Any:
-        # of this thread alone: what decodes and reads meanwhile is not the forward pass
-        cpu, wall = time.thread_time(), time.perf_counter()
-        answer = forward(crops)
-        spent["cpu"] += time.thread_time() - cpu
-        spent["wall"] += time.perf_counter() - wall
-        spent["crops"] += len(crops)
-        return answer
+    def remembered(crops: Any) -> Any:
+        seen.append(crops)
+        return bare(crops)
 
-    made.forward = timed  # type: ignore[method-assign]
+    made.forward = remembered  # type: ignore[method-assign]
+    rows = []
     with tempfile.TemporaryDirectory() as scratch:
         truth = generate(Path(scratch), split="test", images=images, seed=7)
         listed = public_images(truth, boxes=True)
         for image in listed["images"]:
             image["people"] = image["people"][:1]
-        before = predict.load
-        predict.load = lambda *_, **__: made  # type: ignore[assignment]
-        try:
-            cpu, wall = time.process_time(), time.perf_counter()
+        people = sum(len(image["people"]) for image in listed["images"])
+
+        def run() -> None:
             results, _ = predict.predict("hrnet", listed, Path(scratch) / "images", "mannequins")
             (Path(scratch) / "predictions.json").write_text(json.dumps(results))
-            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+
+        def alone() -> None:
+            for crops in seen:
+                bare(crops)
+
+        before, threads = predict.load, torch.get_num_threads()
+        predict.load = lambda *_, **__: made  # type: ignore[assignment]
+        try:
+            for count in sorted({1, os.cpu_count() or 1}):
+                torch.set_num_threads(count)
+                bare(np.zeros((made.batch, SIZE[1], SIZE[0], 3), np.uint8))  # memory is had, threads are there
+                say(f"HRNet-W32 over {images} images, {count} threads")
+                seen.clear()
+                run_s, run_cpu_s = spent(run)
+                forward_s, forward_cpu_s = spent(alone)
+                assert sum(len(crops) for crops in seen) == people
+                rows.append(
+                    {
+                        "threads": count,
+                        "run_s": round(run_s, 1),
+                        "forward_s": round(forward_s, 1),
+                        "ratio": round(run_s / forward_s, 3),
+                        "run_cpu_s": round(run_cpu_s, 1),
+                        "forward_cpu_s": round(forward_cpu_s, 1),
+                        "cpu_ratio": round(run_cpu_s / forward_cpu_s, 3),
+                    }
+                )
         finally:
             predict.load = before
-    return {
-        "images": images,
-        "people": spent["crops"],
-        "passes": 2 * spent["crops"],  # each crop and its mirror image
-        "forward_cpu_s": round(spent["cpu"], 1),
-        "run_cpu_s": round(cpu, 1),
-        "cpu_ratio": round(cpu / spent["cpu"], 3),
-        "forward_wall_s": round(spent["wall"], 1),
-        "run_wall_s": round(wall, 1),
-        "wall_ratio": round(wall / spent["wall"], 3),
-    }
+            torch.set_num_threads(threads)
+    return {"images": images, "people": people, "size_of_batch": made.batch, "rows": rows}
+
+
+def spent(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock and CPU seconds of this process."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def table(found: dict[str, Any]) -> str:
@@ -298,8 +278,11 @@ def table(found: dict[str, Any]) -> str:
         f"| {row['network']} | {row['layout']} | {row['ours_ms']} | {row['timm_ms']} | {row['ratio']:.2f} |"
         for row in found["forward"]
     ]
+    line = "| {threads} | {run_s} | {forward_s} | {ratio:.2f} | {run_cpu_s} | {forward_cpu_s} | {cpu_ratio:.2f} |"
+    runs = [line.format(**row) for row in found["run"]["rows"]]
     return TEXT.format(
-        width=SIZE[0], height=SIZE[1], batch=BATCH, version=VERSION, rows="\n".join(rows), **found["run"],
+        width=SIZE[0], height=SIZE[1], batch=BATCH, version=VERSION, rows="\n".join(rows), runs="\n".join(runs),
+        **{key: found["run"][key] for key in ("images", "people", "size_of_batch")},
         **{key: found[key] for key in ("rounds", "torch", "machine")},
     )  # fmt: skip
 
@@ -308,7 +291,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--docs", action="store_true", help="write the section of docs/baselines.md")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--images", type=int, default=100, help="of the whole run")
+    parser.add_argument("--images", type=int, default=1000, help="of the whole run")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out: it needs a C++ compiler")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
@@ -320,7 +303,7 @@ def main() -> None:
         "rounds": chosen.rounds,
         "batch": BATCH,
         "forward": [row for name in PAIRS for row in forward_speed(name, chosen.rounds, not chosen.no_compile)],
-        "run": whole_run(chosen.images),
+        "run": whole_runs(chosen.images),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     FILE.write_text(json.dumps(found, indent=2) + "\n")

@@ -3,9 +3,9 @@
     python -m benchmarks.lsp_table LSP-joints-PC.mat IMAGES [--docs] [--only NAME ...] [--out FOLDER]
 
 Each row is a training of its own process on one CPU thread, by the command that it prints, with the narrow variant and
-the epochs of EPOCHS; `longer` is one network with more of them. What is finished is kept in FOLDER and not trained
-again. PCK@0.2 (person-centric) is that of the epoch that the validation part of the training images chose; test images
-are read once, at the end. --docs writes the table into docs/baselines.md.
+the input and the epochs of PLANS; `longer` is one network with more of them. What is finished is kept in FOLDER and not
+trained again. PCK@0.2 (person-centric) is that of the epoch that the validation part of the training images chose; test
+images are read once, at the end. --docs writes the table into docs/baselines.md.
 """
 
 import argparse
@@ -24,14 +24,21 @@ from baselines.checkpoints import Checkpoint
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "baselines.md"
 BEGIN, END = "<!-- benchmarks.lsp_table -->", "<!-- /benchmarks.lsp_table -->"
-# passes over the 1,000 training images, for a row to take about half a minute or a minute on one core
-EPOCHS = {
-    "jain2014": 5, "cpm": 10, "deepercut": 20, "stacked_hourglass": 12, "multi_context_attention": 8, "pyranet": 10,
-    "rmpe": 16, "simple_baseline": 30, "hrnet": 16,
-}  # fmt: skip
-LONGER, LONGER_EPOCHS, LONGER_SIZE = "hrnet", 150, "96x96"
+# the input and the passes over the 1,000 training images, for a row to take about three minutes on one core
+PLANS = {
+    "jain2014": ("64x64", 15),
+    "cpm": ("96x96", 36),
+    "deepercut": ("96x96", 60),
+    "stacked_hourglass": ("96x96", 38),
+    "multi_context_attention": ("64x64", 32),
+    "pyranet": ("96x96", 30),
+    "rmpe": ("96x96", 28),
+    "simple_baseline": ("96x96", 90),
+    "hrnet": ("96x96", 55),
+    "longer": ("96x96", 150),
+}
+LONGER = "hrnet"
 AUGMENTATION = ["--rotation", "40", "--scale", "0.3", "--shift", "0.03", "--colour", "0.3"]
-SIZE = "64x64"
 
 
 @dataclass(frozen=True)
@@ -54,16 +61,16 @@ def main() -> int:
     parser.add_argument("annotations", type=Path, help="LSP's joints.mat, person-centric")
     parser.add_argument("images", type=Path, help="folder of its 2,000 images")
     parser.add_argument("--out", type=Path, default=Path("lsp"), help="where checkpoints are kept")
-    parser.add_argument("--only", nargs="*", help=f"of {', '.join([*EPOCHS, 'longer'])}")
+    parser.add_argument("--only", nargs="*", help=f"of {', '.join(PLANS)}")
     parser.add_argument("--docs", action="store_true")
     chosen = parser.parse_args()
     rows = []
-    for name in chosen.only or [*EPOCHS, "longer"]:
+    for name in chosen.only or PLANS:
         longer = name == "longer"
+        size, epochs = PLANS[name]
         row = measured(
-            LONGER if longer else name, LONGER_EPOCHS if longer else EPOCHS[name],
-            chosen.annotations, chosen.images, chosen.out / name,
-            size=LONGER_SIZE if longer else SIZE, suffix=", longer" if longer else "",
+            LONGER if longer else name, epochs, chosen.annotations, chosen.images, chosen.out / name,
+            size=size, suffix=", longer" if longer else "",
         )  # fmt: skip
         rows.append(row)
         print(json.dumps(asdict(row)), flush=True)
@@ -82,7 +89,7 @@ def measured(name: str, epochs: int, annotations: Path, images: Path, out: Path,
     if kept.exists():
         return Row(**json.loads(kept.read_text()))
     given = ["train", name, "--dataset", "lsp", "--variant", "narrow", "--input-size", size, "--epochs", str(epochs)]
-    shown = [*given, *AUGMENTATION, "--device", "cpu"]
+    shown = [*given, *AUGMENTATION, "--device", "cpu", "--precision", "bf16"]
     places = ["--annotations", str(annotations), "--folder", str(images), "--out", str(out)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

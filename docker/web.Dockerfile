@@ -15,7 +15,7 @@ RUN python3 -m venv /venv \
 FROM ${BASE}
 RUN groupadd --gid 10001 poseboard \
     && useradd --uid 10001 --gid poseboard --no-create-home --home-dir /nonexistent poseboard \
-    && mkdir -p /data/uploads /data/drop \
+    && mkdir -p /data/uploads /data/drop /data/checkpoints \
     && chown -R poseboard:poseboard /data
 ENV PATH=/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     POSEBOARD_DATA=/data POSEBOARD_STATIC=/app/static

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import shutil
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from django.db.models import F
 
 from evaluator import load_dataset
 from leaderboard import blobs, submissions
+from leaderboard.choices import Choice, available, choices, title_of
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim
 from leaderboard.models import BaselineRun, Benchmark, Checkpoint, Method, State, Submission, Team, User
@@ -24,75 +25,38 @@ from leaderboard.refusals import Refused
 from leaderboard.teams import method_named
 
 TEAM = "PoseBoard baselines"
-
-
-def available() -> list[str]:
-    """The names of the reference models. Does not import torch, so the web process may ask."""
-    import baselines
-
-    return list(baselines.names())
-
-
-def catalogue() -> dict[str, Any]:
-    """Every architecture by name (`baselines.catalogue.Architecture`), those without weights, too. Imports no torch."""
-    from baselines.catalogue import catalogue as read
-
-    return dict(read())
-
-
-def weights_of(name: str) -> list[dict[str, Any]]:
-    """The weights of a baseline that ship, are fetched, or were registered, as `catalogue.weights` has them."""
-    from baselines.catalogue import weights
-
-    registered = [
-        {
-            "variant": each.variant,
-            "sha256": each.sha256,
-            "licence": each.licence,
-            "source": each.source,
-            "how": f"registered here as checkpoint {each.pk}",
-            "claim": {},
-        }
-        for each in Checkpoint.objects.filter(family=name)
-    ]
-    return [*weights(name), *registered]
-
-
-def can_run_here() -> bool:
-    """Whether this machine has torch; a site without it has no baseline worker."""
-    return importlib.util.find_spec("torch") is not None
+BOXES_LIMIT = 16 << 20
+"""Bytes of a file of boxes that a request may bring: to check it, the web process reads it as a whole."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Weights that could be run: `why_not` is empty when they can. `checkpoint`: those that the operator registered."""
+class BoxFile:
+    """A file of people's boxes that was checked and is kept as a blob."""
 
-    baseline: str
-    variant: str
-    checkpoint: Checkpoint | None = None
-    why_not: str = ""
-
-    def __str__(self) -> str:
-        which = f" with checkpoint {self.checkpoint.pk}" if self.checkpoint else ""
-        return f"{self.baseline} {self.variant}{which}"
+    sha256: str
+    name: str
 
 
-def choices(benchmark: Benchmark) -> list[Choice]:
-    """All weights on this machine: those that ship, were fetched or registered."""
-    from baselines import catalogue
+def take_boxes(*, benchmark: Benchmark, chunks: Iterable[bytes], name: str, limit: int = BOXES_LIMIT) -> BoxFile:
+    """Keep a file of boxes for runs on the benchmark, if it is one."""
+    from baselines.boxes import from_file
+    from baselines.estimators import BaselineFailed
 
-    dataset = load_dataset(benchmark.dataset)
-    joints = dataset.joints
-    found = [
-        Choice(each.baseline, each.variant, why_not=each.why_not)
-        for each in catalogue.choices(joints, Path(settings.CHECKPOINTS_DIR))
-    ]
-    for checkpoint in Checkpoint.objects.all():
-        why_not = catalogue.untrained(joints, checkpoint.joints)
-        found.append(Choice(checkpoint.family, checkpoint.variant, checkpoint, why_not))
-    if dataset.entry != "keypoints":
-        return [replace(each, why_not=f"it predicts keypoints, not {dataset.entry}") for each in found]
-    return found
+    if (dataset := load_dataset(benchmark.dataset)).single_person:
+        raise Refused("boxes", f"{dataset.title} lists its people: a run takes no file of boxes.", status=422)
+    if not benchmark.image_list_sha256:
+        raise Refused("boxes", f"{benchmark} has no image list yet: its organiser imports annotations first.")
+    try:
+        blob = blobs.store(chunks, limit=limit)
+    except blobs.TooLarge as error:
+        who = "an operator can queue it with run_baseline --boxes"
+        raise Refused("boxes", f"{name} is larger than {limit >> 20} MiB: {who}.", status=413) from error
+    images = json.loads(blobs.path(benchmark.image_list_sha256).read_bytes())["images"]
+    try:
+        from_file(blobs.path(blob.sha256), images, name=name or "The file")
+    except BaselineFailed as failure:
+        raise Refused("boxes", f"{failure}.", status=422) from failure
+    return BoxFile(blob.sha256, name)
 
 
 def request_run(
@@ -102,8 +66,12 @@ def request_run(
     benchmark: Benchmark,
     by: User | None,
     checkpoint: Checkpoint | None = None,
+    boxes: BoxFile | None = None,
 ) -> BaselineRun:
-    """Queue a run of a reference model on the benchmark's images, with its own weights or with registered ones."""
+    """Queue a run of a reference model on the benchmark's images, with its own weights or with registered ones.
+
+    `boxes`: whom to cut out, where it is not to be the people of the benchmark's list or those that the detector finds.
+    """
     if checkpoint is not None and (checkpoint.family, variant or checkpoint.variant) != (baseline, checkpoint.variant):
         raise Refused(
             "other_checkpoint", f"Checkpoint {checkpoint.pk} is for {checkpoint.family} {checkpoint.variant}."
@@ -127,7 +95,8 @@ def request_run(
             baseline=baseline,
             variant=variant,
             checkpoint=checkpoint,
-            state__in=[State.QUEUED, State.RUNNING],
+            boxes_sha256=boxes.sha256 if boxes else "",
+            state__in=OPEN_STATES,
         ).first()
         if same:
             return same
@@ -136,11 +105,32 @@ def request_run(
             variant=variant,
             checkpoint=checkpoint,
             benchmark=benchmark,
+            boxes_sha256=boxes.sha256 if boxes else "",
+            boxes_name=boxes.name if boxes else "",
             requested_by=by,
             images_total=benchmark.image_count,
         )
         transaction.on_commit(lambda: ring("baseline"))
     return run
+
+
+def request_all(
+    *, benchmark: Benchmark, by: User | None, boxes: BoxFile | None = None
+) -> tuple[list[BaselineRun], list[Choice]]:
+    """Queue all weights that can run on the benchmark; the runs, and what was left out with why."""
+    found = choices(benchmark)
+    if not any(not choice.why_not for choice in found):
+        raise Refused("nothing_can_run", f"No baseline can run on {benchmark}.")
+    with transaction.atomic():
+        runs = [
+            request_run(
+                baseline=each.baseline, variant=each.variant, checkpoint=each.checkpoint, benchmark=benchmark, by=by,
+                boxes=boxes,
+            )
+            for each in found
+            if not each.why_not
+        ]  # fmt: skip
+    return runs, [choice for choice in found if choice.why_not]
 
 
 def kept_folder(run: BaselineRun) -> Path:
@@ -154,6 +144,18 @@ def forget_ended() -> None:
     still_open = BaselineRun.objects.filter(pk__in=kept, state__in=OPEN_STATES).values_list("pk", flat=True)
     for number in kept.keys() - set(still_open):
         shutil.rmtree(kept[number], ignore_errors=True)
+
+
+# of a run's record; whatever else a run notes stays with the operator
+PUBLIC_RECORD = (
+    "device", "device_name", "batch", "lost_with_batch", "precision", "images_per_second", "parameters", "gmacs",
+    "input_size", "checkpoint_sha256", "images", "people", "boxes", "seconds", "taken_over",
+)  # fmt: skip
+
+
+def public_record(record: dict[str, Any]) -> dict[str, Any]:
+    """What everyone may know of a run."""
+    return {key: record[key] for key in PUBLIC_RECORD if key in record}
 
 
 def record(claim: Claim[BaselineRun], predictions: list[dict[str, Any]], run_record: dict[str, Any]) -> bool:
@@ -207,8 +209,13 @@ def keep_seen(run: BaselineRun, seen: Any) -> None:
         found.save(update_fields=["record"])
 
 
-def pictures() -> set[str]:
-    """The digests of all pictures of what networks saw."""
+def kept_blobs() -> set[str]:
+    """The digests of all blobs that runs need: files of boxes, and pictures of what networks saw."""
+    boxes = BaselineRun.objects.exclude(boxes_sha256="").values_list("boxes_sha256", flat=True)
+    return {*boxes, *_pictures()}
+
+
+def _pictures() -> set[str]:
     seen = BaselineRun.objects.filter(record__has_key="seen").values_list("record__seen", flat=True)
     return {digest for each in seen for digest in (each["crop"], *(joint["strip"] for joint in each["joints"]))}
 
@@ -234,8 +241,9 @@ def described(run: BaselineRun, record: dict[str, Any]) -> dict[str, Any]:
     return {
         **record,
         **about,
-        **_weights_said(run.checkpoint),
-        "title": f"{module.TITLE}, {variant}" + (f", weights {run.checkpoint.sha256[:8]}" if run.checkpoint else ""),
+        **_description(run),
+        "title": _title(run, f"{module.TITLE}, {variant}"),
+        "boxes": f"file {run.boxes_name}, {run.boxes_sha256[:12]}" if run.boxes_sha256 else record.get("boxes", ""),
         "input_size": f"{width} × {height}",
         # the field prints multiply-accumulates as FLOPs; so do the boards
         "gflops": record["gmacs"],
@@ -245,10 +253,22 @@ def described(run: BaselineRun, record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _weights_said(checkpoint: Checkpoint | None) -> dict[str, Any]:
-    if checkpoint is None:
-        return {}
-    return {"description": f"Weights from {checkpoint.source}, under {checkpoint.licence}."}
+def titled(run: BaselineRun) -> str:
+    """The name of its method; before it has one, the one that it will most likely get."""
+    return str(run.record.get("title") or _title(run, title_of(run.baseline, run.variant)))
+
+
+def _title(run: BaselineRun, title: str) -> str:
+    """The name of the method: what other weights or other boxes give is another one."""
+    weights = f", weights {run.checkpoint.sha256[:8]}" if run.checkpoint else ""
+    return title + weights + (f", boxes {run.boxes_sha256[:8]}" if run.boxes_sha256 else "")
+
+
+def _description(run: BaselineRun) -> dict[str, str]:
+    weights = f"Weights from {run.checkpoint.source}, under {run.checkpoint.licence}." if run.checkpoint else ""
+    boxes = f"People cut out by the boxes of a file, {run.boxes_name}." if run.boxes_sha256 else ""
+    said = " ".join(filter(None, (weights, boxes)))
+    return {"description": said} if said else {}
 
 
 def _cited(authors: str) -> str:

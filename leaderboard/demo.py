@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from leaderboard import baselines, blobs, ground_truth, reported, submissions, tokens
+from leaderboard import baselines, blobs, choices, ground_truth, reported, submissions, tokens
 from leaderboard.models import ApiToken, Benchmark, Method, Submission, User
 from leaderboard.teams import method_named, own_team
 
@@ -77,8 +77,8 @@ def seed(say: Callable[[str], None]) -> None:
         _mannequins(people, say)
     # a site that was first started without torch gets its baseline runs when torch is there
     test = Benchmark.objects.get(slug="mannequins-test")
-    if baselines.can_run_here() and not test.baseline_runs.exists():
-        shipped = {choice.baseline: choice for choice in baselines.choices(test) if not choice.why_not}
+    if choices.can_run_here() and not test.baseline_runs.exists():
+        shipped = {choice.baseline: choice for choice in choices.choices(test) if not choice.why_not}
         for name in BASELINES:
             if name in shipped:
                 baselines.request_run(baseline=name, variant=shipped[name].variant, benchmark=test, by=None)

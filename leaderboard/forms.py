@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from evaluator import dataset_names, load_dataset
+from leaderboard.choices import Choice
 from leaderboard.models import ApiToken, Benchmark, Method, Team
 
 https_only = URLValidator(schemes=["https"], message="Write an address that begins with https://.")
@@ -276,18 +278,24 @@ class ImportForm(forms.Form):
 
 
 class BaselineForm(forms.Form):
-    """Which reference model to run."""
+    """Which reference model to run, or all of them; with `boxes_taken`, a file of people's boxes as well."""
 
-    baseline = forms.ChoiceField()
-    variant = forms.CharField(
-        max_length=60,
+    choice = forms.ChoiceField(label="Model")
+    boxes = forms.FileField(
         required=False,
-        validators=[RegexValidator(r"^[\w.-]*$", "Letters, digits, dots and dashes.")],
-        help_text="Empty: the usual one.",
+        label="File of boxes",
+        widget=forms.FileInput(attrs={"accept": ".json,application/json"}),
+        help_text="Detections in COCO’s form. Empty: the benchmark’s boxes, else those of our person detector.",
     )
 
-    def __init__(self, *args: Any, names: list[str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, choices: Sequence[Choice], boxes_taken: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        baseline = self.fields["baseline"]
-        assert isinstance(baseline, forms.ChoiceField)
-        baseline.choices = [(name, name.replace("_", " ").capitalize()) for name in names]
+        self.can_run = {each.key: each for each in choices if not each.why_not}
+        choice = self.fields["choice"]
+        assert isinstance(choice, forms.ChoiceField)
+        choice.choices = [(key, each.title) for key, each in self.can_run.items()]
+        if not boxes_taken:
+            del self.fields["boxes"]
+
+    def clean_choice(self) -> Choice:
+        return self.can_run[self.cleaned_data["choice"]]

@@ -61,7 +61,14 @@ class Row:
     code_url: str = ""
     published_at: datetime | None = None
     source: str = ""
+    # of the run, where a baseline was run here
     record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def images_per_second(self) -> float | None:
+        """The speed of a baseline's run; one on another device, or with another batch, is no comparison."""
+        speed: float | None = self.record.get("images_per_second")
+        return speed
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ def web(environment: MutableMapping[str, str]) -> Program:
         *("--worker-class", "gthread", "--workers", "2", "--threads", "4"),
         *("--bind", f"127.0.0.1:{port(environment)}"),
         *("--timeout", "60", "--graceful-timeout", "5", "--no-control-socket", "--log-level", "warning"),
+        # the site is imported once for all workers, and before it listens: nobody waits where no one answers yet
+        "--preload",
         *(("--worker-tmp-dir", str(memory)) if os.access(memory, os.W_OK) else ()),
     ]
     return Program("web", [sys.executable, "-m", "gunicorn", "leaderboard.wsgi", *options])

@@ -131,7 +131,10 @@ class Supervisor:
         self._selector.register(stream, selectors.EVENT_READ, program)
 
     def _turn(self, seconds: float) -> None:
-        for key, _ in self._selector.select(seconds):
+        """Wait for lines, a signal or the time to start a program again, `seconds` at most, and do what is due."""
+        now = time.monotonic()
+        waits = [program.due - now for program in self.programs if program.process is None and not self.stopping]
+        for key, _ in self._selector.select(max(0.0, min([seconds, *waits]))):
             if key.data is None:
                 with suppress(BlockingIOError):
                     os.read(self._waking, 4096)

@@ -173,11 +173,12 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
     run = claim.job
     benchmark = run.benchmark
     checkpoint = run.checkpoint.path if run.checkpoint else None
+    box_file = blobs.path(run.boxes_sha256) if run.boxes_sha256 else None
 
     def work() -> str:
         kept = Kept(baselines.kept_folder(run), claim.fence)
-        if kept.got_further():
-            # only attempts that come no further are counted
+        if kept.got_further() or kept.can_halve():
+            # only attempts that come no further, with a batch that cannot be smaller, are counted
             run.attempts = 1
             claim.note(attempts=1)
         keeper = _LeaseKeeper(claim)
@@ -191,6 +192,7 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
                     variant=run.variant or None,
                     checkpoint=checkpoint,
                     checkpoints=settings.CHECKPOINTS_DIR,
+                    box_file=box_file,
                     kept=kept,
                     progress=keeper.progress,
                 )
@@ -285,7 +287,7 @@ def collect() -> str:
     workers.forget_dead()
     known = set(Submission.objects.values_list("sha256", flat=True))
     known |= set(Benchmark.objects.values_list("image_list_sha256", flat=True))
-    known |= baselines.pictures()
+    known |= baselines.kept_blobs()
     return f"{blobs.collect_orphans(known)} files deleted"
 
 

@@ -43,7 +43,7 @@ class Metric(Protocol):
     measure: Measure
 
 
-# What does not hold for a metric has a counter-example in tests/evaluator/test_invariances.py.
+# What does not hold for a metric has a counter-example in tests/evaluator/test_counter_examples.py.
 INVARIANCES: dict[str, str] = {
     "translation": "moving annotations and predictions together changes nothing",
     "scale": "scaling annotations and predictions together changes nothing",

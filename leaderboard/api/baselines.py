@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from ninja import Query, Router
+from ninja import Field, File, Form, Query, Router
+from ninja.files import UploadedFile
 from ninja.responses import Status
 from pydantic import BaseModel
 
-from leaderboard import baselines
+from leaderboard import baselines, choices
 from leaderboard.api import fields
 from leaderboard.api.access import anyone, caller, reads, submits
 from leaderboard.api.application import REVALIDATED
 from leaderboard.api.cursors import Page, page_of
 from leaderboard.api.problems import Problem, not_found
-from leaderboard.models import BaselineRun
+from leaderboard.models import BaselineRun, Benchmark, Checkpoint, User
 from leaderboard.visibility import Anyone, benchmarks_for, organised_by
 
 router = Router(tags=["baselines"])
-
-# of a run's record; whatever else a run notes stays with the operator
-PUBLIC_RECORD = (
-    "device", "batch", "precision", "images_per_second", "parameters", "gmacs", "input_size", "checkpoint_sha256",
-    "images", "people", "boxes", "seconds", "taken_over",
-)  # fmt: skip
 
 
 class BaselineOut(BaseModel):
@@ -41,7 +36,32 @@ class BaselinesOut(BaseModel):
 class NewRun(fields.Strict):
     baseline: fields.line(60, 1)  # type: ignore[valid-type]
     benchmark: fields.line(60, 1)  # type: ignore[valid-type]
-    variant: fields.line(60) = ""  # type: ignore[valid-type]
+    variant: fields.line(60) = Field("", description="Its usual one by default")  # type: ignore[valid-type]
+    checkpoint: Annotated[int | None, fields.WhenGiven] = Field(
+        None, description="The number of registered weights to run it with; by default those that ship or are fetched"
+    )
+
+
+class NewRuns(fields.Strict):
+    benchmark: fields.line(60, 1)  # type: ignore[valid-type]
+
+
+class ChoicesQuery(BaseModel):
+    benchmark: fields.line(60, 1)  # type: ignore[valid-type]
+
+
+class ChoiceOut(BaseModel):
+    """Weights that are here, and why they cannot run on the benchmark: `why_not` is empty when they can."""
+
+    baseline: str
+    variant: str
+    checkpoint: int | None
+    title: str
+    why_not: str
+
+
+class ChoicesOut(BaseModel):
+    items: list[ChoiceOut]
 
 
 class RunOut(BaseModel):
@@ -50,6 +70,8 @@ class RunOut(BaseModel):
     id: int
     baseline: str
     variant: str
+    checkpoint: int | None
+    boxes: str = Field(description="The name of the file of boxes that was sent with it")
     benchmark: str
     state: str
     images_done: int
@@ -68,8 +90,11 @@ class RunsOut(BaseModel):
     next: str | None
 
 
-def public_record(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: record[key] for key in PUBLIC_RECORD if key in record}
+class AllRunsOut(BaseModel):
+    """The runs that wait now, and what was left out and why."""
+
+    items: list[RunOut]
+    left_out: list[ChoiceOut]
 
 
 def _shown(run: BaselineRun) -> RunOut:
@@ -77,6 +102,8 @@ def _shown(run: BaselineRun) -> RunOut:
         id=run.pk,
         baseline=run.baseline,
         variant=run.variant,
+        checkpoint=run.checkpoint_id,
+        boxes=run.boxes_name,
         benchmark=run.benchmark.slug,
         state=run.state,
         images_done=run.images_done,
@@ -87,8 +114,46 @@ def _shown(run: BaselineRun) -> RunOut:
         error_code=run.error_code,
         error_message=run.error_message,
         submission_id=run.submission_id,
-        record=public_record(run.record),
+        record=baselines.public_record(run.record),
     )
+
+
+def _offered(choice: choices.Choice) -> ChoiceOut:
+    return ChoiceOut(
+        baseline=choice.baseline,
+        variant=choice.variant,
+        checkpoint=choice.checkpoint.pk if choice.checkpoint else None,
+        title=choice.title,
+        why_not=choice.why_not,
+    )
+
+
+def _organised(user: User, slug: str) -> Benchmark:
+    """A benchmark on which the caller may run baselines."""
+    benchmark = benchmarks_for(user).filter(slug=slug).first()
+    if benchmark is None:
+        raise not_found("There is no such benchmark that you may see.")
+    if not benchmark.is_organiser(user):
+        raise Problem(403, "not_organiser", "Only an organiser of the benchmark can run baselines on it.")
+    return benchmark
+
+
+def _started(response: HttpResponse, wanted: NewRun, user: User, boxes: UploadedFile | None) -> Status[RunOut]:
+    benchmark, checkpoint, kept = _organised(user, wanted.benchmark), None, None
+    if wanted.checkpoint is not None:
+        checkpoint = Checkpoint.objects.filter(pk=wanted.checkpoint).first()
+        if checkpoint is None:
+            raise Problem(422, "no_such_checkpoint", f"There is no checkpoint {wanted.checkpoint}: see the choices.")
+    if boxes is not None:
+        name = fields.clean_file_name(boxes.name)
+        kept = baselines.take_boxes(benchmark=benchmark, chunks=boxes.chunks(), name=name)
+    run = baselines.request_run(
+        baseline=wanted.baseline, variant=wanted.variant, checkpoint=checkpoint, benchmark=benchmark, by=user,
+        boxes=kept,
+    )  # fmt: skip
+    run.refresh_from_db()
+    response["Location"] = reverse("api:get_run", args=[run.pk])
+    return Status(202, _shown(run))
 
 
 def runs_for(user: Anyone) -> QuerySet[BaselineRun]:
@@ -100,7 +165,14 @@ def runs_for(user: Anyone) -> QuerySet[BaselineRun]:
 def list_baselines(request: HttpRequest, response: HttpResponse) -> BaselinesOut:
     """The reference models this site can run."""
     response["Cache-Control"] = REVALIDATED
-    return BaselinesOut(items=[BaselineOut(name=name) for name in baselines.available()])
+    return BaselinesOut(items=[BaselineOut(name=name) for name in choices.available()])
+
+
+@router.get("/choices", response=ChoicesOut, auth=reads)
+def list_choices(request: HttpRequest, query: Query[ChoicesQuery]) -> ChoicesOut:
+    """The weights that are here, and which of them can run on a benchmark that the caller organises."""
+    found = _organised(caller(request), query.benchmark)
+    return ChoicesOut(items=[_offered(choice) for choice in choices.choices(found)])
 
 
 @router.get("/runs", response=RunsOut, auth=reads)
@@ -113,16 +185,27 @@ def list_runs(request: HttpRequest, page: Query[Page]) -> RunsOut:
 @router.post("/runs", response={202: RunOut}, auth=submits)
 def start_run(request: HttpRequest, response: HttpResponse, wanted: NewRun) -> Status[RunOut]:
     """Queue a run. Asking again while it waits or runs answers with the same run."""
+    return _started(response, wanted, caller(request), None)
+
+
+@router.post("/runs/with-boxes", response={202: RunOut}, auth=submits)
+def start_run_with_boxes(
+    request: HttpRequest, response: HttpResponse, wanted: Form[NewRun], file: File[UploadedFile]
+) -> Status[RunOut]:
+    """Queue a run that cuts out the people of a file: detections in COCO's form.
+
+    The file is checked at once and kept with the run. Benchmarks that list their people take none.
+    """
+    return _started(response, wanted, caller(request), file)
+
+
+@router.post("/runs/all", response={202: AllRunsOut}, auth=submits)
+def start_all_runs(request: HttpRequest, wanted: NewRuns) -> Status[AllRunsOut]:
+    """Queue a run of everything that can run on the benchmark, and say what cannot and why."""
     user = caller(request)
-    benchmark = benchmarks_for(user).filter(slug=wanted.benchmark).first()
-    if benchmark is None:
-        raise not_found("There is no such benchmark that you may see.")
-    if not benchmark.is_organiser(user):
-        raise Problem(403, "not_organiser", "Only an organiser of the benchmark can run baselines on it.")
-    run = baselines.request_run(baseline=wanted.baseline, variant=wanted.variant, benchmark=benchmark, by=user)
-    run.refresh_from_db()
-    response["Location"] = reverse("api:get_run", args=[run.pk])
-    return Status(202, _shown(run))
+    runs, left_out = baselines.request_all(benchmark=_organised(user, wanted.benchmark), by=user)
+    shown = BaselineRun.objects.filter(pk__in=[run.pk for run in runs]).select_related("benchmark").order_by("pk")
+    return Status(202, AllRunsOut(items=[_shown(run) for run in shown], left_out=[_offered(each) for each in left_out]))
 
 
 @router.get("/runs/{int:run_id}", response=RunOut, auth=reads)

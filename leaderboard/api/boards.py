@@ -18,8 +18,8 @@ from pydantic import AfterValidator, BaseModel
 from leaderboard import rankings
 from leaderboard.api.access import anyone
 from leaderboard.api.application import REVALIDATED
-from leaderboard.api.baselines import public_record
 from leaderboard.api.benchmarks import visible
+from leaderboard.baselines import public_record
 
 router = Router(tags=["boards"])
 
@@ -67,7 +67,9 @@ class EntryOut(BaseModel):
     submission_id: int | None
     url: str | None
     source: str
-    run: dict[str, Any] | None
+    run: dict[str, Any] | None = Field(
+        description="Of a baseline that was run here: `images_per_second`, the `device` it was measured on, and more"
+    )
 
 
 class BoardOut(BaseModel):

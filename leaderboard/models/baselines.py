@@ -17,6 +17,9 @@ class BaselineRun(Job):
     # the weights that the operator registered, where the run is not of those that ship or are fetched
     checkpoint = models.ForeignKey(Checkpoint, null=True, blank=True, on_delete=models.PROTECT)
     benchmark = models.ForeignKey(Benchmark, on_delete=models.CASCADE, related_name="baseline_runs")
+    # a file of people's boxes to cut out, a blob, where the run is not to take the benchmark's or the detector's
+    boxes_sha256 = models.CharField(max_length=64, blank=True)
+    boxes_name = models.CharField(max_length=255, blank=True)
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL)
     submission = models.OneToOneField(
         Submission, null=True, blank=True, on_delete=models.SET_NULL, related_name="baseline_run"

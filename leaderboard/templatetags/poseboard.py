@@ -14,8 +14,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 import evaluator
+from leaderboard import baselines
 from leaderboard.drawing import graticule, marks, numbers, skeleton
 from leaderboard.drawing.svg import el
+from leaderboard.models import BaselineRun
 
 register = template.Library()
 
@@ -151,6 +153,18 @@ def millions(value: float | None) -> str:
 
 
 @register.filter
+def run_title(run: BaselineRun) -> str:
+    """The model of a run, by the name that its method gets."""
+    return baselines.titled(run)
+
+
+@register.filter
+def rounded(value: float | None) -> str:
+    """A cost or a speed: with one decimal, below 1 with two digits."""
+    return numbers.MISSING if value is None else f"{value:,.1f}" if value >= 1 else f"{value:.2g}"
+
+
+@register.filter
 def thousands(value: int | None) -> str:
     return numbers.MISSING if value is None else f"{value:,}"
 
@@ -206,9 +220,9 @@ def abbreviated(label: str) -> str:
 def field_class(bound: Any) -> str:
     """The look of a form field, by its widget."""
     kind = bound.field.widget.__class__.__name__
-    return {"CheckboxInput": "check", "Textarea": "input area", "RadioSelect": "", "CheckboxSelectMultiple": ""}.get(
-        kind, "input"
-    )
+    looks = {"CheckboxInput": "check", "Textarea": "input area"}
+    bare = ("RadioSelect", "CheckboxSelectMultiple", "FileInput")
+    return "" if kind in bare else looks.get(kind, "input")
 
 
 @register.simple_tag

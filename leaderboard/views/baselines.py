@@ -11,8 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from evaluator import load_dataset
-from leaderboard import baselines as operations
-from leaderboard import blobs
+from leaderboard import blobs, choices
 from leaderboard.drawing import architecture
 from leaderboard.drawing.numbers import number
 from leaderboard.models import BaselineRun, Benchmark, ReportedResult
@@ -23,7 +22,7 @@ from leaderboard.visibility import benchmarks_for
 
 def _runs(request: HttpRequest, **only: Any) -> list[BaselineRun]:
     runs = BaselineRun.objects.filter(benchmark__in=benchmarks_for(request.user), **only)
-    return list(runs.select_related("benchmark", "submission")[:100])
+    return list(runs.select_related("benchmark", "submission", "checkpoint")[:100])
 
 
 def _lines(runs: list[BaselineRun]) -> list[tuple[BaselineRun, Any]]:
@@ -35,7 +34,7 @@ def _lines(runs: list[BaselineRun]) -> list[tuple[BaselineRun, Any]]:
 @require_safe
 def baselines(request: HttpRequest) -> HttpResponse:
     runs = _runs(request)
-    can_run = operations.available()
+    can_run = choices.available()
     models = [
         {
             "about": each,
@@ -43,7 +42,7 @@ def baselines(request: HttpRequest) -> HttpResponse:
             "has_weights": name in can_run,
             "largest": max(each.variants, key=lambda variant: variant.parameters),
         }
-        for name, each in operations.catalogue().items()
+        for name, each in choices.catalogue().items()
     ]
     context = {
         "section": "baselines",
@@ -74,7 +73,7 @@ class Result:
 @require_safe
 def baseline(request: HttpRequest, name: str) -> HttpResponse:
     """One architecture: its drawing, what it costs, its weights, its numbers here and in papers, what it sees."""
-    about = operations.catalogue().get(name)
+    about = choices.catalogue().get(name)
     if about is None:
         raise Http404(f"There is no baseline {name}: all of them stand on the baselines' page.")
     runs = _runs(request, baseline=name)
@@ -87,7 +86,7 @@ def baseline(request: HttpRequest, name: str) -> HttpResponse:
         "steps": architecture.table(about.blocks),
         "weights": [
             {**each, "claimed": number(each["claim"]["value"], "") if each["claim"] else ""}
-            for each in operations.weights_of(name)
+            for each in choices.weights_of(name)
         ],
         "results": _results(request, about, lines),
         "lines": lines,

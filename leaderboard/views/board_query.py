@@ -16,7 +16,10 @@ from leaderboard.rankings import Board, Row
 KINDS = ("submission", "baseline", "reported")
 FIRST_ROWS = 100
 # columns that are no score: address name -> attribute of a row
-FACTS = {"method": "name", "parameters": "parameters", "gflops": "gflops", "year": "year", "extra": "extra_data"}
+FACTS = {
+    "method": "name", "parameters": "parameters", "gflops": "gflops", "speed": "images_per_second", "year": "year",
+    "extra": "extra_data",
+}  # fmt: skip
 _SMALL_FIRST = {"method", "parameters", "gflops", "extra"}
 
 

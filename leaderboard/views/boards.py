@@ -82,7 +82,8 @@ def board(request: HttpRequest, slug: str) -> HttpResponseBase:
     """One board. Anonymous readers share a copy of it until its version changes."""
     benchmark = get_object_or_404(benchmarks_for(request.user), slug=slug)
     query = parse(request.GET)
-    runs = list(BaselineRun.objects.filter(benchmark=benchmark, state__in=OPEN_STATES).order_by("pk"))
+    running = BaselineRun.objects.filter(benchmark=benchmark, state__in=OPEN_STATES)
+    runs = list(running.select_related("checkpoint").order_by("pk"))
     if request.user.is_authenticated:
         return render(request, "board.html", board_page(benchmark, query, runs))
     tag = board_tag(benchmark, query, runs)
@@ -125,6 +126,7 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
         "measured": any(row.value is not None for row in found.ranked),
         "parameters": any(row.parameters for row in rows),
         "gflops": any(row.gflops for row in rows),
+        "speed": any(row.images_per_second for row in rows),
         "extra": any(row.extra_data for row in rows),
     }
     return {
@@ -172,7 +174,7 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
             ("tex", "LaTeX"),
             ("bib", "BibTeX of the papers"),
         ],
-        "width": 7 + len(columns) + titles["parameters"] + titles["gflops"] + titles["extra"],
+        "width": 7 + len(columns) + sum(titles[each] for each in ("parameters", "gflops", "speed", "extra")),
     }
 
 
@@ -216,6 +218,7 @@ def headers(found: Board, columns: list[Column], query: BoardQuery, has: dict[st
         ],
         "parameters": head("parameters", "Params, M", False),
         "gflops": head("gflops", "GFLOPs", False),
+        "speed": head("speed", "Images/s", True, "Images a second, of baselines that were run here"),
         "extra": head("extra", "Extra data", False),
     }
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evaluator.definitions import Column
+from leaderboard.baselines import public_record
 from leaderboard.drawing import numbers
 from leaderboard.rankings import Board, Cell, Row
 
@@ -20,6 +21,9 @@ TYPES = {
     "tex": "text/x-tex; charset=utf-8",
     "bib": "text/x-bibtex; charset=utf-8",
 }
+
+# of a baseline's run, at the end of a row: a speed means little without what it was measured on
+RUN_COLUMNS = ("images_per_second", "device", "device_name", "batch", "precision")
 
 
 def write(form: str, board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
@@ -64,6 +68,7 @@ def _csv(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
             "paper",
             "code",
             "source",
+            *RUN_COLUMNS,
         ]
     )
     for row in rows:
@@ -89,6 +94,7 @@ def _csv(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
             row.paper_url,
             row.code_url,
             row.source,
+            *(row.record.get(name) for name in RUN_COLUMNS),
         ]
         table.writerow(
             ["" if value is None else cell_safe(value) if isinstance(value, str) else value for value in values]
@@ -134,6 +140,7 @@ def _json(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
                 "paper_url": row.paper_url,
                 "code_url": row.code_url,
                 "source": row.source,
+                "run": public_record(row.record) if row.kind == "baseline" else None,
                 "published_at": row.published_at.isoformat() if row.published_at else None,
             }
             for row in rows

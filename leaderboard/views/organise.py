@@ -12,12 +12,18 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from evaluator import load_dataset
 from leaderboard import baselines, imports, submissions
+from leaderboard.api.fields import clean_file_name
+from leaderboard.choices import Choice
+from leaderboard.choices import choices as weights_for
 from leaderboard.forms import BaselineForm, BenchmarkForm, ImportForm, NewBenchmarkForm
 from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Evaluation, State, Submission
 from leaderboard.refusals import Refused
 from leaderboard.views.answers import kept_private, person, say_refusal
 from leaderboard.visibility import Anyone, organised_by
+
+RUNS_SHOWN = 30
 
 
 def may_create(user: Anyone) -> bool:
@@ -72,9 +78,23 @@ def benchmark(request: HttpRequest, slug: str) -> HttpResponse:
         **_live(found),
         "form": form,
         "import_form": ImportForm(),
-        "baseline_form": BaselineForm(names=baselines.available()),
+        **_baselines_offered(found),
     }
     return render(request, "organise_benchmark.html", context, status=400 if form.errors else 200)
+
+
+def _baselines_offered(found: Benchmark) -> dict[str, Any]:
+    """What can be run, and what cannot and why."""
+    choices = weights_for(found) if found.has_images else []
+    return {
+        "baseline_form": _baseline_form(found, choices),
+        "can_run": sum(not choice.why_not for choice in choices),
+        "cannot_run": [choice for choice in choices if choice.why_not],
+    }
+
+
+def _baseline_form(found: Benchmark, choices: list[Choice], *data: Any) -> BaselineForm:
+    return BaselineForm(*data, choices=choices, boxes_taken=not load_dataset(found.dataset).single_person)
 
 
 @kept_private
@@ -89,7 +109,7 @@ def live(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _live(found: Benchmark, *, polls: int = 0) -> dict[str, Any]:
     jobs = list(found.imports.select_related("uploaded_by")[:5])
-    runs = list(found.baseline_runs.select_related("submission", "requested_by")[:8])
+    runs = list(found.baseline_runs.select_related("submission", "requested_by", "checkpoint")[:RUNS_SHOWN])
     scored = _unpublished(found)
     return {
         "benchmark": found,
@@ -149,13 +169,25 @@ def _import(request: HttpRequest, found: Benchmark) -> str:
 
 
 def _run(request: HttpRequest, found: Benchmark) -> str:
-    form = BaselineForm(request.POST, names=baselines.available())
-    if not form.is_valid():
-        raise Refused("baseline", "Choose one of the baselines.", status=422)
-    run = baselines.request_run(benchmark=found, by=person(request), **form.cleaned_data)
-    return (
-        f"{run.baseline.replace('_', ' ').capitalize()} is queued. Its result arrives as a submission, like any other."
-    )
+    """Queue the model that was chosen, or every one that can run."""
+    everything = "all" in request.POST
+    form = _baseline_form(found, weights_for(found), request.POST, request.FILES)
+    if not form.is_valid() and not (everything and set(form.errors) == {"choice"}):
+        empty = "The file of boxes is empty." if "boxes" in form.errors else ""
+        raise Refused("baseline", empty or "Choose one of the models that can run on this benchmark.", status=422)
+    by, file, boxes = person(request), form.cleaned_data.get("boxes"), None
+    if file is not None:
+        boxes = baselines.take_boxes(benchmark=found, chunks=file.chunks(), name=clean_file_name(file.name))
+    if everything:
+        runs, left_out = baselines.request_all(benchmark=found, by=by, boxes=boxes)
+        unfit = f" {len(left_out)} cannot run on it." if left_out else ""
+        return f"{len(runs)} runs are queued.{unfit} Their results arrive as submissions, like any other."
+    choice = form.cleaned_data["choice"]
+    baselines.request_run(
+        baseline=choice.baseline, variant=choice.variant, checkpoint=choice.checkpoint, benchmark=found, by=by,
+        boxes=boxes,
+    )  # fmt: skip
+    return f"{choice.title} is queued. Its result arrives as a submission, like any other."
 
 
 def _cancel_run(request: HttpRequest, found: Benchmark) -> str:

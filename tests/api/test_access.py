@@ -41,9 +41,12 @@ TABLE: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/methods/{method_id}"): only(200, "alice", "bob") | {"nobody": 404},
     ("PATCH", "/methods/{method_id}"): only(200, "alice", "bob"),
     ("GET", "/baselines"): OPEN,
+    ("GET", "/baselines/choices"): only(422, *ROLES),
     ("GET", "/baselines/runs"): SIGNED_IN,
     # an empty request is invalid before anybody's rights are asked for; see below for a real one
     ("POST", "/baselines/runs"): only(422, *ROLES),
+    ("POST", "/baselines/runs/all"): only(422, *ROLES),
+    ("POST", "/baselines/runs/with-boxes"): only(422, *ROLES),
     ("GET", "/baselines/runs/{run_id}"): only(200, "olu"),
     ("POST", "/baselines/runs/{run_id}/cancel"): only(200, "olu"),
     ("GET", "/reported"): OPEN,
@@ -99,7 +102,7 @@ def test_routes_of_a_role(role: str, names: dict[str, Any], bob: User) -> None:
     for method, path in sorted(TABLE):
         # each request meets the same site: what it changed is taken back
         with transaction.atomic():
-            json_body = method == "PATCH" or (method, path) == ("POST", "/baselines/runs")
+            json_body = method == "PATCH" or path in {"/baselines/runs", "/baselines/runs/all"}
             body = {"content_type": "application/json", "data": "{}"} if json_body else {}
             answer = client.generic(method, API + path.format(**names), **body)
             transaction.set_rollback(True)

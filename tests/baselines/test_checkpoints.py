@@ -1,9 +1,12 @@
 """Weights: the right file, safely read, for the right network, with the score it claims."""
 
+import argparse
 import json
 import pickle
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -75,6 +78,69 @@ def test_a_plain_file_of_tensors_is_read(tmp_path):
     torch.save([1, 2], path)
     with pytest.raises(CheckpointError, match="table of tensors"):
         checkpoints.read_weights(path, sha256_of(path))
+
+
+def _training(**more):
+    """What a training's checkpoint holds, with numpy's numbers as the releases of HRNet and pytorch-pose have them."""
+    network = _network()
+    optimiser = torch.optim.Adam(network.parameters())
+    network(torch.ones(2, 3, 4, 4)).sum().backward()
+    optimiser.step()
+    numbers = {"best_acc": np.float64(0.875), "lr": np.float32(2.5e-4), "epoch": np.int64(90), "best": np.bool_(True)}
+    return {"arch": "hg", "state_dict": network.state_dict(), "optimizer": optimiser.state_dict(), **numbers, **more}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("older", [True, False])
+def test_a_checkpoint_of_a_training_is_read(zipped, older, tmp_path):
+    path = tmp_path / "model_best.pth.tar"
+    torch.save(_training(), path, _use_new_zipfile_serialization=zipped)
+    if older:  # than numpy 2, whose functions were elsewhere
+        content = path.read_bytes().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+        if zipped:
+            with zipfile.ZipFile(path) as packed:
+                parts = {name: packed.read(name) for name in packed.namelist()}
+            with zipfile.ZipFile(path, "w") as packed:
+                for name, part in parts.items():
+                    packed.writestr(name, part.replace(b"numpy._core.multiarray", b"numpy.core.multiarray"))
+        else:
+            path.write_bytes(content)
+        assert b"numpy._core" not in path.read_bytes() and b"numpy.core.multiarray" in path.read_bytes()
+    found = checkpoints.read_weights(path, sha256_of(path))
+    assert sorted(found) == sorted(_network().state_dict())
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"args": argparse.Namespace(lr=0.1)}, r"\(argparse\.Namespace\): save its state_dict alone"),
+        ({"kind": np.dtype("O")}, "ObjectDType"),
+        ({"name": np.str_("hg")}, "StrDType"),
+        ({"row": np.zeros(1, dtype=[("a", "f4")])[0]}, "VoidDType"),
+        ({"history": np.zeros(3)}, r"_reconstruct"),
+        ({"path": Path("a")}, r"PosixPath"),
+    ],
+)
+def test_what_is_neither_tensor_nor_number_is_refused(more, words, zipped, tmp_path):
+    path = tmp_path / "a.pth"
+    torch.save(_training(**more), path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(CheckpointError, match=words) as refused:
+        checkpoints.read_weights(path, sha256_of(path))
+    assert refused.value.code == "unsafe"
+
+
+def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    path, small = tmp_path / "a.pth", tmp_path / "small.pth"
+    torch.save({"weight": torch.zeros(1 << 18)}, path)  # a megabyte of zeros
+    with zipfile.ZipFile(path) as packed, zipfile.ZipFile(small, "w", zipfile.ZIP_DEFLATED) as repacked:
+        for name in packed.namelist():
+            repacked.writestr(name, packed.read(name))
+    monkeypatch.setattr(checkpoints, "LARGEST_FILE", 1 << 19)
+    assert small.stat().st_size < 1 << 14
+    with pytest.raises(CheckpointError, match="unpacks to more") as refused:
+        checkpoints.read_weights(small, sha256_of(small))
+    assert refused.value.code == "too_large"
 
 
 def _without(state, name):

@@ -54,6 +54,21 @@ def test_the_mirrored_maps_of_a_network_without_half_a_pixel_move_to_the_right()
     assert shifted.shape == maps.shape and shifted[0, 0, 0].argmax() == 6
 
 
+def test_the_vertex_of_a_gaussian_is_its_middle_and_by_hand():
+    joints = np.array([[[10.3, 12.8], [7.0, 20.45], [0.2, 31.0]]])
+    maps = heatmaps.gaussian_targets(joints, np.ones((1, 3)), (24, 32), 1.0).astype(np.float64)
+    found, peak = heatmaps.decode_vertex(maps)
+    assert np.abs(found[0, :2] - joints[0, :2]).max() < 1e-6  # whatever the sigma
+    assert found[0, 2].tolist() == [0.0, 31.0]  # at the border there is no neighbour
+    assert peak[0].tolist() == maps.max(axis=(2, 3))[0].tolist()
+    # logarithms 0, 3, 2: the vertex lies (0 - 2) / (2 (0 - 6 + 2)) = 1/4 to the right; 1, 3, 1: it stays
+    maps = np.full((1, 1, 3, 5), 1e-6)
+    maps[0, 0, 1, 1:4], maps[0, 0, 0, 2], maps[0, 0, 2, 2] = np.exp([0.0, 3.0, 2.0]), np.exp(1.0), np.exp(1.0)
+    assert heatmaps.decode_vertex(maps)[0][0, 0].tolist() == pytest.approx([2.25, 1.0])
+    flat = heatmaps.decode_vertex(np.zeros((1, 1, 4, 4)))  # nothing anywhere: the first pixel, and no error
+    assert flat[0][0, 0].tolist() == [0.0, 0.0] and flat[1][0, 0] == 0.0
+
+
 def test_dark_by_hand():
     """The logarithm of a Gaussian is a quadratic, so its derivatives give the place exactly."""
     joints = np.array([[[10.3, 12.8], [7.0, 20.45]]])

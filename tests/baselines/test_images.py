@@ -65,13 +65,13 @@ def test_grey_images_of_all_depths(tmp_path):
         assert read.shape == (3, 4, 3) and np.array_equal(read[..., 1], expected)
 
 
-def _png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
+def _png(width: int, height: int, depth: int, colour: int, rows: bytes, *, interlaced: bool = False) -> bytes:
     """A PNG file by its specification, for kinds that Pillow does not write."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
@@ -79,6 +79,44 @@ def test_colours_of_sixteen_bits(tmp_path):
     pixel = struct.pack(">HHH", 0xFFFF, 0x8080, 0)
     (tmp_path / "a.png").write_bytes(_png(2, 1, 16, 2, b"\0" + pixel * 2))
     assert np.asarray(read_image(tmp_path / "a.png")).tolist() == [[[255, 128, 0]] * 2]
+
+
+@pytest.mark.parametrize(
+    ("size", "depth", "colour", "interlaced", "due"),
+    [
+        ((4, 2), 8, 2, False, 26),  # 2 rows of a filter byte and 4 x 3 samples
+        ((9, 3), 1, 0, False, 9),  # 3 rows of a filter byte and 9 bits in 2 bytes
+        ((3, 5), 4, 3, False, 15),  # 5 rows of a filter byte and 3 halves of a byte in 2
+        ((2, 2), 16, 6, False, 34),  # 2 rows of a filter byte and 2 x 4 samples of 2 bytes
+        ((1, 1), 8, 0, True, 2),  # the first pass alone
+        # the passes are 1 x 1, 0 x 1, 1 x 0, 1 x 1, 2 x 1, 1 x 2 and 3 x 1 pixels, of 3 bytes each:
+        # 4 + 0 + 0 + 4 + 7 + 2 x 4 + 10
+        ((3, 3), 8, 2, True, 33),
+        # 1 x 1, 1 x 1, 2 x 1, 2 x 2, 4 x 2, 4 x 4 and 8 x 4 pixels of a byte: 2 + 2 + 3 + 6 + 10 + 20 + 36
+        ((8, 8), 8, 0, True, 79),
+    ],
+)
+def test_a_png_whose_data_ends_early_is_broken(tmp_path, size, depth, colour, interlaced, due):
+    palette = struct.pack(">I", 3) + b"PLTE" + bytes(3) + struct.pack(">I", zlib.crc32(b"PLTE" + bytes(3)))
+
+    def written(length: int) -> Path:
+        content = _png(*size, depth, colour, bytes(length), interlaced=interlaced)
+        (tmp_path / "a.png").write_bytes(content[:33] + (palette if colour == 3 else b"") + content[33:])
+        return tmp_path / "a.png"
+
+    assert read_image(written(due)).size == size
+    assert _refused(written(due - 1)) == "broken"
+
+
+def test_a_png_of_several_chunks_and_passes_is_whole(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (211, 307, 4)).astype(np.uint8)
+    noise[..., 3] = 255
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().count(b"IDAT") > 1
+    assert np.array_equal(np.asarray(read_image(tmp_path / "a.png")), noise[..., :3])
+    frames = [Image.new("RGB", (8, 4), colour) for colour in ("red", "green")]
+    frames[0].save(tmp_path / "animated.png", save_all=True, append_images=frames[1:])
+    assert np.asarray(read_image(tmp_path / "animated.png"))[0, 0].tolist() == [255, 0, 0]
 
 
 @pytest.mark.parametrize("kind", ["tif", "jpg"])
@@ -109,9 +147,9 @@ def test_the_first_of_several_frames_is_taken(tmp_path):
     assert np.asarray(read_image(tmp_path / "a.gif"))[3, 0].tolist() == [200, 0, 0]
 
 
-def _refused(path: Path) -> str:
+def _refused(path: Path, size: tuple[int, int] | None = None) -> str:
     with pytest.raises(UnreadableImage, match=path.name) as refused:
-        read_image(path)
+        read_image(path, size)
     assert str(path.parent) not in str(refused.value)  # where the images are is nobody's business
     return refused.value.code
 
@@ -142,3 +180,18 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
     """100,000 x 100,000 pixels in a few bytes: only its header is read."""
     (tmp_path / "bomb.png").write_bytes(_png(100_000, 100_000, 8, 2, b""))
     assert _refused(tmp_path / "bomb.png") == "too_many_pixels"
+
+
+def test_a_file_of_another_size_is_not_the_listed_image(tmp_path):
+    _scene().save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png", (8, 4)).size == (8, 4)
+    for size in ((8, 5), (16, 8), (4, 8)):  # a quarter turn that no EXIF says is another image, too
+        assert _refused(tmp_path / "a.png", size) == "other_size"
+    with pytest.raises(UnreadableImage, match="it has 8 x 4 pixels, the benchmark lists 16 x 8"):
+        read_image(tmp_path / "a.png", (16, 8))
+    exif = Image.Exif()
+    exif[images.EXIF_ORIENTATION] = 6
+    _scene().save(tmp_path / "a.png", exif=exif)
+    assert read_image(tmp_path / "a.png", (4, 8)).size == (4, 8)  # as it is seen
+    assert read_image(tmp_path / "a.png", (8, 4)).size == (8, 4)  # as it is stored
+    assert _refused(tmp_path / "a.png", (8, 8)) == "other_size"

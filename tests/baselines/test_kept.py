@@ -48,7 +48,6 @@ def test_a_torn_line_is_predicted_again_and_another_checkpoint_starts_anew(tmp_p
     first.begin(WHAT)
     first.add(Answer(5, [ENTRY], "", 1.0))
     first.add(Answer(6, [ENTRY], "", 2.0))
-    first.close()
     file = tmp_path / "1.jsonl"
     file.write_bytes(file.read_bytes()[:-9])
     assert set(Kept(tmp_path, 2).begin(WHAT).answers) == {5}
@@ -56,6 +55,81 @@ def test_a_torn_line_is_predicted_again_and_another_checkpoint_starts_anew(tmp_p
     file.write_bytes(file.read_bytes()[:20])  # killed before the first line was whole
     assert Kept(tmp_path, 4).begin(WHAT).answers == {}
     assert not Kept(tmp_path, 4).got_further()
+    first.close()
+
+
+def test_who_comes_after_a_lost_worker_halves_its_batch(tmp_path: Path) -> None:
+    def worker(fence: int, batch: int | None, *, ends: bool = False) -> int | None:
+        kept = Kept(tmp_path, fence)
+        lost_with = kept.begin(WHAT).lost_with_batch
+        if batch is not None:
+            kept.note_batch(batch)
+        if ends:
+            kept.close()
+        return lost_with
+
+    assert worker(1, 16) is None
+    assert Kept(tmp_path, 2).can_halve() and not Kept(tmp_path, 2).got_further()
+    assert worker(2, 8) == 16
+    assert Kept(tmp_path, 3).can_halve()
+    assert worker(3, 4, ends=True) == 8  # it failed, but nobody killed it
+    assert not Kept(tmp_path, 4).can_halve()
+    assert worker(4, None) == 8  # killed before it knew its batch
+    assert not Kept(tmp_path, 5).can_halve()
+    assert not Kept(tmp_path, 6).can_halve()  # the fifth was killed before it wrote anything
+    assert worker(6, 1) == 8
+    assert not Kept(tmp_path, 7).can_halve()  # there is nothing smaller
+    assert worker(7, 1) == 1
+
+
+def test_only_the_worker_right_before_counts_as_one_that_got_further(tmp_path: Path) -> None:
+    first = Kept(tmp_path, 1)
+    first.begin(WHAT)
+    first.add(Answer(5, [ENTRY], "", 1.5))
+    assert Kept(tmp_path, 2).got_further()
+    assert not Kept(tmp_path, 3).got_further()  # the second was lost before it began: else it would go on for ever
+
+
+KILLED_FOR_MEMORY = """
+import json, os, signal, sys
+from pathlib import Path
+import numpy as np
+import baselines.predict
+from baselines.estimators import Poses
+from baselines.kept import Kept
+from baselines.predict import predict
+
+class Large:
+    name, variant, device, precision, checkpoint_sha256 = "large", "only", "cpu", "float32", "0" * 64
+    input_size, padding, batch, parameters, gmacs, joint_threshold = (24, 32), 1.25, 16, 0, 0.0, 0.2
+
+    def forward(self, crops):
+        if len(crops) > 3:
+            os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory is short
+        return len(crops)
+
+    def decode(self, people):
+        return Poses(np.full((people, 17, 2), 8.0), np.full((people, 17), 0.5), np.full(people, 0.5))
+
+baselines.predict.load = lambda *_, **__: Large()
+folder, listed, kept = map(Path, sys.argv[1:])
+_, run = predict("large", json.loads(listed.read_text()), folder, "mannequins", kept=Kept.after_all(kept))
+print(json.dumps(run.to_dict()))
+"""
+
+
+def test_a_process_that_is_killed_for_memory_is_followed_by_smaller_batches(
+    split: tuple[Path, dict], tmp_path: Path
+) -> None:
+    folder, listed = split
+    (tmp_path / "list.json").write_text(json.dumps(listed))
+    command = [sys.executable, "-c", KILLED_FOR_MEMORY, folder / "images", tmp_path / "list.json", tmp_path / "kept"]
+    ends = [subprocess.run(command, capture_output=True, text=True, check=False, timeout=120) for _ in range(4)]
+    # 16, 8, 4 are killed; 2 fits
+    assert [end.returncode for end in ends] == [-signal.SIGKILL] * 3 + [0], ends[-1].stderr
+    record = json.loads(ends[-1].stdout)
+    assert (record["batch"], record["lost_with_batch"]) == (2, 4)
+    assert record["people"] == sum(len(image["people"]) for image in listed["images"])
 
 
 class Counting:
@@ -119,10 +193,10 @@ def test_a_killed_process_s_successor_goes_on_from_where_it_was(split: tuple[Pat
     ]  # fmt: skip
     first = tmp_path / "kept" / "1.jsonl"
     with subprocess.Popen(command, stderr=subprocess.PIPE) as victim:
-        while victim.poll() is None and (not first.exists() or first.read_bytes().count(b"\n") < 2):
+        while victim.poll() is None and (not first.exists() or first.read_bytes().count(b"image_id") < 1):
             time.sleep(0.01)
         os.kill(victim.pid, signal.SIGKILL)
-    kept = first.read_bytes().count(b"\n") - 1
+    kept = sum(b"left_out" in line for line in first.read_bytes().splitlines(keepends=True) if line.endswith(b"\n"))
     assert kept >= 1
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ import torch
 import baselines
 from baselines import costs
 from baselines.estimators import BaselineFailed
+from baselines.initial_weights import keep_variance
 
 # parameters exact; GMAC within 1 %
 PUBLISHED = [
@@ -116,7 +117,7 @@ def test_jain_runs_windows_over_a_whole_image():
     jain = baselines.module("jain2014")
     with torch.device("meta"):
         assert jain.build(4)(torch.empty(1, 3, 240, 320)).shape == (1, 1, 4, 45, 65)
-    detector = jain.build(1, channels=(4, 4, 4), linear=(8, 4)).eval().detectors[0]
+    detector = jain.build(1, channels=(4, 4, 4), linear=(8, 4)).eval().windows
     images = torch.randn(1, 3, 96, 112)
     with torch.inference_mode():
         whole = detector(images)
@@ -125,6 +126,37 @@ def test_jain_runs_windows_over_a_whole_image():
             alone = detector(images[:, :, y : y + jain.WINDOW, x : x + jain.WINDOW])
             assert alone.shape == (1, 1, 1, 1)
             assert whole[0, 0, row, column].item() == pytest.approx(alone.item(), abs=1e-5)
+
+
+def test_the_detectors_of_jain_share_nothing():
+    """Weights of one joint's group in any layer change the answer of that joint alone."""
+    torch.manual_seed(0)
+    jain = baselines.module("jain2014")
+    network = jain.build(3, channels=(2, 3, 4), linear=(5, 6)).eval()
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        before = network.windows(images)[0, :, 0, 0]  # [3]
+        for name in ("conv1", "conv2", "conv3", "linear1", "linear2", "linear3"):
+            layer = network.get_submodule(name)
+            group = len(layer.bias) // 3
+            layer.bias[group : 2 * group] += 0.5  # of the second joint
+            after = network.windows(images)[0, :, 0, 0]
+            assert (after != before).tolist() == [False, True, False], name
+            before = after
+
+
+def test_weights_begin_so_that_layers_keep_the_variance():
+    """Behind ten layers of 3x3 and ReLU, normal input has kept its mean square within a factor of three. With PyTorch's
+    own beginning (variance 1 / (3 fan-in)) each layer would leave a sixth of it, after ten 2e-8."""
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(64, 64, 3, padding=1, padding_mode="circular") for _ in range(10)]
+    keep_variance(layers)
+    x = torch.randn(4, 64, 12, 12)
+    with torch.inference_mode():
+        for layer in layers:
+            assert layer.bias.abs().max() == 0 and layer.weight.var().item() == pytest.approx(2 / (64 * 9), rel=0.05)
+            x = torch.relu(layer(x))
+    assert 1 / 3 < x.square().mean().item() < 3
 
 
 def test_contrast_normalisation_removes_light_and_contrast():

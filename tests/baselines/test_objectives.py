@@ -91,6 +91,23 @@ def test_windows_with_the_joint_and_windows_without_weigh_the_same():
     assert middle.item() == pytest.approx(math.log(2))
 
 
+def test_windows_by_degrees():
+    """16 x 16 pixels, windows at 2, 6, 10, 14: a joint at (6, 10), sigma one window. Its window is asked for 1, the
+    four beside it for exp(-1/2), and every window weighs the same."""
+    images, joints = torch.zeros(1, 3, 16, 16), np.array([[[6.0, 10.0]]])
+    objective = Windows(radius=3.0, sigma=1.0)
+    assert objective.decoding == "vertex" and Windows(radius=3.0).decoding == "quarter"
+    flat = torch.zeros(1, 1, 4, 4)  # a half everywhere costs log 2 a window, whatever is asked for
+    assert objective(Says(answer=flat), images, joints, ONE).item() == pytest.approx(16 * math.log(2))
+    yes = flat.clone()
+    yes[0, 0, 2, 0] = 3.0  # of the window beside it: log(1 + e^3) - 3 exp(-1/2) in place of log 2
+    more = math.log(1 + math.exp(3)) - 3 * math.exp(-0.5) - math.log(2)
+    assert objective(Says(answer=yes), images, joints, ONE).item() == pytest.approx(16 * math.log(2) + more)
+    network = module("jain2014").build(2, channels=(2, 2, 2), linear=(4, 2))
+    objective.prepared(network, np.array([[[6.0, 10.0], [8.0, 12.0]]]), np.ones((1, 2), np.float32))
+    assert network.linear3.bias.sigmoid().tolist() == pytest.approx([0.02, 0.02])  # hardly any window shows a joint
+
+
 def _maps(scores, offsets, pairs):
     from baselines.deepercut import Maps
 

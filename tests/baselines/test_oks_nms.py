@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from baselines.oks_nms import person_scores, suppress
+from benchmarks.decoding_parity import crowd
+from evaluator import load_dataset
 from evaluator.metrics.oks import oks
 
 SIGMAS = np.array([0.05, 0.1])
@@ -39,3 +41,28 @@ def test_the_similarity_is_the_evaluators():
     assert 0.05 < value < 0.95
     assert suppress(people, scores, areas, SIGMAS, threshold=value + 1e-9) == [0, 1]
     assert suppress(people, scores, areas, SIGMAS, threshold=value - 1e-9) == [0]
+
+
+# What mmpose 1.3.2 keeps of drawn crowds, and what AlphaPose 1.1 scores those that are left:
+# python -m benchmarks.decoding_parity
+KEPT = {
+    0: {0.9: [8, 9, 3, 2, 10, 7, 4, 5], 0.7: [8, 9, 3, 2], 0.5: [8, 9, 3, 2]},
+    1: {0.9: [1, 8, 11, 6, 5, 9, 4, 10], 0.7: [1, 8, 11, 5], 0.5: [1, 8, 11, 5]},
+    2: {0.9: [4, 2, 11, 7, 3, 10, 6, 9], 0.7: [4, 2, 11, 7], 0.5: [4, 2, 11, 7]},
+}
+SCORES = {
+    0: [0.428092, 0.368914, 0.365707, 0.311863, 0.252255, 0.176753, 0.161585, 0.138898],
+    1: [0.450035, 0.448714, 0.39842, 0.362759, 0.275636, 0.274327, 0.216556, 0.212243],
+    2: [0.479837, 0.385838, 0.352919, 0.308561, 0.248124, 0.217793, 0.211716, 0.090312],
+}
+
+
+@pytest.mark.parametrize("seed", KEPT)
+def test_the_toolkits_keep_and_score_the_same_people(seed):
+    people, sigmas = crowd(seed), np.asarray(load_dataset("coco").sigmas, float)
+    areas = people["boxes"][:, 2] * people["boxes"][:, 3]
+    for threshold, kept in KEPT[seed].items():
+        assert suppress(people["joints"], people["scores"], areas, sigmas, threshold) == kept
+    scores = person_scores(people["confidence"], people["scores"])
+    left = suppress(people["joints"], scores, areas, sigmas)
+    assert scores[left] == pytest.approx(SCORES[seed], abs=1e-6)

@@ -1,272 +1,329 @@
 """Other members of the public families than those whose outputs are at hand.
 
-For both public forms of the Stacked Hourglass the names and shapes follow from a rule; the rule, and what a network
-with these names computes, are written down here a second time, straight from the names, and the outputs compared.
+`plain_networks` and `plain_hourglasses` say a second time, straight from the names, which weights a member has and what
+it computes; `python -m baselines check-checkpoint` must come to the same outputs, and must refuse every altered list.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from baselines import module, parity
+from baselines import checkpoints, parity
 from baselines.__main__ import main
+from baselines.checkpoints import CheckpointError
+from baselines.recognition import Recognised, recognise
+from tests.baselines import plain_hourglasses as hourglasses
+from tests.baselines import plain_networks as plain
+from tests.baselines.plain_networks import Shapes, Weights
 
-Shapes = dict[str, tuple[int, ...]]
-
-
-def _conv(shapes: Shapes, name: str, inputs: int, outputs: int, kernel: int) -> None:
-    shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (outputs, inputs, kernel, kernel), (outputs,)
-
-
-def _norm(shapes: Shapes, name: str, channels: int) -> None:
-    for kind in ("weight", "bias", "running_mean", "running_var"):
-        shapes[f"{name}.{kind}"] = (channels,)
-    shapes[f"{name}.num_batches_tracked"] = ()
+SEED = 9
+Outputs = Tensor | list[Tensor]
 
 
-def _normed(w: dict[str, Tensor], name: str, x: Tensor) -> Tensor:
-    values = [w[f"{name}.{kind}"] for kind in ("running_mean", "running_var", "weight", "bias")]
-    return F.batch_norm(x, *values)
+def _mmpose(name: str) -> str:
+    return f"head.{name}" if name.startswith(("final_layer", "deconv_layers")) else f"backbone.{name}"
 
 
-def _convolved(w: dict[str, Tensor], name: str, x: Tensor, stride: int = 1) -> Tensor:
-    weight = w[f"{name}.weight"]
-    return F.conv2d(x, weight, w[f"{name}.bias"], stride=stride, padding=weight.shape[2] // 2)
+def _mmpose_before_1(name: str) -> str:
+    return _mmpose(name).replace("head.", "keypoint_head.")
 
 
-def _unit(w: dict[str, Tensor], name: str, x: Tensor, conv: str, skip: str) -> Tensor:
-    """A pre-activation bottleneck; its skip is used where the number of channels changes."""
-    y = x
-    for part in "123":
-        y = _convolved(w, f"{name}.conv{part}{conv}", F.relu(_normed(w, f"{name}.bn{part}", y)))
-    return y + (_convolved(w, f"{name}.{skip}", x) if x.shape[1] != y.shape[1] else x)
+def _behind(prefix: str) -> Callable[[str], str]:
+    return lambda name: f"{prefix}{name}"
 
 
-def _up(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+def _same(name: str) -> str:
+    return name
 
 
-# pytorch-pose: layer1..3, hg.STACK.hg.LEVEL.PART.BLOCK, res, fc, score, fc_, score_; a unit's width is twice its planes
+def _check(
+    tmp_path: Path, shapes: Shapes, run: Callable[..., Outputs], *, named: Callable[[str], str] = _same,
+    stacked: bool = False, inputs: tuple[tuple[int, ...], ...] = ((1, 3, 64, 64),),
+) -> list[str]:  # fmt: skip
+    """Files shaped like the shared ones, with what `run` gives; the arguments of the command that compares them."""
+    theirs = {named(name): shape for name, shape in shapes.items()}
+    drawn = parity.seeded_weights(theirs, SEED)
+    w: Weights = {name: drawn[named(name)] for name in shapes}
+    given = [parity.seeded_input(shape, 7 + number) for number, shape in enumerate(inputs)]
+    if given[0].shape[-1] == 3:
+        given[0] = given[0].permute(0, 3, 1, 2)  # [B, H, W, 3] to [B, 3, H, W]
+    with torch.inference_mode():
+        found = run(w, *given)
+    if isinstance(found, Tensor):
+        outputs = {"out": found}
+    else:
+        outputs = {"out": torch.stack(found, 1)} if stacked else {f"out{n}": value for n, value in enumerate(found)}
+    keys = {
+        "state": {name: [list(shape), "torch.float32"] for name, shape in theirs.items()},
+        "state_seed": SEED,
+        "input_shapes": [list(shape) for shape in inputs],
+        "input_seeds": [7 + number for number in range(len(inputs))],
+    }
+    (tmp_path / "keys.json").write_text(json.dumps(keys))
+    np.savez(tmp_path / "outputs.npz", **{name: value.numpy() for name, value in outputs.items()})
+    return ["check-checkpoint", str(tmp_path / "keys.json"), str(tmp_path / "outputs.npz")]
 
 
-def _toolkit_unit(shapes: Shapes, name: str, inputs: int, planes: int) -> None:
-    for part, (a, b, k) in enumerate([(inputs, planes, 1), (planes, planes, 3), (planes, 2 * planes, 1)], start=1):
-        _norm(shapes, f"{name}.bn{part}", a)
-        _conv(shapes, f"{name}.conv{part}", a, b, k)
-    if inputs != 2 * planes:
-        _conv(shapes, f"{name}.downsample.0", inputs, 2 * planes, 1)
-
-
-def toolkit(stacks: int, blocks: int, planes: int, joints: int) -> Shapes:
-    shapes: Shapes = {}
-    width = 2 * planes
-    _conv(shapes, "conv1", 3, 64, 7)
-    _norm(shapes, "bn1", 64)
-    for layer, (inputs, middle) in enumerate([(64, 64), (128, 128), (256, planes)], start=1):
-        _toolkit_unit(shapes, f"layer{layer}.0", inputs, middle)
-    for stack in range(stacks):
-        for level in range(4):
-            for part in range(4 if level == 0 else 3):
-                for block in range(blocks):
-                    _toolkit_unit(shapes, f"hg.{stack}.hg.{level}.{part}.{block}", width, planes)
-        for block in range(blocks):
-            _toolkit_unit(shapes, f"res.{stack}.{block}", width, planes)
-        _conv(shapes, f"fc.{stack}.0", width, width, 1)
-        _norm(shapes, f"fc.{stack}.1", width)
-        _conv(shapes, f"score.{stack}", width, joints, 1)
-        if stack < stacks - 1:
-            _conv(shapes, f"fc_.{stack}", width, width, 1)
-            _conv(shapes, f"score_.{stack}", joints, width, 1)
-    return shapes
-
-
-def toolkit_outputs(w: dict[str, Tensor], images: Tensor, stacks: int, blocks: int) -> list[Tensor]:
-    def units(name: str, x: Tensor) -> Tensor:
-        for block in range(blocks):
-            x = _unit(w, f"{name}.{block}", x, "", "downsample.0")
-        return x
-
-    def hourglass(stack: int, level: int, x: Tensor) -> Tensor:
-        at = f"hg.{stack}.hg.{level}"
-        side, low = units(f"{at}.0", x), units(f"{at}.1", F.max_pool2d(x, 2))
-        low = hourglass(stack, level - 1, low) if level else units(f"{at}.3", low)
-        return side + _up(units(f"{at}.2", low))
-
-    def layer(number: int, x: Tensor) -> Tensor:
-        return _unit(w, f"layer{number}.0", x, "", "downsample.0")
-
-    x = layer(1, F.relu(_normed(w, "bn1", _convolved(w, "conv1", images, stride=2))))
-    x = layer(3, layer(2, F.max_pool2d(x, 2)))
-    found = []
-    for stack in range(stacks):
-        y = units(f"res.{stack}", hourglass(stack, 3, x))
-        y = F.relu(_normed(w, f"fc.{stack}.1", _convolved(w, f"fc.{stack}.0", y)))
-        found.append(_convolved(w, f"score.{stack}", y))
-        if stack < stacks - 1:
-            x = x + _convolved(w, f"fc_.{stack}", y) + _convolved(w, f"score_.{stack}", found[-1])
-    return found
-
-
-# the authors' PyTorch form: pre, hgs.STACK.0.(low2.)*up1|low1|low2|low3, features, outs, merge_features, merge_preds;
-# every unit registers a skip
-
-
-def _authors_unit(shapes: Shapes, name: str, inputs: int, outputs: int) -> None:
-    half = outputs // 2
-    for part, (a, b, k) in enumerate([(inputs, half, 1), (half, half, 3), (half, outputs, 1)], start=1):
-        _norm(shapes, f"{name}.bn{part}", a)
-        _conv(shapes, f"{name}.conv{part}.conv", a, b, k)
-    _conv(shapes, f"{name}.skip_layer.conv", inputs, outputs, 1)
-
-
-def authors(stacks: int, width: int, joints: int, increase: int) -> Shapes:
-    shapes: Shapes = {}
-
-    def hourglass(name: str, level: int, channels: int) -> None:
-        wider = channels + increase
-        _authors_unit(shapes, f"{name}.up1", channels, channels)
-        _authors_unit(shapes, f"{name}.low1", channels, wider)
-        if level > 1:
-            hourglass(f"{name}.low2", level - 1, wider)
-        else:
-            _authors_unit(shapes, f"{name}.low2", wider, wider)
-        _authors_unit(shapes, f"{name}.low3", wider, channels)
-
-    _conv(shapes, "pre.0.conv", 3, 64, 7)
-    _norm(shapes, "pre.0.bn", 64)
-    for block, inputs, outputs in ((1, 64, 128), (3, 128, 128), (4, 128, width)):
-        _authors_unit(shapes, f"pre.{block}", inputs, outputs)
-    for stack in range(stacks):
-        hourglass(f"hgs.{stack}.0", 4, width)
-        _authors_unit(shapes, f"features.{stack}.0", width, width)
-        _conv(shapes, f"features.{stack}.1.conv", width, width, 1)
-        _norm(shapes, f"features.{stack}.1.bn", width)
-        _conv(shapes, f"outs.{stack}.conv", width, joints, 1)
-        if stack < stacks - 1:
-            _conv(shapes, f"merge_features.{stack}.conv.conv", width, width, 1)
-            _conv(shapes, f"merge_preds.{stack}.conv.conv", joints, width, 1)
-    return shapes
-
-
-def authors_outputs(w: dict[str, Tensor], images: Tensor, stacks: int) -> list[Tensor]:
-    def unit(name: str, x: Tensor) -> Tensor:
-        return _unit(w, name, x, ".conv", "skip_layer.conv")
-
-    def hourglass(name: str, level: int, x: Tensor) -> Tensor:
-        low = unit(f"{name}.low1", F.max_pool2d(x, 2))
-        low = hourglass(f"{name}.low2", level - 1, low) if level > 1 else unit(f"{name}.low2", low)
-        return unit(f"{name}.up1", x) + _up(unit(f"{name}.low3", low))
-
-    x = F.relu(_normed(w, "pre.0.bn", _convolved(w, "pre.0.conv", images, stride=2)))
-    x = unit("pre.4", unit("pre.3", F.max_pool2d(unit("pre.1", x), 2)))
-    found = []
-    for stack in range(stacks):
-        y = unit(f"features.{stack}.0", hourglass(f"hgs.{stack}.0", 4, x))
-        y = F.relu(_normed(w, f"features.{stack}.1.bn", _convolved(w, f"features.{stack}.1.conv", y)))
-        found.append(_convolved(w, f"outs.{stack}.conv", y))
-        if stack < stacks - 1:
-            x = x + _convolved(w, f"merge_features.{stack}.conv.conv", y)
-            x = x + _convolved(w, f"merge_preds.{stack}.conv.conv", found[-1])
-    return found
-
-
-def _written(folder: Path, shapes: Shapes, outputs: dict[str, Tensor], seed: int, size: tuple[int, ...]) -> list[str]:
-    state = {name: [list(shape), "torch.float32"] for name, shape in shapes.items()}
-    keys = {"state": state, "state_seed": seed, "input_shapes": [list(size)], "input_seeds": [7]}
-    (folder / "keys.json").write_text(json.dumps(keys))
-    np.savez(folder / "outputs.npz", **{name: value.numpy() for name, value in outputs.items()})
-    return ["check-checkpoint", str(folder / "keys.json"), str(folder / "outputs.npz")]
-
-
-def _same(tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> tuple[str, str]:
+def _answer(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
     assert main(arguments) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert answer["max_relative_difference"] < 1e-5
+    assert answer["max_relative_difference"] < 1e-5  # ten times better than what is asked for
     return answer["family"], answer["variant"]
 
 
-@pytest.mark.parametrize(
-    ("stacks", "blocks", "planes", "joints", "variant", "prefix"),
-    [
-        (1, 1, 128, 16, "stacks1", ""),
-        (4, 1, 16, 14, "stacks4", "module."),
-        (8, 1, 8, 16, "stacks8", "model.module."),
-        (2, 4, 16, 17, "stacks2-blocks4", "module."),
-        (1, 2, 12, 3, "stacks1-blocks2", ""),
-    ],
-)
-def test_hourglasses_of_the_toolkit(stacks, blocks, planes, joints, variant, prefix, tmp_path, capsys):
-    shapes = {f"{prefix}{name}": shape for name, shape in toolkit(stacks, blocks, planes, joints).items()}
-    if prefix == "module.":  # as files of early versions of PyTorch
-        shapes = {name: shape for name, shape in shapes.items() if not name.endswith("num_batches_tracked")}
-    w = {name.removeprefix(prefix): value for name, value in parity.seeded_weights(shapes, 5).items()}
-    size = (1, 3, 64, 64)
-    with torch.inference_mode():
-        found = toolkit_outputs(w, parity.seeded_input(size, 7), stacks, blocks)
-    outputs = {f"out{stack}": value for stack, value in enumerate(found)}
-    assert _same(tmp_path, capsys, _written(tmp_path, shapes, outputs, 5, size)) == ("stacked_hourglass", variant)
+def _old(shapes: Shapes) -> Shapes:
+    """As files of early versions of PyTorch, which had no batch counters."""
+    return {name: shape for name, shape in shapes.items() if not name.endswith("num_batches_tracked")}
+
+
+MEMBERS = {
+    # published sizes, with other joints or in the names of others than the shared lists
+    "hrnet w48 mpii, mmpose": ("hrnet", "w48", plain.hrnet_names(48, 16), plain.hrnet, _mmpose),
+    "hrnet w32 mpii": ("hrnet", "w32-mpii", plain.hrnet_names(32, 16), plain.hrnet, _behind("module.")),
+    "simple r101, crowdpose": ("simple_baseline", "r101", plain.simple_baseline_names(101, 14),
+                               plain.simple_baseline, _mmpose_before_1),
+    "fastpose r101": ("rmpe", "fastpose-r101", plain.fastpose_names(101, 17, width=16), plain.fastpose, _same),
+    # narrow, but with everything that can differ
+    "hrnet w18": ("hrnet", "w18", plain.hrnet_names(18, 14, modules=(1, 1, 1)), plain.hrnet, _behind("model.module.")),
+    "hrnet w5": ("hrnet", "w5", plain.hrnet_names(5, 21, modules=(2, 1, 2), depth=2, stem=8, bottlenecks=1, last=3),
+                 plain.hrnet, _mmpose),
+    "simple r18": ("simple_baseline", "r18",
+                   plain.simple_baseline_names(18, 16, width=16, deconvolutions=(24, 16), kernel=3, last=3),
+                   plain.simple_baseline, _mmpose),
+    "simple r34": ("simple_baseline", "r34",
+                   plain.simple_baseline_names(34, 3, width=8, deconvolutions=(8, 8, 8, 8), kernel=2),
+                   plain.simple_baseline, _behind("_orig_mod.")),
+    "simple r152, alphapose": ("simple_baseline", "r152", {
+        name if name.startswith(("final", "deconv")) else f"preact.{name}": shape
+        for name, shape in plain.simple_baseline_names(152, 26, width=4, deconvolutions=(12, 8, 4)).items()
+    }, plain.simple_baseline, _behind("module.")),
+    "fastpose r152": ("rmpe", "fastpose-r152", plain.fastpose_names(152, 26, width=4, shuffled=(32, 64)),
+                      plain.fastpose, _behind("module.")),
+    "hourglass 4, toolkit": ("stacked_hourglass", "stacks4", _old(hourglasses.toolkit_names(4, 1, 16, 14)),
+                             hourglasses.toolkit, _behind("module.")),
+    "hourglass 8, toolkit": ("stacked_hourglass", "stacks8", hourglasses.toolkit_names(8, 1, 8, 16),
+                             hourglasses.toolkit, _behind("model.module.")),
+    "hourglass 1, toolkit": ("stacked_hourglass", "stacks1", hourglasses.toolkit_names(1, 1, 128, 16),
+                             hourglasses.toolkit, _same),
+    "hourglass 2 x 4, toolkit": ("stacked_hourglass", "stacks2-blocks4", hourglasses.toolkit_names(2, 4, 16, 17),
+                                 hourglasses.toolkit, _behind("module.")),
+    "hourglass of 3 levels, toolkit": ("stacked_hourglass", "stacks1-blocks2",
+                                       hourglasses.toolkit_names(1, 2, 12, 3, levels=3), hourglasses.toolkit, _same),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_a_member_gives_the_outputs_of_its_plain_twin(member, tmp_path, capsys):
+    family, variant, shapes, run, named = MEMBERS[member]
+    arguments = _check(tmp_path, shapes, run, named=named)
+    assert _answer(arguments, capsys) == (family, variant)
+    with np.load(tmp_path / "outputs.npz") as stored:  # the outputs of another network are not these
+        last = {name: stored[name] for name in stored.files}
+    name = max(last)
+    last[name] = last[name] * 1.01
+    np.savez(tmp_path / "outputs.npz", **last)
+    assert main(arguments) == 1
 
 
 @pytest.mark.parametrize(
-    ("stacks", "width", "joints", "increase", "variant", "prefix"),
+    ("stacks", "width", "joints", "increase", "levels", "variant", "prefix"),
     [
-        (1, 256, 16, 0, "stacks1", "model.module."),
-        (4, 32, 17, 0, "stacks4", "module."),
-        (8, 16, 16, 0, "stacks8", "model."),
-        (2, 32, 5, 8, "stacks2-plus8", ""),
+        (8, 256, 16, 0, 4, "full", "model.module."),
+        (4, 32, 17, 0, 4, "stacks4", "module."),
+        (1, 64, 14, 0, 3, "stacks1", "model."),
+        (2, 32, 5, 8, 4, "stacks2-40", ""),
+        (1, 32, 5, 8, 1, "stacks1-40", ""),
     ],
 )
-def test_hourglasses_of_the_authors(stacks, width, joints, increase, variant, prefix, tmp_path, capsys):
-    shapes = {f"{prefix}{name}": shape for name, shape in authors(stacks, width, joints, increase).items()}
-    w = {name.removeprefix(prefix): value for name, value in parity.seeded_weights(shapes, 6).items()}
-    size = (1, 64, 64, 3)
-    with torch.inference_mode():
-        images = parity.seeded_input(size, 7).permute(0, 3, 1, 2)  # [1, 64, 64, 3] to [1, 3, 64, 64]
-        found = authors_outputs(w, images, stacks)
-    outputs = {"out": torch.stack(found, dim=1)}  # [1, stacks, K, 16, 16]
-    assert _same(tmp_path, capsys, _written(tmp_path, shapes, outputs, 6, size)) == ("stacked_hourglass", variant)
+def test_hourglasses_of_the_authors(stacks, width, joints, increase, levels, variant, prefix, tmp_path, capsys):
+    shapes = hourglasses.authors_names(stacks, width, joints, increase=increase, levels=levels)
+    arguments = _check(
+        tmp_path, shapes, hourglasses.authors, named=_behind(prefix), stacked=True, inputs=((2, 64, 64, 3),)
+    )
+    assert _answer(arguments, capsys) == ("stacked_hourglass", variant)
+
+
+@pytest.mark.parametrize(
+    ("stages", "joints", "sizes", "image", "variant"),
+    [
+        (6, 16, {}, 64, "stages6"),  # MPII
+        (6, 15, {"channels": 16, "features": 8, "wide": 24}, 96, "stages6"),
+        (4, 9, {}, 64, "flic"),
+        (3, 14, {"channels": 12, "features": 4, "wide": 20}, 200, "stages3"),
+        (2, 5, {"channels": 12, "wide": 20}, 64, "stages2"),
+        (1, 5, {"channels": 12, "wide": 20}, 64, "stages1"),
+    ],
+)
+def test_convolutional_pose_machines(stages, joints, sizes, image, variant, tmp_path, capsys):
+    shapes = plain.cpm_names(stages, joints, **sizes)
+    inputs = ((1, 3, image, image), (1, 1, image, image))
+    assert _answer(_check(tmp_path, shapes, plain.cpm, inputs=inputs), capsys) == ("cpm", variant)
+
+
+SHARED: dict[str, tuple[Shapes, Callable[..., Outputs]]] = {
+    "hrnet_w32_coco17": (plain.hrnet_names(32, 17), plain.hrnet),
+    "simplebaseline_r50_coco17": (plain.simple_baseline_names(50, 17), plain.simple_baseline),
+    "cpm_shihenw_14": (plain.cpm_names(6, 14), plain.cpm),
+    "fastpose_r50_coco17": (plain.fastpose_names(50, 17), plain.fastpose),
+    "hg_bearpaw_s2b1": (hourglasses.toolkit_names(2, 1, 128, 16), hourglasses.toolkit),
+    "hg_princeton_s2": (hourglasses.authors_names(2, 256, 16), hourglasses.authors),
+}
 
 
 @pytest.mark.real_data
-def test_the_rules_are_those_of_the_shared_lists(real_data):
-    """The names and shapes that the two rules give for two stacks are those of the real networks."""
-    for name, made in (("hg_bearpaw_s2b1", toolkit(2, 1, 128, 16)), ("hg_princeton_s2", authors(2, 256, 16, 0))):
-        state = json.loads((real_data / "baselines" / "parity" / f"{name}.keys.json").read_text())["state"]
-        assert made == {key: tuple(shape) for key, (shape, _) in state.items()}
+@pytest.mark.parametrize("name", SHARED)
+def test_the_plain_twins_are_the_original_networks(real_data, name):
+    """Their names and shapes are those of the shared lists, and their outputs the originals'."""
+    shapes, run = SHARED[name]
+    keys = json.loads((real_data / "baselines" / "parity" / f"{name}.keys.json").read_text())
+    assert shapes == {key: tuple(shape) for key, (shape, _) in keys["state"].items()}
+    given = [parity.seeded_input(tuple(s), n) for s, n in zip(keys["input_shapes"], keys["input_seeds"], strict=True)]
+    if given[0].shape[-1] == 3:
+        given[0] = given[0].permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        found = run(parity.seeded_weights(shapes, keys["state_seed"]), *given)
+    stages = [found] if isinstance(found, Tensor) else found
+    with np.load(real_data / "baselines" / "parity" / f"{name}.npz") as stored:
+        expected = [stored[key] for key in sorted(stored.files)]
+    if expected[0].ndim == 5:
+        expected = list(expected[0].swapaxes(0, 1))
+    for ours, theirs in zip(stages, expected, strict=True):
+        assert np.abs(ours.numpy() - theirs).max() <= 1e-5 * np.abs(theirs).max()
+
+
+# Every altered list of names is refused
+
+
+def _fits(shapes: Shapes, built: dict[str, torch.nn.Module]) -> Recognised:
+    """What a check does before it allocates anything. Raises CheckpointError."""
+    found = recognise(shapes)
+    with torch.device("meta"):
+        if repr(found) not in built:
+            built[repr(found)] = found.build()
+        weights = {name: torch.empty(shape) for name, shape in shapes.items()}
+    checkpoints.check_names(built[repr(found)], found.convert(weights))
+    return found
+
+
+def _renamed(shapes: Shapes, name: str, to: str) -> Shapes:
+    return {to if key == name else key: shape for key, shape in shapes.items()}
+
+
+def _first_word(name: str) -> str:
+    head, _, rest = name.partition(".")
+    return f"{head}x.{rest}"
+
+
+MUTATIONS: list[Callable[[Shapes, str], Shapes]] = [
+    lambda shapes, name: _renamed(shapes, name, f"{name}_"),
+    lambda shapes, name: _renamed(shapes, name, _first_word(name)),
+    lambda shapes, name: _renamed(shapes, name, f"module.{name}"),
+    lambda shapes, name: _renamed(shapes, name, name.rpartition(".")[0] + ".scale"),
+    lambda shapes, name: _renamed(shapes, name, name.split(".", 1)[-1] if "." in name else f"x.{name}"),
+    lambda shapes, name: {key: shape for key, shape in shapes.items() if key != name},
+    lambda shapes, name: {**shapes, f"{name}.more": (1,)},
+    lambda shapes, name: {**shapes, "backbone.conv1.weight": (64, 3, 7, 7)},
+    lambda shapes, name: {**shapes, name: (*shapes[name], 1)},
+    lambda shapes, name: {**shapes, name: (*shapes[name][:-1], 3 * shapes[name][-1]) if shapes[name] else (2,)},
+    lambda shapes, name: {**shapes, name: shapes[name][::-1] if len(set(shapes[name])) > 1 else (7, 11)},
+]
+SMALL: dict[str, Shapes] = {
+    "hrnet": plain.hrnet_names(5, 4, modules=(1, 1, 1), depth=1, stem=4, bottlenecks=1),
+    "mmpose": {_mmpose(name): shape for name, shape in plain.simple_baseline_names(18, 4, width=4).items()},
+    "simple": plain.simple_baseline_names(50, 4, width=4),
+    "alphapose": MEMBERS["simple r152, alphapose"][2],
+    "fastpose": plain.fastpose_names(50, 4, width=4),
+    "cpm": plain.cpm_names(3, 4, channels=6, features=5, wide=7),
+    "toolkit": hourglasses.toolkit_names(2, 1, 12, 4, levels=2),
+    "toolkit of two units": hourglasses.toolkit_names(1, 2, 12, 4, levels=2),
+    "authors": hourglasses.authors_names(2, 24, 4, levels=2),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize("form", SMALL)
+def test_every_altered_list_is_refused(form):
+    """A hundred names are altered in turn, each in another way; the ways go round, so that each meets every layer."""
+    shapes, built = SMALL[form], {}
+    _fits(shapes, built)
+    _fits(_old(shapes), built)
+    names = list(_old(shapes))
+    names = names[:: 1 + len(names) // 100]
+    for number, name in enumerate(names):
+        wrong = MUTATIONS[number % len(MUTATIONS)](shapes, name)
+        with pytest.raises(CheckpointError) as refused:
+            _fits(wrong, built)
+        assert refused.value.code in {"mismatch", "unknown_format"}, (name, set(wrong) ^ set(shapes))
+    for name in [key for key in shapes if key.endswith("num_batches_tracked")][::5]:
+        for wrong in (_renamed(shapes, name, _first_word(name)), {**shapes, name: (2,)}):
+            with pytest.raises(CheckpointError):
+                _fits(wrong, built)
+        assert _fits({key: shape for key, shape in shapes.items() if key != name}, built).form  # it may be missing
+
+
+def test_a_skip_that_is_not_used_is_whole_or_none_is_there():
+    """The authors' form registers them all; a list without any is taken, one with some of them is not."""
+    shapes = SMALL["authors"]
+    unused = [
+        name
+        for name, shape in shapes.items()
+        if ".skip_layer." in name and len(set(shapes[f"{name.rpartition('.')[0]}.weight"][:2])) == 1
+    ]
+    assert len(unused) == 2 * (1 + 2 * 7 + 2)
+    without = {name: shape for name, shape in shapes.items() if name not in unused}
+    assert _fits(without, {}).convert({name: torch.empty(shape) for name, shape in without.items()})
+    for wrong in (
+        {name: shape for name, shape in shapes.items() if name != unused[4]},
+        {**shapes, unused[4]: (*shapes[unused[4]][:-1], 3)},
+        {**without, unused[0]: shapes[unused[0]]},
+    ):
+        with pytest.raises(CheckpointError, match="skip_layer"):
+            _fits(wrong, {})
 
 
 @pytest.mark.parametrize(
-    ("family", "num_joints", "arguments", "variant", "rename"),
+    ("change", "words"),
     [
-        ("hrnet", 16, {"width": 18}, "w18", lambda k: ("head." if k.startswith("final") else "backbone.") + k),
-        ("hrnet", 14, {"width": 5, "modules": (1, 1, 1), "depth": 2, "stem": 8, "bottlenecks": 1}, "w5",
-         lambda k: f"module.{k}"),
-        ("simple_baseline", 16, {"depth": 101, "width": 8, "deconvolutions": (16, 16, 16)}, "r101",
-         lambda k: ("keypoint_head." if k.startswith(("final", "deconv")) else "backbone.") + k),
-        ("simple_baseline", 17, {"depth": 152, "width": 4, "deconvolutions": (8, 8, 8)}, "r152",
-         lambda k: k if k.startswith(("final", "deconv")) else f"preact.{k}"),
-        ("rmpe", 26, {"depth": 152, "width": 4, "shuffled": (32, 32)}, "fastpose-r152", lambda k: f"module.{k}"),
+        (lambda keys: keys["state"].update({"final_layer.bias": [[-4], "torch.float32"]}), "a shape of"),
+        (lambda keys: keys["state"].update({"final_layer.bias": [["4"], "torch.float32"]}), "not a list of names"),
+        (lambda keys: keys.update(input_shapes=[], input_seeds=[]), "no inputs"),
+        (lambda keys: keys.update(input_shapes=[[1, 3, 50, 64]]), "does not take inputs of"),
+        (lambda keys: keys.update(input_shapes=[[1, 1, 64, 64]]), "does not take inputs of"),
+        (lambda keys: keys.update(input_shapes=[[1, 3, 32, 64]]), "the reference"),
+        (lambda keys: keys["state"].update({"stage4.99999999.x": [[1], "torch.float32"]}), "numbers go up to 99999999"),
+        (lambda keys: keys["state"].update({"final_layer.weight": [[1 << 30, 5, 1, 1], "torch.float32"],
+                                            "final_layer.bias": [[1 << 30], "torch.float32"]}), "at most"),
+        (lambda keys: keys.pop("state_seed"), "not a list of names"),
     ],
 )  # fmt: skip
-def test_other_sizes_through_the_whole_check(family, num_joints, arguments, variant, rename, tmp_path, capsys):
-    """Names as published, for sizes that are not: filled from the seeds, they give what the same weights give here."""
-    with torch.device("meta"):
-        network = module(family).build(num_joints, **arguments)
-    theirs = {name: rename(name) for name in network.state_dict()}
-    shapes = {theirs[name]: tuple(value.shape) for name, value in network.state_dict().items()}
-    w = parity.seeded_weights(shapes, 9)
-    network = network.to_empty(device="cpu").eval()
-    network.load_state_dict({name: w[there] for name, there in theirs.items()})
-    size = (1, 3, 64, 64)
-    with torch.inference_mode():
-        outputs = {"out": network(parity.seeded_input(size, 7))[:, -1]}
-    arguments_given = _written(tmp_path, shapes, outputs, 9, size)
-    assert _same(tmp_path, capsys, arguments_given) == (family, variant)
-    # another network's outputs are not these
-    np.savez(tmp_path / "outputs.npz", out=1.01 * outputs["out"].numpy())
-    assert main(arguments_given) == 1
+def test_files_that_do_not_fit_end_with_a_message(change, words, tmp_path, capsys):
+    arguments = _check(tmp_path, SMALL["hrnet"], plain.hrnet)
+    assert main(arguments) == 0
+    keys = json.loads((tmp_path / "keys.json").read_text())
+    change(keys)
+    (tmp_path / "keys.json").write_text(json.dumps(keys))
+    assert main(arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_references_that_do_not_fit_end_with_a_message(tmp_path, capsys):
+    arguments = _check(tmp_path, SMALL["toolkit"], hourglasses.toolkit)
+    with np.load(tmp_path / "outputs.npz") as stored:
+        first, second = stored["out0"], stored["out1"]
+    for outputs, words in (
+        ({"out0": first, "out1": second[:, :-1]}, "several shapes"),
+        ({"out0": first, "out1": second * np.nan}, "not finite"),
+        ({}, "no inputs or no outputs"),
+    ):
+        np.savez(tmp_path / "outputs.npz", **outputs)
+        assert main(arguments) == 2
+        assert words in capsys.readouterr().err
+    (tmp_path / "outputs.npz").write_bytes(b"PK\3\4 is not enough")
+    assert main(arguments) == 2
+    np.savez(tmp_path / "outputs.npz", out1=first, out0=second)  # the stages' order counts
+    assert main(arguments) == 1

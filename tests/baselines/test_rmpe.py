@@ -1,11 +1,20 @@
 """The symmetric spatial transformer undoes itself; poses of the same person become one."""
 
+import json
+
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from PIL import Image
 
 from baselines import rmpe
+from baselines.estimators import Poses
 from baselines.pose_nms import Constants, similarity, suppress
+from baselines.predict import predict
+from baselines.registration import describe
+from benchmarks.decoding_parity import crowd
+from evaluator import load_dataset
 
 
 def test_there_and_back_is_the_identity():
@@ -46,11 +55,11 @@ def test_a_fresh_transformer_changes_nothing_and_the_parallel_branch_teaches_it_
 
 
 def test_similarity_by_hand():
-    # two joints; the first coincides: tanh(1)^2 = 0.5800 and exp(0) = 1; the second is 5 pixels = 2.5 reaches away:
-    # nothing, and exp(-2.5 / 2.65) = 0.3893; together 0.5800 + 1.7 * 1.3893 = 2.9419
+    # two joints; the first coincides: tanh(1)^2 = 0.5800 and exp(0) = 1; the second is 5 pixels away: no match, and
+    # exp(-5 / 2.65) = 0.1516; together 0.5800 + 1.7 * 1.1516 = 2.5377
     pose, other = np.array([[0.0, 0], [10, 0]]), np.array([[[0.0, 0], [13, 4]]])
-    found = similarity(pose, np.ones(2), other, np.ones((1, 2)), 2.0, Constants())
-    assert found == pytest.approx([2.9419], abs=1e-3)
+    found = similarity(pose, np.ones(2), other, np.ones((1, 2)), Constants())
+    assert found == pytest.approx([2.5377], abs=1e-4)
 
 
 def _poses():
@@ -84,6 +93,22 @@ def test_the_order_of_the_poses_does_not_matter_and_weak_ones_are_dropped():
     assert suppress(joints[:0], confidence[:0], boxes[:0], scores[:0]) == []
 
 
+def test_similar_poses_are_one_person_without_sharing_enough_places():
+    """All places may be too far apart to be the same ones, in a small box: then the similarity decides."""
+    joints = np.stack([np.zeros((17, 2)), np.full((17, 2), 0.3), np.full((17, 2), 0.6)]) + np.arange(17.0)[:, None]
+    confidence, scores = np.array([[0.9] * 17, [0.8] * 17, [0.7] * 17]), np.array([0.9, 0.8, 0.7])
+    boxes = np.tile([0.0, 0, 2, 2], (3, 1))  # a tenth of it is 0.2 pixels
+    # 0.424 pixels away: 17 tanh(0.9) tanh(0.8) + 1.7 * 17 exp(-0.424 / 2.65) = 8.085 + 24.626 = 32.7 > 22.48
+    # 0.849 pixels away: 17 tanh(0.9) tanh(0.7) + 1.7 * 17 exp(-0.849 / 2.65) = 7.360 + 20.981 = 28.3 > 22.48
+    found = similarity(joints[0], confidence[0], joints, confidence, Constants())
+    assert found[1:] == pytest.approx([32.711, 28.341], abs=2e-3)
+    assert [p.members for p in suppress(joints, confidence, boxes, scores)] == [(0, 1, 2)]
+    # nothing is near enough to be merged with
+    assert suppress(joints, confidence, boxes, scores)[0].joints == pytest.approx(joints[0])
+    apart = [p.members for p in suppress(joints, confidence, boxes, scores, constants=Constants(gamma=30.0))]
+    assert apart == [(0, 1), (2,)]
+
+
 def test_few_joints_in_the_same_place_do_not_make_two_people_one():
     joints, confidence, boxes, scores = _poses()
     for shared, people in ((4, 3), (5, 2)):
@@ -91,3 +116,68 @@ def test_few_joints_in_the_same_place_do_not_make_two_people_one():
         moved[1] = joints[0] + 500.0
         moved[1, :shared] = joints[0, :shared]
         assert len(suppress(moved, confidence, boxes, scores)) == people
+
+
+# Of drawn crowds, the people that AlphaPose 1.1's pose NMS leaves, by their best pose, and their joint 5 (x, y and
+# confidence) once it is merged: python -m benchmarks.decoding_parity
+MERGED = {
+    0: {1: (291.481, 158.017, 0.176), 3: (117.93, 15.246, 0.708), 7: (410.603, 480.651, 0.406),
+        11: (283.858, 345.721, 0.692)},
+    1: {2: (229.331, 411.154, 0.282), 5: (78.936, 474.578, 0.415), 6: (220.862, 191.523, 0.212),
+        10: (405.136, 268.015, 0.569)},
+    2: {1: (151.877, 142.505, 0.445), 3: (427.25, 134.449, 0.362), 7: (242.201, 389.48, 0.313),
+        11: (80.777, 52.466, 0.439)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", MERGED)
+def test_the_release_merges_the_same_poses(seed):
+    people = crowd(seed)
+    found = suppress(people["joints"], people["confidence"], people["boxes"], people["scores"])
+    ours = {person.members[0]: person for person in found}
+    assert ours.keys() == MERGED[seed].keys()
+    for row, (x, y, confidence) in MERGED[seed].items():
+        assert ours[row].joints[5] == pytest.approx([x, y], abs=1e-3)
+        assert ours[row].confidence[5] == pytest.approx(confidence, abs=1e-3)
+
+
+class _Middle:
+    """An estimator that finds every joint in the middle of the crop, and whose poses are merged."""
+
+    name, variant, device, precision, merges_poses = "middle", "only", "cpu", "float32", True
+    input_size, padding, batch, parameters, gmacs = (64, 64), 1.25, 4, 0, 0.0
+    checkpoint_sha256, joint_threshold = "0" * 64, 0.2
+
+    def forward(self, crops):
+        return len(crops)
+
+    def decode(self, people):
+        return Poses(np.full((people, 17, 2), 32.0), np.full((people, 17), 0.5), np.full(people, 0.5))
+
+
+def test_a_run_merges_the_poses_of_a_person(tmp_path, monkeypatch):
+    """Of three boxes two are of one person: their middles are 2 pixels apart, and the merged joints lie between."""
+    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: _Middle())
+    Image.new("RGB", (200, 100)).save(tmp_path / "a.png")
+    rows = [([20, 20, 40, 60], 0.9), ([22, 20, 40, 60], 0.8), ([120, 20, 40, 60], 0.7)]
+    boxes = [{"image_id": 1, "category_id": 1, "bbox": box, "score": score} for box, score in rows]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    listed = {"images": [{"id": 1, "file_name": "a.png", "width": 200, "height": 100}]}
+    found, _ = predict("middle", listed, tmp_path, "coco", box_file=tmp_path / "boxes.json")
+    # middles at 40, 42 and 140, as pixels half a pixel less; equal confidence, so 40.5 is between 39.5 and 41.5
+    assert [entry["keypoints"][:3] for entry in found] == [[40.5, 49.5, 0.5], [139.5, 49.5, 0.5]]
+    # box + mean + 1.25 times the best joint: 0.9 + 0.5 + 0.625 and 0.7 + 0.5 + 0.625
+    assert [entry["score"] for entry in found] == [2.025, 1.825]
+
+
+def test_networks_with_heatmaps_merge_and_those_with_distributions_do_not(tmp_path):
+    """A distribution's peaks are small: the constants of pose NMS say nothing about them."""
+    torch.manual_seed(0)
+    path = tmp_path / "fast.safetensors"
+    network = rmpe.build(17, depth=50, width=4, shuffled=(16, 16))
+    safetensors.torch.save_file(network.state_dict(), path)
+    describe(path, licence="MIT", source="https://example.org").write(tmp_path / "fast.json")
+    coco = load_dataset("coco")
+    public = rmpe.estimator("fastpose-r50", coco, checkpoint=tmp_path / "fast.json", checkpoints=None, device="cpu")
+    shipped = rmpe.estimator("narrow", coco, checkpoint=None, checkpoints=None, device="cpu")
+    assert public.merges_poses and not shipped.merges_poses

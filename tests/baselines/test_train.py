@@ -165,15 +165,15 @@ def test_validation_of_everyone_counts_joints_at_anybody(data, tmp_path):
 
 
 RUN = """
-import sys
+import json, sys
 from pathlib import Path
 from baselines import stacked_hourglass, train
 stacked_hourglass.VARIANTS["tiny"] = {"stacks": 1, "channels": 8, "levels": 2, "input_size": (48, 64)}
-data, out, pause = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "pause"
+data, out, pause, way = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "pause", json.loads(sys.argv[4])
 task = train.task(
     "stacked_hourglass", "mannequins", data / "annotations.json", data / "images", out, variant="tiny", device="cpu",
-    recipe={"epochs": 4, "batch": 4, "validation": 0.2, "optimiser": "rmsprop", "learning_rate": 1e-3},
-    save_seconds=0.0,
+    recipe={"epochs": 4, "batch": 4, "validation": 0.2, "learning_rate": 1e-3, **way["recipe"]},
+    precision=way["precision"], save_seconds=0.0,
 )
 if pause:  # at the second step of the second epoch, when the first of it is saved, wait to be killed
     step = train.Progress.step
@@ -188,17 +188,28 @@ print(train.train(task).sha256)
 """
 
 
-def _process(data, out, how):
+WAYS = {  # the hourglass's published recipe, and that of the networks that ship
+    "published": {"precision": "float32", "recipe": {"optimiser": "rmsprop"}},
+    "narrow": {
+        "precision": "bf16",
+        "recipe": {"optimiser": "adamw", "schedule": "one_cycle", "loss": "cross_entropy", "clip": 1.0},
+    },
+}
+
+
+def _process(data, out, how, way):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(data), str(out), how], env=environment, stdout=subprocess.PIPE, text=True
-    )
+        [sys.executable, "-c", RUN, str(data), str(out), how, json.dumps(WAYS[way])],
+        env=environment, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path):
+@pytest.mark.parametrize("way", WAYS)
+def test_a_killed_training_goes_on_to_the_same_weights(way, data, tmp_path):
     """Killed in the middle of an epoch, a process leaves a state from which the next one ends as if nothing was."""
-    whole = _process(data, tmp_path / "whole", "on")
-    broken = _process(data, tmp_path / "broken", "pause")
+    whole = _process(data, tmp_path / "whole", "on", way)
+    broken = _process(data, tmp_path / "broken", "pause", way)
     while not (tmp_path / "broken" / "waiting").exists():
         assert broken.poll() is None
         time.sleep(0.05)
@@ -206,7 +217,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path):
     assert broken.wait() == -signal.SIGKILL
     state = torch.load(tmp_path / "broken" / "stacked_hourglass-tiny.state", weights_only=True)["state"]
     assert (state["epoch"], state["step"]) == (1, 1)  # counted from 0: the second epoch, one step done and saved
-    said = _process(data, tmp_path / "broken", "on").communicate()[0].splitlines()
+    said = _process(data, tmp_path / "broken", "on", way).communicate()[0].splitlines()
     assert said[0] == "goes on from epoch 2, step 1"
     assert not any(line.startswith("epoch 1/4") for line in said)
     expected = whole.communicate()[0].splitlines()

@@ -73,6 +73,12 @@ def test_only_workers_see_annotations(services):
         assert mount["read_only"] is True
 
 
+def test_the_web_process_sees_which_weights_are_there_and_changes_none(services):
+    mounts = {v["source"]: v for v in services["services"]["web"]["volumes"]}
+    assert set(mounts) == {"uploads", "drop", "checkpoints"}
+    assert mounts["checkpoints"]["read_only"] is True
+
+
 def test_what_sees_annotations_has_no_way_out(services):
     assert services["networks"]["inside"]["internal"] is True
     outside = {name for name, service in services["services"].items() if "outside" in service["networks"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from django.db.models.functions import Now
 from PIL import Image
 
 from baselines.estimators import Poses
+from baselines.mannequins import generate
 from evaluator import load_dataset
-from leaderboard import baselines, ground_truth, jobs, tasks
+from leaderboard import baselines, blobs, ground_truth, jobs, tasks
 from leaderboard.models import BaselineRun, Benchmark, Checkpoint, Evaluation, Method, State, User
 from tests.leaderboard.conftest import IMAGES
 
@@ -195,6 +197,8 @@ def test_registered_checkpoints_run_under_a_name_of_their_own(
         )
         for letter, joints in (("a", lsp), ("b", lsp[:5]))
     )  # fmt: skip
+    fitting.path.parent.mkdir()
+    fitting.path.touch()
     said = io.StringIO()
     call_command("run_baseline", "--all", "lsp-test-pc", stdout=said)
     assert f"hrnet w32 with checkpoint {other.pk} is left out: it was not trained for left_ankle" in said.getvalue()
@@ -215,6 +219,52 @@ def test_registered_checkpoints_run_under_a_name_of_their_own(
             call_command("run_baseline", *wrong)
     with pytest.raises(CommandError, match="There is no baseline alphapose"):
         call_command("run_baseline", "alphapose", "lsp-test-pc")
+
+
+def test_a_file_of_boxes_stays_with_its_run_through_a_kill(
+    middle: Middle, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Nothing catches it, as nothing catches a kill."""
+
+    settings.RUNS_DIR = tmp_path / "runs"
+    truth = generate(tmp_path / "drawn", split="test", images=6, seed=7)
+    board = Benchmark.objects.create(slug="mannequins-test", dataset="mannequins", split="test", title="Mannequins")
+    ground_truth.put_into_force(board, json.dumps(truth).encode())
+    ground_truth.put_images(board, tmp_path / "drawn" / "images")
+    rows = [{"image_id": image["id"], "bbox": [8, 8, 60, 90], "score": 0.5} for image in truth["images"]]
+    file = tmp_path / "people.json"
+    file.write_text(json.dumps(rows))
+    call_command("run_baseline", "hrnet", board.slug, "--boxes", str(file), stdout=io.StringIO())
+    file.unlink()  # what was given is kept
+    run = BaselineRun.objects.get()
+    joints = np.tile([12.0, 16.0], (1, 17, 1))
+    monkeypatch.setattr(middle, "decode", lambda people: Poses(joints, np.full((1, 17), 0.5), np.full(1, 0.5)))
+    middle.fail, middle.sound = Killed(), 4
+    with pytest.raises(Killed):
+        tasks.run_baseline()
+    lose_the_worker(run)
+    middle.fail, middle.calls = None, 0
+    assert tasks.run_baseline().endswith("submitted")
+    assert again(run).record["taken_over"] >= 2 and run.record["people"] == 6
+    assert run.record["boxes"] == f"file people.json, {run.boxes_sha256[:12]}"
+    assert Method.objects.get().name == f"HRNet, narrow, boxes {run.boxes_sha256[:8]}"
+    # score of a person: 0.5 of the box times 0.5, the mean of the joints
+    assert run.submission is not None
+    assert {entry["score"] for entry in json.loads(blobs.path(run.submission.sha256).read_bytes())} == {0.25}
+    monkeypatch.setattr(blobs.time, "time", lambda: 4e9)  # long after
+    tasks.collect()
+    assert blobs.path(run.boxes_sha256).exists()
+
+
+def test_a_file_of_boxes_is_refused_where_the_people_are_listed(benchmark: Benchmark, tmp_path: Path) -> None:
+    (tmp_path / "people.json").write_text('[{"image_id": 1001, "bbox": [1, 2, 3, 4]}]')
+    with pytest.raises(CommandError, match="lists its people: a run takes no file of boxes"):
+        call_command("run_baseline", "hrnet", "lsp-test-pc", "--boxes", str(tmp_path / "people.json"))
+    Benchmark.objects.update(dataset="coco")
+    with pytest.raises(CommandError, match="No such file"):
+        call_command("run_baseline", "hrnet", "lsp-test-pc", "--boxes", str(tmp_path / "none.json"))
+    assert not BaselineRun.objects.exists()
 
 
 def test_a_run_is_described_as_a_paper_is_cited() -> None:

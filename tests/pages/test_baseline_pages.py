@@ -27,7 +27,7 @@ def run(scored: Any, team: Team, benchmark: Benchmark) -> BaselineRun:
         images_total=8, record={
             "title": "Convolutional Pose Machines, narrow", "device": "cuda", "precision": "float32", "batch": 64,
             "images_per_second": 123.4, "parameters": 250_000, "gmacs": 0.75, "input_size": "96 × 128",
-            "checkpoint_sha256": "ab" * 32, "boxes": "given", "taken_over": 3,
+            "checkpoint_sha256": "ab" * 32, "boxes": "given", "taken_over": 3, "lost_with_batch": 128,
             "left_out": ["im1004.jpg: cannot identify /srv/images/im1004.jpg"],
         },
     )  # fmt: skip
@@ -95,7 +95,7 @@ def test_a_private_board_s_runs_are_nobody_else_s(run: BaselineRun, client: Clie
 
 
 def test_pictures_are_kept_as_long_as_their_run(run: BaselineRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    digests = baselines.pictures()
+    digests = baselines.kept_blobs()
     assert len(digests) == 3
     monkeypatch.setattr(blobs.time, "time", lambda: 4e9)  # long after
     tasks.collect()
@@ -107,11 +107,18 @@ def test_pictures_are_kept_as_long_as_their_run(run: BaselineRun, monkeypatch: p
 
 def test_the_submission_page_says_how_it_was_run(run: BaselineRun, client: Client, as_organiser: Client) -> None:
     page = client.get(f"/submissions/{run.submission_id}/").content.decode()
-    for words in ("123.4 images/s", "cuda, float32, batch 64", "0.2 M", "0.75", "3 images from a worker that was lost"):
+    for words in (
+        "123.4 images/s",
+        "cuda, float32, batch 64",
+        "0.2 M",
+        "0.75",
+        "3 images from a worker that was lost",
+        "one that had a batch of 128",
+    ):
         assert words in page, words
-    assert "1 image that could not be read" in page and "im1004.jpg" not in page
+    assert "1 image whose file could not be used" in page and "im1004.jpg" not in page
     own = as_organiser.get(f"/submissions/{run.submission_id}/").content.decode()
-    assert "could not be read: im1004.jpg" in own and "/srv/images" not in own
+    assert "could not be used: im1004.jpg" in own and "/srv/images" not in own
 
 
 def test_a_run_s_progress_is_polled_while_it_runs(benchmark: Benchmark, client: Client) -> None:

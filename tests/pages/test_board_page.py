@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
+import json
 import re
 from datetime import timedelta
 from typing import Any
@@ -99,6 +102,67 @@ def test_equal_values_are_a_shape(scored: Any, team: Team, benchmark: Benchmark,
     assert "One and Two share the highest value" in page
 
 
+@pytest.fixture
+def run_here(scored: Any, team: Team, benchmark: Benchmark) -> list[BaselineRun]:
+    """Two baselines: 12.25 images/s on a processor, 340 on a GPU."""
+    made = []
+    for name, value, cost, record in (
+        (
+            "Small",
+            0.5,
+            0.046,
+            {"images_per_second": 12.25, "device": "cpu", "device_name": "Xeon, 2 threads", "batch": 16},
+        ),
+        ("Large", 0.6, 15.69, {"images_per_second": 340.0, "device": "cuda", "device_name": "A100", "batch": 64}),
+    ):
+        method = Method.objects.create(team=team, name=name, is_baseline=True, gflops=cost, parameters=410_285)
+        sent = scored(value, to=method, source="baseline")
+        made.append(
+            BaselineRun.objects.create(
+                baseline="hrnet", benchmark=benchmark, submission=sent, state="done",
+                record={**record, "precision": "float32", "left_out": ["im1004.jpg: broken"]},
+            )
+        )  # fmt: skip
+    return made
+
+
+def test_a_baseline_s_speed_stands_with_its_device(
+    rows: Any, run_here: list[BaselineRun], benchmark: Benchmark, client: Client
+) -> None:
+    page = squeezed(text(client, "/lsp-test-pc/"))
+    assert '12.2<span class="by on" title="Xeon, 2 threads">cpu, batch 16</span>' in page
+    assert '340.0<span class="by on" title="A100">cuda, batch 64</span>' in page
+    assert "to be compared on the same device only" in page
+    assert page.count('class="by on"') == 2  # submissions and printed numbers have none
+    assert ">0.046<" in page and ">15.7<" in page  # GFLOPs, two digits where one decimal would be none
+    assert names(page)[3:] == ["Gamma", "Large", "Small"] or names(page)[3:] == ["Large", "Gamma", "Small"]
+    fast_first = text(client, "/lsp-test-pc/?sort=speed&hide=submission&hide=reported")
+    assert names(fast_first) == ["Large", "Small"] and 'aria-sort="descending"' in fast_first
+    assert names(text(client, "/lsp-test-pc/?sort=speed&order=up"))[:2] == ["Small", "Large"]
+
+
+def test_a_board_without_runs_has_no_column_of_speeds(rows: Any, benchmark: Benchmark, client: Client) -> None:
+    page = text(client, "/lsp-test-pc/")
+    assert "Images/s" not in page and "sort=speed" not in page
+
+
+def test_exports_carry_the_speed_with_its_device(
+    rows: Any, run_here: list[BaselineRun], benchmark: Benchmark, client: Client
+) -> None:
+    table = {row["method"]: row for row in csv.DictReader(io.StringIO(text(client, "/lsp-test-pc/board.csv")))}
+    small = table["Small"]
+    said = [small[key] for key in ("images_per_second", "device", "device_name", "batch", "precision")]
+    assert said == ["12.25", "cpu", "Xeon, 2 threads", "16", "float32"]
+    assert (table["Alpha"]["images_per_second"], table["Alpha"]["device"]) == ("", "")
+    entries = {entry["method"]: entry for entry in json.loads(text(client, "/lsp-test-pc/board.json"))["entries"]}
+    assert entries["Large"]["run"] == {
+        "images_per_second": 340.0, "device": "cuda", "device_name": "A100", "batch": 64, "precision": "float32",
+    }  # fmt: skip
+    assert entries["Alpha"]["run"] is None
+    answered = {entry["name"]: entry for entry in client.get("/api/v1/boards/lsp-test-pc").json()["entries"]}
+    assert answered["Large"]["run"] == entries["Large"]["run"] and answered["Alpha"]["run"] is None
+
+
 def test_board_as_it_was(rows: dict[str, Method], benchmark: Benchmark, client: Client) -> None:
     BoardEvent.objects.filter(method=rows["Alpha"]).update(at=timezone.now() - timedelta(days=30))
     then = (timezone.now() - timedelta(days=10)).date().isoformat()
@@ -135,7 +199,7 @@ def test_running_baseline_is_a_row_without_a_number(benchmark: Benchmark, client
         state="running", lease_expires_at=timezone.now() + timedelta(minutes=1),
     )  # fmt: skip
     page = text(client, "/lsp-test-pc/")
-    assert "Stacked hourglass" in page and "3 of 8 images" in page
+    assert "Stacked Hourglass" in page and "3 of 8 images" in page
 
 
 # --- caching ---------------------------------------------------------------------------------------------------------

@@ -191,6 +191,47 @@ def test_page_transfers_less_than_150_kb(address: str, open_page: Any, site: Any
     assert sum(sizes.values()) < 150_000, sizes
 
 
+def test_why_models_cannot_run_fits_a_phone(open_page: Any, site: Any, organiser: User) -> None:
+    page = open_page(organiser, viewport={"width": 320, "height": 800})
+    page.goto(f"{site.url}/organise/lsp-test-pc/")
+    page.get_by_text("cannot run on it").click()
+    page.get_by_text("It was not trained for neck, head_top").first.wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+    assert Axe().run(page, options={"runOnly": RULES}).response["violations"] == []
+
+
+def test_a_speed_is_on_the_board_and_leaves_a_phone_alone(open_page: Any, site: Any) -> None:
+    speed = "td:has(> .by.on)"
+    page = open_page()
+    page.goto(f"{site.url}/lsp-test-pc/")
+    assert " ".join(page.locator(speed).inner_text().split()) == "9.5 cpu, batch 16"
+    phone = open_page(viewport={"width": 390, "height": 800})
+    phone.goto(f"{site.url}/lsp-test-pc/")
+    assert not phone.locator(speed).is_visible()
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_an_organiser_runs_a_model_with_a_file_of_boxes(
+    script: bool, open_page: Any, site: Any, organiser: User, tmp_path: Path
+) -> None:
+    Benchmark.objects.update(dataset="mannequins")
+    file = tmp_path / "people.json"
+    file.write_text('[{"image_id": 1001, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.9}]')
+    page = open_page(organiser, java_script_enabled=script)
+    page.goto(f"{site.url}/organise/lsp-test-pc/")
+    page.get_by_label("Model").select_option(label="HRNet, narrow")
+    page.get_by_label("File of boxes").set_input_files(file)
+    page.get_by_role("button", name="Queue the run").click()
+    page.get_by_text("HRNet, narrow is queued").wait_for()
+    assert page.get_by_text("boxes of people.json").count() == 1
+    page.get_by_role("button", name="Queue all").click()
+    page.get_by_text("runs are queued").wait_for()
+    run = BaselineRun.objects.get(boxes_name="people.json")
+    assert (run.baseline, run.variant, run.requested_by) == ("hrnet", "narrow", organiser)
+    # all nine narrow networks: with a file and without are two runs of HRNet
+    assert BaselineRun.objects.filter(variant="narrow", state=State.QUEUED, boxes_name="").count() == 9
+
+
 # --- the check in the page -------------------------------------------------------------------------------------------
 
 

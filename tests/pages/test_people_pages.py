@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from evaluator import load_dataset
 from leaderboard import tokens
-from leaderboard.models import AnnotationImport, ApiToken, BaselineRun, Benchmark, BoardEvent, Method, Team, User
+from leaderboard.models import (
+    AnnotationImport,
+    ApiToken,
+    BaselineRun,
+    Benchmark,
+    BoardEvent,
+    Checkpoint,
+    Method,
+    Team,
+    User,
+)
 from tests.pages.conftest import squeezed
 
 # --- tokens ----------------------------------------------------------------------------------------------------------
@@ -161,18 +173,68 @@ def test_workers_summary_is_shown(benchmark: Benchmark, as_organiser: Client) ->
 
 
 def test_baseline_is_queued_with_a_button_and_cancelled(benchmark: Benchmark, as_organiser: Client) -> None:
-    from leaderboard import baselines
-
-    name = baselines.available()[0]
-    refused = as_organiser.post("/organise/lsp-test-pc/run", {"baseline": name}, follow=True).content.decode()
+    Benchmark.objects.update(dataset="mannequins")
+    name = {"choice": "hrnet narrow"}
+    refused = as_organiser.post("/organise/lsp-test-pc/run", name, follow=True).content.decode()
     assert "has no images" in refused
     Benchmark.objects.update(has_images=True)
-    page = as_organiser.post("/organise/lsp-test-pc/run", {"baseline": name}, follow=True).content.decode()
+    page = as_organiser.post("/organise/lsp-test-pc/run", name, follow=True).content.decode()
+    assert "HRNet, narrow is queued" in page
     run = BaselineRun.objects.get()
     assert "waits for a baseline worker" in page
     as_organiser.post("/organise/lsp-test-pc/cancel-run", {"run": run.pk})
     run.refresh_from_db()
     assert run.state == "cancelled"
+
+
+def test_what_can_run_is_offered_and_what_cannot_says_why(
+    benchmark: Benchmark, as_organiser: Client, settings: Any, tmp_path: Path
+) -> None:
+    settings.CHECKPOINTS_DIR = tmp_path / "checkpoints"
+    Benchmark.objects.update(has_images=True)
+    page = as_organiser.get("/organise/lsp-test-pc/").content.decode()
+    # nothing that ships was trained for LSP's neck, and nothing was fetched
+    assert "No model can run on this benchmark" in page and "<select" not in page
+    assert "It was not trained for neck, head_top" in page and "Its weights are not here" in page
+    lsp = Checkpoint.objects.create(
+        family="hrnet", variant="w32", sha256="a" * 64, file="w.pth", size=1, licence="MIT", source="the authors",
+        joints=list(load_dataset("lsp").joints),
+    )  # fmt: skip
+    lsp.path.parent.mkdir()
+    lsp.path.touch()
+    page = as_organiser.get("/organise/lsp-test-pc/").content.decode()
+    assert f'<option value="checkpoint {lsp.pk}">HRNet, w32, weights aaaaaaaa (checkpoint {lsp.pk})</option>' in page
+    assert 'name="boxes"' not in page  # LSP lists its people
+    for wrong in ({}, {"choice": "hrnet narrow"}, {"choice": "checkpoint 99"}):
+        said = as_organiser.post("/organise/lsp-test-pc/run", wrong, follow=True).content.decode()
+        assert "Choose one of the models that can run on this benchmark." in said
+    said = as_organiser.post("/organise/lsp-test-pc/run", {"choice": f"checkpoint {lsp.pk}"}, follow=True)
+    assert "weights aaaaaaaa" in said.content.decode()
+    run = BaselineRun.objects.get()
+    assert (run.baseline, run.variant, run.checkpoint) == ("hrnet", "w32", lsp)
+
+
+def test_everything_is_queued_with_one_button_and_a_file_of_boxes(
+    benchmark: Benchmark, as_organiser: Client, settings: Any, tmp_path: Path
+) -> None:
+    settings.CHECKPOINTS_DIR = tmp_path / "checkpoints"
+    Benchmark.objects.update(dataset="mannequins", has_images=True)
+    page = as_organiser.get("/organise/lsp-test-pc/").content.decode()
+    assert "Queue all 9" in page and "3 cannot run on it" in page and 'name="boxes"' in page
+
+    def post(content: bytes, **fields: str) -> str:
+        file = SimpleUploadedFile("people.json", content)
+        answer = as_organiser.post("/organise/lsp-test-pc/run", {"boxes": file, **fields}, follow=True)
+        return str(answer.content.decode())
+
+    assert "people.json cannot be read as a list of boxes" in post(b"[", all="1")
+    assert not BaselineRun.objects.exists()
+    page = post(b'[{"image_id": 1001, "bbox": [1, 2, 30, 40]}]', all="1")
+    assert "9 runs are queued. 3 cannot run on it." in page and "boxes of people.json" in page
+    assert BaselineRun.objects.count() == 9
+    assert set(BaselineRun.objects.values_list("boxes_name", flat=True)) == {"people.json"}
+    assert "The file of boxes is empty." in post(b"", choice="hrnet narrow")
+    assert "larger than 16 MiB: an operator can queue it" in post(b" " * ((16 << 20) + 1), all="1")
 
 
 def test_publish_all_leaves_what_was_decided(scored: Any, team: Team, as_organiser: Client, as_alice: Client) -> None:

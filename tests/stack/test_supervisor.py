@@ -62,6 +62,22 @@ stack.say(f"status {status}")
     assert lines == ["speaker   | one", "speaker   | two", "status 0"]
 
 
+def test_what_dies_starts_again_on_time_although_nothing_else_happens(tmp_path):
+    """A supervisor that looks around once a minute would start it after a minute."""
+    lines = run(
+        """
+import time
+dying = stack.add(Program("dying", python("raise SystemExit(3)")))
+started = time.monotonic()
+stack.run_until(lambda: dying.starts > 1, every=60)
+stack.say("waited" if time.monotonic() - started > 20 else "on time")
+stack.stop()
+""",
+        tmp_path,
+    )
+    assert lines[-1] == "on time"
+
+
 def test_what_dies_starts_again_and_waits_longer_each_time(tmp_path):
     lines = run(
         """

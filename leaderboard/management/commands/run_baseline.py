@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from leaderboard import baselines
+from leaderboard.choices import choices
 from leaderboard.models import BaselineRun, Benchmark, Checkpoint
 from leaderboard.refusals import Refused
 
@@ -25,6 +27,9 @@ class Command(BaseCommand):
         parser.add_argument("--all", action="store_true", help="every baseline and variant that has weights here")
         parser.add_argument("--variant", default="", help="its usual one when left out")
         parser.add_argument("--checkpoint", type=int, help="number of a registered checkpoint to run it with")
+        parser.add_argument(
+            "--boxes", type=Path, metavar="FILE", help="detections of people in COCO's form, to cut out these"
+        )
         parser.add_argument("--wait", action="store_true", help="wait for the end and say how it ended")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -33,18 +38,12 @@ class Command(BaseCommand):
             raise CommandError(f"no benchmark {options['benchmark']}")
         if options["all"] == bool(options["baseline"]) or (options["all"] and self.is_narrowed(options)):
             raise CommandError("name one baseline, or --all and none")
-        runs = []
-        for choice in self.every(benchmark) if options["all"] else [self.one(options)]:
-            try:
-                runs.append(
-                    baselines.request_run(
-                        baseline=choice.baseline, variant=choice.variant, checkpoint=choice.checkpoint,
-                        benchmark=benchmark, by=None,
-                    )
-                )  # fmt: skip
-            except Refused as refused:
-                raise CommandError(refused.message) from refused
-            self.stdout.write(f"run {runs[-1].pk}, {runs[-1]}: {runs[-1].state}")
+        try:
+            runs = self.queue(benchmark, options)
+        except Refused as refused:
+            raise CommandError(refused.message) from refused
+        for run in runs:
+            self.stdout.write(f"run {run.pk}, {run}: {run.state}")
         if options["wait"]:
             failed = [run for run in runs if not self.wait(run)]
             if failed:
@@ -53,24 +52,33 @@ class Command(BaseCommand):
     def is_narrowed(self, options: dict[str, Any]) -> bool:
         return bool(options["variant"] or options["checkpoint"])
 
-    def one(self, options: dict[str, Any]) -> baselines.Choice:
+    def queue(self, benchmark: Benchmark, options: dict[str, Any]) -> list[BaselineRun]:
+        """The runs that were asked for; what cannot run is said."""
+        boxes = self.boxes(benchmark, options["boxes"]) if options["boxes"] else None
+        if options["all"]:
+            for choice in choices(benchmark):
+                if choice.why_not:
+                    self.stdout.write(f"{choice} is left out: {choice.why_not}")
+            return baselines.request_all(benchmark=benchmark, by=None, boxes=boxes)[0]
         checkpoint = None
         if options["checkpoint"] is not None:
             checkpoint = Checkpoint.objects.filter(pk=options["checkpoint"]).first()
             if checkpoint is None:
                 raise CommandError(f"no checkpoint {options['checkpoint']}: register_checkpoint prints its number")
-        return baselines.Choice(options["baseline"], options["variant"], checkpoint)
+        return [
+            baselines.request_run(
+                baseline=options["baseline"], variant=options["variant"], checkpoint=checkpoint, benchmark=benchmark,
+                by=None, boxes=boxes,
+            )
+        ]  # fmt: skip
 
-    def every(self, benchmark: Benchmark) -> list[baselines.Choice]:
-        """All that can run; what cannot is said."""
-        found = baselines.choices(benchmark)
-        for choice in found:
-            if choice.why_not:
-                self.stdout.write(f"{choice} is left out: {choice.why_not}")
-        wanted = [choice for choice in found if not choice.why_not]
-        if not wanted:
-            raise CommandError(f"no baseline can run on {benchmark}")
-        return wanted
+    def boxes(self, benchmark: Benchmark, file: Path) -> baselines.BoxFile:
+        try:
+            with file.open("rb") as stream:
+                chunks = iter(lambda: stream.read(1 << 20), b"")
+                return baselines.take_boxes(benchmark=benchmark, chunks=chunks, name=file.name, limit=1 << 30)
+        except OSError as error:
+            raise CommandError(str(error)) from error
 
     def wait(self, run: BaselineRun) -> bool:
         """Whether it ended with a submission."""

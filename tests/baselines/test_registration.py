@@ -1,0 +1,73 @@
+"""What a file's names say of how its images are prepared."""
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image
+
+from baselines import checkpoint_formats, cpm, simple_baseline
+from baselines.predict import predict
+from baselines.registration import PREPARATIONS, describe
+from evaluator import load_dataset
+from tests.baselines import plain_networks
+
+IMAGENET = (0.485, 0.456, 0.406)
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return simple_baseline.build(17, depth=18, width=4, deconvolutions=(8, 8, 8)).state_dict()
+
+
+def _head(name: str) -> bool:
+    return name.startswith(("deconv_layers", "final_layer"))
+
+
+@pytest.mark.parametrize(
+    ("named", "bgr", "mean"),
+    [
+        (lambda name: name, True, IMAGENET),  # the authors read images with OpenCV, and leave blue first
+        (lambda name: f"module.{name}", True, IMAGENET),
+        (lambda name: f"head.{name}" if _head(name) else f"backbone.{name}", False, IMAGENET),
+        (lambda name: name if _head(name) else f"preact.{name}", False, (0.406, 0.457, 0.480)),
+    ],
+)
+def test_each_toolkit_prepares_images_in_its_way(named, bgr, mean, weights, tmp_path: Path):
+    path = tmp_path / "a.safetensors"
+    safetensors.torch.save_file({named(name): value for name, value in weights.items()}, path)
+    found = describe(path, licence="MIT", source="https://example.org/weights")
+    assert (found.baseline, found.variant, found.bgr, found.mean) == ("simple_baseline", "r18", bgr, mean)
+    # heatmap pixel u is pixel 4 u of the crop, whose middle is at 4 u + 0.5 = 4 (u + 0.125)
+    assert found.flip_shift and found.origin == 0.125 and found.padding == 1.25
+
+
+def test_every_form_has_a_converter_and_a_preparation():
+    assert PREPARATIONS.keys() == checkpoint_formats.CONVERTERS.keys()
+    # CPM: 128 / 255 is pixel 128, which is 128 / 256 - 1 / 2 = 0; pixel 255 is 255 / 256 - 1 / 2
+    mean, std = PREPARATIONS["cpm_caffe"].mean[0], PREPARATIONS["cpm_caffe"].std[0]
+    assert (128 / 255 - mean) / std == 0
+    assert (1 - mean) / std == pytest.approx(255 / 256 - 0.5)
+
+
+def test_a_pose_machine_sees_nothing_beyond_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What it sees as nothing is zero: grey of 128. Others see black there, as their toolkits do."""
+    shapes = plain_networks.cpm_names(2, 14, channels=4, features=4, wide=4)
+    torch.manual_seed(0)
+    path = tmp_path / "cpm.safetensors"
+    safetensors.torch.save_file({name: torch.randn(shape) / 10 for name, shape in shapes.items()}, path)
+    describe(path, licence="MIT", source="https://example.org", input_size=(64, 64)).write(tmp_path / "cpm.json")
+    estimator = cpm.estimator(
+        "stages2", load_dataset("lsp"), checkpoint=tmp_path / "cpm.json", checkpoints=None, device="cpu"
+    )
+    seen = []
+    forward = estimator.forward
+    monkeypatch.setattr(estimator, "forward", lambda crops: seen.append(crops) or forward(crops))
+    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: estimator)
+    Image.new("RGB", (40, 20), (255, 0, 0)).save(tmp_path / "a.png")  # a square crop: above and below there is nothing
+    predict("cpm", {"images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 20}]}, tmp_path, "lsp")
+    assert seen[0].shape == (1, 64, 64, 3)
+    assert (seen[0][0, 0] == 128).all() and (seen[0][0, 32, 32] == [255, 0, 0]).all()
+    assert not estimator._input(seen[0])[0, :, 0].any() and PREPARATIONS["hrnet"].fill == (0, 0, 0)
