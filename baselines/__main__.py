@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--precision", help="float32, bf16 or fp16; default: half precision on a GPU")
     training.add_argument("--drops", type=int, nargs="*", help="epochs after which the rate is divided by 10")
     for name in RECIPE_OPTIONS:
-    training.add_argument(f"--{name.replace('_', '-')}", type=RECIPE_OPTIONS[name])
+        training.add_argument(f"--{name.replace('_', '-')}", type=RECIPE_OPTIONS[name])
     training.set_defaults(run=_train)
 
     detecting = commands.add_parser("train-detector", help="train the person detector on Mannequins")
