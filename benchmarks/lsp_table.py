@@ -35,9 +35,9 @@ PLANS = {
     "rmpe": ("96x96", 28),
     "simple_baseline": ("96x96", 90),
     "hrnet": ("96x96", 55),
-    "longer": ("96x96", 150),
+    "longer": ("96x96", 110),
 }
-LONGER = "hrnet"
+LONGER = "stacked_hourglass"
 AUGMENTATION = ["--rotation", "40", "--scale", "0.3", "--shift", "0.03", "--colour", "0.3"]
 
 
