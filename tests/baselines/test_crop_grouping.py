@@ -12,6 +12,7 @@ import baselines.__main__ as command
 from baselines import checkpoints, crop_grouping, fit_grouping, grouping, heatmaps, load
 from baselines.checkpoints import Checkpoint, CheckpointError
 from baselines.estimators import BaselineFailed
+from baselines.fit_grouping import MARGIN
 from baselines.grouping import Detections, Model
 from baselines.mannequins import generate
 from baselines.predict import predict
@@ -111,7 +112,7 @@ def test_what_is_fitted_is_likelier_than_the_prior_on_images_held_back(
     assert said["people"] == 60 and 0 < said["held_out_people"] <= 30
     fitted = Checkpoint.read(path)
     assert fitted.training["grouping"]["joints_found"] == said["joints_found"]
-    assert fitted.grouped == (said["joints_found"]["grouped"] > said["joints_found"]["alone"])
+    assert fitted.grouped == (said["joints_found"]["grouped"] > said["joints_found"]["alone"] + MARGIN)
     assert ("ways" in fitted.grouping) == (name == "cpm")  # DeeperCut sees them itself
     assert load(name, "mannequins", checkpoint=path, device="cpu").model is not None
 
