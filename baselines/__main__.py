@@ -15,12 +15,27 @@ from baselines.estimators import BaselineFailed
 # The split on which shipped checkpoints claim their scores; a test computes them again.
 CLAIM: dict[str, Any] = {"dataset": "mannequins", "split": "test", "seed": 7, "images": 200}
 
-RECIPE_OPTIONS = {  # fields of baselines.recipes.Recipe, which imports torch
-    "epochs": int, "batch": int, "optimiser": str, "learning_rate": float, "weight_decay": float, "momentum": float,
-    "schedule": str, "clip": float, "loss": str, "sigma": float, "padding": float, "rotation": float, "scale": float,
-    "shift": float, "colour": float, "half_body": float, "atomic_poses": int,
-    "validation": float, "seed": int,
-}  # fmt: skip
+RECIPE_OPTIONS: dict[str, tuple[type, str]] = {  # fields of baselines.recipes.Recipe, which imports torch
+    "epochs": (int, "passes over the training people"),
+    "batch": (int, "people a step"),
+    "optimiser": (str, "adam, adamw, rmsprop or sgd"),
+    "learning_rate": (float, "the largest one, of one_cycle"),
+    "weight_decay": (float, "of the optimiser"),
+    "momentum": (float, "of sgd"),
+    "schedule": (str, "steps, which --drops lower, or one_cycle"),
+    "clip": (float, "largest norm of the gradient; 0 for no bound"),
+    "loss": (str, "of heatmaps: mse or cross_entropy"),
+    "sigma": (float, "of the Gaussians, in pixels of the heatmaps"),
+    "padding": (float, "size of a crop, in boxes of the person"),
+    "rotation": (float, "at most, in degrees, either way"),
+    "scale": (float, "at most, as a share of the size, either way"),
+    "shift": (float, "at most, as a share of the crop, either way"),
+    "colour": (float, "at most, as a share of the light, either way"),
+    "half_body": (float, "probability of showing the upper or the lower body alone"),
+    "atomic_poses": (int, "of RMPE's pose-guided proposals; 0 for the annotated boxes"),
+    "validation": (float, "share of the training images that choose the epoch"),
+    "seed": (int, "of weights, order and augmentation"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,8 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("--device", help="default: a GPU when there is one")
     training.add_argument("--precision", help="float32, bf16 or fp16; default: half precision on a GPU")
     training.add_argument("--drops", type=int, nargs="*", help="epochs after which the rate is divided by 10")
-    for name in RECIPE_OPTIONS:
-        training.add_argument(f"--{name.replace('_', '-')}", type=RECIPE_OPTIONS[name])
+    for name, (kind, meaning) in RECIPE_OPTIONS.items():
+        training.add_argument(f"--{name.replace('_', '-')}", type=kind, help=meaning)
     training.set_defaults(run=_train)
 
     fitting = commands.add_parser(

@@ -25,7 +25,11 @@ class Poses:
 
 
 class Estimator(Protocol):
-    """A network with its weights. Crops have the size `input_size` (width, height) and `padding` around the box."""
+    """A network with its weights. Crops have the size `input_size` (width, height) and `padding` around the box.
+
+    It may have `fill`, the RGB of what a crop shows beyond the image, else black; and `merges_poses`: the poses of one
+    person, found in several boxes, are merged by pose NMS, else the best by OKS stays.
+    """
 
     name: str
     variant: str

@@ -29,7 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "narrow": {
         "depth": 18,
         "width": 12,
-        "shuffled": (64, 64),
+        "shuffled": (44, 64),
         "transformer": 4,
         "joints": 17,
         "input_size": (128, 192),
