@@ -50,8 +50,9 @@ outputs.
 |---|---|---|---|---|
 {rows}
 
-A run of HRNet-W32 over {images} images of Mannequins, {people} people with their mirror images, from image files to a
-predictions file, beside the same forward passes alone on crops that lie ready in memory, in batches of {size_of_batch}:
+A run of HRNet-W32 over {images:,} images of Mannequins, {people:,} people with their mirror images, from image files to
+a predictions file, beside the same forward passes alone on crops that lie ready in memory, in batches of
+{size_of_batch}:
 
 | threads of the network | the run, s | forward passes alone, s | ratio | the run, CPU s | alone, CPU s | ratio |
 |---|---|---|---|---|---|---|
