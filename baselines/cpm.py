@@ -25,7 +25,15 @@ INPUT_SIZE = (368, 368)  # width, height
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {"stages": 6, "joints": 14, "input_size": (368, 368)},
     "flic": {"stages": 4, "joints": 9, "input_size": (368, 368)},
-    "narrow": {"stages": 3, "channels": 16, "features": 16, "wide": 48, "joints": 17, "input_size": (112, 184)},
+    "narrow": {
+        "stages": 3,
+        "channels": 16,
+        "features": 16,
+        "wide": 48,
+        "even_start": True,
+        "joints": 17,
+        "input_size": (112, 184),
+    },
 }
 DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 STRIDE = 8  # pixels between places of the belief maps
@@ -128,14 +136,23 @@ def centre_map(images: Tensor) -> Tensor:
 
 
 def build(
-    num_joints: int, *, stages: int = 6, channels: int = 128, features: int = 32, wide: int = 512
+    num_joints: int,
+    *,
+    stages: int = 6,
+    channels: int = 128,
+    features: int = 32,
+    wide: int = 512,
+    even_start: bool = False,
 ) -> ConvolutionalPoseMachine:
     """The network with fresh weights.
 
     `channels`: of the large convolutions; `features`: of the image features that a stage sees; `wide`: of the last
-    layers of stage 1.
+    layers of stage 1. `even_start`: begin with weights that keep the variance from layer to layer, which learn faster
+    with a mild recipe; the published rate is for small ones, and diverges with them.
     """
     network = ConvolutionalPoseMachine(num_joints, stages, channels, features, wide)
+    if not even_start:
+        return network
     answers = {network.first.conv7, *(stage.conv5 for stage in network.later)}  # no ReLU comes after these
     keep_variance(m for m in network.modules() if isinstance(m, nn.Conv2d) and m not in answers)
     return network
