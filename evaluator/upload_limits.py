@@ -20,7 +20,7 @@ NUMBER_BYTES = 25
 OTHER_BYTES = 512
 OTHER_VALUES = 64
 LEAST_BYTES = 64 << 20
-LEAST_VALUES = 2_000_000
+LEAST_VALUES = 1_000_000
 LEAST_OBJECTS = 500_000
 PIXELS_PER_IMAGE = 1 << 20
 """Of surface maps, on average: more than two and a half times the largest image of COCO."""

@@ -84,7 +84,9 @@ def packed(png: bytes, size: tuple[int, int]) -> bytes:
         raise WrongImage("invalid_image", "it has more or fewer pixels than its header says", PNG)
     clean = SIGNATURE + _chunk(b"IHDR", struct.pack(">II5B", width, height, *COLOUR))
     clean += _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
-    highest = int(decoded(clean)[0].max())
+    rows = np.frombuffer(plain, dtype=np.uint8).reshape(height, 1 + 3 * width)
+    # where no row is filtered the bytes are the pixels, and Pillow would take five times as long to say so
+    highest = int(decoded(clean)[0].max() if rows[:, 0].any() else rows[:, 1::3].max())
     if highest > PARTS:
         raise WrongImage("invalid_part", f"a pixel has part {highest}", f"parts 0 to {PARTS} in the first channel")
     return clean
