@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluator import load_dataset
+from evaluator import load_dataset, upload_limits
 from evaluator.uv import uniform_entry
 from tests.evaluator import scanner_cases
 
@@ -183,12 +183,13 @@ def _bytes(rng: random.Random, content: bytes) -> tuple[str, bytes]:
     return kind, content[:at] + rng.randbytes(length) + content[at + length :]
 
 
-def mutated(seed: int) -> Upload:
-    """The upload of a number: the same number gives the same file."""
+def mutated(seed: int, *, largest: int = 1 << 30) -> Upload:
+    """The upload of a number: the same number gives the same file. `largest` is of the file that is mutated."""
     rng = random.Random(seed)
     kind, wrapping = KINDS[seed % 2], rng.choice(WRAPPINGS)
     dataset = rng.choice([*IMAGES, "coco", "lsp"])
     size = int(10 ** rng.uniform(6.9, 7.6)) if rng.random() < LARGE_SHARE else int(10 ** rng.uniform(3, 6.3))
+    size = min(size, largest)
     if kind == "structure":
         what, document = _structure(rng, dataset, size)
         content = wrapped(document, wrapping)
@@ -220,6 +221,7 @@ def slow(mega: float) -> dict[str, Slow]:
     """Files of about so many megabytes, each of a shape that took long to refuse, or might have."""
     size = int(mega * MEGA)
     few = 1000  # problems, and then no more is read
+    too_many = upload_limits.ENTRIES_PER_IMAGE * IMAGES["posetrack"]
     return {
         "empty lists": Slow("coco", "not_an_object", few, lambda: b"[" + b"[]," * (size // 3) + b"[]]"),
         "empty objects": Slow("coco", "missing_key", few, lambda: b"[" + b"{}," * (size // 3) + b"{}]"),
@@ -279,6 +281,6 @@ def slow(mega: float) -> dict[str, Slow]:
         "an entry too many": Slow(
             "posetrack", "too_many_entries", 3,
             lambda: _first("posetrack", good_entry("posetrack", 0), 0)[:-1] + b"," + b",".join(
-                [b'{"image_id":1,"keypoints":[' + b"0," * 44 + b'0],"score":0}'] * 250_000) + b"]",
+                [b'{"image_id":1,"keypoints":[' + b"0," * 44 + b'0],"score":0}'] * too_many) + b"]",
         ),
     }  # fmt: skip
