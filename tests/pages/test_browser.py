@@ -17,6 +17,7 @@ from PIL import Image
 from baselines.seen import Seen, as_webp, drawn, strip
 from evaluator import PredictionError, Problem, load_dataset, read_predictions
 from evaluator.image_list import read_images
+from evaluator.upload_limits import limits_of
 from leaderboard import submissions, tokens
 from leaderboard.baselines import keep_seen
 from leaderboard.models import (
@@ -312,6 +313,78 @@ def test_check_lists_a_hundred_and_counts_all(submit_page: Any, tmp_path: Path) 
     checks = choose(submit_page, tmp_path, content)
     assert "180 problems" in checks.locator("h3").inner_text()
     assert checks.locator(".probs li").count() == 100
+
+
+def test_check_stops_after_a_thousand_problems(submit_page: Any, tmp_path: Path) -> None:
+    checks = choose(submit_page, tmp_path, b"[" + b"[]," * 1_000_000 + b"[]]")
+    assert "At least 1,000 problems" in checks.locator("h3").inner_text()
+    assert checks.locator(".probs li").count() == 100
+    assert submit_page.is_disabled("#send")
+
+
+def test_check_stops_inflating_where_a_file_for_the_benchmark_ends(submit_page: Any, tmp_path: Path) -> None:
+    checks = choose(submit_page, tmp_path, gzip.compress(b"[" + b" " * (65 << 20) + b"]"), "a.json.gz")
+    assert "It holds more than 64 MiB." in checks.inner_text()
+    assert submit_page.is_disabled("#send")
+
+
+def test_page_knows_how_much_a_file_may_hold(submit_page: Any) -> None:
+    expected, cases = [], []
+    for name, number in (("coco", 5000), ("lsp", 1000), ("lsp", 60_000), ("densepose", 1508), ("human36m", 90_000)):
+        dataset = load_dataset(name)
+        people = {"people": [{"person_id": 0}]} if dataset.single_person else {}
+        listing = {"images": [{"id": image} | people for image in range(number)]}
+        rules = {"joints": list(dataset.joints), "limbs": len(dataset.limbs), "single": dataset.single_person,
+                 "entry": dataset.entry}  # fmt: skip
+        found = limits_of(dataset, read_images(listing))
+        expected.append([found.size, found.entries])
+        cases.append([rules, number, people])
+    said = submit_page.evaluate(
+        """async (cases) => {
+            const page = await import(document.querySelector("script[src*=preflight]").src);
+            return cases.map(([rules, number, people]) => {
+                const images = Array.from({ length: number }, (_, id) => ({ id, ...people }));
+                const found = page.limits(rules, { images });
+                return [found.size, Number.isFinite(found.entries) ? found.entries : null];
+            });
+        }""",
+        cases,
+    )
+    assert said == expected
+
+
+def test_no_file_keeps_the_page_from_its_reader(submit_page: Any) -> None:
+    """Shapes that took the square of their length, or the stack: what each gets, of five megabytes."""
+    said = submit_page.evaluate(
+        r"""async () => {
+            const page = await import(document.querySelector("script[src*=preflight]").src);
+            const rules = { joints: ["nose"], limbs: 0, single: false, entry: "keypoints", missing_joints: false };
+            const files = {
+                "a text without end": '["' + '\\"'.repeat(2.5e6),
+                "a text and NaN": '["' + 'a\\"'.repeat(1.6e6) + '", NaN]',
+                "a list of lists": "[" + "[".repeat(1e6) + "]".repeat(1e6) + "]",
+                "a long list": "[[" + "1,".repeat(2.5e6) + "1]]",
+                "a long text": '["' + "a".repeat(5e6) + '"]',
+                "NaN": "[" + "NaN,".repeat(1.2e6) + "NaN]",
+            };
+            return Object.fromEntries(Object.entries(files).map(([name, source]) => {
+                try {
+                    const { problems, total } = page.check(page.parse(source), rules, null);
+                    return [name, [problems[0].message, total]];
+                } catch (error) {
+                    return [name, [error.name]];
+                }
+            }));
+        }"""
+    )
+    assert said == {
+        "a text without end": ["SyntaxError"],
+        "a text and NaN": ['the entry is "' + r"a\"" * 18 + "a\\...", 2],
+        "a list of lists": ["the entry is " + "[" * 57 + "...", 1],
+        "a long list": ["the entry is [" + "1," * 28 + "...", 1],
+        "a long text": ['the entry is "' + "a" * 56 + "...", 1],
+        "NaN": ["the entry is NaN", 1000],
+    }
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1,]", b"\xff\xfe", gzip.compress(b"[]", mtime=0)[:-6], b'{"a": 1}'])
