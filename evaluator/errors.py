@@ -148,7 +148,7 @@ def _start_of(value: object, left: list[int]) -> object:
         for key, item in value.items():
             if left[0] <= 0:
                 break
-            start = _start_of(key, left)
-            fields[start] = _start_of(item, left)
+            name = _start_of(key, left)
+            fields[name] = _start_of(item, left)
         return fields
     return value

@@ -14,6 +14,7 @@ from django.db.models import F
 
 import evaluator
 from evaluator import PredictionError, load_dataset
+from evaluator.definitions import FRACTION, MetricSpec
 from leaderboard import clock, quotas
 from leaderboard.blobs import Blob
 from leaderboard.doorbell import ring
@@ -30,6 +31,7 @@ from leaderboard.models import (
     User,
 )
 from leaderboard.refusals import Refused
+from leaderboard.verdicts import ScoringFailed
 
 log = logging.getLogger(__name__)
 
@@ -124,13 +126,19 @@ def _check_open(benchmark: Benchmark, *, ignore_dates: bool) -> None:
 
 
 def record(claim: Claim[Evaluation], report: dict[str, Any], *, seconds: float) -> bool:
-    """The evaluation's scores, in one transaction, if the claim still holds. False: fenced out, nothing written."""
+    """The evaluation's scores, in one transaction, if the claim still holds. False: fenced out, nothing written.
+
+    Raises ScoringFailed, `score_range`, for a value that the metric's definition does not allow.
+    """
+    dataset = load_dataset(claim.job.submission.benchmark.dataset)
+    specs = {spec.name: spec for spec in dataset.metrics}
+    for score in report["scores"]:
+        _check_range(score, specs.get(score["metric"]))
     with transaction.atomic():
         counts = {key: report[key] for key in ("protocol", "images", "people", "entries") if key in report}
         if not claim.move(State.SCORED, report=counts, seconds=seconds, error_code="", error_message=""):
             return False
-        dataset = load_dataset(claim.job.submission.benchmark.dataset)
-        lengths = {spec.name for spec in dataset.metrics if not spec.is_fraction}
+        units = {name: spec.unit for name, spec in specs.items()}
         Score.objects.bulk_create(
             Score(
                 evaluation=claim.job,
@@ -139,7 +147,8 @@ def record(claim: Claim[Evaluation], report: dict[str, Any], *, seconds: float) 
                 value=score["value"],
                 low=score.get("low"),
                 high=score.get("high"),
-                bounded=score["metric"] not in lengths,
+                bounded=not units.get(score["metric"], ""),
+                unit=units.get(score["metric"], ""),
             )
             for score in report["scores"]
         )
@@ -150,6 +159,15 @@ def record(claim: Claim[Evaluation], report: dict[str, Any], *, seconds: float) 
         if wanted and not (present and present.kind == BoardEvent.Kind.DISQUALIFIED):
             _place(BoardEvent.Kind.PUBLISHED, submission, evaluation=claim.job, by=submission.user)
     return True
+
+
+def _check_range(score: dict[str, Any], spec: MetricSpec | None) -> None:
+    """What a metric says of its scores holds, or it is wrong; a metric that is not defined gives fractions."""
+    low, high = spec.range if spec else FRACTION
+    value = score["value"]
+    if (low is not None and value < low) or (high is not None and value > high):
+        between = f"{'any' if low is None else low} to {'any' if high is None else high}"
+        raise ScoringFailed("score_range", f"{score['metric']}, {score['part']}, is {value!r}; it claims {between}")
 
 
 def reject(claim: Claim[Evaluation], error: PredictionError) -> bool:

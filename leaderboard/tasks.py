@@ -103,6 +103,7 @@ def evaluate(claim: Claim[Evaluation]) -> str:
                 heartbeat=claim.renew,
                 every=settings.HEARTBEAT_SECONDS,
             )
+            written = submissions.record(claim, report, seconds=time.monotonic() - started)
         except PredictionError as error:
             submissions.reject(claim, error)
             return f"{submission} rejected: {error.code}"
@@ -113,7 +114,6 @@ def evaluate(claim: Claim[Evaluation]) -> str:
             log.error("%s failed (%s, reference %s): %s", submission, failure.code, reference, failure.detail)
             submissions.fail(claim, code=failure.code, reference=reference)
             return f"{submission} failed: {failure.code}"
-        written = submissions.record(claim, report, seconds=time.monotonic() - started)
         return f"{submission} scored" if written else f"{submission}: fenced out"
 
     return _guarded(submission, work, lambda reference: submissions.fail(claim, code="crashed", reference=reference))

@@ -20,6 +20,7 @@ CODES = {
     "crashed": "the evaluator raised an error of its own, or the scoring process ended without an answer",
     "protocol": "the scoring process answered with something that is not a report",
     "ground_truth": "the annotations or the dataset definition could not be read",
+    "score_range": "a metric gave a score outside the range that it declares",
     "lease_lost": "another worker has taken the job over",
 }
 

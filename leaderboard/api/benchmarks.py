@@ -62,7 +62,7 @@ class MetricOut(BaseModel):
     name: str
     title: str
     description: str
-    unit: str = Field(description="`fraction`, or the unit of its values: `mm`")
+    unit: str = Field(description="`fraction`, `number` where there is no unit, or the unit of its values: `mm`")
     higher_is_better: bool
     parts: list[str]
 

@@ -68,7 +68,7 @@ class SubmissionOut(BaseModel):
     public: bool
     source: str
     scores: list[ScoreOut]
-    units: dict[str, str] = Field(description="The unit of each metric whose scores are no fractions: `mm`")
+    units: dict[str, str] = Field(description="The unit of each metric that gives no fractions: `mm`, or `number`")
     evaluator_version: str
     truth_sha256: str
     created_at: datetime

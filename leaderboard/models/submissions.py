@@ -105,6 +105,8 @@ class Score(models.Model):
     low = models.FloatField(null=True, blank=True)
     high = models.FloatField(null=True, blank=True)
     bounded = models.BooleanField(default=True)
+    # as the metric's definition has it: "" for a fraction, "number" for a plain number, otherwise "mm" and the like
+    unit = models.CharField(max_length=20, blank=True, default="", db_default="")
 
     class Meta:
         constraints = [
@@ -120,11 +122,6 @@ class Score(models.Model):
 
     def __str__(self) -> str:
         return f"{self.metric} {self.part} {self.value}"
-
-    @property
-    def unit(self) -> str:
-        """Of the value: "" for a fraction. What is not bounded is a length in millimetres: there is no other metric."""
-        return "" if self.bounded else "mm"
 
 
 class Quota(models.Model):

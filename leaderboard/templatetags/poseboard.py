@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 import evaluator
+from evaluator.definitions import unit_name
 from leaderboard import baselines
 from leaderboard.drawing import graticule, marks, numbers, skeleton
 from leaderboard.drawing.svg import el
@@ -40,7 +41,7 @@ def printed(cell: Any) -> str:
 @register.filter
 def with_unit(cell: Any) -> str:
     """The same where nothing else says what is counted: `45.3 mm`, and `73.6` for percent."""
-    return f"{printed(cell)} {cell.unit}" if cell and cell.unit else printed(cell)
+    return numbers.with_unit(printed(cell), cell.unit) if cell else printed(cell)
 
 
 @register.filter
@@ -60,6 +61,7 @@ def bar(cell: Any) -> SafeString:
 
 
 register.filter("sign", numbers.sign)
+register.filter("unit_name", unit_name)
 register.filter("percent", numbers.number)
 
 

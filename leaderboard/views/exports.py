@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from evaluator.definitions import Column
+from evaluator.definitions import Column, unit_name
 from leaderboard.baselines import public_record
 from leaderboard.drawing import numbers
 from leaderboard.rankings import Board, Cell, Row
@@ -262,4 +262,5 @@ def _printed(number: Row | Cell | None, missing: str = numbers.MISSING) -> str:
 
 def _titled(board: Board) -> str:
     """The metric's title, with its unit where it is not percent."""
-    return f"{board.metric.title}, {board.metric.unit}" if board.metric.unit else board.metric.title
+    unit = unit_name(board.metric.unit)
+    return f"{board.metric.title}, {unit}" if unit else board.metric.title

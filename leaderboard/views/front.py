@@ -82,7 +82,8 @@ def _hero(cards: list[tuple[Benchmark, Standing | None]]) -> dict[str, Any] | No
         dataset = load_dataset(benchmark.dataset)
         label = f"{short.metric_title} of {short.best.name} by part on {benchmark.title}"
         results = [PartResult(*values) for values in short.part_values]
-        drawing = skeleton.with_results(dataset, results, label=label)
+        higher = dataset.metric(dataset.primary).higher_is_better
+        drawing = skeleton.with_results(dataset, results, label=label, higher_is_better=higher)
         if drawing:
             return {"drawing": drawing, "benchmark": benchmark, "short": short}
     for benchmark, _ in cards:

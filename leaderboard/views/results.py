@@ -206,6 +206,7 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
             dataset,
             parts,
             label=f"{specs[dataset.primary].title} of each part on the body; larger rings are larger errors",
+            higher_is_better=spec.higher_is_better,
         ),
         "primary_title": specs[dataset.primary].title,
         "verdict": sentences.submission_verdict(worst_parts=worst_first, best_parts=worst_first[::-1], unit=spec.unit),

@@ -8,7 +8,8 @@ from typing import Any
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from leaderboard.drawing.numbers import interval_in_words, number, points, points_word
+from evaluator.definitions import NUMBER
+from leaderboard.drawing.numbers import apart, interval_in_words, number, with_unit
 
 FEWEST_PEOPLE = 200
 
@@ -39,8 +40,7 @@ def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool 
             "highest" if higher_is_better else "lowest",
             number(first.value, unit),
         )
-    apart = f"{points(lead, unit)} {points_word(unit)}"
-    ahead = format_html("<strong>{} leads by {}</strong>", first.name, apart)
+    ahead = format_html("<strong>{} leads by {}</strong>", first.name, apart(lead, unit))
     if first.low is None or first.high is None:
         return format_html("{} over {}. {}", ahead, second.name, _no_interval(people))
     overlapping = [row for row in rows[1:] if _reaches(row, first)]
@@ -80,10 +80,9 @@ def _rest(rows: Sequence[Any], people: int) -> SafeString | str:
         return ""
     span = abs(group[0].value - group[-1].value)
     return format_html(
-        " The next {} lie within {} {}, with intervals that overlap: {} people alone do not put them in order.",
+        " The next {} lie within {}, with intervals that overlap: {} people alone do not put them in order.",
         _count(len(group)),
-        points(span, group[0].unit),
-        points_word(group[0].unit),
+        apart(span, group[0].unit),
         f"{people:,}",
     )
 
@@ -95,8 +94,8 @@ def _no_interval(people: int) -> str:
 
 
 def _with_interval(row: Any) -> str:
-    words, value = interval_in_words(row.low, row.high, row.unit), number(row.value, row.unit)
-    said = f"{value} {row.unit}" if row.unit else value
+    words = interval_in_words(row.low, row.high, row.unit)
+    said = with_unit(number(row.value, row.unit), row.unit)
     return f"{said} (95 % interval {words})" if words else said
 
 
@@ -108,7 +107,7 @@ def reported_note(ranked: Sequence[Any], reported: Sequence[Any], *, higher_is_b
         return ""
     best = printed[0]
     # as printed: a difference that the one decimal of a paper does not show is none
-    decimals = 1 if best.unit else 3
+    decimals = 3 if best.unit in ("", NUMBER) else 1
     best_here = round(max(measured) if higher_is_better else min(measured), decimals)
     printed_best = round(best.value, decimals)
     ahead = printed_best > best_here if higher_is_better else printed_best < best_here
