@@ -40,7 +40,8 @@ def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool 
             "highest" if higher_is_better else "lowest",
             number(first.value, unit),
         )
-    ahead = format_html("<strong>{} leads by {}</strong>", first.name, apart(lead, unit))
+    led_by = apart(lead, unit)
+    ahead = format_html("<strong>{} leads by {}</strong>", first.name, led_by)
     if first.low is None or first.high is None:
         return format_html("{} over {}. {}", ahead, second.name, _no_interval(people))
     overlapping = [row for row in rows[1:] if _reaches(row, first)]
@@ -51,12 +52,12 @@ def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool 
         return format_html(
             "<strong>{} has the best number</strong>, {} before {}. "
             "Their intervals overlap, so {} people alone do not settle the order of the two.",
-            first.name, apart, second.name, f"{people:,}",
+            first.name, led_by, second.name, f"{people:,}",
         )  # fmt: skip
     return format_html(
         "<strong>{} has the best number</strong>, {} before {}. "
         "The intervals of {} others overlap its own, so {} people alone do not settle who leads.",
-        first.name, apart, second.name, len(overlapping), f"{people:,}",
+        first.name, led_by, second.name, len(overlapping), f"{people:,}",
     )  # fmt: skip
 
 

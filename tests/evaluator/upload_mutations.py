@@ -163,7 +163,8 @@ def _structure(rng: random.Random, dataset: str, size: int) -> tuple[str, bytes]
     if kind == "end":
         document = rng.choice(
             [document[:-1], document[: rng.randrange(len(document))], document + b"x", document + document,
-             b"\xef\xbb\xbf" + document, document[1:], document[:-1] + b",]", document.decode().encode("utf-16"), document[:-1] + b",\xff]"]
+             b"\xef\xbb\xbf" + document, document[1:], document[:-1] + b",]",
+             document.decode().encode("utf-16"), document[:-1] + b",\xff]"]
         )  # fmt: skip
     return kind, document
 
