@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from leaderboard.sandbox import DEFENCES, Limits
-from leaderboard.verdicts import ScoringFailed, read_answer, read_problems, where
+from leaderboard.verdicts import BY_FILE, ScoringFailed, read_answer, read_problems, where
 from leaderboard.zygote import CHECK, EVALUATE, ROOT
 
 __all__ = ["Limits", "Scorer", "ScoringFailed"]
@@ -356,10 +356,11 @@ class Scorer:
             name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
             if name == "SIGXCPU" or ended["cpu_seconds"] >= self.limits.cpu_seconds:
                 raise ScoringFailed("time", f"{ended['cpu_seconds']:.1f} s of processor time")
-            by_whom = "a signal from outside, or its own fault"
+            code = f"killed_{name}"
+            by_whom = "" if code in BY_FILE else "a signal from outside"
             if number == signal.SIGKILL and oom_kills() > killed_before:
-                by_whom = "the kernel killed for memory: the machine has less than one evaluation may use"
-            raise ScoringFailed(f"killed_{name}", by_whom)
+                by_whom = "the kernel ended a process for want of memory: lower POSEBOARD_SCORING_MEMORY_MIB"
+            raise ScoringFailed(code, by_whom)
         if not answer:
             raise ScoringFailed("crashed", f"ended with {os.waitstatus_to_exitcode(status)} and no answer")
         return answer

@@ -300,6 +300,8 @@ def main(target: str) -> NoReturn:
     sandbox.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal: the scorer decides when to end
     isolation = sandbox.probe(sandbox.DEFENCES)
+    if not isolation["held"]:  # somebody ended it?
+        isolation = sandbox.probe(sandbox.DEFENCES)
     zygote.held = isolation["held"]
     if target in (EVALUATE, CHECK):
         warm()

@@ -69,6 +69,20 @@ def sleep(*_: Any, **__: Any) -> dict[str, Any]:
         time.sleep(1000)
 
 
+def sleep_lightly(*_: Any, **__: Any) -> dict[str, Any]:
+    """Every signal does what it does by itself."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    while True:
+        time.sleep(1000)
+
+
+def sleep_until_there_is_a_sign(dataset: str, predictions: Path, truth: Any, *, images: Any = None) -> dict[str, Any]:
+    if (predictions.parent / "sign").exists():
+        return tell(sign=True)
+    return sleep()
+
+
 def segfault(*_: Any, **__: Any) -> dict[str, Any]:
     ctypes.string_at(0)
     return report()
