@@ -31,7 +31,7 @@ PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 
 PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 24, 47, 4
 CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x08000000, 0x10000000, 0x40000000
 
-DEFENCES = ("rlimits", "no_new_privs", "network_namespace", "capabilities", "landlock", "seccomp")
+DEFENCES = ("rlimits", "no_new_privs", "network_namespace", "dropped_capabilities", "landlock", "seccomp")
 """In the order in which they are applied: seccomp forbids the system calls that the earlier ones need."""
 
 MOST_THREADS = 64
@@ -346,7 +346,7 @@ def confine(
         "rlimits": lambda: limit_resources(limits),
         "no_new_privs": no_new_privileges,
         "network_namespace": leave_network,
-        "capabilities": drop_capabilities,
+        "dropped_capabilities": drop_capabilities,
         "landlock": lambda: read_only_beneath(folders, files),
         "seccomp": filter_system_calls,
     }

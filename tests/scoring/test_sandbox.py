@@ -92,7 +92,11 @@ def test_shared_memory_is_refused_and_without_the_filter_ends_with_the_process(
 @pytest.mark.parametrize(
     ("without", "priority"),
     # a zygote of root's has capabilities, and only who has them too may slow it down
-    [((), 0), (("capabilities", "network_namespace"), 0), (("capabilities", "network_namespace", "seccomp"), 7)],
+    [
+        ((), 0),
+        (("dropped_capabilities", "network_namespace"), 0),
+        (("dropped_capabilities", "network_namespace", "seccomp"), 7),
+    ],
 )
 def test_the_filter_keeps_it_from_slowing_the_zygote_down(job, scorer, without, priority):
     runner = scorer("slow_down_the_parent", defences=all_but(*without))
@@ -120,10 +124,10 @@ LIMITS_WITH_FILES = replace(LIMITS, file_bytes=1 << 20)
 @LINUX
 def test_it_has_no_capability_in_any_set(job, scorer):
     runner = scorer("capabilities")
-    need(runner, "network_namespace", "capabilities")
+    need(runner, "network_namespace", "dropped_capabilities")
     found = told(runner.run(**job))["sets"]
     assert found == dict.fromkeys(["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"], 0)
-    without = scorer("capabilities", defences=all_but("capabilities"))
+    without = scorer("capabilities", defences=all_but("dropped_capabilities"))
     assert told(without.run(**job))["sets"]["CapEff:"] > 0  # those that its user namespace brings
 
 
