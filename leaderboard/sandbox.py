@@ -180,7 +180,7 @@ def read_only_beneath(folders: Iterable[str], files: Iterable[str]) -> None:
 
 
 # linux/filter.h, linux/seccomp.h
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _AND, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _AT_NUMBER, _AT_ARCHITECTURE = 0, 4
 _EPERM, _ENOSYS = 1, 38
@@ -199,7 +199,7 @@ SYSTEM_CALLS: dict[str, tuple[int | None, int | None]] = {
     "access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439), "readlink": (89, None),
     "readlinkat": (267, 78), "getdents64": (217, 61), "getcwd": (79, 17),
     # threads, and signals to be caught
-    "futex": (202, 98), "set_robust_list": (273, 99), "rseq": (334, 293), "sched_yield": (24, 124), "exit": (60, 93),
+    "set_robust_list": (273, 99), "rseq": (334, 293), "sched_yield": (24, 124), "exit": (60, 93),
     "exit_group": (231, 94), "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139),
     "sigaltstack": (131, 132), "restart_syscall": (219, 128),
     # time and chance
@@ -219,9 +219,9 @@ semaphores and queues outlive a process and its limits; a descriptor may be aske
 """
 
 CHECKED_CALLS: dict[str, tuple[int | None, int | None]] = {
-    "openat": (257, 56), "open": (2, None), "mmap": (9, 222), "mprotect": (10, 226), "ioctl": (16, 29),
-    "fcntl": (72, 25), "clone": (56, 220), "tgkill": (234, 131), "prlimit64": (302, 261), "getpgid": (121, 155),
-    "getsid": (124, 156), "sched_getaffinity": (204, 123),
+    "futex": (202, 98), "openat": (257, 56), "open": (2, None), "mmap": (9, 222), "mprotect": (10, 226),
+    "ioctl": (16, 29), "fcntl": (72, 25), "clone": (56, 220), "tgkill": (234, 131), "prlimit64": (302, 261),
+    "getpgid": (121, 155), "getsid": (124, 156), "sched_getaffinity": (204, 123),
 }  # fmt: skip
 """What it may call with some arguments only: `filter_system_calls` says with which."""
 
@@ -232,7 +232,9 @@ _NEWEST_KNOWN = 462
 """Later system calls do not exist either: the C library then does without them."""
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-_PROT_EXEC, _MAP_ANONYMOUS = 4, 0x20
+_PROT_WRITE, _PROT_EXEC, _MAP_ANONYMOUS = 2, 4, 0x20
+# to wait and to wake, with a bitset or a second place or without: none that lends a priority
+_FUTEX_COMMAND, _FUTEX_COMMANDS = 0x7F, (0, 1, 3, 4, 5, 9, 10)
 _TERMINAL_QUESTIONS = (0x5401, 0x802C542A)  # TCGETS, TCGETS2: open() asks whether a file is a terminal
 _CLOSE_ON_EXEC = (0x5450, 0x5451)  # FIONCLEX, FIOCLEX
 _F_COMMANDS = (0, 1, 2, 3, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC
@@ -278,8 +280,12 @@ def filter_program(machine: str, process: int, *, new_code: bool) -> list[Instru
     checked: dict[str, list[Instruction]] = {
         "openat": [_argument(2), *without(_WRITING)],
         "open": [_argument(1), *without(_WRITING)],
-        # code comes from files, as libraries do
-        "mmap": [_argument(2), (_ANY_BIT, 1, 0, _PROT_EXEC), *allow, _argument(3), *without(_MAP_ANONYMOUS)],
+        "futex": [_argument(1), (_AND, 0, 0, _FUTEX_COMMAND), *only(_FUTEX_COMMANDS)],
+        # code comes from files, as libraries do, and is not written to
+        "mmap": [
+            _argument(2), (_ANY_BIT, 1, 0, _PROT_EXEC), *allow, (_ANY_BIT, 0, 1, _PROT_WRITE), *refuse,
+            _argument(3), *without(_MAP_ANONYMOUS),
+        ],
         "mprotect": [_argument(2), *without(_PROT_EXEC)],
         "ioctl": [_argument(1), *only((*_TERMINAL_QUESTIONS, *_CLOSE_ON_EXEC))],
         "fcntl": [_argument(1), *only(_F_COMMANDS)],

@@ -179,7 +179,7 @@ def fail(claim: Claim[Evaluation], *, code: str, reference: str) -> bool:
     evaluation = claim.job
     if code in BY_FILE and evaluation.last_failure == code:
         why = _RESOURCE_FAILURES.get(code, "ends the scoring process")
-        return _reject(claim, "resource", f"This file {why}; it was tried twice. Send fewer detections an image.", [])
+        return _reject(claim, "resource", f"This file {why}; it was tried twice. Send fewer detections per image.", [])
     if evaluation.attempts >= settings.MAX_ATTEMPTS:
         return _error(claim, reference)
     with transaction.atomic():

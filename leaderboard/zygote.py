@@ -71,8 +71,11 @@ class Kept:
 
 def readable() -> list[str]:
     """The folders that the interpreter and the libraries load from, and nothing of the data."""
-    folders = {sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/proc/self", str(ROOT / "evaluator")}
-    folders.update(path for path in sys.path if path and Path(path).is_dir() and Path(path) != ROOT)
+    # not the prefixes themselves: somebody may keep the data beside the `lib` of a virtual environment
+    folders = {f"{prefix}/{name}" for prefix in (sys.prefix, sys.base_prefix) for name in ("lib", "lib64")}
+    folders |= {"/usr", "/lib", "/lib64", "/proc/self", str(ROOT / "evaluator")}
+    # nor the project's folder, by whatever name it is on the path, for the data may lie in it
+    folders.update(path for path in sys.path if Path(path).is_dir() and not ROOT.is_relative_to(Path(path).resolve()))
     return sorted(folders)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard import sandbox
+from leaderboard import sandbox, zygote
 from leaderboard.sandbox import ABSENT_CALLS, ARCHITECTURES, CHECKED_CALLS, DEFENCES, SYSTEM_CALLS
 from leaderboard.scoring import ScoringFailed
 from tests.scoring.conftest import LIMITS, LINUX, need, told
@@ -153,6 +153,20 @@ def test_every_other_system_call_is_refused(job, scorer):
     assert told(runner.run(**job)) == {"passed": []}
 
 
+def test_only_libraries_can_be_read_by_whatever_name_the_project_is_on_the_path(tmp_path, monkeypatch):
+    link = tmp_path / "link"
+    link.symlink_to(zygote.ROOT)
+    modules = tmp_path / "modules"
+    modules.mkdir()
+    names = [str(link), str(zygote.ROOT.parent), "/", "", str(modules)]
+    monkeypatch.setattr(sys, "path", [*sys.path, *names])
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "environment"))
+    folders = [Path(folder).resolve() for folder in zygote.readable()]
+    assert modules in folders
+    data = (tmp_path / "environment" / "data", zygote.ROOT / "data")
+    assert not [folder for folder in folders for file in data if file.is_relative_to(folder)]
+
+
 @LINUX
 def test_threads_are_counted(job, scorer):
     runner = scorer("start_threads")
@@ -188,6 +202,8 @@ def decision(machine: str, number: int, *arguments: int, new_code: bool = False,
         if code == 0x20:
             assert operand % 4 == 0
             value = words[operand // 4]
+        elif code == 0x54:
+            value &= operand
         elif code == 0x06:
             return operand
         else:
@@ -223,6 +239,11 @@ CASES = [
     ("mmap", (0, 4096, 3, 0x22), True),
     ("mmap", (0, 4096, 5, 0x02), True),  # a library
     ("mmap", (0, 4096, 7, 0x22), False),
+    ("mmap", (0, 4096, 7, 0x02), False),
+    ("futex", (0, 128), True),
+    ("futex", (0, 128 | 256 | 9), True),
+    ("futex", (0, 6), False),  # FUTEX_LOCK_PI
+    ("futex", (0, 128 | 11), False),  # FUTEX_WAIT_REQUEUE_PI
     ("mprotect", (0, 4096, 3), True),
     ("mprotect", (0, 4096, 5), False),
     ("ioctl", (1, 0x5401), True),
