@@ -195,13 +195,15 @@ def test_time_that_the_zygote_did_not_answer_is_not_the_files_fault(job, scorer,
     assert caught.value.code == "crashed"
 
 
-def test_time_that_reading_annotations_took_is_not_the_files_fault(job, tmp_path, monkeypatch):
-    monkeypatch.setattr(scoring, "END_SECONDS", 0.2)
-    (tmp_path / "for_ever.py").write_text("import time\ntime.sleep(600)\n")
-    runner = Scorer(SHORT, evaluate_target="for_ever:honest", search_path=[tmp_path])
+@pytest.mark.parametrize(("seconds", "patience", "code"), [(600, 0.2, "crashed"), (1.5, 60, "ground_truth")])
+def test_time_that_reading_annotations_took_is_not_the_files_fault(job, tmp_path, monkeypatch, seconds, patience, code):
+    monkeypatch.setattr(scoring, "END_SECONDS", patience)
+    (tmp_path / "long_to_read.py").write_text(f"import time\nfrom hostile import sleep\ntime.sleep({seconds})\n")
+    runner = Scorer(SHORT, evaluate_target="long_to_read:sleep", search_path=[tmp_path, HERE])
     with runner, pytest.raises(ScoringFailed) as caught:
         runner.run(**job)
-    assert caught.value.code not in BY_FILE
+    assert caught.value.code == code
+    assert code not in BY_FILE
 
 
 def test_a_kill_for_memory_is_told_from_others(monkeypatch):
