@@ -19,7 +19,7 @@ import pytest
 from leaderboard import sandbox, zygote
 from leaderboard.sandbox import ABSENT_CALLS, ARCHITECTURES, CHECKED_CALLS, DEFENCES, SYSTEM_CALLS
 from leaderboard.scoring import ScoringFailed
-from tests.scoring.conftest import LIMITS, LINUX, need, told
+from tests.scoring.conftest import HERE, LIMITS, LINUX, need, told
 
 ALLOW, EPERM, ENOSYS, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
 MACHINE = platform.machine()
@@ -319,3 +319,50 @@ print([line.split()[1] for line in open("/proc/self/status") if line.startswith(
     root = str(Path(sandbox.__file__).resolve().parent.parent)
     done = subprocess.run([sys.executable, "-c", program, root], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(["0" * 16] * 3)
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("refused", "missing"),
+    [
+        (("unshare",), {"network_namespace"}),
+        (("unshare", "landlock"), {"network_namespace", "landlock"}),
+        (("seccomp",), {"seccomp"}),
+    ],
+    ids=str,
+)
+def test_a_machine_without_a_defence_scores_all_the_same_and_says_so(job, refused, missing):
+    """As in a container whose profile refuses user namespaces, or on an older kernel: a filter stands for it here."""
+    if MACHINE != "x86_64":
+        pytest.skip("X86_64 ONLY: the numbers of this test's own filter")
+    program = """
+import ctypes, json, struct, sys
+from pathlib import Path
+root, here, refused, predictions, truth = sys.argv[1:]
+sys.path[:0] = [root]
+from leaderboard import sandbox
+from leaderboard.scoring import Limits, Scorer
+load, equal, give = 0x20, 0x15, 0x06
+rows = {"unshare": [(load, 0, 0, 0), (equal, 0, 1, 272), (give, 0, 0, 0x50001)],
+        "landlock": [(load, 0, 0, 0), (equal, 0, 1, 444), (give, 0, 0, 0x50026)],
+        # prctl(PR_SET_SECCOMP)
+        "seccomp": [(load, 0, 0, 0), (equal, 0, 3, 157), (load, 0, 0, 16), (equal, 0, 1, 22), (give, 0, 0, 0x50016)]}
+code = [row for name in json.loads(refused) for row in rows[name]] + [(give, 0, 0, 0x7FFF0000)]
+packed = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *row) for row in code))
+header = ctypes.create_string_buffer(struct.pack("@HP", len(code), ctypes.addressof(packed)))
+libc = ctypes.CDLL(None, use_errno=True)
+sandbox.no_new_privileges()
+assert libc.prctl(22, ctypes.c_ulong(2), header, ctypes.c_ulong(0), ctypes.c_ulong(0)) == 0
+limits = Limits(memory_bytes=1 << 28, cpu_seconds=20, wall_seconds=20)
+with Scorer(limits, evaluate_target="hostile:honest", search_path=[Path(here)]) as scorer:
+    report = scorer.run(dataset="lsp", predictions=Path(predictions), truth=Path(truth))
+    print(json.dumps({"isolation": scorer.isolation(), "told": report["protocol"]}))
+"""
+    root = str(zygote.ROOT)
+    arguments = [root, str(HERE), json.dumps(refused), str(job["predictions"]), str(job["truth"])]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert set(found["isolation"]["missing"]) == missing
+    assert set(found["isolation"]["held"]) == set(DEFENCES) - missing
+    assert json.loads(found["told"])["predictions"] == "[]"
