@@ -31,7 +31,7 @@ from leaderboard.models import (
     User,
 )
 from leaderboard.refusals import Refused
-from leaderboard.verdicts import ScoringFailed
+from leaderboard.verdicts import BY_FILE, ScoringFailed
 
 log = logging.getLogger(__name__)
 
@@ -191,12 +191,12 @@ _RESOURCE_FAILURES = {
 
 
 def fail(claim: Claim[Evaluation], *, code: str, reference: str) -> bool:
-    """Our fault: try again; error with a refund after the third time; the same death twice is the file's fault."""
+    """Our fault: try again; error with a refund after the third time; the same death by its own doing twice is the
+    file's fault (`verdicts.BY_FILE`)."""
     evaluation = claim.job
-    by_file = code in _RESOURCE_FAILURES or code.startswith("killed_")
-    if by_file and evaluation.last_failure == code:
+    if code in BY_FILE and evaluation.last_failure == code:
         why = _RESOURCE_FAILURES.get(code, "ends the scoring process")
-        return _reject(claim, "resource", f"This file {why}; it was tried twice. Send fewer detections an image.", [])
+        return _reject(claim, "resource", f"This file {why}; it was tried twice. Send fewer detections per image.", [])
     if evaluation.attempts >= settings.MAX_ATTEMPTS:
         return _error(claim, reference)
     with transaction.atomic():

@@ -19,6 +19,7 @@ from celery.signals import celeryd_after_setup, worker_process_init, worker_read
 from django.conf import settings
 from django.db import connection
 
+import evaluator
 from evaluator import GroundTruthError, PredictionError
 from leaderboard import baselines, blobs, ground_truth, imports, jobs, submissions, workers
 from leaderboard.doorbell import ring
@@ -26,8 +27,12 @@ from leaderboard.jobs import Claim
 from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Submission
 from leaderboard.sandbox import Limits
 from leaderboard.scoring import Scorer, ScoringFailed
+from leaderboard.verdicts import check_named
 
 log = logging.getLogger(__name__)
+
+SANDBOX_SECONDS = 40.0
+"""For its start, in which Celery expects a new process within `worker_proc_alive_timeout`."""
 
 _scorer: Scorer | None = None
 
@@ -62,11 +67,20 @@ def warm_up(**_: Any) -> None:
 
     In this thread: the kernel ends the zygote with the thread that started it.
     """
-    isolation = None
     if "score" in _queues:
-        isolation = scorer().isolation()
-        log.info("the scoring sandbox has: %s", isolation)
-    workers.stay_listed(queue=", ".join(_queues), isolation=isolation)
+        sandbox_runs()
+        log.info("the scoring sandbox has: %s", scorer().known_isolation())
+    workers.stay_listed(
+        queue=", ".join(_queues), isolation=lambda: scorer().known_isolation() if "score" in _queues else None
+    )
+
+
+def sandbox_runs() -> bool:
+    """Have the sandbox running before a submission is claimed, so that one that does not start costs no attempt."""
+    if scorer().ready(seconds=SANDBOX_SECONDS):
+        return True
+    log.error("the scoring sandbox does not start: submissions wait, and it is tried again when the sweep rings")
+    return False
 
 
 @worker_ready.connect
@@ -80,6 +94,8 @@ def score() -> str:
     """Check one waiting annotation file, or score the submission that is next."""
     if (waiting := jobs.claim_next(AnnotationImport)) is not None:
         return check_annotations(waiting)
+    if not sandbox_runs():
+        return "the sandbox does not start"
     if (claim := jobs.claim_next(Evaluation)) is not None:
         return evaluate(claim)
     return "nothing to do"
@@ -103,6 +119,7 @@ def evaluate(claim: Claim[Evaluation]) -> str:
                 heartbeat=claim.renew,
                 every=settings.HEARTBEAT_SECONDS,
             )
+            check_named(report, evaluator.load_dataset(benchmark.dataset))
             written = submissions.record(claim, report, seconds=time.monotonic() - started)
         except PredictionError as error:
             submissions.reject(claim, error)

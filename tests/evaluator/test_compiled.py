@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from evaluator import compiled, evaluate, native
+from evaluator.matching import bits
 from tests.evaluator.pose_cases import multi_person
 
 # Of the two engines, without what the first of them was built from
@@ -52,6 +53,13 @@ def test_c_is_preferred_and_what_is_missing_is_not_used() -> None:
     assert fresh(WITHOUT_NATIVE + "from evaluator import compiled; print(compiled.engine())").stdout == "numba\n"
     with pytest.raises(RuntimeError, match="no engine fortran"), compiled.using("fortran"):
         pass
+
+
+def test_matches_are_given_to_numba_in_one_order_of_memory() -> None:
+    """It compiles for an order, and a confined process cannot keep what it compiles: DensePose's came in the other."""
+    values = np.asfortranarray(np.random.default_rng(1).random((4, 10, 6)) < 0.5)
+    assert bits(values).flags.c_contiguous
+    assert (bits(values) == bits(np.ascontiguousarray(values))).all()
 
 
 @pytest.mark.parametrize(("images", "without", "starts"), [(300, "", False), (5, WITHOUT_NATIVE, False)])
