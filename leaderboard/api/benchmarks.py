@@ -136,7 +136,7 @@ def list_benchmarks(request: HttpRequest, response: HttpResponse) -> BenchmarksO
     return BenchmarksOut(items=[_shown(request, benchmark) for benchmark in benchmarks_for(request.user)])
 
 
-@router.get("/{slug:slug}", response=BenchmarkDetails, auth=anyone)
+@router.get("/{benchmark:slug}", response=BenchmarkDetails, auth=anyone)
 def get_benchmark(request: HttpRequest, slug: str, response: HttpResponse) -> BenchmarkDetails:
     """One benchmark, with its metrics, their parts, and the joints in file order."""
     benchmark = visible(request.user, slug)
@@ -161,7 +161,7 @@ def get_benchmark(request: HttpRequest, slug: str, response: HttpResponse) -> Be
     )
 
 
-@router.get("/{slug:slug}/images", auth=anyone, url_name="benchmark_images", response={200: dict, 304: None})
+@router.get("/{benchmark:slug}/images", auth=anyone, url_name="benchmark_images", response={200: dict, 304: None})
 def get_images(request: HttpRequest, slug: str) -> HttpResponseBase:
     """The public image list: ids, file names, sizes, people, and boxes where the benchmark gives them."""
     benchmark = visible(request.user, slug)
@@ -176,7 +176,7 @@ def get_images(request: HttpRequest, slug: str) -> HttpResponseBase:
     return response
 
 
-@router.get("/{slug:slug}/quota", response=QuotaOut, auth=reads)
+@router.get("/{benchmark:slug}/quota", response=QuotaOut, auth=reads)
 def get_quota(request: HttpRequest, slug: str, team: int | None = None) -> QuotaOut:
     """What the caller's team has used of the limits; `team` is the id of another team of theirs."""
     benchmark, owner = visible(request.user, slug), team_of(caller(request), team)

@@ -132,7 +132,7 @@ def _entry(row: rankings.Row, address: str) -> EntryOut:
     )
 
 
-@router.get("/{slug:slug}", auth=anyone, url_name="board", response={200: BoardOut, 304: None})
+@router.get("/{benchmark:slug}", auth=anyone, url_name="board", response={200: BoardOut, 304: None})
 def get_board(request: HttpRequest, slug: str, query: Query[BoardQuery]) -> HttpResponseBase:
     """The entries, best first; reported ones stand among them by value, without a rank."""
     benchmark = visible(request.user, slug)
