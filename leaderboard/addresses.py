@@ -14,6 +14,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.urls import URLPattern, URLResolver, get_resolver, register_converter
 
+from evaluator import dataset_names
+
 # words that the site may need for pages of its own, and what browsers and robots ask every site for
 KEPT_FREE = frozenset(
     ["about", "accounts", "compare", "docs", "favicon", "help", "media", "privacy", "robots", "search", "terms"]
@@ -23,6 +25,12 @@ split_validator = RegexValidator(
     r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z",
     "A split is letters, digits, dots, dashes and underscores, beginning with a letter or a digit, such as test-pc.",
 )
+
+
+def validate_dataset(name: str) -> None:
+    """Refuse a dataset that has no definition here."""
+    if name not in dataset_names():
+        raise ValidationError(f"There is no dataset {name}: choose one of {', '.join(dataset_names())}.")
 
 
 def validate_slug_is_free(slug: str) -> None:

@@ -130,7 +130,7 @@ def put_claimed_into_force(claim: Claim[AnnotationImport], checked: CheckedAnnot
     benchmark = claim.job.benchmark
     with transaction.atomic():
         imports.lock(benchmark)
-        if not imports.finish(claim, checked.summary):
+        if not imports.finish(claim, summary=checked.summary, truth_sha256=checked.truth_sha256):
             return False
         take_effect(benchmark, checked)
     imports.forget(claim.job)

@@ -85,9 +85,9 @@ def lock(benchmark: Benchmark) -> None:
     Benchmark.objects.select_for_update().get(pk=benchmark.pk)
 
 
-def finish(claim: Claim[AnnotationImport], summary: dict[str, Any]) -> bool:
+def finish(claim: Claim[AnnotationImport], *, summary: dict[str, Any], truth_sha256: str) -> bool:
     """The file comes into force in the caller's transaction. False: the claim was lost, and it must not."""
-    return claim.move(State.DONE, summary=summary, error_code="", error_message="")
+    return claim.move(State.DONE, summary=summary, truth_sha256=truth_sha256, error_code="", error_message="")
 
 
 def reject(claim: Claim[AnnotationImport], message: str) -> bool:

@@ -110,7 +110,7 @@ def _shown(request: HttpRequest, benchmark: Benchmark) -> BenchmarkOut:
         hidden=benchmark.hidden,
         public_elsewhere=benchmark.public_elsewhere,
         boxes_given=benchmark.boxes_given,
-        primary=load_dataset(benchmark.dataset).primary,
+        primary=benchmark.definition.primary if benchmark.definition else "",
         images=benchmark.image_count,
         people=benchmark.person_count,
         accepts_submissions=benchmark.accepts_submissions,

@@ -80,6 +80,11 @@ class Migration(migrations.Migration):
             name="image_list_sha256",
             field=models.CharField(blank=True, max_length=64),
         ),
+        migrations.AddField(
+            model_name="annotationimport",
+            name="truth_sha256",
+            field=models.CharField(blank=True, max_length=64),
+        ),
         migrations.AlterField(
             model_name="benchmark",
             name="slug",
@@ -89,6 +94,11 @@ class Migration(migrations.Migration):
                 unique=True,
                 validators=[leaderboard.addresses.validate_slug_is_free],
             ),
+        ),
+        migrations.AlterField(
+            model_name="benchmark",
+            name="dataset",
+            field=models.CharField(max_length=40, validators=[leaderboard.addresses.validate_dataset]),
         ),
         migrations.AlterField(
             model_name="benchmark",

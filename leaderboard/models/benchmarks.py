@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from evaluator import DatasetDefinitionError, load_dataset
 from evaluator.definitions import Dataset
-from leaderboard.addresses import split_validator, validate_slug_is_free
+from leaderboard.addresses import split_validator, validate_dataset, validate_slug_is_free
 from leaderboard.models.accounts import Team, User
 from leaderboard.models.jobs import OPEN_STATES, Job, job_constraints
 
@@ -27,7 +27,7 @@ class Benchmark(models.Model):
         validators=[validate_slug_is_free],
         help_text="Its address, such as lsp-test-pc.",
     )
-    dataset = models.CharField(max_length=40)
+    dataset = models.CharField(max_length=40, validators=[validate_dataset])
     split = models.CharField(max_length=40, validators=[split_validator])
     title = models.CharField(max_length=120)
     summary = models.CharField(max_length=300, blank=True)
@@ -68,9 +68,9 @@ class Benchmark(models.Model):
         return self.slug
 
     def save(self, **options: Any) -> None:
-        """A new benchmark's address is checked here too, so that no way of making one can leave it out."""
+        """What names a new benchmark is checked here too, so that no way of making one can leave it out."""
         if self._state.adding:
-            self.clean_fields(exclude={field.name for field in self._meta.fields} - {"slug", "split"})
+            self.clean_fields(exclude={field.name for field in self._meta.fields} - {"slug", "dataset", "split"})
         super().save(**options)
 
     def get_absolute_url(self) -> str:
@@ -121,6 +121,8 @@ class AnnotationImport(Job):
     # its name in the drop, where the web process can write and not read
     drop_name = models.CharField(max_length=80, unique=True)
     file_name = models.CharField(max_length=255)
+    # of the annotations that it put into force
+    truth_sha256 = models.CharField(max_length=64, blank=True)
     # what the worker found: people, images, people with each joint
     summary = models.JSONField(default=dict, blank=True)
 

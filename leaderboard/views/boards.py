@@ -15,6 +15,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 import evaluator
+from evaluator import DatasetDefinitionError
 from evaluator.definitions import Column
 from leaderboard import blobs, rankings
 from leaderboard.drawing import charts, graticule
@@ -104,6 +105,8 @@ def _board(benchmark: Benchmark, query: BoardQuery) -> Board:
         return rankings.board(benchmark, metric=query.metric or None, part=query.part or None, at=query.moment)
     except rankings.UnknownMetric as unknown:
         raise Http404(str(unknown)) from None
+    except DatasetDefinitionError:
+        raise Http404(f"The definition of {benchmark}'s dataset is gone, so its board cannot be shown.") from None
 
 
 def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun]) -> dict[str, Any]:

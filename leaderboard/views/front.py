@@ -10,7 +10,6 @@ from django.shortcuts import render
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from evaluator import load_dataset
 from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.skeleton import PartResult
 from leaderboard.models import Benchmark, BoardEvent
@@ -79,14 +78,16 @@ def _hero(cards: list[tuple[Benchmark, Standing | None]]) -> dict[str, Any] | No
     for benchmark, short in cards:
         if not short or not short.measured or not short.best or not short.part_values:
             continue
-        dataset = load_dataset(benchmark.dataset)
+        dataset = benchmark.definition
+        if dataset is None:
+            continue
         label = f"{short.metric_title} of {short.best.name} by part on {benchmark.title}"
         results = [PartResult(*values) for values in short.part_values]
         drawing = skeleton.with_results(dataset, results, label=label)
         if drawing:
             return {"drawing": drawing, "benchmark": benchmark, "short": short}
     for benchmark, _ in cards:
-        dataset = load_dataset(benchmark.dataset)
-        if skeleton.has_pose(dataset):
+        dataset = benchmark.definition
+        if dataset is not None and skeleton.has_pose(dataset):
             return {"drawing": skeleton.named(dataset), "benchmark": benchmark, "short": None, "dataset": dataset}
     return None

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 
-from evaluator import load_dataset
 from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.numbers import ordinal
 from leaderboard.drawing.skeleton import PartResult
@@ -55,8 +54,9 @@ def primary_scores(evaluations: Iterable[Evaluation]) -> dict[int, Score]:
     scored = {each.pk: each.submission for each in evaluations if each.state == State.SCORED}
     wanted = {}
     for pk, submission in scored.items():
-        dataset = load_dataset(submission.benchmark.dataset)
-        wanted[pk] = (dataset.primary, dataset.primary_part)
+        dataset = submission.benchmark.definition
+        if dataset is not None:
+            wanted[pk] = (dataset.primary, dataset.primary_part)
     rows = Score.objects.filter(evaluation__in=wanted, metric__in={metric for metric, _ in wanted.values()})
     return {row.evaluation_id: row for row in rows if wanted[row.evaluation_id] == (row.metric, row.part)}
 
@@ -151,7 +151,9 @@ def said(evaluation: Evaluation) -> str:
 
 
 def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[str, Any]:
-    dataset = load_dataset(submission.benchmark.dataset)
+    dataset = submission.benchmark.definition
+    if dataset is None:  # what the numbers mean is gone
+        return {}
     scores = {(score.metric, score.part): score for score in evaluation.scores.all()}
     specs = {spec.name: spec for spec in dataset.metrics}
     short = standing(submission.benchmark)

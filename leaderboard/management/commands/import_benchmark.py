@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
-from evaluator import DatasetDefinitionError, GroundTruthError, dataset_names, load_dataset
+from evaluator import GroundTruthError, dataset_names, load_dataset
 from evaluator.archives import unpacked
 from evaluator.surfaces import read_surface
 from leaderboard import ground_truth, imports, reported
@@ -64,7 +64,7 @@ class Command(BaseCommand):
         organisers = [self.person(name) for name in options["organiser"]]
         try:
             content = annotation_json(benchmark.dataset, options["truth"], options["file_split"])
-        except (OSError, DatasetDefinitionError, GroundTruthError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise CommandError(f"{options['truth']}: {error}") from error
         try:
             if options["surface"]:
