@@ -11,7 +11,7 @@ from django.utils.cache import get_conditional_response
 from ninja import Router
 from pydantic import BaseModel, Field
 
-from evaluator import load_dataset
+from evaluator import DatasetDefinitionError, load_dataset
 from leaderboard import blobs, quotas
 from leaderboard.api.access import anyone, caller, reads
 from leaderboard.api.application import REVALIDATED
@@ -99,6 +99,14 @@ def visible(user: Anyone, slug: str) -> Benchmark:
     return benchmark
 
 
+def _primary(benchmark: Benchmark) -> str:
+    """Empty where the definition is gone: one benchmark does not keep the others from being listed."""
+    try:
+        return load_dataset(benchmark.dataset).primary
+    except DatasetDefinitionError:
+        return ""
+
+
 def _shown(request: HttpRequest, benchmark: Benchmark) -> BenchmarkOut:
     slug = benchmark.slug
     return BenchmarkOut(
@@ -110,7 +118,7 @@ def _shown(request: HttpRequest, benchmark: Benchmark) -> BenchmarkOut:
         hidden=benchmark.hidden,
         public_elsewhere=benchmark.public_elsewhere,
         boxes_given=benchmark.boxes_given,
-        primary=benchmark.definition.primary if benchmark.definition else "",
+        primary=_primary(benchmark),
         images=benchmark.image_count,
         people=benchmark.person_count,
         accepts_submissions=benchmark.accepts_submissions,

@@ -103,7 +103,7 @@ def _results(
     each in order of their value."""
     found: dict[Benchmark, list[Result]] = {}
     for run, row in lines:
-        if row is not None and row.value is not None:
+        if row is not None and row.value is not None and not row.stale:
             found.setdefault(run.benchmark, []).append(
                 Result("baseline", row.name, row.value, row.low, row.high, row.unit, run)
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.safestring import SafeString
@@ -51,7 +52,12 @@ def front(request: HttpRequest) -> HttpResponse:
 def _newest(benchmarks: list[Benchmark]) -> tuple[list[News], SafeString]:
     """The newest rows on one scale, and the scale's lines."""
     events = list(
-        BoardEvent.objects.filter(benchmark__in=benchmarks, current=True, kind__in=BoardEvent.STANDING)
+        BoardEvent.objects.filter(
+            benchmark__in=benchmarks,
+            current=True,
+            kind__in=BoardEvent.STANDING,
+            evaluation__truth_sha256=F("benchmark__truth_sha256"),
+        )
         .select_related("benchmark", "method", "submission")
         .order_by("-at", "-id")[:NEWEST]
     )
@@ -59,7 +65,7 @@ def _newest(benchmarks: list[Benchmark]) -> tuple[list[News], SafeString]:
     for event in events:
         short = standing(event.benchmark)
         row = short.by_submission.get(event.submission_id or 0) if short else None
-        if short and row and row.value is not None:
+        if short and row and row.value is not None and not row.stale:
             found.append((event, row, short.metric_title))
     # one scale for all, in percent: what is measured in millimetres has no place on it
     on = graticule.scale([value for _, row, _ in found if not row.unit for value in (row.value, row.low, row.high)])

@@ -159,8 +159,11 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
     short = standing(submission.benchmark)
     main = scores.get((dataset.primary, dataset.primary_part))
     best = None
-    if short and short.best and short.best.value is not None and short.best.submission_id != submission.pk:
-        best = (short.best.kind, short.best.value)
+    in_force = submission.benchmark.truth_sha256
+    stale = bool(in_force) and evaluation.truth_sha256 != in_force
+    first = short.best if short and not stale else None
+    if first and first.value is not None and first.submission_id != submission.pk:
+        best = (first.kind, first.value)
     cards = [_card(specs[dataset.primary].title, main, kind, best)] if main else []
     others = [
         (spec, scores[spec.name, "all"])
@@ -172,12 +175,12 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
     rank: dict[str, Any] | None = None
     if row and row.rank and short:
         rank = {"best": row.rank, "worst": row.worst_rank or row.rank, "total": short.measured, "if_published": False}
-    elif main and short:
+    elif main and short and not stale:
         higher = specs[dataset.primary].higher_is_better
         others_values = [
             other.value
             for other in short.by_submission.values()
-            if other.value is not None and other.method_id != submission.method_id
+            if other.value is not None and not other.stale and other.method_id != submission.method_id
         ]
         better = sum((value > main.value) == higher and value != main.value for value in others_values)
         same = sum(value == main.value for value in others_values)
@@ -198,6 +201,7 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
         "dataset": dataset,
         "cards": cards,
         "rank": rank,
+        "stale": stale,
         "tables": tables,
         "singles": [
             (spec, scores[spec.name, "all"])
@@ -211,7 +215,7 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
         ),
         "primary_title": specs[dataset.primary].title,
         "verdict": sentences.submission_verdict(worst_parts=worst_first, best_parts=worst_first[::-1], unit=spec.unit),
-        "people": submission.benchmark.person_count,
+        "people": evaluation.report.get("people", submission.benchmark.person_count),
         "fewest": sentences.FEWEST_PEOPLE,
     }
 
