@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
-from evaluator import GroundTruthError, dataset_names, load_dataset
+from evaluator import GroundTruthError, dataset_names, load_dataset, read_truth
 from evaluator.archives import unpacked
 from evaluator.surfaces import read_surface
 from leaderboard import ground_truth, imports, reported
@@ -164,9 +164,19 @@ def annotation_json(dataset: str, file: Path, split: str | None) -> bytes:
     """
     if file.name.lower().endswith(JSON_ENDINGS):
         content = bytes(unpacked(file.read_bytes()))
-        # a list is a form of the dataset's own, such as MPII's
-        if content.lstrip()[:1] != b"[":
-            return content
+        try:
+            read_truth(content, load_dataset(dataset))
+        except GroundTruthError as other_form:
+            # datasets have JSON forms of their own, too
+            try:
+                return _converted(dataset, file, split)
+            except ValueError:
+                raise other_form from None
+        return content
+    return _converted(dataset, file, split)
+
+
+def _converted(dataset: str, file: Path, split: str | None) -> bytes:
     from evaluator.convert import convert_truth
 
     return json.dumps(convert_truth(dataset, file, split=split), allow_nan=False).encode()
