@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -49,11 +49,15 @@ def new(request: HttpRequest) -> HttpResponse:
         raise Http404
     form = NewBenchmarkForm(request.POST or None, initial={"dataset": request.GET.get("dataset", "")})
     if request.method == "POST" and form.is_valid():
-        with transaction.atomic():
-            made = Benchmark.objects.create(**form.cleaned_data)
-            made.organisers.add(person(request))
-        messages.success(request, "The benchmark is there. Import its annotations, and it takes submissions.")
-        return redirect("organise_benchmark", made.slug)
+        try:
+            with transaction.atomic():
+                made = Benchmark.objects.create(**form.cleaned_data)
+                made.organisers.add(person(request))
+        except IntegrityError:
+            form.full_clean()  # somebody made the same one at the same moment: now the form says so
+        else:
+            messages.success(request, "The benchmark is there. Import its annotations, and it takes submissions.")
+            return redirect("organise_benchmark", made.slug)
     return render(request, "organise_new.html", {"form": form}, status=400 if form.errors else 200)
 
 
