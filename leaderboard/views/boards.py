@@ -159,7 +159,7 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
         "reported_note": sentences.reported_note(
             found.ranked, found.reported, higher_is_better=found.metric.higher_is_better
         ),
-        "stale_note": sentences.stale_note(len(found.stale)),
+        "stale_note": sentences.stale_note(len(found.stale), ranked=len(found.ranked)),
         "charts": [
             charts.best_over_time(
                 plain_rows, metric_title=found.metric.title, higher_is_better=found.metric.higher_is_better

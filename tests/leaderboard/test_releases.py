@@ -162,7 +162,13 @@ def test_no_sentence_and_no_card_takes_a_stale_row_for_the_best(mixed: Benchmark
     put(mixed, 4)
     short = standing(mixed)
     assert short is not None and (short.best, short.measured, short.stale) == (None, 0, 3)
-    assert sentences.stale_note(3) == " 3 rows were scored on earlier annotations and are not ranked."
+    assert [sentences.stale_note(n, ranked=m) for n, m in ((0, 2), (1, 2), (3, 2), (1, 0), (3, 0))] == [
+        "",
+        " One row was scored on earlier annotations and is not ranked.",
+        " 3 rows were scored on earlier annotations and are not ranked.",
+        " The only measured row was scored on earlier annotations.",
+        " All 3 measured rows were scored on earlier annotations.",
+    ]
 
 
 def test_a_new_result_of_the_method_takes_the_stale_rows_place(mixed: Benchmark, send: Any) -> None:
