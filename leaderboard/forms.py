@@ -23,6 +23,7 @@ printable = RegexValidator(
     r"^[^\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]*$", "Leave out control and direction characters."
 )
 
+
 class MethodForm(forms.Form):
     """What a team says of its method."""
 

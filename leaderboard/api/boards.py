@@ -38,7 +38,8 @@ class ScoreOut:
 class EntryOut(BaseModel):
     """A row. Only `submission` and `baseline` rows were measured here and have ranks; `reported` ones are from papers.
 
-    `stale` rows were scored on earlier annotations than those of the board: they come last, and have no rank. `rank` is shared by equal values, and `worst_rank` is the last of those that share it.
+    `rank` is shared by equal values, and `worst_rank` is the last of those that share it. `stale` rows were scored on
+    earlier annotations than those of the board: they come last, and have no rank.
     """
 
     kind: str

@@ -43,6 +43,7 @@ def front(request: HttpRequest) -> HttpResponse:
         "cards": cards,
         "news": news,
         "news_scale": news_scale,
+        "all_stale": not news and any(short and short.stale for _, short in cards),
         "hero": _hero(cards),
         "example": example,
     }

@@ -98,7 +98,8 @@ def _baselines_offered(found: Benchmark) -> dict[str, Any]:
 
 
 def _baseline_form(found: Benchmark, choices: list[Choice], *data: Any) -> BaselineForm:
-    return BaselineForm(*data, choices=choices, boxes_taken=bool(found.definition and not found.definition.single_person))
+    dataset = found.definition
+    return BaselineForm(*data, choices=choices, boxes_taken=dataset is not None and not dataset.single_person)
 
 
 @kept_private

@@ -20,7 +20,6 @@ from django.apps import apps
 from django.core.management import call_command
 from django.db import IntegrityError, connection, connections, transaction
 from django.db.models import F
-from django.db.models.functions import Now
 
 from leaderboard import ground_truth, imports, migrations, tasks
 from leaderboard.jobs import claim_next
@@ -85,9 +84,7 @@ def test_a_fenced_out_worker_writes_nothing_at_all(
 ) -> None:
     job = drop(benchmark, alice, content(3))
     before = Benchmark.objects.values().get()
-    during_the_first_check(
-        monkeypatch, lambda: AnnotationImport.objects.filter(pk=job.pk).update(fence=F("fence") + 1)
-    )
+    during_the_first_check(monkeypatch, lambda: AnnotationImport.objects.filter(pk=job.pk).update(fence=F("fence") + 1))
     tasks.score()
     assert Benchmark.objects.values().get() == before and Release.objects.count() == 1
 
@@ -158,7 +155,9 @@ def test_an_import_from_the_shell_closes_the_one_that_waits(
     benchmark: Benchmark, alice: User, settings: Any, tmp_path: Path
 ) -> None:
     waiting = drop(benchmark, alice, content(3), "waiting.json")
-    assert "waiting.json, which waited to be checked for lsp-test-pc, was cancelled" in import_from_the_shell(tmp_path, 5)
+    assert "waiting.json, which waited to be checked for lsp-test-pc, was cancelled" in import_from_the_shell(
+        tmp_path, 5
+    )
     assert tasks.score() == "nothing to do"
     waiting.refresh_from_db()
     assert waiting.state == State.CANCELLED and "the operator imported other annotations" in waiting.error_message

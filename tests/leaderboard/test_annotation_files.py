@@ -95,7 +95,11 @@ def test_the_joints_of_official_wholebody_annotations_are_counted_from_all_their
     counts = {each["joint"]: each for each in ground_truth.put_into_force(board, content)["joints"]}
     rows = [row for row in json.loads(content)["annotations"] if not row["iscrowd"]]
     # the first joint of the body, of the feet, and the last of the right hand, by their places in the official fields
-    for joint, field, place in (("nose", "keypoints", 0), ("left_big_toe", "foot_kpts", 0), ("right_little_4", "righthand_kpts", 20)):
+    for joint, field, place in (
+        ("nose", "keypoints", 0),
+        ("left_big_toe", "foot_kpts", 0),
+        ("right_little_4", "righthand_kpts", 20),
+    ):
         flags = [row[field][3 * place + 2] for row in rows]
         assert counts[joint]["annotated"] == sum(flag > 0 for flag in flags)
         assert counts[joint]["occluded"] == sum(flag == 1 for flag in flags)

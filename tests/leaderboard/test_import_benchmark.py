@@ -104,7 +104,10 @@ def test_a_new_benchmark_has_the_usual_settings(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--slug", "lsp-test-pc", "--split", "other"], "is the benchmark of lsp, split test-pc, which cannot be changed"),
+        (
+            ["--slug", "lsp-test-pc", "--split", "other"],
+            "is the benchmark of lsp, split test-pc, which cannot be changed",
+        ),
         (["--slug", "other", "--split", "test-pc"], "already exists"),
         (["--split", "test-pc", "--organiser", "nobody"], "no user nobody"),
         (["--split", "test-pc", "--daily-limit", "0"], "daily_limit"),
@@ -136,7 +139,7 @@ def test_another_dataset_of_an_existing_slug_is_an_error(board: Benchmark, tmp_p
 def test_annotations_that_cannot_serve_change_nothing(board: Benchmark, tmp_path: Path) -> None:
     before = Benchmark.objects.values().get()
     (tmp_path / "wrong.json").write_text('{"images": [], "annotations": []}')
-    with pytest.raises(CommandError, match="nobody is annotated|no annotated people"):
+    with pytest.raises(CommandError, match=r"nobody is annotated|no annotated people"):
         run(str(tmp_path / "wrong.json"), "--split", "test-pc", "--public", "--title", "Other")
     assert Benchmark.objects.values().get() == before
 
@@ -150,7 +153,7 @@ def test_a_failure_at_the_last_step_takes_everything_back(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(reported, "load", full)
-    with pytest.raises(CommandError, match="lsp-test-pc is as it was: .*No space left"):
+    with pytest.raises(CommandError, match=r"lsp-test-pc is as it was: .*No space left"):
         run(truth_file(tmp_path, 5), "--split", "test-pc", "--public", "--title", "Other")
     with pytest.raises(CommandError, match="No space left"):
         run(truth_file(tmp_path, 5), "--split", "new")
@@ -229,7 +232,9 @@ def test_a_second_start_of_the_demonstration_resets_nothing(
     assert list(Benchmark.objects.filter(dataset="flic")) == [own]
 
 
-def test_the_admin_writes_only_what_was_changed(benchmark: Benchmark, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_admin_writes_only_what_was_changed(
+    benchmark: Benchmark, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from leaderboard.admin import BenchmarkAdmin
 
     User.objects.create_superuser("root", "root@example.org", "a-long-password")

@@ -13,7 +13,7 @@ from django.urls import URLResolver, get_resolver, include, path, reverse
 import leaderboard.urls
 from leaderboard import addresses
 from leaderboard.forms import NewBenchmarkForm
-from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, ReportedResult, Score, Submission, Team, User
+from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, ReportedResult, Score, Submission, User
 
 pytestmark = pytest.mark.django_db
 
@@ -40,14 +40,18 @@ def with_a_row(board: Benchmark, method: Method, user: User) -> Submission:
         kind="published", benchmark=board, method=method, submission=sent, evaluation=run, current=True
     )
     ReportedResult.objects.create(
-        benchmark=board, key="k", method="Paper", source="s", scores=[{"metric": "pck@0.2", "part": "all", "value": 0.4}]
+        benchmark=board,
+        key="k",
+        method="Paper",
+        source="s",
+        scores=[{"metric": "pck@0.2", "part": "all", "value": 0.4}],
     )
     return sent
 
 
 LISTS = [
-    "/", "/boards/", "/boards/?q=T", "/submissions/", "/organise/", "/baselines/", "/datasets/lsp/", "/metrics/", "/status/",
-    "/lsp-test-pc/", "/lsp-test-pc/submit/", "/baselines/hrnet/", "/admin/leaderboard/benchmark/",
+    "/", "/boards/", "/boards/?q=T", "/submissions/", "/organise/", "/baselines/", "/datasets/lsp/", "/metrics/",
+    "/status/", "/lsp-test-pc/", "/lsp-test-pc/submit/", "/baselines/hrnet/", "/admin/leaderboard/benchmark/",
     "/admin/leaderboard/submission/", "/admin/leaderboard/boardevent/", "/admin/leaderboard/reportedresult/",
     "/api/v1/benchmarks", "/api/v1/submissions", "/api/v1/methods", "/api/v1/reported", "/api/v1/boards/lsp-test-pc",
     "/api/v1/baselines", "/api/v1/baselines/runs",
