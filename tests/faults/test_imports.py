@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.core.management import call_command
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.db.models import F
 
 from leaderboard import ground_truth, imports, migrations, tasks
-from leaderboard.jobs import claim_next
+from leaderboard.jobs import Claim, claim_next
 from leaderboard.models import AnnotationImport, Benchmark, Release, State, User
 from leaderboard.refusals import Refused
 from tests.faults.test_races import at_once
@@ -142,6 +142,24 @@ def test_a_long_check_keeps_its_lease(
     job.refresh_from_db()
     assert len(leases) >= 4, "the lease was not renewed"
     assert (job.state, job.attempts, job.fence) == (State.DONE, 1, 1) and said == [f"{job}: in force"]
+
+
+def test_a_database_that_is_away_for_a_moment_does_not_end_the_heartbeat(
+    benchmark: Benchmark, alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.HEARTBEAT_SECONDS = 0.02
+    drop(benchmark, alice, content(3))
+    renewed, real, away = threading.Event(), Claim.renew, iter([True, True])
+
+    def renew(self: Claim[Any]) -> bool:
+        if next(away, False):
+            raise OperationalError("the database is locked")
+        renewed.set()
+        return real(self)
+
+    monkeypatch.setattr(Claim, "renew", renew)
+    during_the_first_check(monkeypatch, lambda: renewed.wait(60))
+    assert tasks.score().endswith("in force") and renewed.is_set()
 
 
 def import_from_the_shell(tmp_path: Path, images: int) -> str:

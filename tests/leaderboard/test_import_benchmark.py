@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.forms.models import model_to_dict
 
-from leaderboard import demo, ground_truth, reported
+from leaderboard import demo, ground_truth, reported, teams
 from leaderboard.models import Benchmark, Method, Release, ReportedResult, Team, User
 from tests.evaluator.surface_cases import SURFACE, on_surface
 from tests.leaderboard.conftest import predictions, truth_document
@@ -259,3 +259,11 @@ def test_the_admin_writes_only_what_was_changed(
     changed = Benchmark.objects.get()
     assert (changed.title, changed.truth_sha256, changed.image_count) == ("New title", "f" * 64, 3)
     assert changed.version == benchmark.version + 1
+
+
+def test_an_edit_of_a_method_leaves_what_another_edit_changes(method: Method, alice: User) -> None:
+    stale = Method.objects.get(pk=method.pk)
+    Method.objects.filter(pk=method.pk).update(year=2016, is_baseline=True)
+    teams.edit_method(method=stale, by=alice, authors="Wei et al.")
+    method.refresh_from_db()
+    assert (method.year, method.is_baseline, method.authors) == (2016, True, "Wei et al.")
