@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
-from django.db.models import Model
+from django.db.models import F, Model
+from django.forms import ModelForm
 from django.http import HttpRequest
 
 from leaderboard.models import (
@@ -18,6 +19,7 @@ from leaderboard.models import (
     Membership,
     Method,
     Quota,
+    Release,
     ReportedResult,
     Submission,
     Team,
@@ -55,6 +57,15 @@ class BenchmarkAdmin(admin.ModelAdmin):
     filter_horizontal = ("teams", "organisers")
     readonly_fields = ("truth_sha256", "image_list_sha256", "image_count", "person_count", "has_images", "version")
 
+    def save_model(self, request: HttpRequest, obj: Benchmark, form: ModelForm, change: bool) -> None:
+        """Write what was changed and nothing else: a worker may be writing the rest of the row."""
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        names = {field.name for field in Benchmark._meta.concrete_fields} & set(form.changed_data)
+        changes = {name: form.cleaned_data[name] for name in names}
+        Benchmark.objects.filter(pk=obj.pk).update(version=F("version") + 1, **changes)
+
 
 @admin.register(Method)
 class MethodAdmin(admin.ModelAdmin):
@@ -83,6 +94,12 @@ class CheckpointAdmin(ReadOnly):
 class BoardEventAdmin(ReadOnly):
     list_display = ("at", "kind", "benchmark", "method", "by")
     list_filter = ("benchmark", "kind")
+
+
+@admin.register(Release)
+class ReleaseAdmin(ReadOnly):
+    list_display = ("at", "benchmark", "truth_sha256", "image_count", "person_count")
+    list_filter = ("benchmark",)
 
 
 @admin.register(ApiToken)

@@ -14,39 +14,13 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from evaluator import dataset_names, load_dataset
+from leaderboard.addresses import split_validator, validate_slug_is_free
 from leaderboard.choices import Choice
 from leaderboard.models import ApiToken, Benchmark, Method, Team
 
 https_only = URLValidator(schemes=["https"], message="Write an address that begins with https://.")
 printable = RegexValidator(
     r"^[^\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]*$", "Leave out control and direction characters."
-)
-
-# the first words of the site's own addresses: a board of that name could not be reached
-RESERVED_SLUGS = frozenset(
-    [
-        "account",
-        "accounts",
-        "admin",
-        "api",
-        "baselines",
-        "boards",
-        "compare",
-        "datasets",
-        "docs",
-        "healthz",
-        "how-it-works",
-        "methods",
-        "metrics",
-        "organise",
-        "profile",
-        "search",
-        "static",
-        "status",
-        "submissions",
-        "submit",
-        "teams",
-    ]
 )
 
 
@@ -185,7 +159,7 @@ class NewBenchmarkForm(forms.Form):
 
     dataset = forms.ChoiceField()
     split = forms.CharField(
-        max_length=40, validators=[printable], help_text="As in test. One benchmark a dataset and split."
+        max_length=40, validators=[split_validator], help_text="As in test. One benchmark a dataset and split."
     )
     slug = forms.SlugField(
         max_length=60,
@@ -216,8 +190,7 @@ class NewBenchmarkForm(forms.Form):
 
     def clean_slug(self) -> str:
         slug = self.cleaned_data["slug"].lower()
-        if slug in RESERVED_SLUGS:
-            raise ValidationError("The site needs this address itself: choose another.")
+        validate_slug_is_free(slug)
         if Benchmark.objects.filter(slug=slug).exists():
             raise ValidationError("Another benchmark has this address: choose another.")
         return slug
@@ -272,9 +245,12 @@ class BenchmarkForm(forms.ModelForm):
 
 
 class ImportForm(forms.Form):
-    """An annotation file in the one JSON form."""
+    """An annotation file in the one JSON form, perhaps compressed."""
 
-    file = forms.FileField(label="Annotation file", widget=forms.FileInput(attrs={"accept": ".json,application/json"}))
+    file = forms.FileField(
+        label="Annotation file",
+        widget=forms.FileInput(attrs={"accept": ".json,.gz,.zip,application/json,application/gzip,application/zip"}),
+    )
 
 
 class BaselineForm(forms.Form):

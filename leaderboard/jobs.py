@@ -83,6 +83,7 @@ def claim_next(model: type[J]) -> Claim[J] | None:
             lease_expires_at=Now() + timedelta(seconds=settings.LEASE_SECONDS),
             worker=WORKER,
             started_at=Now(),
+            **job.on_claim(),
         )
         if not taken:
             return None

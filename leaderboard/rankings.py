@@ -1,6 +1,7 @@
 """A board: the fold over its events at a date, ordered by one metric and part, with reported numbers beside it.
 
 Best first by the metric's own direction. Equal values share a rank; a row without the number is last and has no rank.
+A row that was scored on other annotations than those in force (then) is stale: it is listed after the others, unranked.
 """
 
 from __future__ import annotations
@@ -15,7 +16,17 @@ from django.db.models import Max
 
 from evaluator import load_dataset
 from evaluator.definitions import Column, Dataset, MetricSpec
-from leaderboard.models import Benchmark, BoardEvent, Method, ReportedResult, Score, Submission
+from leaderboard.models import (
+    Benchmark,
+    BoardEvent,
+    Evaluation,
+    Method,
+    Release,
+    ReportedResult,
+    Score,
+    State,
+    Submission,
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,8 @@ class Row:
     code_url: str = ""
     published_at: datetime | None = None
     source: str = ""
+    # scored on other annotations than those in force: its numbers cannot be compared with the others
+    stale: bool = False
     # of the run, where a baseline was run here
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -72,6 +85,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class InForce:
+    """The annotations that a board ranks by. An empty digest: none are known."""
+
+    truth_sha256: str
+    images: int
+    people: int
+
+
+@dataclass(frozen=True)
 class Board:
     benchmark: Benchmark
     dataset: Dataset
@@ -79,8 +101,10 @@ class Board:
     part: str
     columns: list[Column]
     ranked: list[Row]
+    stale: list[Row]
     reported: list[Row]
     entries: list[Row]
+    in_force: InForce
     version: int
     at: datetime | None
 
@@ -102,17 +126,24 @@ def board(
     if part not in spec.parts:
         raise UnknownMetric(f"{spec.name} has no part {part}: choose one of {', '.join(spec.parts)}")
     key = (spec.name, part)
-    ranked = rank(_measured_rows(benchmark, specs, at), key=key, higher_is_better=spec.higher_is_better)
+    truth = in_force(benchmark, at)
+    measured = rank(
+        _measured_rows(benchmark, specs, at, truth.truth_sha256), key=key, higher_is_better=spec.higher_is_better
+    )
+    ranked = [row for row in measured if not row.stale]
+    stale = [row for row in measured if row.stale]
     reported = order(_reported_rows(benchmark, specs), key=key, higher_is_better=spec.higher_is_better)
     return Board(
         benchmark=benchmark,
         dataset=dataset,
         metric=spec,
         part=part,
-        columns=_columns(dataset, [*ranked, *reported]),
+        columns=_columns(dataset, [*measured, *reported]),
         ranked=ranked,
+        stale=stale,
         reported=reported,
-        entries=merge(ranked, reported, higher_is_better=spec.higher_is_better),
+        entries=[*merge(ranked, reported, higher_is_better=spec.higher_is_better), *stale],
+        in_force=truth,
         version=benchmark.version,
         at=at,
     )
@@ -122,25 +153,29 @@ def board(
 
 
 def order(rows: Iterable[Row], *, key: tuple[str, str], higher_is_better: bool) -> list[Row]:
-    """Rows with the value of `key` filled in, best first; those without it last; equal ones by name."""
+    """Rows with the value of `key` filled in, best first; those without it last, stale ones after them; equal ones by
+    name."""
     sign = -1.0 if higher_is_better else 1.0
     filled = []
     for row in rows:
         cell = row.cells.get(key)
         filled.append(replace(row, value=cell.value, low=cell.low, high=cell.high, unit=cell.unit) if cell else row)
-    return sorted(filled, key=lambda row: (row.value is None, sign * (row.value or 0.0), row.name, row.method_id or 0))
+    return sorted(
+        filled,
+        key=lambda row: (row.stale, row.value is None, sign * (row.value or 0.0), row.name, row.method_id or 0),
+    )
 
 
 def rank(rows: Iterable[Row], *, key: tuple[str, str], higher_is_better: bool) -> list[Row]:
     """Ordered rows with their ranks: 1 + the number of better ones; equal values share the rank and are tied."""
     ordered = order(rows, key=key, higher_is_better=higher_is_better)
-    values = [row.value for row in ordered if row.value is not None]
+    values = [row.value for row in ordered if row.value is not None and not row.stale]
     shared = Counter(values)
     first = {value: values_before for values_before, value in reversed(list(enumerate(values)))}
-    tops = _tops(ordered)
+    tops = _tops([row for row in ordered if not row.stale])
     result = []
     for row in ordered:
-        if row.value is None:
+        if row.value is None or row.stale:
             result.append(row)
             continue
         best, equals = first[row.value] + 1, shared[row.value]
@@ -211,7 +246,30 @@ def _cell(specs: Mapping[str, MetricSpec], metric: str, *numbers: float | None) 
     return Cell(value, low, high, spec.unit if spec else "", spec.higher_is_better if spec else True)
 
 
-def _measured_rows(benchmark: Benchmark, specs: Mapping[str, MetricSpec], at: datetime | None) -> list[Row]:
+def in_force(benchmark: Benchmark, at: datetime | None) -> InForce:
+    """The annotations in force on a benchmark, now or at a date.
+
+    The last release by that date. Before the first one on record the evaluations tell: each was made for the
+    annotations in force at its time, so the last one that had begun by that date names them, otherwise the first.
+    """
+    if at is None:
+        return InForce(benchmark.truth_sha256, benchmark.image_count, benchmark.person_count)
+    release = Release.objects.filter(benchmark=benchmark, at__lte=at).order_by("-at", "-pk").first()
+    if release is not None:
+        return InForce(release.truth_sha256, release.image_count, release.person_count)
+    evaluations = Evaluation.objects.filter(submission__benchmark=benchmark, state=State.SCORED)
+    known = (
+        evaluations.filter(queued_at__lte=at, started_at__lte=at).order_by("-queued_at", "-pk").first()
+        or evaluations.order_by("queued_at", "pk").first()
+    )
+    if known is None:
+        return InForce("", 0, 0)
+    return InForce(known.truth_sha256, known.report.get("images", 0), known.report.get("people", 0))
+
+
+def _measured_rows(
+    benchmark: Benchmark, specs: Mapping[str, MetricSpec], at: datetime | None, truth_sha256: str
+) -> list[Row]:
     events = standing_events(benchmark, at)
     cells: dict[int, dict[tuple[str, str], Cell]] = {}
     scores = Score.objects.filter(evaluation__in=[event.evaluation_id for event in events])
@@ -219,12 +277,15 @@ def _measured_rows(benchmark: Benchmark, specs: Mapping[str, MetricSpec], at: da
         "evaluation", "metric", "part", "value", "low", "high"
     ):
         cells.setdefault(evaluation, {})[metric, part] = _cell(specs, metric, value, low, high)
+    scored_on = Evaluation.objects.filter(pk__in=[event.evaluation_id for event in events])
+    truths = dict(scored_on.values_list("pk", "truth_sha256"))
     rows = []
     for event in events:
         submission, method = event.submission, event.method
         if submission is None or method is None or event.evaluation_id is None:
             continue
-        rows.append(_measured_row(event, submission, method, cells.get(event.evaluation_id, {})))
+        row = _measured_row(event, submission, method, cells.get(event.evaluation_id, {}))
+        rows.append(replace(row, stale=bool(truth_sha256) and truths[event.evaluation_id] != truth_sha256))
     return rows
 
 

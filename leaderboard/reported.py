@@ -21,9 +21,14 @@ def read(file: Path = FILE) -> dict[str, dict[str, Any]]:
 
 
 @transaction.atomic
-def load(file: Path = FILE) -> int:
-    """Show the file's records on the boards they belong to, in place of earlier ones. Returns how many are shown."""
-    benchmarks = {benchmark.slug: benchmark for benchmark in Benchmark.objects.all()}
+def load(file: Path = FILE, *, only: Benchmark | None = None) -> int:
+    """Show the file's records on the boards they belong to, in place of earlier ones. Returns how many are shown.
+
+    `only`: on this board, and leave the others as they are.
+    """
+    boards = Benchmark.objects.filter(pk=only.pk) if only else Benchmark.objects.all()
+    # a board whose dataset is no longer defined shows none, and does not keep the others from theirs
+    benchmarks = {benchmark.slug: benchmark for benchmark in boards if benchmark.definition}
     shown = 0
     for key, record in read(file).items():
         benchmark = benchmarks.get(record["benchmark"])
@@ -32,7 +37,7 @@ def load(file: Path = FILE) -> int:
         fields = _fields(record, benchmark.dataset)
         ReportedResult.objects.update_or_create(benchmark=benchmark, key=key, defaults=fields)
         shown += 1
-    Benchmark.objects.filter(reported__isnull=False).update(version=F("version") + 1)
+    boards.filter(reported__isnull=False).update(version=F("version") + 1)
     return shown
 
 

@@ -84,6 +84,7 @@ def submit(
                 team=team,
                 evaluator_version=evaluator.__version__,
                 truth_sha256=benchmark.truth_sha256,
+                image_list_sha256=benchmark.image_list_sha256,
             )
             transaction.on_commit(lambda: ring("score"))
             return submission, True

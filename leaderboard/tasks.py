@@ -17,6 +17,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import celeryd_after_setup, worker_process_init, worker_ready
 from django.conf import settings
+from django.db import Error as DatabaseUnavailable
 from django.db import connection
 
 import evaluator
@@ -24,7 +25,7 @@ from evaluator import GroundTruthError, PredictionError
 from leaderboard import baselines, blobs, ground_truth, imports, jobs, submissions, workers
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim
-from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Submission
+from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Release, Submission
 from leaderboard.sandbox import Limits
 from leaderboard.scoring import Scorer, ScoringFailed
 from leaderboard.verdicts import check_named
@@ -114,7 +115,7 @@ def evaluate(claim: Claim[Evaluation]) -> str:
                 dataset=benchmark.dataset,
                 predictions=blobs.path(submission.sha256),
                 truth=ground_truth.truth_path(benchmark, evaluation.truth_sha256),
-                images=blobs.path(benchmark.image_list_sha256),
+                images=blobs.path(evaluation.image_list_sha256 or benchmark.image_list_sha256),
                 surface=ground_truth.surface_of(benchmark),
                 heartbeat=claim.renew,
                 every=settings.HEARTBEAT_SECONDS,
@@ -153,14 +154,15 @@ def check_annotations(claim: Claim[AnnotationImport]) -> str:
 
     def work() -> str:
         file = imports.dropped(job)
-        file.chmod(0o600)
         try:
-            summary = ground_truth.put_into_force(job.benchmark, file.read_bytes())
+            # a large file takes longer to check than a lease lasts
+            with _LeaseKeeper(claim):
+                file.chmod(0o600)
+                checked = ground_truth.check(job.benchmark, file.read_bytes())
         except GroundTruthError as error:
             imports.reject(claim, str(error))
             return f"{job}: rejected"
-        imports.record(claim, summary)
-        return f"{job}: in force"
+        return f"{job}: in force" if ground_truth.put_claimed_into_force(claim, checked) else f"{job}: fenced out"
 
     return _guarded(job, work, lambda reference: imports.fail(claim, reference))
 
@@ -241,9 +243,12 @@ class LeaseLost(Exception):
 
 
 class _LeaseKeeper:
-    """Renews a claim from a thread of its own, because one batch of a large network may outlast the lease."""
+    """Renews a claim from a thread of its own, because one batch of a large network may outlast the lease.
 
-    def __init__(self, claim: Claim[BaselineRun]) -> None:
+    So may the check of an annotation file.
+    """
+
+    def __init__(self, claim: Claim[Any]) -> None:
         self.claim = claim
         self.done = threading.Event()
         self.lost = threading.Event()
@@ -260,7 +265,12 @@ class _LeaseKeeper:
 
     def _keep(self) -> None:
         while not self.done.wait(settings.HEARTBEAT_SECONDS):
-            if not self.claim.renew():
+            try:
+                held = self.claim.renew()
+            except DatabaseUnavailable:
+                connection.close()  # away for a moment, perhaps: the lease outlasts two heartbeats
+                continue
+            if not held:
                 self.lost.set()
                 break
         connection.close()
@@ -297,15 +307,16 @@ def sweep() -> str:
 
 @shared_task(name="leaderboard.tasks.collect")
 def collect() -> str:
-    """Delete what no row names and a day has passed over: uploads whose request ended before its row was written.
+    """Delete what no row names: uploads of yesterday, annotation files of an hour ago, whose request ended too early.
 
     And forget the workers that ended.
     """
     workers.forget_dead()
     known = set(Submission.objects.values_list("sha256", flat=True))
-    known |= set(Benchmark.objects.values_list("image_list_sha256", flat=True))
+    for model in (Benchmark, Release, Evaluation):
+        known |= set(model.objects.values_list("image_list_sha256", flat=True).distinct())
     known |= baselines.kept_blobs()
-    return f"{blobs.collect_orphans(known)} files deleted"
+    return f"{blobs.collect_orphans(known) + imports.collect_orphans()} files deleted"
 
 
 def _end_exhausted(model: type[Any], end: Callable[[Claim[Any], str], bool]) -> int:

@@ -79,7 +79,8 @@ def edit_method(*, method: Method, by: User, name: str | None = None, **fields: 
     if name is not None:
         method.name = " ".join(name.split())
     _check(method)
-    method.save()
+    # only what was given: another edit may be changing the rest
+    method.save(update_fields=[*fields, "name"] if name is not None else list(fields))
     if method.name != old_name:
         for event in method.events.filter(current=True, kind__in=BoardEvent.STANDING):
             BoardEvent.objects.create(

@@ -130,7 +130,7 @@ def board(
                 str(e.rank or ""),
                 e.method,
                 e.team,
-                e.kind,
+                f"{e.kind}, scored on earlier annotations" if e.raw.get("stale") else e.kind,
                 number(e.value, result.unit),
                 interval(e.low, e.high, result.unit),
             ]

@@ -11,7 +11,7 @@ from django.utils.cache import get_conditional_response
 from ninja import Router
 from pydantic import BaseModel, Field
 
-from evaluator import load_dataset
+from evaluator import DatasetDefinitionError, load_dataset
 from leaderboard import blobs, quotas
 from leaderboard.api.access import anyone, caller, reads
 from leaderboard.api.application import REVALIDATED
@@ -99,6 +99,14 @@ def visible(user: Anyone, slug: str) -> Benchmark:
     return benchmark
 
 
+def _primary(benchmark: Benchmark) -> str:
+    """Empty where the definition is gone: one benchmark does not keep the others from being listed."""
+    try:
+        return load_dataset(benchmark.dataset).primary
+    except DatasetDefinitionError:
+        return ""
+
+
 def _shown(request: HttpRequest, benchmark: Benchmark) -> BenchmarkOut:
     slug = benchmark.slug
     return BenchmarkOut(
@@ -110,7 +118,7 @@ def _shown(request: HttpRequest, benchmark: Benchmark) -> BenchmarkOut:
         hidden=benchmark.hidden,
         public_elsewhere=benchmark.public_elsewhere,
         boxes_given=benchmark.boxes_given,
-        primary=load_dataset(benchmark.dataset).primary,
+        primary=_primary(benchmark),
         images=benchmark.image_count,
         people=benchmark.person_count,
         accepts_submissions=benchmark.accepts_submissions,
@@ -136,7 +144,7 @@ def list_benchmarks(request: HttpRequest, response: HttpResponse) -> BenchmarksO
     return BenchmarksOut(items=[_shown(request, benchmark) for benchmark in benchmarks_for(request.user)])
 
 
-@router.get("/{slug:slug}", response=BenchmarkDetails, auth=anyone)
+@router.get("/{benchmark:slug}", response=BenchmarkDetails, auth=anyone)
 def get_benchmark(request: HttpRequest, slug: str, response: HttpResponse) -> BenchmarkDetails:
     """One benchmark, with its metrics, their parts, and the joints in file order."""
     benchmark = visible(request.user, slug)
@@ -161,7 +169,7 @@ def get_benchmark(request: HttpRequest, slug: str, response: HttpResponse) -> Be
     )
 
 
-@router.get("/{slug:slug}/images", auth=anyone, url_name="benchmark_images", response={200: dict, 304: None})
+@router.get("/{benchmark:slug}/images", auth=anyone, url_name="benchmark_images", response={200: dict, 304: None})
 def get_images(request: HttpRequest, slug: str) -> HttpResponseBase:
     """The public image list: ids, file names, sizes, people, and boxes where the benchmark gives them."""
     benchmark = visible(request.user, slug)
@@ -176,7 +184,7 @@ def get_images(request: HttpRequest, slug: str) -> HttpResponseBase:
     return response
 
 
-@router.get("/{slug:slug}/quota", response=QuotaOut, auth=reads)
+@router.get("/{benchmark:slug}/quota", response=QuotaOut, auth=reads)
 def get_quota(request: HttpRequest, slug: str, team: int | None = None) -> QuotaOut:
     """What the caller's team has used of the limits; `team` is the id of another team of theirs."""
     benchmark, owner = visible(request.user, slug), team_of(caller(request), team)

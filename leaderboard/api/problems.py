@@ -21,6 +21,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from pydantic import BaseModel
 
+from evaluator import DatasetDefinitionError
 from leaderboard.blobs import TooLarge
 from leaderboard.rankings import UnknownMetric
 from leaderboard.refusals import Refused
@@ -159,6 +160,9 @@ _HANDLERS: dict[type[Exception], Any] = {
         request, Problem(413, "form_too_large", "The form fields are larger than 1 MiB together.")
     ),
     UnknownMetric: lambda request, error: response(404, "metric_unknown", str(error)),
+    DatasetDefinitionError: lambda request, error: response(
+        404, "dataset_unknown", "The definition of the benchmark's dataset is gone: ask the operator."
+    ),
     Http404: lambda request, error: _problem(request, not_found()),
     PermissionDenied: lambda request, error: response(403, "forbidden", "That is not allowed."),
     MultiPartParserError: _unreadable,

@@ -2,7 +2,7 @@
 
 from leaderboard.models.accounts import ApiToken, Membership, Team, User
 from leaderboard.models.baselines import BaselineRun
-from leaderboard.models.benchmarks import AnnotationImport, Benchmark
+from leaderboard.models.benchmarks import AnnotationImport, Benchmark, Release
 from leaderboard.models.boards import BoardEvent, ReportedResult
 from leaderboard.models.checkpoints import Checkpoint
 from leaderboard.models.jobs import Job, State
@@ -22,6 +22,7 @@ __all__ = [
     "Membership",
     "Method",
     "Quota",
+    "Release",
     "ReportedResult",
     "Score",
     "State",

@@ -105,7 +105,11 @@ def parse(data: Mapping[str, Any]) -> BoardQuery:
 
 
 def chosen(board: Board, query: BoardQuery) -> list[Row]:
-    """The entries that the filters leave, in the order that the sort column asks for."""
+    """The entries that the filters leave, in the order that the sort column asks for; stale ones after the others."""
+    return sorted(_chosen(board, query), key=lambda row: row.stale)
+
+
+def _chosen(board: Board, query: BoardQuery) -> list[Row]:
     rows = [row for row in board.entries if row.kind not in query.hidden and _matches(row, query)]
     if not query.sort and not query.reverse:
         return rows

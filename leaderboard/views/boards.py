@@ -15,6 +15,7 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 import evaluator
+from evaluator import DatasetDefinitionError
 from evaluator.definitions import Column
 from leaderboard import blobs, rankings
 from leaderboard.drawing import charts, graticule
@@ -104,6 +105,8 @@ def _board(benchmark: Benchmark, query: BoardQuery) -> Board:
         return rankings.board(benchmark, metric=query.metric or None, part=query.part or None, at=query.moment)
     except rankings.UnknownMetric as unknown:
         raise Http404(str(unknown)) from None
+    except DatasetDefinitionError:
+        raise Http404(f"The definition of {benchmark}'s dataset is gone, so its board cannot be shown.") from None
 
 
 def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun]) -> dict[str, Any]:
@@ -112,7 +115,8 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
     columns = columns_of(found)
     rows = chosen(found, query)
     shown = rows if query.all else rows[:FIRST_ROWS]
-    numbers = [value for row in rows for value in (row.value, row.low, row.high)]
+    stale = sum(row.stale for row in rows)
+    numbers = [value for row in rows if not row.stale for value in (row.value, row.low, row.high)]
     on = graticule.scale(numbers, unit=found.metric.unit)
     lines = [_line(row, columns, (found.metric.name, found.part), on) for row in shown]
     siblings = [
@@ -121,7 +125,8 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
     ]
     entries = found.entries
     counts = {kind: sum(row.kind == kind for row in entries) for kind in ("submission", "baseline", "reported")}
-    plain_rows = [row for row in entries if row.kind not in query.hidden]
+    # numbers on other annotations share no scale with these
+    plain_rows = [row for row in entries if row.kind not in query.hidden and not row.stale]
     titles = {
         "measured": any(row.value is not None for row in found.ranked),
         "parameters": any(row.parameters for row in rows),
@@ -144,15 +149,17 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
         "scale_symbol": graticule.symbol(on),
         "scale_header": graticule.header(on),
         "counts": counts,
+        "stale": stale,
         "has": titles,
         "siblings": siblings,
         "runs": [] if query.moment else runs,
         "verdict": sentences.board_verdict(
-            found.ranked, people=benchmark.person_count, higher_is_better=found.metric.higher_is_better
+            found.ranked, people=found.in_force.people, higher_is_better=found.metric.higher_is_better
         ),
         "reported_note": sentences.reported_note(
             found.ranked, found.reported, higher_is_better=found.metric.higher_is_better
         ),
+        "stale_note": sentences.stale_note(len(found.stale), ranked=len(found.ranked)),
         "charts": [
             charts.best_over_time(
                 plain_rows, metric_title=found.metric.title, higher_is_better=found.metric.higher_is_better
@@ -179,7 +186,8 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
 
 
 def _line(row: Row, columns: list[Column], main: tuple[str, str], on: graticule.Scale) -> Line:
-    drawn = graticule.row(on, row.kind, row.value, row.low, row.high, bleed=30) if row.value is not None else ""
+    comparable = row.value is not None and not row.stale
+    drawn = graticule.row(on, row.kind, row.value or 0.0, row.low, row.high, bleed=30) if comparable else ""
     keys = [(column, (column.metric, column.part)) for column in columns]
     return Line(row, drawn, [(column, row.cells.get(key), key in row.top) for column, key in keys], main in row.top)
 

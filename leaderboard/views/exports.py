@@ -23,6 +23,7 @@ TYPES = {
 }
 
 # of a baseline's run, at the end of a row: a speed means little without what it was measured on
+STALE = "scored on earlier annotations, not ranked"
 RUN_COLUMNS = ("images_per_second", "device", "device_name", "batch", "precision")
 
 
@@ -69,6 +70,7 @@ def _csv(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
             "code",
             "source",
             *RUN_COLUMNS,
+            "note",
         ]
     )
     for row in rows:
@@ -95,6 +97,7 @@ def _csv(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
             row.code_url,
             row.source,
             *(row.record.get(name) for name in RUN_COLUMNS),
+            STALE if row.stale else None,
         ]
         table.writerow(
             ["" if value is None else cell_safe(value) if isinstance(value, str) else value for value in values]
@@ -113,12 +116,13 @@ def _json(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
         "higher_is_better": board.metric.higher_is_better,
         "version": board.version,
         "at": board.at.isoformat() if board.at else None,
-        "truth_sha256": board.benchmark.truth_sha256,
+        "truth_sha256": board.in_force.truth_sha256,
         "entries": [
             {
                 "rank": row.rank,
                 "worst_rank": row.worst_rank,
                 "kind": row.kind,
+                "stale": row.stale,
                 "method": row.name,
                 "team": row.team,
                 "authors": row.authors,
@@ -160,7 +164,7 @@ def _markdown(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> s
     lines = ["| " + " | ".join(safe(each) for each in head) + " |", "|---:|:---|" + "---:|" * (len(head) - 2)]
     for row in rows:
         cells = [row.cells.get((column.metric, column.part)) for column in columns]
-        named = safe(row.name) + _KIND[row.kind]
+        named = safe(row.name) + _KIND[row.kind] + (f" ({STALE})" if row.stale else "")
         values = [
             _rank(row),
             named,
@@ -197,7 +201,7 @@ def _latex(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
         mark = {"submission": "", "baseline": r"$^\diamond$", "reported": r"$^\circ$"}[row.kind]
         values = [
             _rank(row, dash="--"),
-            tex_safe(row.name) + mark,
+            tex_safe(row.name) + mark + (r"$^\dagger$" if row.stale else ""),
             _printed(row, missing="--"),
             *(_printed(cell, missing="--") for cell in cells),
         ]
@@ -206,6 +210,7 @@ def _latex(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
         r"\bottomrule",
         r"\end{tabular}",
         r"% diamond: baseline, run on the server; circle: reported in a paper, not verified",
+        *([rf"% dagger: {STALE}"] if any(row.stale for row in rows) else []),
     ]
     return "\n".join(lines) + "\n"
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from evaluator import load_dataset
 from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.skeleton import PartResult
 from leaderboard.models import Benchmark, BoardEvent
@@ -43,6 +43,7 @@ def front(request: HttpRequest) -> HttpResponse:
         "cards": cards,
         "news": news,
         "news_scale": news_scale,
+        "all_stale": not news and any(short and short.stale for _, short in cards),
         "hero": _hero(cards),
         "example": example,
     }
@@ -52,7 +53,12 @@ def front(request: HttpRequest) -> HttpResponse:
 def _newest(benchmarks: list[Benchmark]) -> tuple[list[News], SafeString]:
     """The newest rows on one scale, and the scale's lines."""
     events = list(
-        BoardEvent.objects.filter(benchmark__in=benchmarks, current=True, kind__in=BoardEvent.STANDING)
+        BoardEvent.objects.filter(
+            benchmark__in=benchmarks,
+            current=True,
+            kind__in=BoardEvent.STANDING,
+            evaluation__truth_sha256=F("benchmark__truth_sha256"),
+        )
         .select_related("benchmark", "method", "submission")
         .order_by("-at", "-id")[:NEWEST]
     )
@@ -60,7 +66,7 @@ def _newest(benchmarks: list[Benchmark]) -> tuple[list[News], SafeString]:
     for event in events:
         short = standing(event.benchmark)
         row = short.by_submission.get(event.submission_id or 0) if short else None
-        if short and row and row.value is not None:
+        if short and row and row.value is not None and not row.stale:
             found.append((event, row, short.metric_title))
     # one scale for all, in percent: what is measured in millimetres has no place on it
     on = graticule.scale([value for _, row, _ in found if not row.unit for value in (row.value, row.low, row.high)])
@@ -79,7 +85,9 @@ def _hero(cards: list[tuple[Benchmark, Standing | None]]) -> dict[str, Any] | No
     for benchmark, short in cards:
         if not short or not short.measured or not short.best or not short.part_values:
             continue
-        dataset = load_dataset(benchmark.dataset)
+        dataset = benchmark.definition
+        if dataset is None:
+            continue
         label = f"{short.metric_title} of {short.best.name} by part on {benchmark.title}"
         results = [PartResult(*values) for values in short.part_values]
         higher = dataset.metric(dataset.primary).higher_is_better
@@ -87,7 +95,7 @@ def _hero(cards: list[tuple[Benchmark, Standing | None]]) -> dict[str, Any] | No
         if drawing:
             return {"drawing": drawing, "benchmark": benchmark, "short": short}
     for benchmark, _ in cards:
-        dataset = load_dataset(benchmark.dataset)
-        if skeleton.has_pose(dataset):
+        dataset = benchmark.definition
+        if dataset is not None and skeleton.has_pose(dataset):
             return {"drawing": skeleton.named(dataset), "benchmark": benchmark, "short": None, "dataset": dataset}
     return None

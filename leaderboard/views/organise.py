@@ -6,13 +6,13 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from evaluator import load_dataset
+from evaluator import DatasetDefinitionError
 from leaderboard import baselines, imports, submissions
 from leaderboard.api.fields import clean_file_name
 from leaderboard.choices import Choice
@@ -49,11 +49,15 @@ def new(request: HttpRequest) -> HttpResponse:
         raise Http404
     form = NewBenchmarkForm(request.POST or None, initial={"dataset": request.GET.get("dataset", "")})
     if request.method == "POST" and form.is_valid():
-        with transaction.atomic():
-            made = Benchmark.objects.create(**form.cleaned_data)
-            made.organisers.add(person(request))
-        messages.success(request, "The benchmark is there. Import its annotations, and it takes submissions.")
-        return redirect("organise_benchmark", made.slug)
+        try:
+            with transaction.atomic():
+                made = Benchmark.objects.create(**form.cleaned_data)
+                made.organisers.add(person(request))
+        except IntegrityError:
+            form.full_clean()  # somebody made the same one at the same moment: now the form says so
+        else:
+            messages.success(request, "The benchmark is there. Import its annotations, and it takes submissions.")
+            return redirect("organise_benchmark", made.slug)
     return render(request, "organise_new.html", {"form": form}, status=400 if form.errors else 200)
 
 
@@ -85,7 +89,7 @@ def benchmark(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _baselines_offered(found: Benchmark) -> dict[str, Any]:
     """What can be run, and what cannot and why."""
-    choices = weights_for(found) if found.has_images else []
+    choices = weights_for(found) if found.has_images and found.definition else []
     return {
         "baseline_form": _baseline_form(found, choices),
         "can_run": sum(not choice.why_not for choice in choices),
@@ -94,7 +98,8 @@ def _baselines_offered(found: Benchmark) -> dict[str, Any]:
 
 
 def _baseline_form(found: Benchmark, choices: list[Choice], *data: Any) -> BaselineForm:
-    return BaselineForm(*data, choices=choices, boxes_taken=not load_dataset(found.dataset).single_person)
+    dataset = found.definition
+    return BaselineForm(*data, choices=choices, boxes_taken=dataset is not None and not dataset.single_person)
 
 
 @kept_private
@@ -111,10 +116,13 @@ def _live(found: Benchmark, *, polls: int = 0) -> dict[str, Any]:
     jobs = list(found.imports.select_related("uploaded_by")[:5])
     runs = list(found.baseline_runs.select_related("submission", "requested_by", "checkpoint")[:RUNS_SHOWN])
     scored = _unpublished(found)
+    latest = next((job for job in jobs if job.state == State.DONE and job.summary), None)
     return {
         "benchmark": found,
         "imports": jobs,
-        "latest": next((job for job in jobs if job.state == State.DONE and job.summary), None),
+        "latest": latest,
+        # an import from the shell came later, where the digests differ
+        "latest_in_force": latest is not None and latest.truth_sha256 in ("", found.truth_sha256),
         "runs": runs,
         "open": any(job.is_open for job in jobs) or any(run.is_open for run in runs),
         "unpublished": len(scored),
@@ -157,6 +165,8 @@ def act(request: HttpRequest, slug: str, action: str) -> HttpResponse:
         messages.success(request, actions[action](request, found))
     except Refused as refused:
         say_refusal(request, refused)
+    except DatasetDefinitionError as gone:
+        messages.error(request, f"The definition of its dataset cannot be read, so nothing was done: {gone}.")
     return redirect("organise_benchmark", slug)
 
 

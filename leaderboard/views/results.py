@@ -8,7 +8,6 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 
-from evaluator import load_dataset
 from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.numbers import ordinal
 from leaderboard.drawing.skeleton import PartResult
@@ -55,8 +54,9 @@ def primary_scores(evaluations: Iterable[Evaluation]) -> dict[int, Score]:
     scored = {each.pk: each.submission for each in evaluations if each.state == State.SCORED}
     wanted = {}
     for pk, submission in scored.items():
-        dataset = load_dataset(submission.benchmark.dataset)
-        wanted[pk] = (dataset.primary, dataset.primary_part)
+        dataset = submission.benchmark.definition
+        if dataset is not None:
+            wanted[pk] = (dataset.primary, dataset.primary_part)
     rows = Score.objects.filter(evaluation__in=wanted, metric__in={metric for metric, _ in wanted.values()})
     return {row.evaluation_id: row for row in rows if wanted[row.evaluation_id] == (row.metric, row.part)}
 
@@ -151,14 +151,19 @@ def said(evaluation: Evaluation) -> str:
 
 
 def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[str, Any]:
-    dataset = load_dataset(submission.benchmark.dataset)
+    dataset = submission.benchmark.definition
+    if dataset is None:  # what the numbers mean is gone
+        return {}
     scores = {(score.metric, score.part): score for score in evaluation.scores.all()}
     specs = {spec.name: spec for spec in dataset.metrics}
     short = standing(submission.benchmark)
     main = scores.get((dataset.primary, dataset.primary_part))
     best = None
-    if short and short.best and short.best.value is not None and short.best.submission_id != submission.pk:
-        best = (short.best.kind, short.best.value)
+    in_force = submission.benchmark.truth_sha256
+    stale = bool(in_force) and evaluation.truth_sha256 != in_force
+    first = short.best if short and not stale else None
+    if first and first.value is not None and first.submission_id != submission.pk:
+        best = (first.kind, first.value)
     cards = [_card(specs[dataset.primary].title, main, kind, best)] if main else []
     others = [
         (spec, scores[spec.name, "all"])
@@ -170,12 +175,12 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
     rank: dict[str, Any] | None = None
     if row and row.rank and short:
         rank = {"best": row.rank, "worst": row.worst_rank or row.rank, "total": short.measured, "if_published": False}
-    elif main and short:
+    elif main and short and not stale:
         higher = specs[dataset.primary].higher_is_better
         others_values = [
             other.value
             for other in short.by_submission.values()
-            if other.value is not None and other.method_id != submission.method_id
+            if other.value is not None and not other.stale and other.method_id != submission.method_id
         ]
         better = sum((value > main.value) == higher and value != main.value for value in others_values)
         same = sum(value == main.value for value in others_values)
@@ -196,6 +201,7 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
         "dataset": dataset,
         "cards": cards,
         "rank": rank,
+        "stale": stale,
         "tables": tables,
         "singles": [
             (spec, scores[spec.name, "all"])
@@ -210,7 +216,7 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
         ),
         "primary_title": specs[dataset.primary].title,
         "verdict": sentences.submission_verdict(worst_parts=worst_first, best_parts=worst_first[::-1], unit=spec.unit),
-        "people": submission.benchmark.person_count,
+        "people": evaluation.report.get("people", submission.benchmark.person_count),
         "fewest": sentences.FEWEST_PEOPLE,
     }
 

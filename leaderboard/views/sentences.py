@@ -118,6 +118,17 @@ def reported_note(ranked: Sequence[Any], reported: Sequence[Any], *, higher_is_b
     return format_html(" {} printed {}, which was not verified here and is not ranked.", best.name, value)
 
 
+def stale_note(count: int, *, ranked: int) -> str:
+    """About the rows that are listed without a rank because their annotations are no longer in force."""
+    if not count:
+        return ""
+    if not ranked:
+        rows = "The only measured row was" if count == 1 else f"All {count:,} measured rows were"
+        return f" {rows} scored on earlier annotations."
+    rows = "One row was" if count == 1 else f"{count:,} rows were"
+    return f" {rows} scored on earlier annotations and {'is' if count == 1 else 'are'} not ranked."
+
+
 def submission_verdict(
     *, worst_parts: Sequence[tuple[str, float]], best_parts: Sequence[tuple[str, float]], unit: str = ""
 ) -> SafeString | None:

@@ -15,7 +15,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from evaluator import load_dataset
 from leaderboard import blobs, quotas, submissions, teams, visibility
 from leaderboard.forms import SubmitForm
 from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, State, Submission
@@ -92,7 +91,9 @@ def upload_limit() -> int:
 def _submit_page(
     request: HttpRequest, benchmark: Benchmark, form: SubmitForm, team: Any, others: list[Benchmark]
 ) -> dict[str, Any]:
-    dataset = load_dataset(benchmark.dataset)
+    dataset = benchmark.definition
+    if dataset is None:
+        raise Http404(f"The definition of {benchmark}'s dataset is gone, so nothing can be submitted.")
     standing = quotas.standing(team, benchmark)
     earlier = Method.objects.filter(team__memberships__user=person(request), is_baseline=False).order_by("-pk")[:100]
     described = {
@@ -133,14 +134,15 @@ def _whole(text: str | None) -> int:
 def sample(request: HttpRequest, slug: str) -> HttpResponseBase:
     """A valid file for download, made from the public image list."""
     benchmark = get_object_or_404(visibility.benchmarks_for(request.user), slug=slug)
+    dataset = benchmark.definition
+    if dataset is None:
+        raise Http404(f"The definition of {benchmark}'s dataset is gone, so there is no sample.")
     if not benchmark.image_list_sha256:
         raise Http404(
             f"{benchmark} has no image list yet, so there is no sample: its organiser imports annotations first."
         )
     images = json.loads(blobs.path(benchmark.image_list_sha256).read_bytes())
-    response = StreamingHttpResponse(
-        sample_of(load_dataset(benchmark.dataset), images), content_type="application/json"
-    )
+    response = StreamingHttpResponse(sample_of(dataset, images), content_type="application/json")
     response["Content-Disposition"] = f'attachment; filename="{benchmark.slug}-sample.json"'
     return response
 

@@ -21,7 +21,7 @@ from leaderboard.teams import own_team
 from tests.convert.test_convert_posetrack import new_video
 from tests.evaluator.pose_cases import in_space
 from tests.evaluator.surface_cases import SURFACE, on_surface
-from tests.leaderboard.conftest import IMAGES, predictions, truth_document
+from tests.leaderboard.conftest import IMAGES, claim, predictions, truth_document
 
 pytestmark = pytest.mark.django_db
 
@@ -147,8 +147,9 @@ def test_damaged_annotation_file_changes_nothing(benchmark: Benchmark, alice: Us
 
 def test_new_annotations_leave_running_evaluations_on_the_old_ones(send, benchmark: Benchmark) -> None:
     submission = send()
+    claim()
     ground_truth.put_into_force(benchmark, json.dumps(truth_document(images=3)).encode())
-    # the public image list is the new one by now, the evaluation keeps the annotations it was accepted for
+    # the public image list is the new one by now, the evaluation keeps the annotations it was claimed with
     assert submission.evaluation.truth_sha256 != benchmark.truth_sha256
 
 

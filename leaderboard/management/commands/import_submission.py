@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
 from leaderboard import blobs, submissions
 from leaderboard.models import Benchmark, Submission, Team
@@ -35,21 +36,23 @@ class Command(BaseCommand):
                 blob = blobs.store(iter(lambda: stream.read(1 << 20), b""), limit=1 << 30)
         except (OSError, blobs.TooLarge) as error:
             raise CommandError(str(error)) from error
-        team, _ = Team.objects.get_or_create(name=options["team"])
         fields = {field: options[field] for field in METHOD_FIELDS if options[field] is not None}
         if "year" in fields:
             fields["year"] = int(fields["year"])
         try:
-            submission, created = submissions.submit(
-                user=None,
-                team=team,
-                benchmark=benchmark,
-                method=method_named(team=team, name=options["method"], **fields),
-                blob=blob,
-                source=Submission.Source.IMPORT,
-                file_name=options["file"].name,
-                publish_when_scored=not options["private"],
-            )
+            # what is refused leaves no team and no method behind
+            with transaction.atomic():
+                team, _ = Team.objects.get_or_create(name=options["team"])
+                submission, created = submissions.submit(
+                    user=None,
+                    team=team,
+                    benchmark=benchmark,
+                    method=method_named(team=team, name=options["method"], **fields),
+                    blob=blob,
+                    source=Submission.Source.IMPORT,
+                    file_name=options["file"].name,
+                    publish_when_scored=not options["private"],
+                )
         except Refused as refused:
             raise CommandError(refused.message) from refused
         self.stdout.write(f"{submission}: {'queued' if created else 'was there already'}")
