@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from django.db.models import F
 
 from evaluator import GroundTruthError, load_dataset, public_images, read_truth
 from evaluator.surfaces import read_surface
-from leaderboard import blobs
+from leaderboard import blobs, files
 from leaderboard.models import Benchmark
 
 
@@ -47,15 +45,8 @@ def surface_of(benchmark: Benchmark) -> Path | None:
 def put_surface(benchmark: Benchmark, source: Path) -> None:
     """Check geodesic tables and keep them. Raises `evaluator.GroundTruthError` when the file cannot serve."""
     read_surface(source)
-    target = surface_path(benchmark)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{uuid.uuid4().hex}")
-    try:
-        shutil.copyfile(source, partial)
-        partial.chmod(0o600)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with source.open("rb") as tables, files.written(surface_path(benchmark)) as out:
+        shutil.copyfileobj(tables, out, 1 << 20)
 
 
 def put_into_force(benchmark: Benchmark, content: bytes) -> dict[str, Any]:
@@ -68,15 +59,8 @@ def put_into_force(benchmark: Benchmark, content: bytes) -> dict[str, Any]:
     _check_surface(benchmark, content)
     summary = summarise(content, benchmark.dataset)
     digest = hashlib.sha256(content).hexdigest()
-    target = truth_path(benchmark, digest)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{uuid.uuid4().hex}")
-    with partial.open("xb") as out:
+    with files.written(truth_path(benchmark, digest)) as out:
         out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.chmod(0o600)
-    partial.replace(target)
     image_list = blobs.store([json.dumps(listing, separators=(",", ":")).encode()], limit=1 << 30)
     with transaction.atomic():
         Benchmark.objects.filter(pk=benchmark.pk).update(
@@ -109,18 +93,18 @@ def put_images(benchmark: Benchmark, source: Path) -> int:
     listing = json.loads(blobs.path(benchmark.image_list_sha256).read_bytes())
     names = [image["file_name"] for image in listing["images"]]
     root = source.resolve()
-    files = [(name, (root / name).resolve()) for name in names]
-    for name, file in files:
+    found = [(name, (root / name).resolve()) for name in names]
+    for name, file in found:
         if not file.is_relative_to(root) or not file.is_file():
             raise FileNotFoundError(f"no image {name} in {source}")
     target = images_folder(benchmark)
-    for name, file in files:
-        to = target / name
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, to)
+    for name, file in found:
+        # a baseline may be reading the image that was there
+        with file.open("rb") as image, files.written(target / name, mode=0o644) as out:
+            shutil.copyfileobj(image, out, 1 << 20)
     Benchmark.objects.filter(pk=benchmark.pk).update(has_images=True, version=F("version") + 1)
     benchmark.refresh_from_db()
-    return len(files)
+    return len(found)
 
 
 def summarise(content: bytes, dataset: str) -> dict[str, Any]:

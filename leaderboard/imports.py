@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
+from leaderboard import files, storage
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim
 from leaderboard.models import AnnotationImport, Benchmark, State, User
@@ -27,22 +29,39 @@ def take(*, benchmark: Benchmark, uploaded_file: UploadedFile, by: User) -> Anno
     """Leave the file in the drop for a worker, and queue its check."""
     if benchmark.imports.filter(state__in=[State.QUEUED, State.RUNNING]).exists():
         raise Refused("import_running", f"Another annotation file for {benchmark} is being checked: wait for it.")
-    folder = Path(settings.DROP_DIR)
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"{uuid.uuid4().hex}.json"
-    # no read permission for the process that writes it: the worker, which owns the folder, gives itself one
-    handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o220)
-    with os.fdopen(handle, "wb") as out:
-        for chunk in uploaded_file.chunks():
-            out.write(chunk)
-        out.flush()
-        os.fsync(out.fileno())
-    with transaction.atomic():
+    with _dropping(name, uploaded_file), transaction.atomic():
         job = AnnotationImport.objects.create(
             benchmark=benchmark, uploaded_by=by, drop_name=name, file_name=(uploaded_file.name or "")[-255:]
         )
         transaction.on_commit(lambda: ring("score"))
     return job
+
+
+@contextmanager
+def _dropping(name: str, uploaded_file: UploadedFile) -> Iterator[None]:
+    """The file is in the drop, and on the disk, for the row that is written inside. Without the row it is deleted."""
+    folder = Path(settings.DROP_DIR)
+    storage.check_disk(0, folder=folder)
+    file = folder / name
+    try:
+        files.make_folder(folder)
+        # no read permission for the process that writes it: the worker, which owns the folder, gives itself one
+        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o220)
+        with os.fdopen(handle, "wb") as out:
+            for chunk in uploaded_file.chunks():
+                out.write(chunk)
+            out.flush()
+            files.sync(out.fileno())
+        files.sync_folder(folder)
+        yield
+    except BaseException as error:
+        with suppress(DatabaseError):  # then `storage.forget_dropped` decides later
+            if not AnnotationImport.objects.filter(drop_name=name).exists():
+                file.unlink(missing_ok=True)
+        if storage.is_full(error):
+            raise storage.full() from error
+        raise
 
 
 def dropped(job: AnnotationImport) -> Path:
