@@ -48,7 +48,7 @@ def postgresql_keeps_what_it_commits(databases: Sequence[str] | None = None, **_
         Warning(
             f"PostgreSQL runs with {name} = off: an accepted submission can be lost in a power cut.",
             hint=f"Set {name} = on in postgresql.conf.",
-            id="poseboard.W002",
+            id="poseboard.W003",
         )
         for name in off
     ]

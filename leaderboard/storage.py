@@ -12,12 +12,11 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import DatabaseError
-from django.db.models import Max, Q, QuerySet, Sum
+from django.db.models import Max, QuerySet, Sum
 
 from leaderboard import blobs, files
 from leaderboard.blobs import Blob
-from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Submission, User
-from leaderboard.models.jobs import OPEN_STATES
+from leaderboard.models import BaselineRun, Benchmark, Submission, User
 from leaderboard.refusals import Refused
 
 log = logging.getLogger(__name__)
@@ -137,17 +136,6 @@ def _is_named(sha256: str) -> bool:
         or BaselineRun.objects.filter(boxes_sha256=sha256).exists()
         or Benchmark.objects.filter(image_list_sha256=sha256).exists()
     )
-
-
-def forget_dropped(*, older_than_seconds: float = DAY) -> int:
-    """Delete annotation files in the drop that no waiting import names. Returns how many."""
-    horizon = time.time() - older_than_seconds
-    old = [file for file in Path(settings.DROP_DIR).glob("*.json") if _is_older(file, horizon)]
-    waiting = Q(state__in=OPEN_STATES)
-    wanted = set(AnnotationImport.objects.filter(waiting, drop_name__in=[file.name for file in old]).values_list(
-        "drop_name", flat=True
-    ))  # fmt: skip
-    return _unlink(file for file in old if file.name not in wanted)
 
 
 def forget_partial(*, older_than_seconds: float = DAY) -> int:

@@ -290,8 +290,7 @@ def collect(when_short: bool = False) -> str:
     workers.forget_dead()
     age = storage.HOUR if storage.is_short() else storage.DAY
     gone = blobs.collect_orphans(_known_blobs, older_than_seconds=age)
-    gone += storage.forget_dropped(older_than_seconds=age)
-    gone += storage.forget_partial(older_than_seconds=storage.DAY)
+    gone += imports.collect_orphans() + storage.forget_partial()
     return f"{gone} files deleted"
 
 
@@ -305,7 +304,7 @@ def _known_blobs() -> set[str]:
 def collect_runs() -> str:
     """Delete what the baseline workers, who alone have that folder, kept of runs that have ended."""
     baselines.forget_ended()
-    storage.forget_partial(older_than_seconds=storage.DAY)
+    storage.forget_partial()
     return "forgotten"
 
 
