@@ -27,14 +27,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
     Also of what middleware raised, such as a session that cannot be saved, on the API's addresses as well.
     """
     error = sys.exc_info()[1]
-    full = storage.is_full(error)
-    if full:
-        read_on(request)
     if request.path.startswith("/api/"):
         from leaderboard.api import problems
 
         return problems.answer(request, error)
-    if full:
+    if storage.is_full(error):
+        read_on(request)
         return _unavailable(request, 507, storage.RETRY_SECONDS)
     if isinstance(error, OperationalError | InterfaceError):
         return _unavailable(request, 503, _DATABASE_RETRY_SECONDS)

@@ -14,7 +14,6 @@ from django.utils.cache import patch_vary_headers
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
-from leaderboard import faults, storage
 from leaderboard.api import problems
 from leaderboard.api.access import BearerToken
 
@@ -84,8 +83,6 @@ def guarded(view: View) -> View:
             _check_length(request)
             response = view(request, *args, **kwargs)
         except Exception as error:
-            if storage.is_full(error):
-                faults.read_on(request)
             response = problems.answer(request, error)
         if response.status_code == 405:
             allowed = response["Allow"]

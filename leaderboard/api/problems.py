@@ -21,7 +21,7 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from pydantic import BaseModel
 
-from leaderboard import storage
+from leaderboard import faults, storage
 from leaderboard.blobs import TooLarge
 from leaderboard.rankings import UnknownMetric
 from leaderboard.refusals import Refused
@@ -146,6 +146,7 @@ def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
 
 def _full(request: HttpRequest, error: BaseException) -> HttpResponse:
     log.error("%s %s: no space left (%s)", request.method, request.path, error)
+    faults.read_on(request)
     return _refused(request, storage.full())
 
 
