@@ -69,10 +69,11 @@ def make_folder(folder: Path) -> None:
 
 
 @contextmanager
-def written(final: Path, *, mode: int = 0o600) -> Iterator[IO[bytes]]:
+def written(final: Path, *, mode: int = 0o600, durable: bool = True) -> Iterator[IO[bytes]]:
     """A file to write what `final` will hold. It gets its name at the end, fsynced and whole, or is deleted.
 
     What is there with the same bytes stays the same file. Other bytes replace it: who has the old file open keeps it.
+    `durable=False` does not wait for the disk, where many files are written that can be written again.
     """
     make_folder(final.parent)
     partial = final.with_name(f"{PARTIAL}{uuid.uuid4().hex}")
@@ -81,11 +82,13 @@ def written(final: Path, *, mode: int = 0o600) -> Iterator[IO[bytes]]:
             yield out
             out.flush()
             os.fchmod(out.fileno(), mode)
-            sync(out.fileno())
+            if durable:
+                sync(out.fileno())
         with locked(final.parent):
             if not _link(partial, final) and not same(partial, final):
                 partial.replace(final)
-        sync_folder(final.parent)
+        if durable:
+            sync_folder(final.parent)
     finally:
         partial.unlink(missing_ok=True)
 

@@ -100,7 +100,7 @@ def put_images(benchmark: Benchmark, source: Path) -> int:
     target = images_folder(benchmark)
     for name, file in found:
         # a baseline may be reading the image that was there
-        with file.open("rb") as image, files.written(target / name, mode=0o644) as out:
+        with file.open("rb") as image, files.written(target / name, mode=0o644, durable=False) as out:
             shutil.copyfileobj(image, out, 1 << 20)
     Benchmark.objects.filter(pk=benchmark.pk).update(has_images=True, version=F("version") + 1)
     benchmark.refresh_from_db()

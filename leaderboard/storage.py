@@ -30,7 +30,7 @@ def full() -> Refused:
     """The refusal for want of space: of a request that could succeed later, without a change."""
     return Refused(
         "storage_full",
-        "The server has no space left for files. Nothing was stored and your quota is unchanged. Send it again later.",
+        "The server is out of storage space. Nothing was stored, and your quota is unchanged. Try again later.",
         status=507,
         retry_after=RETRY_SECONDS,
     )
@@ -80,8 +80,8 @@ def check_limits(*, user: User | None, sha256: str, size: int, locked: bool = Fa
         if not own.filter(sha256=sha256).exists() and _stored(own) + size > settings.PERSON_STORAGE:
             raise Refused(
                 "storage_person",
-                f"Your submissions may take {settings.PERSON_STORAGE >> 20:,} MiB together, and this file is more than "
-                "what is left of it. Ask the operator for more.",
+                f"Your submitted files may take {settings.PERSON_STORAGE >> 20:,} MiB in total, and this file exceeds "
+                "what is left. Ask the operator for more storage.",
                 status=413,
             )
     if settings.SITE_STORAGE:

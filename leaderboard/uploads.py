@@ -50,6 +50,7 @@ def accept(
                 pass
         teams.method_named(team=team, name=method, **described)
         return earlier, False
+    teams.check_method(team=team, name=method, **described)
     # A refused submission leaves no new method behind. An edit of a known one is not held open: it locks boards.
     with storage.taken(chunks(), limit=limit) as blob, nullcontext() if known else transaction.atomic():
         return submissions.submit(

@@ -131,6 +131,15 @@ def test_refused_upload_leaves_nothing(
     assert stores == (0 if seen == "at first" else 4)
 
 
+def test_method_that_cannot_be_kept_is_refused_before_the_file_is_stored(
+    as_alice: Client, post: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blobs, "received", None)
+    answer = post(as_alice, paper_url="http://example.org")
+    assert (answer.status_code, answer.json()["code"]) == (422, "method_invalid")
+    assert not Method.objects.exists()
+
+
 def test_same_file_again_is_answered_when_nothing_more_is_accepted(
     as_alice: Client, browser: Client, team: Team, post: Sender, benchmark: Benchmark
 ) -> None:
@@ -229,7 +238,7 @@ def test_person_may_keep_so_much_and_no_more(
     assert (refused.status_code, refused.json()["code"]) == (413, "storage_person")
     assert "Retry-After" not in refused
     page = send_page(browser, team, content=b"[  ]" + b" " * 996)
-    assert page.status_code == 413 and "Ask the operator" in page.content.decode()
+    assert page.status_code == 413 and "Ask the operator for more storage" in page.content.decode()
     assert len(kept()) == 2
     # a team mate has storage of their own
     assert post(as_bob, content=b"[  ]" + b" " * 996).status_code == 202
@@ -257,12 +266,12 @@ def test_disk_is_never_filled_to_the_brim(
     assert (refused.status_code, refused.json()["code"], refused["Retry-After"]) == (507, "storage_full", "600")
     page = send_page(browser, team)
     assert (page.status_code, page["Retry-After"]) == (507, "600")
-    assert "no space left" in page.content.decode()
+    assert "out of storage space" in page.content.decode()
     browser.force_login(olu)
     said = browser.post(
         f"/organise/{benchmark.slug}/import", {"file": SimpleUploadedFile("truth.json", b"{}")}, follow=True
     )
-    assert "no space left" in said.content.decode()
+    assert "out of storage space" in said.content.decode()
     assert kept() == [] and not Path(settings.DROP_DIR).exists()
 
 
@@ -297,7 +306,7 @@ def test_full_database_is_507_and_leaves_no_file(
     assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (507, "storage_full", "600")
     page = send_page(browser, team)
     assert (page.status_code, page["Retry-After"]) == (507, "600")
-    assert "The server has no space left" in page.content.decode()
+    assert "The server is out of storage space" in page.content.decode()
     assert kept() == []
     assert not Submission.objects.exists()
 
@@ -320,7 +329,7 @@ def test_body_that_cannot_be_spooled_is_507(
         assert list(spool.iterdir()) == []
     assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (507, "storage_full", "600")
     assert (page.status_code, page["Retry-After"]) == (507, "600")
-    assert "The server has no space left" in page.content.decode()
+    assert "The server is out of storage space" in page.content.decode()
     assert post(client).status_code == 202
 
 
@@ -334,7 +343,7 @@ def test_session_that_cannot_be_saved_is_507(
     browser.logout()
     answer = browser.post("/account/login/", {"login": "alice", "password": "a-long-password"})
     assert (answer.status_code, answer["Retry-After"]) == (507, "600")
-    assert "The server has no space left" in answer.content.decode()
+    assert "The server is out of storage space" in answer.content.decode()
 
 
 def test_pages_say_503_while_the_database_is_away(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +353,7 @@ def test_pages_say_503_while_the_database_is_away(browser: Client, monkeypatch: 
     monkeypatch.setattr("leaderboard.visibility.benchmarks_for", away)
     answer = browser.get("/lsp-test-pc/submit/")
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
-    assert "The database does not answer" in answer.content.decode() and "10.1.2.3" not in answer.content.decode()
+    assert "The database is not responding" in answer.content.decode() and "10.1.2.3" not in answer.content.decode()
 
 
 def test_annotations_are_not_in_what_a_full_disk_leaves(
@@ -359,6 +368,6 @@ def test_annotations_are_not_in_what_a_full_disk_leaves(
         said = browser.post(
             f"/organise/{benchmark.slug}/import", {"file": SimpleUploadedFile("truth.json", b"{}")}, follow=True
         )
-    assert "no space left" in said.content.decode()
+    assert "out of storage space" in said.content.decode()
     assert not list(Path(settings.DROP_DIR).iterdir())
     assert ground_truth.truth_path(benchmark, benchmark.truth_sha256).exists()
