@@ -324,9 +324,13 @@ def test_body_that_cannot_be_spooled_is_507(
     client.raise_request_exception = False
     with monkeypatch.context() as patch:
         patch.setattr("django.core.files.uploadhandler.TemporaryFileUploadHandler.receive_data_chunk", full)
-        answer = post(client)
-        page = send_page(browser, team)
+        large = predictions().ljust(300_000)
+        answer = post(client, content=large)
+        page = send_page(browser, team, content=large)
         assert list(spool.iterdir()) == []
+    for each in (answer, page):
+        # the rest was read all the same: a client that is still sending would see a broken pipe, not the answer
+        assert each.wsgi_request.environ["wsgi.input"].read() == b""
     assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (507, "storage_full", "600")
     assert (page.status_code, page["Retry-After"]) == (507, "600")
     assert "The server is out of storage space" in page.content.decode()
