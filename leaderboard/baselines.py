@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from django.db import transaction
 from django.db.models import F
 
 from evaluator import load_dataset
-from leaderboard import blobs, submissions
+from leaderboard import blobs, storage, submissions
+from leaderboard.blobs import Blob
 from leaderboard.choices import Choice, available, choices, title_of
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim
@@ -37,8 +40,17 @@ class BoxFile:
     name: str
 
 
-def take_boxes(*, benchmark: Benchmark, chunks: Iterable[bytes], name: str, limit: int = BOXES_LIMIT) -> BoxFile:
-    """Keep a file of boxes for runs on the benchmark, if it is one."""
+@contextmanager
+def boxes_taken(
+    *, benchmark: Benchmark, chunks: Iterable[bytes] | None, name: str, limit: int = BOXES_LIMIT
+) -> Iterator[BoxFile | None]:
+    """Keep a file of boxes, if it is one, for the runs on the benchmark that are requested inside.
+
+    When they are refused, nothing of it stays. Without a file (`chunks` is None), None.
+    """
+    if chunks is None:
+        yield None
+        return
     from baselines.boxes import from_file
     from baselines.estimators import BaselineFailed
 
@@ -46,17 +58,18 @@ def take_boxes(*, benchmark: Benchmark, chunks: Iterable[bytes], name: str, limi
         raise Refused("boxes", f"{dataset.title} lists its people: a run takes no file of boxes.", status=422)
     if not benchmark.image_list_sha256:
         raise Refused("boxes", f"{benchmark} has no image list yet: its organiser imports annotations first.")
-    try:
-        blob = blobs.store(chunks, limit=limit)
-    except blobs.TooLarge as error:
-        who = "an operator can queue it with run_baseline --boxes"
-        raise Refused("boxes", f"{name} is larger than {limit >> 20} MiB: {who}.", status=413) from error
+    storage.check_disk(0)
     images = json.loads(blobs.path(benchmark.image_list_sha256).read_bytes())["images"]
-    try:
-        from_file(blobs.path(blob.sha256), images, name=name or "The file")
-    except BaselineFailed as failure:
-        raise Refused("boxes", f"{failure}.", status=422) from failure
-    return BoxFile(blob.sha256, name)
+    with ExitStack() as stack:
+        try:
+            look = functools.partial(from_file, images=images, name=name or "The file")
+            blob = stack.enter_context(storage.taken(chunks, limit=limit, look=look))
+        except blobs.TooLarge as error:
+            who = "an operator can queue it with run_baseline --boxes"
+            raise Refused("boxes", f"{name} is larger than {limit >> 20} MiB: {who}.", status=413) from error
+        except BaselineFailed as failure:
+            raise Refused("boxes", f"{failure}.", status=422) from failure
+        yield BoxFile(blob.sha256, name)
 
 
 def request_run(
@@ -160,9 +173,16 @@ def public_record(record: dict[str, Any]) -> dict[str, Any]:
 
 def record(claim: Claim[BaselineRun], predictions: list[dict[str, Any]], run_record: dict[str, Any]) -> bool:
     """Submit what the model predicted, and end the run. False: the claim was lost, and nothing was submitted."""
-    run = claim.job
     content = json.dumps(predictions, separators=(",", ":"), allow_nan=False).encode()
-    blob = blobs.store([content], limit=1 << 30)
+    with storage.taken([content], limit=1 << 30) as blob:
+        written = _record(claim, blob, run_record)
+    if not written:
+        storage.discard(blob)
+    return written
+
+
+def _record(claim: Claim[BaselineRun], blob: Blob, run_record: dict[str, Any]) -> bool:
+    run = claim.job
     with transaction.atomic():
         if not claim.renew():
             return False

@@ -28,6 +28,7 @@ app.conf.update(
         "leaderboard.tasks.sweep": {"queue": "score"},
         "leaderboard.tasks.collect": {"queue": "score"},
         "leaderboard.tasks.run_baseline": {"queue": "baseline"},
+        "leaderboard.tasks.collect_runs": {"queue": "baseline"},
     },
     task_default_queue="score",
     beat_schedule={
@@ -37,7 +38,14 @@ app.conf.update(
             # a sweep that waited longer than until the next one has nothing left to do
             "options": {"expires": settings.SWEEP_SECONDS},
         },
-        "collect": {"task": "leaderboard.tasks.collect", "schedule": 3600},
+        "collect": {"task": "leaderboard.tasks.collect", "schedule": 3600, "options": {"expires": 3600}},
+        "collect_when_short": {
+            "task": "leaderboard.tasks.collect",
+            "schedule": 60,
+            "kwargs": {"when_short": True},
+            "options": {"expires": 60},
+        },
+        "collect_runs": {"task": "leaderboard.tasks.collect_runs", "schedule": 3600, "options": {"expires": 3600}},
     },
     # a worker process first starts its scoring sandbox
     worker_proc_alive_timeout=60,

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,7 @@ from evaluator.archives import unpacked
 from evaluator.definitions import Dataset
 from evaluator.poses import Annotations
 from evaluator.surfaces import read_surface
-from leaderboard import blobs, imports
+from leaderboard import blobs, files, imports
 from leaderboard.jobs import Claim
 from leaderboard.models import AnnotationImport, Benchmark, Release
 
@@ -58,21 +55,8 @@ def put_surface(benchmark: Benchmark, source: Path) -> None:
 
 def keep_surface(benchmark: Benchmark, source: Path) -> None:
     """Keep geodesic tables that were checked."""
-    _kept(surface_path(benchmark), lambda partial: shutil.copyfile(source, partial))
-
-
-def _kept(target: Path, write: Callable[[Path], object]) -> None:
-    """Write a file of the store under a temporary name, sync it, and give it its own: no reader sees half of it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{uuid.uuid4().hex}")
-    try:
-        partial.touch(mode=0o600)
-        write(partial)
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with source.open("rb") as tables, files.written(surface_path(benchmark)) as out:
+        shutil.copyfileobj(tables, out, 1 << 20)
 
 
 @dataclass(frozen=True)
@@ -104,7 +88,8 @@ def check(benchmark: Benchmark, content: bytes, *, surface: Path | None = None) 
         )
     listing = public_images(annotations, boxes=benchmark.boxes_given, dataset=benchmark.dataset)
     digest = hashlib.sha256(content).hexdigest()
-    _kept(truth_path(benchmark, digest), lambda partial: partial.write_bytes(content))
+    with files.written(truth_path(benchmark, digest)) as out:
+        out.write(content)
     image_list = blobs.store([json.dumps(listing, separators=(",", ":")).encode()], limit=1 << 30)
     return CheckedAnnotations(digest, image_list.sha256, listing["images"], summarise(annotations, definition))
 
@@ -164,16 +149,16 @@ def put_images(benchmark: Benchmark, source: Path) -> int:
 def copy_images(benchmark: Benchmark, images: list[dict[str, Any]], source: Path) -> int:
     """Copy the listed images to where workers read them: all of them, or `FileNotFoundError` and none."""
     root = source.resolve()
-    files = [(image["file_name"], (root / image["file_name"]).resolve()) for image in images]
-    for name, file in files:
+    found = [(image["file_name"], (root / image["file_name"]).resolve()) for image in images]
+    for name, file in found:
         if not file.is_relative_to(root) or not file.is_file():
             raise FileNotFoundError(f"no image {name} in {source}")
     target = images_folder(benchmark)
-    for name, file in files:
-        to = target / name
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, to)
-    return len(files)
+    for name, file in found:
+        # a baseline may be reading the image that was there
+        with file.open("rb") as image, files.written(target / name, mode=0o644, durable=False) as out:
+            shutil.copyfileobj(image, out, 1 << 20)
+    return len(found)
 
 
 def summarise(annotations: Annotations, dataset: Dataset) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
+from leaderboard import files, storage
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim
 from leaderboard.models import AnnotationImport, Benchmark, State, User
@@ -40,16 +41,18 @@ def take(*, benchmark: Benchmark, uploaded_file: UploadedFile, by: User) -> Anno
     if benchmark.imports.filter(state__in=OPEN_STATES).exists():
         raise _another(benchmark)
     folder = Path(settings.DROP_DIR)
-    folder.mkdir(parents=True, exist_ok=True)
+    storage.check_disk(0, folder=folder)
     name = f"{uuid.uuid4().hex}.json"
     try:
+        files.make_folder(folder)
         # no read permission for the process that writes it: the worker, which owns the folder, gives itself one
         handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o220)
         with os.fdopen(handle, "wb") as out:
             for chunk in uploaded_file.chunks():
                 out.write(chunk)
             out.flush()
-            os.fsync(out.fileno())
+            files.sync(out.fileno())
+        files.sync_folder(folder)
         with transaction.atomic():
             job = AnnotationImport.objects.create(
                 benchmark=benchmark, uploaded_by=by, drop_name=name, file_name=(uploaded_file.name or "")[-255:]
@@ -60,6 +63,8 @@ def take(*, benchmark: Benchmark, uploaded_file: UploadedFile, by: User) -> Anno
         if isinstance(error, IntegrityError) and benchmark.imports.filter(state__in=OPEN_STATES).exists():
             # both found none open, and the other one was faster
             raise _another(benchmark) from None
+        if storage.is_full(error):
+            raise storage.full() from error
         raise
     return job
 
@@ -131,10 +136,10 @@ def supersede(benchmark: Benchmark) -> list[AnnotationImport]:
 def collect_orphans(*, older_than_seconds: float = YOUNG_SECONDS) -> int:
     """Delete files of the drop that no open import names and that are not being written. Returns how many."""
     # listed before the rows are read: a file whose row comes in between is young
-    files = [file for file in Path(settings.DROP_DIR).glob("*.json") if DROP_NAME.fullmatch(file.name)]
+    found = [file for file in Path(settings.DROP_DIR).glob("*.json") if DROP_NAME.fullmatch(file.name)]
     named = set(AnnotationImport.objects.filter(state__in=OPEN_STATES).values_list("drop_name", flat=True))
     horizon, gone = time.time() - older_than_seconds, 0
-    for file in files:
+    for file in found:
         if file.name not in named and file.exists() and file.stat().st_mtime < horizon:
             file.unlink(missing_ok=True)
             gone += 1

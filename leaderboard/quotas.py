@@ -65,28 +65,54 @@ def charge(*, team: Team, benchmark: Benchmark) -> date:
     """
     moment = clock.now()
     day = moment.date()
-    wait = int((_midnight_after(day) - moment).total_seconds()) + 1
     rejects = _counter(team, benchmark, Kind.REJECTS, day.isoformat())
     if rejects.used >= benchmark.reject_limit:
-        raise Refused(
+        raise _reached(Kind.REJECTS, team, benchmark, moment)
+    limits = [
+        (Kind.TOTAL, "", benchmark.total_limit),
+        (Kind.DAY, day.isoformat(), benchmark.daily_limit),
+        (Kind.RUNNING, "", benchmark.running_limit),
+    ]
+    for kind, window, limit in limits:
+        counter = _counter(team, benchmark, kind, window)
+        if not Quota.objects.filter(pk=counter.pk, used__lt=limit).update(used=F("used") + 1):
+            raise _reached(kind, team, benchmark, moment)
+    return day
+
+
+def check(*, team: Team, benchmark: Benchmark) -> None:
+    """Raise what `charge` would raise now, and charge nothing. Another request may still be faster."""
+    now = standing(team, benchmark)
+    limits = [
+        (Kind.REJECTS, now.rejects, now.reject_limit),
+        (Kind.TOTAL, now.total_used, now.total_limit),
+        (Kind.DAY, now.day_used, now.day_limit),
+        (Kind.RUNNING, now.running, now.running_limit),
+    ]
+    for kind, used, limit in limits:
+        if used >= limit:
+            raise _reached(kind, team, benchmark, clock.now())
+
+
+def _reached(kind: Quota.Kind, team: Team, benchmark: Benchmark, moment: datetime) -> Refused:
+    """The refusal for a limit that is reached."""
+    wait = int((_midnight_after(moment.date()) - moment).total_seconds()) + 1
+    if kind == Kind.REJECTS:
+        return Refused(
             "too_many_rejects",
             f"{benchmark.reject_limit} files of {team} were rejected today. Check a file with `poseboard validate`, "
             "and send it after midnight UTC.",
             status=429,
             retry_after=wait,
         )
-    limits = [
-        (Kind.TOTAL, "", benchmark.total_limit, "in total: this team has no submission left on this benchmark.", None),
-        (Kind.DAY, day.isoformat(), benchmark.daily_limit, "a day: submit again after midnight UTC.", wait),
-        (Kind.RUNNING, "", benchmark.running_limit, "at once: wait until one of them is scored.", 5),
-    ]
-    for kind, window, limit, advice, retry_after in limits:
-        counter = _counter(team, benchmark, kind, window)
-        if not Quota.objects.filter(pk=counter.pk, used__lt=limit).update(used=F("used") + 1):
-            raise Refused(
-                f"quota_{kind}", f"{benchmark} takes {limit} of a team {advice}", status=429, retry_after=retry_after
-            )
-    return day
+    limit, advice, retry_after = {
+        Kind.TOTAL: (benchmark.total_limit, "in total: this team has no submission left on this benchmark.", None),
+        Kind.DAY: (benchmark.daily_limit, "a day: submit again after midnight UTC.", wait),
+        Kind.RUNNING: (benchmark.running_limit, "at once: wait until one of them is scored.", 5),
+    }[kind]
+    return Refused(
+        f"quota_{kind}", f"{benchmark} takes {limit} of a team {advice}", status=429, retry_after=retry_after
+    )
 
 
 def _counter(team: Team, benchmark: Benchmark, kind: str, window: str) -> Quota:

@@ -96,6 +96,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "leaderboard.faults.spooled_files_closed",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -131,7 +132,8 @@ def database(url: str) -> dict[str, object]:
             "OPTIONS": {
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+                # FULL: what was committed, and so every submission that was accepted, survives a power cut
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
             },
         }
     parts = urlsplit(url)
@@ -202,6 +204,11 @@ STORAGES = {
 }
 
 UPLOAD_LIMIT = whole("POSEBOARD_UPLOAD_MIB", 64) << 20
+# 0: no limit
+PERSON_STORAGE = whole("POSEBOARD_PERSON_STORAGE_MIB", 10_240) << 20
+SITE_STORAGE = whole("POSEBOARD_SITE_STORAGE_MIB", 0) << 20
+# no upload may take what the database, the logs and the workers need
+FREE_DISK = whole("POSEBOARD_FREE_DISK_MIB", 1024) << 20
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]

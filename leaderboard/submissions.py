@@ -15,7 +15,7 @@ from django.db.models import F
 import evaluator
 from evaluator import PredictionError, load_dataset
 from evaluator.definitions import FRACTION, MetricSpec
-from leaderboard import clock, quotas
+from leaderboard import clock, quotas, storage
 from leaderboard.blobs import Blob
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim, exhausted
@@ -37,6 +37,35 @@ log = logging.getLogger(__name__)
 
 
 # --- accepting -------------------------------------------------------------------------------------------------------
+
+
+def check(
+    *,
+    user: User | None,
+    team: Team,
+    benchmark: Benchmark,
+    method: Method | None,
+    sha256: str,
+    size: int,
+    source: str,
+    idempotency_key: str = "",
+) -> Submission | None:
+    """Whether `submit` would take the file now: asked before anything of it is stored. Charges nothing.
+
+    `method` is None where the team has none of that name yet. Returns the earlier submission that `submit` would give
+    back, None for a new one. Raises the `Refused` of `submit`, which may still refuse: another request may be faster.
+    """
+    benchmark = Benchmark.objects.get(pk=benchmark.pk)
+    wanted = (benchmark.pk, method.pk if method else 0, sha256)
+    if earlier := _earlier(user, wanted, idempotency_key):
+        return earlier
+    exempt = source in {Submission.Source.BASELINE, Submission.Source.IMPORT}
+    _check_open(benchmark, ignore_dates=exempt)
+    if not exempt:
+        storage.check_limits(user=user, sha256=sha256, size=size)
+        quotas.check(team=team, benchmark=benchmark)
+    storage.check_disk(size)
+    return None
 
 
 def submit(
@@ -65,6 +94,8 @@ def submit(
                 return earlier, False
             exempt = source in {Submission.Source.BASELINE, Submission.Source.IMPORT}
             _check_open(benchmark, ignore_dates=exempt)
+            if not exempt:
+                storage.check_limits(user=user, sha256=blob.sha256, size=blob.size, locked=True)
             day = None if exempt else quotas.charge(team=team, benchmark=benchmark)
             submission = Submission.objects.create(
                 benchmark=benchmark,

@@ -22,7 +22,7 @@ from django.db import connection
 
 import evaluator
 from evaluator import GroundTruthError, PredictionError
-from leaderboard import baselines, blobs, ground_truth, imports, jobs, submissions, workers
+from leaderboard import baselines, blobs, ground_truth, imports, jobs, storage, submissions, workers
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim
 from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Release, Submission
@@ -306,17 +306,34 @@ def sweep() -> str:
 
 
 @shared_task(name="leaderboard.tasks.collect")
-def collect() -> str:
+def collect(when_short: bool = False) -> str:
     """Delete what no row names: uploads of yesterday, annotation files of an hour ago, whose request ended too early.
 
-    And forget the workers that ended.
+    When space runs out, an hour is enough; with `when_short`, only then anything is done. Nothing that is younger is
+    deleted, whatever happens: its row may be about to be written. And forget the workers that ended.
     """
+    if when_short and not storage.is_short():
+        return "there is enough space"
     workers.forget_dead()
+    age = storage.HOUR if storage.is_short() else storage.DAY
+    gone = blobs.collect_orphans(_known_blobs, older_than_seconds=age)
+    gone += imports.collect_orphans() + storage.forget_partial()
+    return f"{gone} files deleted"
+
+
+def _known_blobs() -> set[str]:
     known = set(Submission.objects.values_list("sha256", flat=True))
     for model in (Benchmark, Release, Evaluation):
         known |= set(model.objects.values_list("image_list_sha256", flat=True).distinct())
-    known |= baselines.kept_blobs()
-    return f"{blobs.collect_orphans(known) + imports.collect_orphans()} files deleted"
+    return known | baselines.kept_blobs()
+
+
+@shared_task(name="leaderboard.tasks.collect_runs")
+def collect_runs() -> str:
+    """Delete what the baseline workers, who alone have that folder, kept of runs that have ended."""
+    baselines.forget_ended()
+    storage.forget_partial()
+    return "forgotten"
 
 
 def _end_exhausted(model: type[Any], end: Callable[[Claim[Any], str], bool]) -> int:

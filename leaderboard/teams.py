@@ -69,6 +69,16 @@ def method_named(*, team: Team, name: str, **fields: Any) -> Method:
     return method
 
 
+def check_method(*, team: Team, name: str, **fields: Any) -> None:
+    """Raise the `Refused` of `method_named` for fields that cannot be kept, and change nothing."""
+    _allowed(fields)
+    name = " ".join(name.split())
+    method = Method.objects.filter(team=team, name=name).first() or Method(team=team, name=name)
+    for key, value in fields.items():
+        setattr(method, key, value)
+    _check(method, unique=False)
+
+
 @transaction.atomic
 def edit_method(*, method: Method, by: User, name: str | None = None, **fields: Any) -> Method:
     """Change what a team says of its method. A new name is logged on every board it stands on."""

@@ -22,6 +22,7 @@ from ninja.errors import HttpError, ValidationError
 from pydantic import BaseModel
 
 from evaluator import DatasetDefinitionError
+from leaderboard import faults, storage
 from leaderboard.blobs import TooLarge
 from leaderboard.rankings import UnknownMetric
 from leaderboard.refusals import Refused
@@ -136,10 +137,22 @@ def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    if storage.is_full(error):
+        return _full(request, error)
     log.warning("%s %s: the database is away (%s)", request.method, request.path, type(error).__name__)
     return response(
         503, "unavailable", "The database does not answer. Send the request again.", headers={"Retry-After": "5"}
     )
+
+
+def _full(request: HttpRequest, error: BaseException) -> HttpResponse:
+    log.error("%s %s: no space left (%s)", request.method, request.path, error)
+    faults.read_on(request)
+    return _refused(request, storage.full())
+
+
+def _os_error(request: HttpRequest, error: OSError) -> HttpResponse:
+    return _full(request, error) if storage.is_full(error) else _failed(request, error)
 
 
 def answer(request: HttpRequest, error: Any) -> HttpResponse:
@@ -171,6 +184,7 @@ _HANDLERS: dict[type[Exception], Any] = {
     RecursionError: _unreadable,
     OperationalError: _unavailable,
     InterfaceError: _unavailable,
+    OSError: _os_error,
 }
 
 

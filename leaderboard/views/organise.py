@@ -185,18 +185,18 @@ def _run(request: HttpRequest, found: Benchmark) -> str:
     if not form.is_valid() and not (everything and set(form.errors) == {"choice"}):
         empty = "The file of boxes is empty." if "boxes" in form.errors else ""
         raise Refused("baseline", empty or "Choose one of the models that can run on this benchmark.", status=422)
-    by, file, boxes = person(request), form.cleaned_data.get("boxes"), None
-    if file is not None:
-        boxes = baselines.take_boxes(benchmark=found, chunks=file.chunks(), name=clean_file_name(file.name))
-    if everything:
-        runs, left_out = baselines.request_all(benchmark=found, by=by, boxes=boxes)
-        unfit = f" {len(left_out)} cannot run on it." if left_out else ""
-        return f"{len(runs)} runs are queued.{unfit} Their results arrive as submissions, like any other."
-    choice = form.cleaned_data["choice"]
-    baselines.request_run(
-        baseline=choice.baseline, variant=choice.variant, checkpoint=choice.checkpoint, benchmark=found, by=by,
-        boxes=boxes,
-    )  # fmt: skip
+    by, file = person(request), form.cleaned_data.get("boxes")
+    chunks, name = (file.chunks(), clean_file_name(file.name)) if file else (None, "")
+    with baselines.boxes_taken(benchmark=found, chunks=chunks, name=name) as boxes:
+        if everything:
+            runs, left_out = baselines.request_all(benchmark=found, by=by, boxes=boxes)
+            unfit = f" {len(left_out)} cannot run on it." if left_out else ""
+            return f"{len(runs)} runs are queued.{unfit} Their results arrive as submissions, like any other."
+        choice = form.cleaned_data["choice"]
+        baselines.request_run(
+            baseline=choice.baseline, variant=choice.variant, checkpoint=choice.checkpoint, benchmark=found, by=by,
+            boxes=boxes,
+        )  # fmt: skip
     return f"{choice.title} is queued. Its result arrives as a submission, like any other."
 
 

@@ -15,7 +15,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from leaderboard import blobs, quotas, submissions, teams, visibility
+from evaluator import load_dataset
+from leaderboard import blobs, quotas, submissions, teams, uploads, visibility
 from leaderboard.forms import SubmitForm
 from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, State, Submission
 from leaderboard.refusals import Refused
@@ -70,14 +71,14 @@ def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
 
 def _take(request: HttpRequest, benchmark: Benchmark, form: SubmitForm) -> tuple[Submission, bool]:
     data = form.cleaned_data
-    blob = blobs.store(data["file"].chunks(), limit=upload_limit())
-    method = teams.method_named(team=data["team"], name=data["method"], **form.stated())
-    return submissions.submit(
+    return uploads.accept(
         user=person(request),
         team=data["team"],
         benchmark=benchmark,
-        method=method,
-        blob=blob,
+        method=data["method"],
+        described=form.stated(),
+        chunks=data["file"].chunks,
+        limit=upload_limit(),
         source=Submission.Source.WEB,
         file_name=data["file"].name or "",
         publish_when_scored=data["visibility"] == "publish",

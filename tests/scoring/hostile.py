@@ -424,3 +424,12 @@ def use_threads(*_: Any, **__: Any) -> dict[str, Any]:
     thread.start()
     thread.join()
     return tell(found=found)
+
+
+def read_when_stored_again(dataset: str, predictions: Path, truth: Any, *, images: Any = None) -> dict[str, Any]:
+    """Not hostile: reads the file only after somebody has stored the same bytes again, ten seconds at most."""
+    before = predictions.stat().st_mtime_ns
+    deadline = time.monotonic() + 10
+    while predictions.stat().st_mtime_ns == before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return tell(predictions=predictions.read_text(), again=predictions.stat().st_mtime_ns != before)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import transaction
 
-from leaderboard import blobs, submissions
+from leaderboard import blobs, uploads
 from leaderboard.models import Benchmark, Submission, Team
 from leaderboard.refusals import Refused
-from leaderboard.teams import METHOD_FIELDS, method_named
+from leaderboard.teams import METHOD_FIELDS
 
 
 class Command(BaseCommand):
@@ -31,28 +31,33 @@ class Command(BaseCommand):
         benchmark = Benchmark.objects.filter(slug=options["benchmark"]).first()
         if benchmark is None:
             raise CommandError(f"no benchmark {options['benchmark']}")
-        try:
-            with options["file"].open("rb") as stream:
-                blob = blobs.store(iter(lambda: stream.read(1 << 20), b""), limit=1 << 30)
-        except (OSError, blobs.TooLarge) as error:
-            raise CommandError(str(error)) from error
+        file: Path = options["file"]
+        if not file.is_file():
+            raise CommandError(f"no file {file}")
+
+        def chunks() -> Iterator[bytes]:
+            with file.open("rb") as stream:
+                yield from iter(lambda: stream.read(1 << 20), b"")
+
+        team, new_team = Team.objects.get_or_create(name=options["team"])
         fields = {field: options[field] for field in METHOD_FIELDS if options[field] is not None}
         if "year" in fields:
             fields["year"] = int(fields["year"])
         try:
-            # what is refused leaves no team and no method behind
-            with transaction.atomic():
-                team, _ = Team.objects.get_or_create(name=options["team"])
-                submission, created = submissions.submit(
-                    user=None,
-                    team=team,
-                    benchmark=benchmark,
-                    method=method_named(team=team, name=options["method"], **fields),
-                    blob=blob,
-                    source=Submission.Source.IMPORT,
-                    file_name=options["file"].name,
-                    publish_when_scored=not options["private"],
-                )
-        except Refused as refused:
-            raise CommandError(refused.message) from refused
+            submission, created = uploads.accept(
+                user=None,
+                team=team,
+                benchmark=benchmark,
+                method=options["method"],
+                described=fields,
+                chunks=chunks,
+                limit=1 << 30,
+                source=Submission.Source.IMPORT,
+                file_name=file.name,
+                publish_when_scored=not options["private"],
+            )
+        except (Refused, OSError, blobs.TooLarge) as error:
+            if new_team:  # what is refused leaves no team behind
+                team.delete()
+            raise CommandError(str(error)) from error
         self.stdout.write(f"{submission}: {'queued' if created else 'was there already'}")
