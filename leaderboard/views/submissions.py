@@ -15,7 +15,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from evaluator import load_dataset
 from leaderboard import blobs, quotas, submissions, teams, uploads, visibility
 from leaderboard.forms import SubmitForm
 from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, State, Submission
