@@ -15,7 +15,8 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
 from leaderboard.api import problems
-from leaderboard.api.access import BearerToken
+from leaderboard.api.access import BearerToken, admit
+from leaderboard.rate_limits import RateLimited
 
 View = Callable[..., HttpResponseBase]
 
@@ -70,7 +71,9 @@ _nothing_here.csrf_exempt = True  # type: ignore[attr-defined]
 
 
 def guarded(view: View) -> View:
-    """Wrap a view: no exception leaves as a page, HEAD works where GET does, and nothing private is cached."""
+    """Wrap a view: requests are counted, no exception leaves as a page, HEAD works where GET does, and nothing private
+    is cached.
+    """
 
     @functools.wraps(view)
     def guard(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -81,9 +84,13 @@ def guarded(view: View) -> View:
             request.method = "GET"
         try:
             _check_length(request)
+            _admit(request)
             response = view(request, *args, **kwargs)
         except Exception as error:
             response = problems.answer(request, error)
+        if (usage := getattr(request, "usage", None)) is not None:
+            for name, value in usage.headers().items():
+                response.setdefault(name, value)
         if response.status_code == 405:
             allowed = response["Allow"]
             detail = f"This address takes {allowed}."
@@ -98,6 +105,14 @@ def guarded(view: View) -> View:
         return response
 
     return guard
+
+
+def _admit(request: HttpRequest) -> None:
+    try:
+        admit(request)
+    except RateLimited:
+        _discard(request, int(request.META.get("CONTENT_LENGTH") or 0))
+        raise
 
 
 # of a multipart body besides the file: boundaries, headers and form fields

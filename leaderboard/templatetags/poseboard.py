@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 import evaluator
-from leaderboard import baselines
+from leaderboard import accounts, baselines
 from leaderboard.drawing import graticule, marks, numbers, skeleton
 from leaderboard.drawing.svg import el
 from leaderboard.models import BaselineRun
@@ -250,6 +250,9 @@ def field(bound: Any, label: str = "") -> SafeString:
 
 def _optional() -> SafeString:
     return el("span", " optional", class_="optional")
+
+
+register.simple_tag(accounts.sends_mail, name="sends_mail")
 
 
 @register.simple_tag
