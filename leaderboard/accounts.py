@@ -68,21 +68,21 @@ def guess(request: HttpRequest, login: str | User) -> Iterator[Guess]:
 
 def _count(account: str, network: str) -> None:
     # what the first refuses is not counted by the others: one visitor cannot use up what is everybody's
-    rate_limits.take("password", account, network)
+    rate_limits.take("login", account, network)
     if not rate_limits.remembers("signed_in", account, network):
-        rate_limits.take("password_network", network)
-        rate_limits.take("password_account", account)
+        rate_limits.take("login_network", network)
+        rate_limits.take("login_account", account)
 
 
 def _opened(accounts: list[str], opened: str, network: str) -> None:
     if opened not in accounts:
         return
     if not rate_limits.remembers("signed_in", opened, network):
-        rate_limits.give_back("password_network", network)
-        rate_limits.give_back("password_account", opened)
+        rate_limits.give_back("login_network", network)
+        rate_limits.give_back("login_account", opened)
         rate_limits.remember("signed_in", opened, network, days=KNOWN_DAYS)
     # only of the account whose password it was: a name may be another account's e-mail address
-    rate_limits.clear("password", opened, network)
+    rate_limits.clear("login", opened, network)
 
 
 def _accounts(login: str | User) -> list[str]:
@@ -102,8 +102,8 @@ def digest(personal: str) -> str:
 
 def forget_guesses(*, request: HttpRequest, user: User, **_: Any) -> None:
     """A new password was set by a link: guesses at the old one no longer count. Receives allauth's signal."""
-    rate_limits.clear("password_account", f"user {user.pk}")
-    rate_limits.clear("password", f"user {user.pk}", visitors.network(request))
+    rate_limits.clear("login_account", f"user {user.pk}")
+    rate_limits.clear("login", f"user {user.pk}", visitors.network(request))
 
 
 @contextmanager

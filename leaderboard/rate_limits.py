@@ -36,15 +36,15 @@ LOOK_AGAIN_SECONDS = 2.0
 """How often a broker that was away is looked for, by a thread and never by a request."""
 
 SENTENCES = {
-    "password": "Too many wrong passwords for this account.",
-    "password_account": "Too many wrong passwords for this account.",
-    "password_network": "Too many wrong passwords from your network.",
+    "login": "Too many wrong passwords for this account.",
+    "login_account": "Too many wrong passwords for this account.",
+    "login_network": "Too many wrong passwords from your network.",
     "signup": "Too many new accounts from your network.",
     "mail": "Too many e-mails to this address.",
     "mail_network": "Too many e-mails were asked for from your network.",
     "api": "Too many requests.",
     "api_network": "Too many requests from your network.",
-    "token": "Too many requests with invalid API tokens from your network.",
+    "api_invalid": "Too many requests with invalid API tokens from your network.",
     "upload": "Too many files.",
     "form": "Too many requests.",
 }

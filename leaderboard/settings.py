@@ -260,9 +260,9 @@ RATE_LIMITED = flag("POSEBOARD_RATE_LIMITS", True)
 RATE_LIMITS = {
     # wrong passwords: of one account from one network; of one account from networks it never signed in from; and from
     # one network for accounts that never signed in from there
-    "password": rates("POSEBOARD_LIMIT_PASSWORD", "10 per 10 minutes"),
-    "password_account": rates("POSEBOARD_LIMIT_PASSWORD_ACCOUNT", "50 per 10 minutes"),
-    "password_network": rates("POSEBOARD_LIMIT_PASSWORD_NETWORK", "100 per hour"),
+    "login": rates("POSEBOARD_LIMIT_LOGIN", "10 per 10 minutes"),
+    "login_account": rates("POSEBOARD_LIMIT_LOGIN_ACCOUNT", "50 per 10 minutes"),
+    "login_network": rates("POSEBOARD_LIMIT_LOGIN_NETWORK", "100 per hour"),
     # new accounts from one network: a class that signs up in one room has some minutes for it
     "signup": rates("POSEBOARD_LIMIT_SIGNUP", "20 per minute; 100 per hour"),
     # links by e-mail: to one e-mail address, and asked for from one network
@@ -271,7 +271,7 @@ RATE_LIMITS = {
     # requests to the API: of one user, from one network without a token, and with invalid tokens
     "api": rates("POSEBOARD_LIMIT_API", "1200 per minute"),
     "api_network": rates("POSEBOARD_LIMIT_API_NETWORK", "1200 per minute"),
-    "token": rates("POSEBOARD_LIMIT_TOKEN", "30 per minute"),
+    "api_invalid": rates("POSEBOARD_LIMIT_API_INVALID", "30 per minute"),
     # files sent by one user, and forms sent by one user, or from one network by people who are not signed in
     "upload": rates("POSEBOARD_LIMIT_UPLOAD", "300 per minute"),
     "form": rates("POSEBOARD_LIMIT_FORM", "300 per minute"),

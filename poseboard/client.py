@@ -250,14 +250,14 @@ class Client:
                 if 400 <= error.status < 500 and error.status not in {408, 429}:
                     raise
                 wanted, trouble = error.retry_after or 0.0, error
-                if error.code == "rate_limited":
-                    self._say(wanted)
             left = deadline - time.monotonic()
             if left <= 0:
                 if last is not None:
                     raise StillRunning(last)
                 assert trouble is not None
                 raise trouble
+            if trouble is not None and trouble.code == "rate_limited":
+                self._say(wanted)
             # spread out, so that a class of a hundred clients does not ask in step
             time.sleep(min(left, max(wanted, pause * random.uniform(0.8, 1.2))))  # noqa: S311
             pause = min(10.0, pause * 1.5)

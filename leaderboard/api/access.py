@@ -39,7 +39,7 @@ def admit(request: HttpRequest) -> None:
         return
     network = visitors.network(request)
     if header is not None:
-        rate_limits.take("token", network)
+        rate_limits.take("api_invalid", network)
     request.usage = rate_limits.take("api_network", network)  # type: ignore[attr-defined]
 
 

@@ -55,6 +55,13 @@ def _complete(schema: OpenAPISchema, name: str, auth: Any, problem: dict[str, st
         for details in methods.values():
             if details["operationId"] != name:
                 continue
+            details["responses"]["429"] = {
+                "description": "Too many requests (`rate_limited`), or a quota is used up (`quota_day` and others)",
+                "headers": {
+                    "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}},
+                },
+                "content": {problems.CONTENT_TYPE: {"schema": problem}},
+            }
             details["responses"]["default"] = {
                 "description": "What went wrong, as problem details (RFC 9457)",
                 "content": {problems.CONTENT_TYPE: {"schema": problem}},
@@ -83,8 +90,8 @@ def guarded(view: View) -> View:
         if head:
             request.method = "GET"
         try:
-            _check_length(request)
             _admit(request)
+            _check_length(request)
             response = view(request, *args, **kwargs)
         except Exception as error:
             response = problems.answer(request, error)
@@ -107,17 +114,20 @@ def guarded(view: View) -> View:
     return guard
 
 
-def _admit(request: HttpRequest) -> None:
-    try:
-        admit(request)
-    except RateLimited:
-        _discard(request, int(request.META.get("CONTENT_LENGTH") or 0))
-        raise
-
-
 # of a multipart body besides the file: boundaries, headers and form fields
 _FORM_ALLOWANCE = 1 << 20
 _PIECE = 1 << 16
+
+
+def _admit(request: HttpRequest) -> None:
+    """Count the request; where it is one too many, only what the client is sending already is read."""
+    try:
+        admit(request)
+    except RateLimited:
+        length = request.META.get("CONTENT_LENGTH") or ""
+        if length.isdigit():
+            _discard(request, min(int(length), settings.UPLOAD_LIMIT + _FORM_ALLOWANCE))
+        raise
 
 
 def _check_length(request: HttpRequest) -> None:

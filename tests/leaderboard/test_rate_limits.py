@@ -138,7 +138,7 @@ def test_an_account_with_no_owner_is_counted_like_one(db: None) -> None:
 
 
 def test_many_networks_together_lock_out_only_those_that_the_owner_never_used(alice: User, limit: Any) -> None:
-    limit(password_account="30 per 10 minutes")
+    limit(login_account="30 per 10 minutes")
     assert sign_in("alice", PASSWORD, HOME).status_code == 302
     for number in range(4):
         fail("alice", f"198.51.100.{number}", 10)
@@ -147,13 +147,13 @@ def test_many_networks_together_lock_out_only_those_that_the_owner_never_used(al
 
 
 def test_refused_guesses_do_not_use_up_what_all_networks_share(alice: User, limit: Any) -> None:
-    limit(password_account="12 per 10 minutes")
+    limit(login_account="12 per 10 minutes")
     fail("alice", HOME, 40)
     assert sign_in("alice", PASSWORD, CAFE).status_code == 302
 
 
 def test_one_network_cannot_try_a_password_on_every_account(alice: User, bob: User, limit: Any) -> None:
-    limit(password_network="20 per hour")
+    limit(login_network="20 per hour")
     assert sign_in("bob", PASSWORD, HOME).status_code == 302
     assert [fail(f"person-{number}", HOME, 1)[0] for number in range(24)] == [200] * 20 + [429] * 4
     assert sign_in("alice", PASSWORD, HOME).status_code == 429
@@ -277,7 +277,7 @@ def test_links_to_confirm_an_address_are_counted_too(alice: User, mail_server: N
 
 
 def test_a_link_that_set_a_new_password_ends_the_lock(alice: User, mail_server: None, limit: Any) -> None:
-    limit(password_account="10 per 10 minutes")
+    limit(login_account="10 per 10 minutes")
     EmailAddress.objects.create(user=alice, email=alice.email, primary=True, verified=True)
     fail("alice", HOME, 10)
     assert sign_in("alice", PASSWORD, CAFE).status_code == 429
