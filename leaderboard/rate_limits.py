@@ -35,6 +35,10 @@ T = TypeVar("T")
 LOOK_AGAIN_SECONDS = 2.0
 """How often a broker that was away is looked for, by a thread and never by a request."""
 
+FREQUENT = frozenset({"api", "api_network", "api_invalid", "upload", "form"})
+PATIENCE = 5
+"""How many times longer what is rare waits for a slow broker: there it matters that all processes count together."""
+
 SENTENCES = {
     "login": "Too many wrong passwords for this account.",
     "login_account": "Too many wrong passwords for this account.",
@@ -101,12 +105,12 @@ def take(name: str, *who: str) -> Usage | None:
     items = settings.RATE_LIMITS[name]
     tightest: Usage | None = None
     for item in items:
-        usage, used = _counted(functools.partial(_hit, name=name, item=item, who=who))
+        usage, used = _counted(name, functools.partial(_hit, name=name, item=item, who=who))
         if used > item.amount:
             if used == item.amount + 1:
                 log.warning("the limit on %s, %s, is reached by %s", name, in_words(item), ", ".join(who))
             # the longest of what else is used up, too: after the wait it must pass
-            others = [_counted(functools.partial(_look, name=name, item=each, who=who)) for each in items]
+            others = [_counted(name, functools.partial(_look, name=name, item=each, who=who)) for each in items]
             seconds = max([usage.seconds, *(left.seconds for left in others if not left.remaining)])
             raise RateLimited(name, item, Usage(item.amount, 0, seconds))
         if tightest is None or usage.remaining < tightest.remaining:
@@ -118,24 +122,24 @@ def give_back(name: str, *who: str) -> None:
     """Undo one `take`: it turned out not to count."""
     if settings.RATE_LIMITED:
         for item in settings.RATE_LIMITS[name]:
-            _counted(methodcaller("incr", _key(name, item, who), item.get_expiry(), -1))
+            _counted(name, methodcaller("incr", _key(name, item, who), item.get_expiry(), -1))
 
 
 def clear(name: str, *who: str) -> None:
     """Forget all that was counted."""
     if settings.RATE_LIMITED:
         for item in settings.RATE_LIMITS[name]:
-            _counted(methodcaller("clear", _key(name, item, who)))
+            _counted(name, methodcaller("clear", _key(name, item, who)))
 
 
 def remember(name: str, *who: str, days: int) -> None:
     """Note that something was so, until some days after it was first noted."""
     if settings.RATE_LIMITED:
-        _counted(methodcaller("incr", _note(name, who), days * 86_400))
+        _counted(name, methodcaller("incr", _note(name, who), days * 86_400))
 
 
 def remembers(name: str, *who: str) -> bool:
-    return bool(settings.RATE_LIMITED and _counted(methodcaller("get", _note(name, who))))
+    return bool(settings.RATE_LIMITED and _counted(name, methodcaller("get", _note(name, who))))
 
 
 def _hit(storage: Storage, *, name: str, item: RateLimitItem, who: tuple[str, ...]) -> tuple[Usage, int]:
@@ -174,12 +178,13 @@ _turn = threading.Lock()
 os.register_at_fork(after_in_child=_away.clear)
 
 
-def _counted(operation: Callable[[Storage], T]) -> T:
+def _counted(name: str, operation: Callable[[Storage], T]) -> T:
     """Run it on the shared counters, or on this process's own while the broker is away."""
     url = settings.BROKER_URL
     if not url.startswith("memory:") and not _away.is_set():
+        wait = settings.RATE_LIMIT_WAIT * (1 if name in FREQUENT else PATIENCE)
         try:
-            return operation(_shared(url, settings.RATE_LIMIT_WAIT))
+            return operation(_shared(url, wait))
         except (RedisError, OSError) as error:
             _lose(url, error)
     return operation(own())
