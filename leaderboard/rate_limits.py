@@ -50,7 +50,7 @@ SENTENCES = {
     "api_network": "Too many requests from your network.",
     "api_invalid": "Too many requests with invalid API tokens from your network.",
     "upload": "Too many files.",
-    "form": "Too many requests.",
+    "form": "You sent too many forms.",
 }
 
 
