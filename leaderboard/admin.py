@@ -7,7 +7,9 @@ from django.contrib.auth.admin import UserAdmin
 from django.db.models import F, Model
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.views.generic import RedirectView
 
+from leaderboard.accounts import AdminSignInForm
 from leaderboard.models import (
     AnnotationImport,
     ApiToken,
@@ -126,3 +128,8 @@ class WorkerAdmin(ReadOnly):
 
 admin.site.register(User, UserAdmin)
 admin.site.site_header = "PoseBoard operations"
+admin.site.login_form = AdminSignInForm
+# one page asks for the old password, and counts wrong ones
+admin.site.password_change = RedirectView.as_view(  # type: ignore[assignment, method-assign]
+    pattern_name="account_change_password"
+)

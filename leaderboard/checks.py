@@ -54,6 +54,19 @@ def postgresql_keeps_what_it_commits(databases: Sequence[str] | None = None, **_
     ]
 
 
+@register(deploy=True)
+def visitors_are_told_apart(**_: Any) -> list[CheckMessage]:
+    if not settings.LOOPBACK and not settings.TRUSTED_PROXIES:
+        return [
+            Warning(
+                "No proxy is trusted: behind one, all visitors count as one for the rate limits.",
+                hint="Set POSEBOARD_TRUSTED_PROXIES to the address of the proxy.",
+                id="poseboard.W002",
+            )
+        ]
+    return []
+
+
 @register(Tags.security, deploy=True)
 def debug_is_off(**_: Any) -> list[CheckMessage]:
     if settings.DEBUG:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from csp.constants import NONE, SELF
+from limits import RateLimitItem, parse_many
 
 
 def text(name: str, default: str = "") -> str:
@@ -26,6 +28,31 @@ def whole(name: str, default: int) -> int:
     if not value.isdigit():
         raise ValueError(f"{name}={value!r}: write a whole number")
     return int(value)
+
+
+def rates(name: str, default: str) -> list[RateLimitItem]:
+    """`20 per minute; 100 per hour`: each of them holds. An empty variable is the default, as Compose passes it on."""
+    value = text(name) or default
+    try:
+        found = parse_many(value)
+    except ValueError:
+        found = []
+    if not found or not all(item.amount for item in found):
+        raise ValueError(f"{name}={value!r}: write it as in {default!r}")
+    return found
+
+
+def proxies(name: str) -> list[IPv4Network | IPv6Network | str]:
+    """Addresses and networks, separated by commas, and the word `unix` for whoever reaches the server's Unix socket."""
+    found: list[IPv4Network | IPv6Network | str] = []
+    for part in text(name).replace(",", " ").split():
+        try:
+            found.append("unix" if part == "unix" else ip_network(part))
+        except ValueError:
+            raise ValueError(
+                f"{name}: {part!r} is not an address or network: write 192.0.2.7, 10.0.1.0/24 or unix"
+            ) from None
+    return found
 
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,6 +126,8 @@ MIDDLEWARE = [
     "leaderboard.faults.spooled_files_closed",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    # before the one for CSRF, which reads the body: what is refused is not read
+    "leaderboard.middleware.RateLimits",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -181,13 +210,22 @@ ACCOUNT_EMAIL_VERIFICATION = "mandatory" if text("POSEBOARD_EMAIL_HOST") else "n
 ACCOUNT_USERNAME_BLACKLIST = ["admin", "api", "poseboard", "staff"]
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_ADAPTER = "leaderboard.accounts.Adapter"
+ACCOUNT_FORMS = {
+    "signup": "leaderboard.accounts.SignupForm",
+    "reset_password": "leaderboard.accounts.ResetPasswordForm",
+    "change_password": "leaderboard.accounts.ChangePasswordForm",
+}
+# leaderboard.rate_limits has them all: allauth's own are counted in each process for itself, and answer 200
+ACCOUNT_RATE_LIMITS = False
 EMAIL_HOST = text("POSEBOARD_EMAIL_HOST")
 EMAIL_PORT = whole("POSEBOARD_EMAIL_PORT", 587)
 EMAIL_HOST_USER = text("POSEBOARD_EMAIL_USER")
 EMAIL_HOST_PASSWORD = text("POSEBOARD_EMAIL_PASSWORD")
 EMAIL_USE_TLS = flag("POSEBOARD_EMAIL_TLS", True)
 DEFAULT_FROM_EMAIL = text("POSEBOARD_EMAIL_FROM", f"PoseBoard <noreply@{_site.hostname}>")
-EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+# Without a mail server nothing is sent, and nothing is written to the log instead: a link to set a password is a key.
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'dummy'}.EmailBackend"
 
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
@@ -223,6 +261,31 @@ MAX_ATTEMPTS = 3
 
 BROKER_URL = text("BROKER_URL", "redis://127.0.0.1:6379/0")
 
+# whose X-Forwarded-For is believed
+TRUSTED_PROXIES = proxies("POSEBOARD_TRUSTED_PROXIES")
+RATE_LIMITED = flag("POSEBOARD_RATE_LIMITS", True)
+RATE_LIMITS = {
+    # wrong passwords: of one account from one network; of one account from networks it never signed in from; and from
+    # one network for accounts that never signed in from there
+    "login": rates("POSEBOARD_LIMIT_LOGIN", "10 per 10 minutes"),
+    "login_account": rates("POSEBOARD_LIMIT_LOGIN_ACCOUNT", "50 per 10 minutes"),
+    "login_network": rates("POSEBOARD_LIMIT_LOGIN_NETWORK", "100 per hour"),
+    # new accounts from one network: a class that signs up in one room has some minutes for it
+    "signup": rates("POSEBOARD_LIMIT_SIGNUP", "20 per minute; 100 per hour"),
+    # links by e-mail: to one e-mail address, and asked for from one network
+    "mail": rates("POSEBOARD_LIMIT_MAIL", "5 per hour"),
+    "mail_network": rates("POSEBOARD_LIMIT_MAIL_NETWORK", "30 per hour"),
+    # requests to the API: of one user, from one network without a token, and with invalid tokens
+    "api": rates("POSEBOARD_LIMIT_API", "1200 per minute"),
+    "api_network": rates("POSEBOARD_LIMIT_API_NETWORK", "1200 per minute"),
+    "api_invalid": rates("POSEBOARD_LIMIT_API_INVALID", "30 per minute"),
+    # files sent by one user, and forms sent by one user, or from one network by people who are not signed in
+    "upload": rates("POSEBOARD_LIMIT_UPLOAD", "300 per minute"),
+    "form": rates("POSEBOARD_LIMIT_FORM", "300 per minute"),
+}
+# how long a request may wait for the broker's answer before the limits are counted by each process for itself
+RATE_LIMIT_WAIT = whole("POSEBOARD_LIMIT_WAIT_MS", 50) / 1000
+
 SECURE_SSL_REDIRECT = HTTPS and flag("POSEBOARD_SSL_REDIRECT", True)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
@@ -253,8 +316,15 @@ CONTENT_SECURITY_POLICY = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "plain": {"()": "leaderboard.logs.WithoutSecrets", "format": "{levelname} {name}: {message}", "style": "{"}
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": text("POSEBOARD_LOG_LEVEL", "INFO")},
-    "loggers": {"django.security.DisallowedHost": {"level": "CRITICAL"}},
+    "loggers": {
+        # Django gives these two handlers of their own, which would write an address as it came
+        "django": {"handlers": []},
+        "django.server": {"handlers": [], "propagate": True},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+    },
 }

@@ -166,7 +166,9 @@ def _client(url: str, token: str | None) -> Client:
     if token and parts.scheme == "http" and parts.hostname and not is_loopback(parts.hostname):
         note(f"Warning: {url} is not encrypted; whoever is on the way can read the token.")
     try:
-        return Client(url, token)
+        return Client(
+            url, token, waiting=lambda seconds: note(f"Too many requests: trying again in {seconds:.0f} seconds.")
+        )
     except ValueError as error:
         raise Failure(Exit.BAD_FILE, str(error)) from error
 

