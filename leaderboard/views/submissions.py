@@ -82,6 +82,7 @@ def _take(request: HttpRequest, benchmark: Benchmark, form: SubmitForm) -> tuple
         source=Submission.Source.WEB,
         file_name=data["file"].name or "",
         publish_when_scored=data["visibility"] == "publish",
+        told_publishes_all=data["publishes_all"] == "1",
     )
 
 
