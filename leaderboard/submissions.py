@@ -262,9 +262,7 @@ def publish(*, submission: Submission, by: User | None) -> BoardEvent:
     """
     own = by is not None and visibility.may_publish(by, submission)
     if not own and not (by is not None and visibility.may_publish_for_team(by, submission)):
-        raise Refused(
-            "not_agreed", f"{submission} was submitted as private: only its team can publish it.", status=403
-        )
+        raise Refused("not_agreed", f"{submission} was submitted as private: only its team can publish it.", status=403)
     # one at a time for a benchmark, so that two clicks make one event
     Benchmark.objects.select_for_update().get(pk=submission.benchmark_id)
     evaluation = Evaluation.objects.get(submission=submission, current=True)

@@ -213,5 +213,7 @@ def _publish(request: HttpRequest, found: Benchmark) -> str:
     if publishable:
         return f"{len(publishable)} method{'' if len(publishable) == 1 else 's'} published."
     if private:
-        raise Refused("nothing", "The submissions that are not on the board are private: only their teams publish them.")
+        raise Refused(
+            "nothing", "The submissions that are not on the board are private: only their teams publish them."
+        )
     raise Refused("nothing", "There is nothing to publish: every scored method is on the board or was taken from it.")

@@ -13,6 +13,7 @@ from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.numbers import ordinal
 from leaderboard.drawing.skeleton import PartResult
 from leaderboard.models import BoardEvent, Evaluation, Score, State, Submission
+from leaderboard.rankings import rank_range
 from leaderboard.templatetags.poseboard import seconds, size, when
 from leaderboard.views import sentences
 from leaderboard.views.standings import standing
@@ -172,14 +173,13 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
         rank = {"best": row.rank, "worst": row.worst_rank or row.rank, "total": short.measured, "if_published": False}
     elif main and short:
         higher = specs[dataset.primary].higher_is_better
-        others_values = [
-            other.value
+        rivals = [
+            other
             for other in short.by_submission.values()
             if other.value is not None and other.method_id != submission.method_id
         ]
-        better = sum((value > main.value) == higher and value != main.value for value in others_values)
-        same = sum(value == main.value for value in others_values)
-        rank = {"best": better + 1, "worst": better + 1 + same, "total": len(others_values) + 1, "if_published": True}
+        best_rank, worst_rank = rank_range(main, rivals, higher_is_better=higher)
+        rank = {"best": best_rank, "worst": worst_rank, "total": len(rivals) + 1, "if_published": True}
     if rank:
         rank["strip"] = graticule.ranks(rank["best"], rank["worst"], rank["total"])
     tables = [table for spec in dataset.metrics if (table := _table(spec, scores, kind))]
