@@ -1,7 +1,7 @@
 """A board: the fold over its events at a date, ordered by one metric and part, with reported numbers beside it.
 
-Best first by the metric's own direction. One rule, `clearly_better`, decides about ranks, bold and the summary sentence;
-rows that it does not separate share ranks. A row without the number is last and has no rank.
+Best first by the metric's own direction. One rule, `clearly_better`, decides about ranks, bold and the summary
+sentence; rows that it does not separate share ranks. A row without the number is last and has no rank.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from leaderboard.models import (
     BoardEvent,
     Evaluation,
     Method,
+    Phase,
     Score,
     State,
     Submission,
@@ -118,16 +119,16 @@ def _earlier(user: User | None, wanted: tuple[int, int, str], idempotency_key: s
 
 
 def _check_open(benchmark: Benchmark, *, ignore_dates: bool) -> None:
+    phase = benchmark.phase(clock.now())
     if not benchmark.truth_sha256:
         raise Refused(
             "no_annotations", f"{benchmark} has no annotations yet, so nothing can be scored: ask its organiser."
         )
     if ignore_dates:
         return
-    now = clock.now()
-    if benchmark.opens_at and now < benchmark.opens_at:
+    if phase == Phase.NOT_OPEN:
         raise Refused("not_open", f"{benchmark} opens at {benchmark.opens_at:%Y-%m-%d %H:%M} UTC: submit then.")
-    if benchmark.closes_at and now >= benchmark.closes_at:
+    if phase == Phase.CLOSED:
         raise Refused("closed", f"{benchmark} closed at {benchmark.closes_at:%Y-%m-%d %H:%M} UTC.")
 
 

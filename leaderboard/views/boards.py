@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
 from django.utils.http import parse_etags, quote_etag
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 import evaluator
 from evaluator.definitions import Column
-from leaderboard import blobs, rankings
+from leaderboard import blobs, clock, rankings
 from leaderboard.drawing import charts, graticule
 from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Method
 from leaderboard.models.jobs import OPEN_STATES
@@ -54,7 +56,7 @@ def boards(request: HttpRequest) -> HttpResponse:
             for benchmark, short in cards
             if all(needle in f"{benchmark.title} {benchmark.dataset} {benchmark.slug}".casefold() for needle in needles)
         ]
-    context = {"section": "boards", "cards": cards, "found": found, "q": " ".join(words)}
+    context = {"section": "boards", "cards": cards, "found": found, "q": " ".join(words), "now": clock.now()}
     return render(request, "boards.html", context)
 
 
@@ -68,10 +70,10 @@ class Line:
     top: bool
 
 
-def board_tag(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun]) -> str:
-    """What the page shows, as a digest: the board's version, the view of it, and how far baselines are."""
+def board_tag(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun], phase: str = "") -> str:
+    """What the page shows, as a digest: the board's version and its view, how far baselines are, whether it is open."""
     progress = ";".join(f"{run.pk}.{run.state}.{run.images_done}" for run in runs)
-    said = f"{benchmark.pk}|{benchmark.version}|{evaluator.__version__}|{query.parameters()}|{progress}"
+    said = f"{benchmark.pk}|{benchmark.version}|{evaluator.__version__}|{query.parameters()}|{progress}|{phase}"
     return hashlib.sha256(said.encode()).hexdigest()[:32]
 
 
@@ -84,15 +86,17 @@ def board(request: HttpRequest, slug: str) -> HttpResponseBase:
     query = parse(request.GET)
     running = BaselineRun.objects.filter(benchmark=benchmark, state__in=OPEN_STATES)
     runs = list(running.select_related("checkpoint").order_by("pk"))
+    # most benchmarks have no dates, and then every moment is the same: the kept page needs no query for it
+    now = clock.now() if benchmark.opens_at or benchmark.closes_at else timezone.now()
     if request.user.is_authenticated:
-        return render(request, "board.html", board_page(benchmark, query, runs))
-    tag = board_tag(benchmark, query, runs)
+        return render(request, "board.html", board_page(benchmark, query, runs, now))
+    tag = board_tag(benchmark, query, runs, benchmark.phase(now))
     if quote_etag(tag) in [each.removeprefix("W/") for each in parse_etags(request.headers.get("If-None-Match", ""))]:
         response: HttpResponse = HttpResponseNotModified()
     else:
         page = cache.get(f"board:{tag}")
         if page is None:
-            page = render(request, "board.html", board_page(benchmark, query, runs)).content
+            page = render(request, "board.html", board_page(benchmark, query, runs, now)).content
             cache.set(f"board:{tag}", page, 600)
         response = HttpResponse(page)
     response["ETag"] = quote_etag(tag)
@@ -106,7 +110,7 @@ def _board(benchmark: Benchmark, query: BoardQuery) -> Board:
         raise Http404(str(unknown)) from None
 
 
-def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun]) -> dict[str, Any]:
+def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun], now: datetime) -> dict[str, Any]:
     """Everything the template shows."""
     found = _board(benchmark, query)
     columns = columns_of(found)
@@ -132,6 +136,8 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
     return {
         "section": "boards",
         "benchmark": benchmark,
+        "now": now,
+        "phase": benchmark.phase(now),
         "board": found,
         "query": query,
         "columns": columns,

@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from evaluator import load_dataset
-from leaderboard import baselines, imports, submissions
+from leaderboard import baselines, clock, imports, submissions
 from leaderboard.api.fields import clean_file_name
 from leaderboard.choices import Choice
 from leaderboard.choices import choices as weights_for
@@ -38,7 +38,9 @@ def organise(request: HttpRequest) -> HttpResponse:
     rows = organised_by(request.user).annotate(
         sent=Count("submissions", distinct=True), teams_sent=Count("submissions__team", distinct=True)
     )
-    return render(request, "organise.html", {"benchmarks": rows, "may_create": may_create(request.user)})
+    return render(
+        request, "organise.html", {"benchmarks": rows, "may_create": may_create(request.user), "now": clock.now()}
+    )
 
 
 @kept_private
@@ -79,6 +81,7 @@ def benchmark(request: HttpRequest, slug: str) -> HttpResponse:
         "form": form,
         "import_form": ImportForm(),
         **_baselines_offered(found),
+        "now": clock.now(),
     }
     return render(request, "organise_benchmark.html", context, status=400 if form.errors else 200)
 

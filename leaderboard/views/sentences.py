@@ -17,8 +17,8 @@ FEWEST_PEOPLE = 200
 def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool = True) -> SafeString | None:
     """About the measured rows, best first. None where nothing is measured.
 
-    It says what the ranks and the bold numbers say, by the same rule: a leader is clear of every other row, or the order
-    is not settled. Rows that `clearly_better` does not separate are never called equal and never better.
+    It says what the ranks and the bold numbers say, by the same rule: a leader is clear of every other row, or the
+    order is not settled. Rows that `clearly_better` does not separate are never called equal and never better.
     """
     rows = [row for row in ranked if row.value is not None]
     if not rows:

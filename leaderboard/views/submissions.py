@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -16,9 +17,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from evaluator import load_dataset
-from leaderboard import blobs, quotas, submissions, teams, visibility
+from leaderboard import blobs, clock, quotas, submissions, teams, visibility
 from leaderboard.forms import SubmitForm
-from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, State, Submission
+from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, Phase, State, Submission
 from leaderboard.refusals import Refused
 from leaderboard.views import results
 from leaderboard.views.answers import kept_private, person, say_refusal, with_retry
@@ -31,12 +32,21 @@ PER_PAGE = 50
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
-    """The form, and what it sends. Without a benchmark, the first open one is chosen; the others are a click away."""
-    mine = visibility.benchmarks_for(request.user).exclude(truth_sha256="")
+    """The form, and what it sends. Without a benchmark, the first open one is chosen; the others are a click away.
+
+    The page's script sends the form with `Accept: application/json` and is answered in JSON, so that a refusal appears
+    in place and the browser keeps the chosen file.
+    """
+    now = clock.now()
+    mine = list(visibility.benchmarks_for(request.user).exclude(truth_sha256=""))
     chosen = slug or request.GET.get("benchmark")
-    benchmark = get_object_or_404(visibility.benchmarks_for(request.user), slug=chosen) if chosen else mine.first()
-    if benchmark is None:
-        return render(request, "submit_nothing.html", {})
+    if chosen:
+        benchmark = get_object_or_404(visibility.benchmarks_for(request.user), slug=chosen)
+    else:
+        found = next((each for each in mine if each.phase(now) == Phase.OPEN), None)
+        if found is None:
+            return render(request, "submit_nothing.html", {"benchmarks": mine, "now": now})
+        benchmark = found
     if not slug:
         return redirect("submit_to", benchmark.slug)
     own = teams.teams_of(person(request))
@@ -52,6 +62,10 @@ def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
         initial={"team": team, "method": request.GET.get("method", "")},
     )
     refusal: Refused | None = None
+    in_place = request.headers.get("Accept") == "application/json"
+    if form.is_bound:
+        form.is_valid()
+        team = form.cleaned_data.get("team") or team
     if request.method == "POST" and form.is_valid():
         try:
             made, new = _take(request, benchmark, form)
@@ -63,9 +77,15 @@ def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
         else:
             if not new:
                 messages.info(request, "This file was sent before for this method, so nothing was charged: here it is.")
-            return redirect(made)
+            return JsonResponse({"url": made.get_absolute_url()}) if in_place else redirect(made)
     status = refusal.status if refusal else 400 if form.errors else 200
-    response = render(request, "submit.html", _submit_page(request, benchmark, form, team, list(mine)), status=status)
+    if in_place and form.is_bound:
+        response: HttpResponse = JsonResponse(
+            {"errors": {name: [str(each) for each in errors] for name, errors in form.errors.items()}}, status=status
+        )
+    else:
+        context = _submit_page(request, benchmark, form, team, mine, now)
+        response = render(request, "submit.html", context, status=status)
     return with_retry(response, refusal) if refusal else response
 
 
@@ -91,7 +111,7 @@ def upload_limit() -> int:
 
 
 def _submit_page(
-    request: HttpRequest, benchmark: Benchmark, form: SubmitForm, team: Any, others: list[Benchmark]
+    request: HttpRequest, benchmark: Benchmark, form: SubmitForm, team: Any, others: list[Benchmark], now: datetime
 ) -> dict[str, Any]:
     dataset = load_dataset(benchmark.dataset)
     standing = quotas.standing(team, benchmark)
@@ -102,7 +122,13 @@ def _submit_page(
     }
     return {
         "benchmark": benchmark,
-        "benchmarks": others,
+        # the page's own first, where nothing can be submitted to it and it is not among them
+        "benchmarks": others if benchmark in others else [benchmark, *others],
+        "now": now,
+        "phase": benchmark.phase(now),
+        "opens_in": _seconds_until(benchmark.opens_at, now),
+        "closes_in": _seconds_until(benchmark.closes_at, now),
+        "file_lost": request.FILES["file"].name if form.is_bound and "file" in request.FILES else "",
         "form": form,
         "team": team,
         "standing": standing,
@@ -124,6 +150,11 @@ def _submit_page(
         "upload_mib": upload_limit() >> 20,
         "site": settings.SITE_URL,
     }
+
+
+def _seconds_until(moment: datetime | None, now: datetime) -> float | None:
+    """For the page's own timer: a reader's clock may be wrong, so the page counts from when it was made."""
+    return (moment - now).total_seconds() if moment and moment > now else None
 
 
 def _whole(text: str | None) -> int:
