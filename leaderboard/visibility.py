@@ -59,8 +59,8 @@ def agreed() -> Q:
     Whatever was submitted as private is not among them: a later change of the benchmark's policy is no agreement.
     """
     run_or_imported = Q(source__in=[Submission.Source.BASELINE, Submission.Source.IMPORT])
-    nobody = ~Exists(Membership.objects.filter(team=OuterRef("team")))
-    return Q(publish_when_scored=True) | (run_or_imported & nobody)
+    somebody = Q(Exists(Membership.objects.filter(team=OuterRef("team"))))
+    return Q(publish_when_scored=True) | (run_or_imported & ~somebody)
 
 
 def may_publish_for_team(user: Anyone, submission: Submission) -> bool:

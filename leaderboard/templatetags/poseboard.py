@@ -127,8 +127,10 @@ def until(moment: datetime | None) -> str:
 
 
 @register.filter
-def deadline(moment: datetime) -> SafeString:
+def deadline(moment: datetime | None) -> SafeString | str:
     """A moment on which something depends: always in UTC, to which the page's script adds the reader's time."""
+    if moment is None:
+        return ""
     utc = moment.astimezone(UTC)
     text = f"{utc:%-d %B %Y, %H:%M} UTC"
     return format_html('<time datetime="{}" data-deadline>{}</time>', f"{utc:%Y-%m-%dT%H:%M:%SZ}", text)

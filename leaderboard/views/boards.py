@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
+from operator import and_, or_
 from typing import Any
 
 from django.core.cache import cache
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
@@ -17,10 +20,10 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 import evaluator
-from evaluator.definitions import Column
+from evaluator.definitions import Column, Dataset
 from leaderboard import blobs, clock, rankings
 from leaderboard.drawing import charts, graticule
-from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Method
+from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Method, ReportedResult
 from leaderboard.models.jobs import OPEN_STATES
 from leaderboard.rankings import Board, Row
 from leaderboard.templatetags.poseboard import abbreviated
@@ -30,34 +33,60 @@ from leaderboard.views.board_query import FIRST_ROWS, BoardQuery, chosen, column
 from leaderboard.views.standings import standing
 from leaderboard.visibility import benchmarks_for
 
+MOST_FOUND = 50
+"""Rows of each kind that a search lists."""
+
 
 @require_safe
 @public_for_anonymous
 def boards(request: HttpRequest) -> HttpResponse:
-    """All benchmarks; with `q`, also the methods and teams on them."""
+    """All benchmarks; with `q`, also the datasets, and the measured and the reported results on the boards."""
     words = request.GET.get("q", "")[:80].replace("\x00", "").split()
     benchmarks = benchmarks_for(request.user)
     cards = [(benchmark, standing(benchmark)) for benchmark in benchmarks]
-    found: list[Method] = []
+    context: dict[str, Any] = {"section": "boards", "q": " ".join(words), "now": clock.now()}
     if words:
         methods = Method.objects.select_related("team").filter(
             events__current=True, events__kind__in=BoardEvent.STANDING, events__benchmark__in=benchmarks
         )
-        for word in words:
-            methods = (
-                methods.filter(name__icontains=word)
-                | methods.filter(team__name__icontains=word)
-                | methods.filter(authors__icontains=word)
-            )
-        found = list(methods.distinct().order_by("name")[:50])
-        needles = [word.casefold() for word in words]
+        methods = methods.filter(_each(words, "name", "team__name", "authors", "backbone", "paper_title")).distinct()
+        printed = ReportedResult.objects.select_related("benchmark").filter(
+            _each(words, "method", "authors", "backbone", "paper_title", "source"), benchmark__in=benchmarks
+        )
+        context |= {
+            "found": list(methods.order_by("name")[:MOST_FOUND]),
+            "found_count": methods.count(),
+            "printed": list(printed.order_by("benchmark__position", "benchmark__slug", "method", "pk")[:MOST_FOUND]),
+            "printed_count": printed.count(),
+            "datasets": [dataset for dataset in _datasets() if _said(words, dataset.name, dataset.title)],
+        }
         cards = [
             (benchmark, short)
             for benchmark, short in cards
-            if all(needle in f"{benchmark.title} {benchmark.dataset} {benchmark.slug}".casefold() for needle in needles)
+            if _said(words, benchmark.title, benchmark.dataset, benchmark.slug, benchmark.split, benchmark.summary)
         ]
-    context = {"section": "boards", "cards": cards, "found": found, "q": " ".join(words), "now": clock.now()}
-    return render(request, "boards.html", context)
+    return render(request, "boards.html", {**context, "cards": cards})
+
+
+def _each(words: list[str], *fields: str) -> Q:
+    """Rows that have every word in one of the fields."""
+    return reduce(and_, (reduce(or_, (Q(**{f"{field}__icontains": word}) for field in fields)) for word in words))
+
+
+def _said(words: list[str], *texts: str) -> bool:
+    haystack = " ".join(texts).casefold()
+    return all(word.casefold() in haystack for word in words)
+
+
+def _datasets() -> list[Dataset]:
+    """Those whose definitions can be read; a broken one takes nothing else down."""
+    found = []
+    for name in evaluator.dataset_names():
+        try:
+            found.append(evaluator.load_dataset(name))
+        except evaluator.DatasetDefinitionError:
+            continue
+    return found
 
 
 @dataclass(frozen=True)

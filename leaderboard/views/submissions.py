@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.files.uploadedfile import UploadedFile
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -128,7 +129,7 @@ def _submit_page(
         "phase": benchmark.phase(now),
         "opens_in": _seconds_until(benchmark.opens_at, now),
         "closes_in": _seconds_until(benchmark.closes_at, now),
-        "file_lost": request.FILES["file"].name if form.is_bound and "file" in request.FILES else "",
+        "file_lost": _name_of(request),
         "form": form,
         "team": team,
         "standing": standing,
@@ -150,6 +151,12 @@ def _submit_page(
         "upload_mib": upload_limit() >> 20,
         "site": settings.SITE_URL,
     }
+
+
+def _name_of(request: HttpRequest) -> str:
+    """Of the file that was sent; empty where none was."""
+    file = request.FILES.get("file")
+    return str(file.name) if isinstance(file, UploadedFile) else ""
 
 
 def _seconds_until(moment: datetime | None, now: datetime) -> float | None:
