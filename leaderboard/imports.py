@@ -30,8 +30,8 @@ def take(*, benchmark: Benchmark, uploaded_file: UploadedFile, by: User) -> Anno
     folder = Path(settings.DROP_DIR)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{uuid.uuid4().hex}.json"
-    # no read permission for the process that writes it: the worker, which owns the folder, gives itself one
-    handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o220)
+    # no read permission for the process that writes it: the worker has the group's, or owns the file as well
+    handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o240)
     with os.fdopen(handle, "wb") as out:
         for chunk in uploaded_file.chunks():
             out.write(chunk)

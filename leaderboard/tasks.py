@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from celery import shared_task
@@ -136,7 +137,8 @@ def check_annotations(claim: Claim[AnnotationImport]) -> str:
 
     def work() -> str:
         file = imports.dropped(job)
-        file.chmod(0o600)
+        with suppress(PermissionError):  # where the web server is another user, the file is its own and the group's
+            file.chmod(0o600)
         try:
             summary = ground_truth.put_into_force(job.benchmark, file.read_bytes())
         except GroundTruthError as error:
