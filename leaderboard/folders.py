@@ -46,6 +46,12 @@ def make_private(folder: Path, *, group: bool = True, owner: int | None = None) 
     return f"Data folder {folder} was open to other users of this machine; its permissions are now 0700."
 
 
+def is_shared(folder: Path) -> bool:
+    """Whether `serve` arranged it for the web server's and the workers' users, who share a group."""
+    mode = folder.stat().st_mode if folder.exists() else 0
+    return bool(mode & stat.S_ISVTX and mode & 0o070 and not mode & 0o007)
+
+
 def name_of(user: int) -> str:
     try:
         return pwd.getpwuid(user).pw_name

@@ -252,7 +252,7 @@ class BenchmarkForm(forms.ModelForm):
             "public_elsewhere": "The annotations are public elsewhere",
         }
         help_texts = {
-            "is_public": "Otherwise visible only to its teams and organisers. Rows already on the board are shown too.",
+            "is_public": "Otherwise only its teams and organisers. Opening it shows everyone the rows on its board.",
             "publishes_all": "For submissions from now on. Earlier private ones stay private.",
             "public_elsewhere": "The board then carries a badge.",
         }

@@ -62,6 +62,8 @@ def _close_folders() -> None:
         except OSError as error:  # a container sees some of them only, and may write to none
             if must and folder == DATA:
                 raise SystemExit(f"The data folder {DATA} cannot be made: {error.strerror}.") from None
+    if folders.is_shared(DATA):  # what one of the two users makes, in a shell too, is for the other as well
+        os.umask(0o007)
 
 
 _close_folders()

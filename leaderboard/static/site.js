@@ -11,7 +11,9 @@ function localTimes(root) {
     const moment = new Date(element.getAttribute("datetime"));
     if (Number.isNaN(moment.getTime())) continue;
     if ("deadline" in element.dataset) {
-      if (moment.getTimezoneOffset()) element.append(` (${withTime.format(moment)} your time)`);
+      if (element.dataset.deadline || !moment.getTimezoneOffset()) continue;
+      element.dataset.deadline = "local";
+      element.append(` (${withTime.format(moment)} your time)`);
       continue;
     }
     element.textContent = ("day" in element.dataset ? dayOnly : withTime).format(moment);

@@ -9,10 +9,11 @@ from typing import Any
 from django.utils.safestring import SafeString
 
 from evaluator import load_dataset
+from leaderboard import clock
 from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.numbers import ordinal
 from leaderboard.drawing.skeleton import PartResult
-from leaderboard.models import BoardEvent, Evaluation, Score, State, Submission
+from leaderboard.models import BoardEvent, Evaluation, Phase, Score, State, Submission
 from leaderboard.rankings import rank_range
 from leaderboard.templatetags.poseboard import seconds, size, when
 from leaderboard.views import sentences
@@ -91,6 +92,7 @@ def page(submission: Submission, viewer: Any, *, polls: int = 0) -> dict[str, An
         "steps": steps(submission, evaluation),
         "said": said(evaluation),
         "open": evaluation.is_open,
+        "takes_more": submission.benchmark.phase(clock.now()) == Phase.OPEN,
         "polls": polls,
         "poll_seconds": min(SLOWEST_POLL, 2 + max(0, polls - QUICK_POLLS)),
         "problems": evaluation.error_problems[:100] if viewer.details else [],

@@ -135,7 +135,8 @@ def addresses(of: str) -> list[str]:
     alpha = Submission.objects.get(method__name="Alpha")
     return {
         "anyone": [
-            "/", "/boards/", "/boards/?q=alpha", "/lsp-test-pc/", "/lsp-test-pc/?metric=pck_auc&sort=method",
+            "/", "/boards/", "/boards/?q=alpha", "/boards/?q=pose", "/lsp-test-pc/",
+            "/lsp-test-pc/?metric=pck_auc&sort=method",
             "/lsp-test-pc/?at=2020-01-01", "/lsp-test-pc/?q=nothing", f"/submissions/{alpha.pk}/",
             f"/methods/{alpha.method_id}/", f"/teams/{alpha.team_id}/", "/how-it-works/", "/status/", "/baselines/",
             "/baselines/cpm/", "/baselines/hrnet/", "/datasets/lsp/", "/datasets/coco/", "/metrics/",
@@ -518,11 +519,17 @@ def test_refusal_without_scripts_keeps_the_fields(open_page: Any, site: Any, ali
     assert page.input_value("#id_method") == "Without scripts" and page.is_disabled("#send")
 
 
-def test_deadline_is_in_utc_and_in_the_readers_time(open_page: Any, site: Any) -> None:
+def test_deadline_is_in_utc_and_in_the_readers_time(open_page: Any, site: Any, organiser: User) -> None:
     Benchmark.objects.update(closes_at="2199-11-01T12:00:00Z")
     page = open_page(timezone_id="Asia/Tokyo", locale="en-GB")
     page.goto(f"{site.url}/lsp-test-pc/")
     assert page.inner_text(".chip.phase") == "Open until 1 November 2199, 12:00 UTC (1 Nov 2199, 21:00 your time)."
+    # once, on the page that loads htmx as well
+    page = open_page(organiser, timezone_id="Asia/Tokyo", locale="en-GB")
+    page.goto(f"{site.url}/organise/lsp-test-pc/")
+    page.wait_for_function("typeof htmx === 'object'")
+    page.evaluate("localTimes(document)")
+    assert page.inner_text(".head .sub").count("your time") == 1
 
 
 # --- what moves ------------------------------------------------------------------------------------------------------

@@ -54,12 +54,15 @@ def test_cards_and_lists_say_closed_and_invite_nobody(address: str, benchmark: B
     assert "Opens" in (page := text(as_organiser, address)) and "3 Dec 2199" in page
 
 
-def test_nothing_invites_to_a_closed_board(benchmark: Benchmark, client: Client, as_alice: Client) -> None:
+def test_nothing_invites_to_a_closed_board(benchmark: Benchmark, client: Client, as_alice: Client, scored: Any) -> None:
+    sent = scored()
+    assert 'href="/lsp-test-pc/submit/' in text(as_alice, f"/submissions/{sent.pk}/")
     assert 'href="/lsp-test-pc/submit/"' in text(client, "/lsp-test-pc/")
     Benchmark.objects.update(closes_at=CLOSED)
     for reader in (client, as_alice):
         assert 'href="/lsp-test-pc/submit/"' not in text(reader, "/lsp-test-pc/")
     assert "Submit predictions" not in text(client, "/")
+    assert 'href="/lsp-test-pc/submit/' not in text(as_alice, f"/submissions/{sent.pk}/")
     assert "No benchmark is open for submissions now" in text(as_alice, "/submit/")
 
 

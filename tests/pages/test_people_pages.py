@@ -246,7 +246,7 @@ def test_publish_all_leaves_what_was_decided(
     for value in (0.5, 0.6):
         scored(value, published=False)
     page = squeezed(as_organiser.get("/organise/lsp-test-pc/").content.decode())
-    assert "1 scored method is not on the board" in page
+    assert "You can publish 1 scored method not on the board" in page
     as_organiser.post("/organise/lsp-test-pc/publish")
     page = Client().get("/lsp-test-pc/").content.decode()
     assert "Pictorial structures" in page and "60.0" in page and "Withdrawn" not in page

@@ -211,6 +211,14 @@ print(client.cookies["session"].value, tokens.create(user=user, name="t", scopes
 """
 
 
+MAKE_A_BLOB = """
+import os
+os.environ["DJANGO_SETTINGS_MODULE"] = "leaderboard.settings"
+from leaderboard import blobs
+blobs.store([b"another"], limit=100)
+"""
+
+
 @pytest.mark.stack
 @pytest.mark.xdist_group("stack")
 @root_only
@@ -263,6 +271,9 @@ def test_web_user_opens_no_annotations_and_submissions_are_scored(two_users: Sta
         tried = run_as(user, python, "-c", read, str(file))
         assert (tried.returncode == 0) is may, (user, file, tried.stderr)
         assert may or "PermissionError" in tried.stderr
+    # what a command of the worker's user adds to the shared folders, the web server can use
+    run_as(WORKER, python, "-c", MAKE_A_BLOB, **environment)
+    assert {mode(folder) & 0o777 for folder in (data / "uploads").iterdir()} == {0o770}
     for folder in ("annotations", "drop"):
         listed = run_as(WEB, python, "-c", "import os, sys; os.listdir(sys.argv[1])", str(data / folder))
         assert "PermissionError" in listed.stderr
