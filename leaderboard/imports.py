@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import transaction
 
 from leaderboard.doorbell import ring
+from leaderboard.folders import is_shared
 from leaderboard.jobs import Claim
 from leaderboard.models import AnnotationImport, Benchmark, State, User
 from leaderboard.refusals import Refused
@@ -30,8 +31,10 @@ def take(*, benchmark: Benchmark, uploaded_file: UploadedFile, by: User) -> Anno
     folder = Path(settings.DROP_DIR)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{uuid.uuid4().hex}.json"
-    # no read permission for the process that writes it: the worker has the group's, or owns the file as well
-    handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o240)
+    # no read permission for the process that writes it: the worker, which owns the folder, gives itself one. Where it is
+    # another user than this process, it has the group's, since the file's owner alone could give it more.
+    mode = 0o240 if is_shared(folder) else 0o220
+    handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(handle, "wb") as out:
         for chunk in uploaded_file.chunks():
             out.write(chunk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -10,6 +11,7 @@ from django.db import transaction
 from django.db.models import Count, F, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from evaluator import load_dataset
@@ -80,24 +82,24 @@ def benchmark(request: HttpRequest, slug: str) -> HttpResponse:
         **_live(found, person(request)),
         "form": form,
         "import_form": ImportForm(),
-        **_baselines_offered(found),
+        **_baselines_offered(found, request.GET.get("choice", "")),
         "now": clock.now(),
     }
     return render(request, "organise_benchmark.html", context, status=400 if form.errors else 200)
 
 
-def _baselines_offered(found: Benchmark) -> dict[str, Any]:
+def _baselines_offered(found: Benchmark, chosen: str) -> dict[str, Any]:
     """What can be run, and what cannot and why."""
     choices = weights_for(found) if found.has_images else []
     return {
-        "baseline_form": _baseline_form(found, choices),
+        "baseline_form": _baseline_form(found, choices, initial={"choice": chosen}),
         "can_run": sum(not choice.why_not for choice in choices),
         "cannot_run": [choice for choice in choices if choice.why_not],
     }
 
 
-def _baseline_form(found: Benchmark, choices: list[Choice], *data: Any) -> BaselineForm:
-    return BaselineForm(*data, choices=choices, boxes_taken=not load_dataset(found.dataset).single_person)
+def _baseline_form(found: Benchmark, choices: list[Choice], *data: Any, **options: Any) -> BaselineForm:
+    return BaselineForm(*data, choices=choices, boxes_taken=not load_dataset(found.dataset).single_person, **options)
 
 
 @kept_private
@@ -165,6 +167,8 @@ def act(request: HttpRequest, slug: str, action: str) -> HttpResponse:
         messages.success(request, actions[action](request, found))
     except Refused as refused:
         say_refusal(request, refused)
+        if choice := request.POST.get("choice", ""):  # the form as it was sent, but for its file
+            return redirect(f"{reverse('organise_benchmark', args=[slug])}?{urlencode({'choice': choice[:200]})}")
     return redirect("organise_benchmark", slug)
 
 

@@ -177,6 +177,16 @@ def test_private_import_stays_private_whatever_the_policy(benchmark: Benchmark, 
     assert on_the_board() == set()
 
 
+def test_import_for_a_team_with_members_is_theirs_to_publish(benchmark: Benchmark, team: Team, tmp_path: Path) -> None:
+    file = tmp_path / "released.json"
+    file.write_bytes(b"[1]")
+    out = StringIO()
+    call_command("import_submission", "lsp-test-pc", str(file), method="Released", team=team.name, stdout=out)
+    assert f"It stays private until a member of {team} publishes it." in out.getvalue()
+    score()
+    assert on_the_board() == set()
+
+
 def test_submit_page_says_that_everything_is_published(benchmark: Benchmark, team: Team, alice: User) -> None:
     from django.core.files.uploadedfile import SimpleUploadedFile
 

@@ -15,7 +15,10 @@ from leaderboard.teams import METHOD_FIELDS, method_named
 
 
 class Command(BaseCommand):
-    help = "Submit a predictions file on behalf of a team; it is scored like any other and published."
+    help = (
+        "Submit a predictions file on behalf of a team. It is scored like any other and published, unless the team has "
+        "members: then they decide."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("benchmark")
@@ -36,6 +39,7 @@ class Command(BaseCommand):
         except (OSError, blobs.TooLarge) as error:
             raise CommandError(str(error)) from error
         team, _ = Team.objects.get_or_create(name=options["team"])
+        theirs = team.memberships.exists()
         fields = {field: options[field] for field in METHOD_FIELDS if options[field] is not None}
         if "year" in fields:
             fields["year"] = int(fields["year"])
@@ -48,8 +52,10 @@ class Command(BaseCommand):
                 blob=blob,
                 source=Submission.Source.IMPORT,
                 file_name=options["file"].name,
-                publish_when_scored=not options["private"],
+                publish_when_scored=not options["private"] and not theirs,
             )
         except Refused as refused:
             raise CommandError(refused.message) from refused
         self.stdout.write(f"{submission}: {'queued' if created else 'was there already'}")
+        if created and theirs and not options["private"]:
+            self.stdout.write(f"It stays private until a member of {team} publishes it.")
