@@ -106,6 +106,8 @@ class SubmitForm(forms.Form):
         initial="private",
         widget=forms.RadioSelect,
     )
+    # what the page said of the benchmark's policy: nobody agrees to one that changed after the page was read
+    publishes_all = forms.CharField(max_length=1, required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, teams: QuerySet[Team], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -219,12 +221,12 @@ class BenchmarkForm(forms.ModelForm):
             "opens_at": "Opens (UTC)",
             "closes_at": "Closes (UTC)",
             "is_public": "Everyone may see it",
-            "publishes_all": "Publish every scored submission at once",
+            "publishes_all": "Publish every submission when it is scored",
             "public_elsewhere": "The annotations are public elsewhere",
         }
         help_texts = {
-            "is_public": "Else its teams and organisers only.",
-            "publishes_all": "",
+            "is_public": "Otherwise only its teams and organisers. Opening it shows everyone the rows on its board.",
+            "publishes_all": "For submissions from now on. Earlier private ones stay private.",
             "public_elsewhere": "The board then carries a badge.",
         }
         widgets = {

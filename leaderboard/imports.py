@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 
 from leaderboard import files, storage
 from leaderboard.doorbell import ring
+from leaderboard.folders import is_shared
 from leaderboard.jobs import Claim
 from leaderboard.models import AnnotationImport, Benchmark, State, User
 from leaderboard.models.jobs import OPEN_STATES
@@ -45,8 +46,10 @@ def take(*, benchmark: Benchmark, uploaded_file: UploadedFile, by: User) -> Anno
     name = f"{uuid.uuid4().hex}.json"
     try:
         files.make_folder(folder)
-        # no read permission for the process that writes it: the worker, which owns the folder, gives itself one
-        handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o220)
+        # No read permission for the process that writes it: the worker, which owns the folder, gives itself one. Where
+        # that is another user, it has the group's, since the file's owner alone could give it more.
+        mode = 0o240 if is_shared(folder) else 0o220
+        handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "wb") as out:
             for chunk in uploaded_file.chunks():
                 out.write(chunk)

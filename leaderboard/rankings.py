@@ -1,12 +1,13 @@
 """A board: the fold over its events at a date, ordered by one metric and part, with reported numbers beside it.
 
-Best first by the metric's own direction. Equal values share a rank; a row without the number is last and has no rank.
-A row that was scored on other annotations than those in force (then) is stale: it is listed after the others, unranked.
+Best first by the metric's own direction. One rule, `clearly_better`, decides about ranks, bold and the summary
+sentence; rows that it does not separate share ranks. A row without the number is last and has no rank. A row that was
+scored on other annotations than those in force (then) is stale: it is listed after the others, unranked.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -42,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A method on a board. `rank` is the best rank, `worst_rank` the last of those that share its value."""
+    """A method on a board. `rank` is 1 + the rows clearly better, `worst_rank` the rows minus those clearly worse."""
 
     kind: str
     name: str
@@ -166,41 +167,74 @@ def order(rows: Iterable[Row], *, key: tuple[str, str], higher_is_better: bool) 
     )
 
 
+def extent(number: Any) -> tuple[float, float]:
+    """The interval of anything with `value`, `low` and `high`; a point where it has none."""
+    low, high = number.low, number.high
+    if low is None or high is None:
+        return number.value, number.value
+    return min(low, number.value), max(high, number.value)
+
+
+def clearly_better(one: Any, other: Any, *, higher_is_better: bool) -> bool:
+    """Whether the interval of `one` lies wholly on the better side of that of `other`.
+
+    Intervals that meet, in one point even, are a tie: without a paired test of two methods nothing separates them. A
+    number without an interval is a point. It loses to an interval that lies wholly above it (the 0 of an empty file),
+    and ties with one that holds it.
+    """
+    (low, high), (other_low, other_high) = extent(one), extent(other)
+    return low > other_high if higher_is_better else high < other_low
+
+
+def leads(one: Any, others: Iterable[Any], *, higher_is_better: bool) -> bool:
+    """Whether `one` is printed bold: it has an interval, and is clearly better than every other; there must be one.
+
+    Without an interval nothing says how far its number may move.
+    """
+    rest = list(others)
+    known = one.low is not None and one.high is not None
+    return known and bool(rest) and all(clearly_better(one, each, higher_is_better=higher_is_better) for each in rest)
+
+
+def rank_range(one: Any, others: Iterable[Any], *, higher_is_better: bool) -> tuple[int, int]:
+    """The best and the worst rank of `one` among the others."""
+    rest = list(others)
+    better = sum(clearly_better(each, one, higher_is_better=higher_is_better) for each in rest)
+    worse = sum(clearly_better(one, each, higher_is_better=higher_is_better) for each in rest)
+    return better + 1, len(rest) + 1 - worse
+
+
 def rank(rows: Iterable[Row], *, key: tuple[str, str], higher_is_better: bool) -> list[Row]:
-    """Ordered rows with their ranks: 1 + the number of better ones; equal values share the rank and are tied."""
+    """Ordered rows with their ranks, as `rank_range` has them, and what is bold in each."""
     ordered = order(rows, key=key, higher_is_better=higher_is_better)
-    values = [row.value for row in ordered if row.value is not None and not row.stale]
-    shared = Counter(values)
-    first = {value: values_before for values_before, value in reversed(list(enumerate(values)))}
-    tops = _tops([row for row in ordered if not row.stale])
+    current = [row for row in ordered if not row.stale]
+    extents = [extent(row) for row in current if row.value is not None]
+    # the same counts as `rank_range`, for a thousand rows at once
+    lows, highs = (sorted(ends) for ends in zip(*extents, strict=True)) if extents else ([], [])
+    tops = _tops(current)
     result = []
     for row in ordered:
         if row.value is None or row.stale:
             result.append(row)
             continue
-        best, equals = first[row.value] + 1, shared[row.value]
-        result.append(
-            replace(row, rank=best, worst_rank=best + equals - 1, tied=equals > 1, top=tops.get(id(row), frozenset()))
-        )
+        low, high = extent(row)
+        above, below = len(lows) - bisect_right(lows, high), bisect_left(highs, low)
+        better, worse = (above, below) if higher_is_better else (below, above)
+        best, worst = better + 1, len(lows) - worse
+        result.append(replace(row, rank=best, worst_rank=worst, tied=best != worst, top=tops.get(id(row), frozenset())))
     return result
 
 
 def _tops(rows: list[Row]) -> dict[int, frozenset[tuple[str, str]]]:
-    """For each row the numbers in which it is best and its interval lies clear of every other's.
-
-    Without a paired test of two methods, intervals that meet are taken as a tie; so is a number without an interval.
-    """
+    """For each row the numbers in which it leads."""
     tops: dict[int, set[tuple[str, str]]] = {}
     for key in {key for row in rows for key in row.cells}:
-        holders = sorted((row for row in rows if key in row.cells), key=lambda row: row.cells[key].value)
-        if holders[0].cells[key].higher_is_better:
-            holders.reverse()
-        lows, highs = ([getattr(row.cells[key], end) for row in holders] for end in ("low", "high"))
-        if len(holders) < 2 or None in lows + highs:
-            continue
-        clear = lows[0] > max(highs[1:]) if holders[0].cells[key].higher_is_better else highs[0] < min(lows[1:])
-        if clear:
-            tops.setdefault(id(holders[0]), set()).add(key)
+        holders = [row for row in rows if key in row.cells]
+        higher = holders[0].cells[key].higher_is_better
+        first = (max if higher else min)(holders, key=lambda row: row.cells[key].value)
+        others = (row.cells[key] for row in holders if row is not first)
+        if leads(first.cells[key], others, higher_is_better=higher):
+            tops.setdefault(id(first), set()).add(key)
     return {row: frozenset(keys) for row, keys in tops.items()}
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
+import sys
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from csp.constants import NONE, SELF
 from limits import RateLimitItem, parse_many
+
+from leaderboard import folders
 
 
 def text(name: str, default: str = "") -> str:
@@ -67,6 +71,30 @@ CHECKPOINTS_DIR = Path(text("POSEBOARD_CHECKPOINTS", str(DATA / "checkpoints")))
 # what baseline runs that have not ended have predicted: baseline workers only
 RUNS_DIR = Path(text("POSEBOARD_RUNS", str(DATA / "runs")))
 
+
+def _close_folders() -> None:
+    """Before anything is written, by whichever command comes first: the data folder, and what was put elsewhere."""
+    # the database or the key lie in the data folder itself; otherwise it holds the other folders, or is not used
+    must = not text("DATABASE_URL") or not text("POSEBOARD_SECRET_KEY")
+    worker = text("POSEBOARD_WORKER_USER")
+    owner = pwd.getpwnam(worker).pw_uid if worker and os.geteuid() == 0 else None
+    elsewhere = [UPLOADS_DIR, ANNOTATIONS_DIR, DROP_DIR, CHECKPOINTS_DIR, RUNS_DIR]
+    for folder in [DATA, *(each for each in elsewhere if not each.resolve().is_relative_to(DATA))]:
+        try:
+            if narrowed := folders.make_private(folder.resolve(), owner=owner):
+                print(narrowed, file=sys.stderr)
+        except folders.NotPrivate as error:
+            if must and folder == DATA:
+                raise SystemExit(str(error)) from None
+        except OSError as error:  # a container sees some of them only, and may write to none
+            if must and folder == DATA:
+                raise SystemExit(f"The data folder {DATA} cannot be made: {error.strerror}.") from None
+    if folders.is_shared(DATA):  # what one of the two users makes, in a shell too, is for the other as well
+        os.umask(0o007)
+
+
+_close_folders()
+
 DEBUG = flag("POSEBOARD_DEBUG", False)
 SITE_URL = text("POSEBOARD_URL", "http://127.0.0.1:8000").rstrip("/")
 _site = urlsplit(SITE_URL)
@@ -85,7 +113,6 @@ def secret_key() -> str:
         raise ValueError("POSEBOARD_SECRET_KEY is not set: give it 50 random characters")
     kept = DATA / "secret-key"
     if not kept.exists():
-        DATA.mkdir(parents=True, exist_ok=True)
         fresh = kept.with_name(f"secret-key.{os.getpid()}")
         fresh.touch(mode=0o600)
         fresh.write_text(secrets.token_urlsafe(50))

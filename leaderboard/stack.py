@@ -9,7 +9,7 @@ import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from leaderboard import broker
+from leaderboard import broker, system_users
 from leaderboard.supervisor import Program
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,7 +41,10 @@ def choose_environment(environment: MutableMapping[str, str]) -> None:
     environment["BROKER_URL"] = environment.get("BROKER_URL") or broker.url(data)
     environment["POSEBOARD_DEMO"] = environment.get("POSEBOARD_DEMO") or environment.get("DEMO") or "1"
     environment["PYTHONUNBUFFERED"] = "1"
-    if os.geteuid() == 0:  # in a container or a test machine one is root, and Celery says so in eight lines
+    if users := system_users.chosen(environment):
+        environment["POSEBOARD_WEB_USER"] = users.web.pw_name
+        environment["POSEBOARD_WORKER_USER"] = users.worker.pw_name
+    elif os.geteuid() == 0:  # in a container or a test machine one is root, and Celery says so in eight lines
         environment.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
 
 

@@ -15,7 +15,7 @@ from django.db.models import F
 import evaluator
 from evaluator import PredictionError, load_dataset
 from evaluator.definitions import FRACTION, MetricSpec
-from leaderboard import clock, quotas, storage
+from leaderboard import clock, quotas, storage, visibility
 from leaderboard.blobs import Blob
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim, exhausted
@@ -24,6 +24,7 @@ from leaderboard.models import (
     BoardEvent,
     Evaluation,
     Method,
+    Phase,
     Score,
     State,
     Submission,
@@ -79,8 +80,12 @@ def submit(
     file_name: str = "",
     idempotency_key: str = "",
     publish_when_scored: bool = False,
+    told_publishes_all: bool | None = None,
 ) -> tuple[Submission, bool]:
     """Accept a stored file: charge the quota, make the submission and its evaluation, ring the workers.
+
+    Whether it will be published is settled here, by the submitter's choice and the benchmark's policy of this moment.
+    `told_publishes_all` is the policy that the submitter read: nobody agrees to one that came later.
 
     Returns the submission and whether it is new: the same file for the same method on the same benchmark, or the same
     idempotency key, gets the earlier submission back and costs nothing. Raises `Refused`.
@@ -96,6 +101,13 @@ def submit(
             _check_open(benchmark, ignore_dates=exempt)
             if not exempt:
                 storage.check_limits(user=user, sha256=blob.sha256, size=blob.size, locked=True)
+            published_by_policy = benchmark.publishes_all and not exempt
+            if published_by_policy and told_publishes_all is False and not publish_when_scored:
+                raise Refused(
+                    "policy_changed",
+                    f"{benchmark} now publishes every scored submission. Nothing was submitted: submit again if you "
+                    "agree to that.",
+                )
             day = None if exempt else quotas.charge(team=team, benchmark=benchmark)
             submission = Submission.objects.create(
                 benchmark=benchmark,
@@ -107,7 +119,7 @@ def submit(
                 file_name=file_name[-255:],
                 source=source,
                 idempotency_key=idempotency_key or None,
-                publish_when_scored=publish_when_scored,
+                publish_when_scored=publish_when_scored or published_by_policy,
                 quota_day=day,
             )
             Evaluation.objects.create(
@@ -141,16 +153,16 @@ def _earlier(user: User | None, wanted: tuple[int, int, str], idempotency_key: s
 
 
 def _check_open(benchmark: Benchmark, *, ignore_dates: bool) -> None:
+    phase = benchmark.phase(clock.now())
     if not benchmark.truth_sha256:
         raise Refused(
             "no_annotations", f"{benchmark} has no annotations yet, so nothing can be scored: ask its organiser."
         )
     if ignore_dates:
         return
-    now = clock.now()
-    if benchmark.opens_at and now < benchmark.opens_at:
+    if phase == Phase.NOT_OPEN:
         raise Refused("not_open", f"{benchmark} opens at {benchmark.opens_at:%Y-%m-%d %H:%M} UTC: submit then.")
-    if benchmark.closes_at and now >= benchmark.closes_at:
+    if phase == Phase.CLOSED:
         raise Refused("closed", f"{benchmark} closed at {benchmark.closes_at:%Y-%m-%d %H:%M} UTC.")
 
 
@@ -186,9 +198,8 @@ def record(claim: Claim[Evaluation], report: dict[str, Any], *, seconds: float) 
         )
         submission = claim.job.submission
         _end(submission, refund=False)
-        wanted = submission.publish_when_scored or submission.benchmark.publishes_all
-        present = _current(submission)
-        if wanted and not (present and present.kind == BoardEvent.Kind.DISQUALIFIED):
+        # what was agreed at submission, never the benchmark's policy of today
+        if submission.publish_when_scored and not _ruled_out(submission):
             _place(BoardEvent.Kind.PUBLISHED, submission, evaluation=claim.job, by=submission.user)
     return True
 
@@ -200,6 +211,15 @@ def _check_range(score: dict[str, Any], spec: MetricSpec | None) -> None:
     if (low is not None and value < low) or (high is not None and value > high):
         between = f"{'any' if low is None else low} to {'any' if high is None else high}"
         raise ScoringFailed("score_range", f"{score['metric']}, {score['part']}, is {value!r}; it claims {between}")
+
+
+def _ruled_out(submission: Submission) -> bool:
+    """Whether a later decision forbids the row: the organiser disqualified the method, or the team withdrew this."""
+    present = _current(submission)
+    if present is None:
+        return False
+    withdrawn = present.kind == BoardEvent.Kind.WITHDRAWN and present.submission_id == submission.pk
+    return withdrawn or present.kind == BoardEvent.Kind.DISQUALIFIED
 
 
 def reject(claim: Claim[Evaluation], error: PredictionError) -> bool:
@@ -287,7 +307,13 @@ def cancel(*, submission: Submission, by: User) -> None:
 
 @transaction.atomic
 def publish(*, submission: Submission, by: User | None) -> BoardEvent:
-    """Put a scored submission on its board, in the place of the method's earlier one."""
+    """Put a scored submission on its board, in the place of the method's earlier one.
+
+    Its team decides. The organiser may only publish what the team agreed to when it submitted, or has no team to ask.
+    """
+    own = by is not None and visibility.may_publish(by, submission)
+    if not own and not (by is not None and visibility.may_publish_for_team(by, submission)):
+        raise Refused("not_agreed", f"{submission} was submitted as private: only its team can publish it.", status=403)
     # one at a time for a benchmark, so that two clicks make one event
     Benchmark.objects.select_for_update().get(pk=submission.benchmark_id)
     evaluation = Evaluation.objects.get(submission=submission, current=True)
@@ -296,6 +322,8 @@ def publish(*, submission: Submission, by: User | None) -> BoardEvent:
     present = _current(submission)
     if present and present.kind == BoardEvent.Kind.DISQUALIFIED:
         raise Refused("disqualified", "The organiser disqualified this method: ask them before you publish again.")
+    if present and present.kind == BoardEvent.Kind.WITHDRAWN and not own:
+        raise Refused("withdrawn", "Its team withdrew this method: only the team can publish it again.", status=403)
     if present and present.kind in BoardEvent.STANDING and present.evaluation_id == evaluation.pk:
         return present
     return _place(BoardEvent.Kind.PUBLISHED, submission, evaluation=evaluation, by=by)
@@ -303,7 +331,9 @@ def publish(*, submission: Submission, by: User | None) -> BoardEvent:
 
 @transaction.atomic
 def withdraw(*, submission: Submission, by: User) -> BoardEvent:
-    """Take a submission from its board. Its count and its event stay."""
+    """Its team takes a submission from the board. Its count and its event stay."""
+    if not visibility.may_publish(by, submission):
+        raise Refused("not_yours", f"Only the team of {submission} can withdraw it.", status=403)
     return _remove(BoardEvent.Kind.WITHDRAWN, submission, by=by)
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from celery import shared_task
@@ -157,7 +158,9 @@ def check_annotations(claim: Claim[AnnotationImport]) -> str:
         try:
             # a large file takes longer to check than a lease lasts
             with _LeaseKeeper(claim):
-                file.chmod(0o600)
+                # where the web server is another user, the file is its own and the group's
+                with suppress(PermissionError):
+                    file.chmod(0o600)
                 checked = ground_truth.check(job.benchmark, file.read_bytes())
         except GroundTruthError as error:
             imports.reject(claim, str(error))

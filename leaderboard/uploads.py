@@ -28,6 +28,7 @@ def accept(
     file_name: str = "",
     idempotency_key: str = "",
     publish_when_scored: bool = False,
+    told_publishes_all: bool | None = None,
 ) -> tuple[Submission, bool]:
     """Store a file and submit it for the team's method of that name, which is made when there is none.
 
@@ -35,6 +36,7 @@ def accept(
         described: what is said of the method.
         chunks: called for each pass over the file; the first writes nothing.
         limit: of the file, in bytes.
+        told_publishes_all: whether the submitter read that the benchmark publishes everything.
 
     Returns the submission and whether it is new, as `submissions.submit` does. Raises `Refused`, `blobs.TooLarge`.
     """
@@ -63,4 +65,5 @@ def accept(
             file_name=file_name,
             idempotency_key=idempotency_key,
             publish_when_scored=publish_when_scored,
+            told_publishes_all=told_publishes_all,
         )

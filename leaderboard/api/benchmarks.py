@@ -12,7 +12,7 @@ from ninja import Router
 from pydantic import BaseModel, Field
 
 from evaluator import DatasetDefinitionError, load_dataset
-from leaderboard import blobs, quotas
+from leaderboard import blobs, clock, quotas
 from leaderboard.api.access import anyone, caller, reads
 from leaderboard.api.application import REVALIDATED
 from leaderboard.api.problems import Problem, not_found
@@ -44,7 +44,9 @@ class BenchmarkOut(BaseModel):
     primary: str
     images: int
     people: int
-    accepts_submissions: bool
+    accepts_submissions: bool = Field(description="It has annotations to score against; for the dates see `state`")
+    state: str = Field(description="`no_annotations`, `not_open`, `open` or `closed`, by the server's clock")
+    publishes_all: bool = Field(description="Every submission is published when it is scored, whatever `publish` says")
     opens_at: datetime | None
     closes_at: datetime | None
     limits: LimitsOut
@@ -107,7 +109,7 @@ def _primary(benchmark: Benchmark) -> str:
         return ""
 
 
-def _shown(request: HttpRequest, benchmark: Benchmark) -> BenchmarkOut:
+def _shown(request: HttpRequest, benchmark: Benchmark, now: datetime) -> BenchmarkOut:
     slug = benchmark.slug
     return BenchmarkOut(
         slug=slug,
@@ -122,6 +124,8 @@ def _shown(request: HttpRequest, benchmark: Benchmark) -> BenchmarkOut:
         images=benchmark.image_count,
         people=benchmark.person_count,
         accepts_submissions=benchmark.accepts_submissions,
+        state=benchmark.phase(now),
+        publishes_all=benchmark.publishes_all,
         opens_at=benchmark.opens_at,
         closes_at=benchmark.closes_at,
         limits=LimitsOut(
@@ -141,7 +145,8 @@ def _shown(request: HttpRequest, benchmark: Benchmark) -> BenchmarkOut:
 def list_benchmarks(request: HttpRequest, response: HttpResponse) -> BenchmarksOut:
     """The benchmarks the caller may see, in the order of the front page."""
     response["Cache-Control"] = REVALIDATED
-    return BenchmarksOut(items=[_shown(request, benchmark) for benchmark in benchmarks_for(request.user)])
+    now = clock.now()
+    return BenchmarksOut(items=[_shown(request, benchmark, now) for benchmark in benchmarks_for(request.user)])
 
 
 @router.get("/{benchmark:slug}", response=BenchmarkDetails, auth=anyone)
@@ -151,7 +156,7 @@ def get_benchmark(request: HttpRequest, slug: str, response: HttpResponse) -> Be
     dataset = load_dataset(benchmark.dataset)
     response["Cache-Control"] = REVALIDATED
     return BenchmarkDetails(
-        **_shown(request, benchmark).model_dump(),
+        **_shown(request, benchmark, clock.now()).model_dump(),
         joints=list(dataset.joints),
         metrics=[
             MetricOut(

@@ -38,8 +38,9 @@ class ScoreOut:
 class EntryOut(BaseModel):
     """A row. Only `submission` and `baseline` rows were measured here and have ranks; `reported` ones are from papers.
 
-    `rank` is shared by equal values, and `worst_rank` is the last of those that share it. `stale` rows were scored on
-    earlier annotations than those of the board: they come last, and have no rank.
+    `rank` is 1 + the rows whose 95 % intervals lie wholly on the better side of this row's, `worst_rank` the number of
+    measured rows minus those on the worse side; `tied` where the two differ. A number without an interval is a point.
+    `stale` rows were scored on earlier annotations than those of the board: they come last, and have no rank.
     """
 
     kind: str

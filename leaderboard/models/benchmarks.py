@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +17,15 @@ from evaluator.definitions import Dataset
 from leaderboard.addresses import split_validator, validate_dataset, validate_slug_is_free
 from leaderboard.models.accounts import Team, User
 from leaderboard.models.jobs import OPEN_STATES, Job, job_constraints
+
+
+class Phase(models.TextChoices):
+    """Where a benchmark is between its dates. Computed, never stored."""
+
+    NO_ANNOTATIONS = "no_annotations", "No annotations yet"
+    NOT_OPEN = "not_open", "Not open yet"
+    OPEN = "open", "Open"
+    CLOSED = "closed", "Closed"
 
 
 class Benchmark(models.Model):
@@ -88,6 +98,14 @@ class Benchmark(models.Model):
     def accepts_submissions(self) -> bool:
         """Whether there are annotations to score against; dates are checked where a submission is accepted."""
         return bool(self.truth_sha256)
+
+    def phase(self, now: datetime) -> str:
+        """Whether it takes submissions at a moment of the database's clock: a value of `Phase`."""
+        if self.closes_at and now >= self.closes_at:
+            return Phase.CLOSED
+        if not self.truth_sha256:
+            return Phase.NO_ANNOTATIONS
+        return Phase.NOT_OPEN if self.opens_at and now < self.opens_at else Phase.OPEN
 
     def is_organiser(self, user: object) -> bool:
         if not isinstance(user, User):

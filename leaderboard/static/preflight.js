@@ -361,7 +361,10 @@ function page() {
   const said = document.getElementById("checks-said");
   const rules = JSON.parse(document.getElementById("rules").textContent);
   const described = JSON.parse(document.getElementById("described").textContent);
-  const sendText = send ? send.textContent : "";
+  const timers = [];
+  let phase = send ? send.dataset.phase : "";
+  let fileIsBad = false;
+  let sending = false;
   let list = null;
   let turn = 0;
 
@@ -371,12 +374,35 @@ function page() {
     return list;
   }
 
-  function allow(yes) {
+  function button() {
     if (!send) return;
-    send.disabled = !yes;
-    send.classList.toggle("off", !yes);
-    send.classList.toggle("go", yes);
-    send.textContent = yes ? sendText : "Mend the file first";
+    const ready = phase === "open" && !fileIsBad;
+    send.disabled = !ready || sending;
+    send.classList.toggle("off", !ready);
+    send.classList.toggle("go", ready);
+    send.toggleAttribute("aria-busy", sending);
+    send.textContent = sending ? "Sending…" : phase !== "open" ? send.dataset[phase] : fileIsBad ? "Fix the file first" : send.dataset.open;
+  }
+
+  function allow(yes) {
+    fileIsBad = !yes;
+    button();
+  }
+
+  // Counted from when the page was made: the reader's date may be wrong.
+  function at(seconds, act) {
+    if (seconds === undefined) return;
+    const due = Date.now() + 1000 * Number(seconds);
+    timers.push(() => { if (act && Date.now() >= due) { act(); act = null; } });
+  }
+
+  function enter(next) {
+    phase = next;
+    for (const [id, shown] of [["closed", next === "closed"], ["not-open", false]]) {
+      const box = document.getElementById(id);
+      if (box) box.hidden = !shown;
+    }
+    button();
   }
 
   function show(kind, title, line, result) {
@@ -397,8 +423,9 @@ function page() {
       head.append(copy);
     }
     const covered = result.images === null ? result.covered.toLocaleString("en") : `${result.covered.toLocaleString("en")} of ${result.images.toLocaleString("en")}`;
-    const coverage = element("div", {}, element("dt", {}, "Images covered"), element("dd", {}, covered));
-    if (result.images) coverage.append(element("progress", { max: result.images, value: result.covered, "aria-label": "Images covered" }));
+    const share = element("dd", {}, covered);
+    const coverage = element("div", {}, element("dt", {}, "Images covered"), share);
+    if (result.images) share.append(element("progress", { max: result.images, value: result.covered, "aria-label": "Images covered" }));
     panel.append(
       element("dl", { class: "facts" },
         element("div", {}, element("dt", {}, "Entries"), element("dd", {}, result.entries.toLocaleString("en"))),
@@ -503,7 +530,79 @@ function page() {
       if (field && !field.value) field.value = value;
     }
   });
-  form.addEventListener("submit", () => { if (send) { send.setAttribute("aria-busy", "true"); send.textContent = "Sending…"; } });
+
+  // --- sending: by the script, so that a refusal appears here and the chosen file stays chosen
+
+  const alert_ = document.getElementById("form-error");
+
+  function complain(errors) {
+    for (const old of form.querySelectorAll(".wrong[data-sent]")) old.remove();
+    for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+    const { __all__: whole = [], file = [], ...fields } = errors;
+    const fileError = document.getElementById("id_file_error");
+    fileError.textContent = file.join(" ");
+    fileError.hidden = !file.length;
+    for (const [name, messages] of Object.entries(fields)) {
+      const field = document.getElementById(`id_${name}`);
+      if (!field) { whole.push(...messages); continue; }
+      field.setAttribute("aria-invalid", "true");
+      field.closest(".field").append(element("p", { class: "wrong", "data-sent": "" }, messages.join(" ")));
+    }
+    const found = Object.keys(errors).length > 0;
+    alert_.hidden = !found;
+    alert_.querySelector("p").textContent = !found ? "" : whole.join(" ") || "Nothing was submitted. Please correct the marked fields.";
+    if (found) alert_.scrollIntoView({ block: "center" });
+  }
+
+  // the page as it is now: after signing in again, its form has another token
+  async function renewToken() {
+    const answer = await fetch(location.href, { credentials: "same-origin" });
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#submit-form [name=csrfmiddlewaretoken]");
+    if (fresh) form.elements.csrfmiddlewaretoken.value = fresh.value;
+    return Boolean(fresh);
+  }
+
+  function post() {
+    return fetch(form.action, { method: "POST", body: new FormData(form), credentials: "same-origin", headers: { Accept: "application/json" } });
+  }
+
+  async function submit() {
+    let answer = await post();
+    if (answer.status === 403 && (await renewToken())) answer = await post();
+    const inJson = (answer.headers.get("Content-Type") || "").startsWith("application/json");
+    if (inJson) {
+      const said = await answer.json();
+      if (said.url) { location.assign(said.url); return true; }
+      if (said.errors) { complain(said.errors); return false; }
+    }
+    const because = answer.redirected || answer.status === 403 ? "You are signed out. Sign in again in another tab, then submit once more."
+      : answer.status === 413 ? "The file is larger than the server accepts. Compress it: .json.gz and .zip are read too."
+      : answer.status === 429 ? "Too many requests. Wait a moment, then submit again."
+      : `The server could not take the file now (${answer.status}). Submit again in a while.`;
+    complain({ __all__: [`${because} Your file and entries are still here.`] });
+    return false;
+  }
+
+  form.addEventListener("submit", async (event) => {
+    if (!send) return;
+    event.preventDefault();
+    if (sending || phase !== "open") return;
+    sending = true;
+    button();
+    let left = false;
+    try {
+      left = await submit();
+    } catch {
+      complain({ __all__: ["The file did not reach the server: the connection failed, or the file changed on disk. Your entries are still here; submit again."] });
+    }
+    if (left) return;
+    sending = false;
+    button();
+  });
+  addEventListener("pageshow", (event) => { if (event.persisted) { sending = false; button(); } });
+  at(form.dataset.opensIn, () => enter("open"));
+  at(form.dataset.closesIn, () => enter("closed"));
+  if (timers.length) setInterval(() => { for (const look_ of timers) look_(); }, 500);
   if (input.files.length) look(input.files[0]);
 }
 

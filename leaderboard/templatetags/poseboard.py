@@ -18,7 +18,7 @@ from evaluator.definitions import unit_name
 from leaderboard import accounts, baselines
 from leaderboard.drawing import graticule, marks, numbers, skeleton
 from leaderboard.drawing.svg import el
-from leaderboard.models import BaselineRun
+from leaderboard.models import BaselineRun, Benchmark, Phase
 
 register = template.Library()
 
@@ -126,6 +126,47 @@ def until(moment: datetime | None) -> str:
         return ""
     minutes = max(0, int((moment - timezone.now()).total_seconds() // 60))
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+@register.filter
+def deadline(moment: datetime | None) -> SafeString | str:
+    """A moment on which something depends: always in UTC, to which the page's script adds the reader's time."""
+    if moment is None:
+        return ""
+    utc = moment.astimezone(UTC)
+    text = f"{utc:%-d %B %Y, %H:%M} UTC"
+    return format_html('<time datetime="{}" data-deadline>{}</time>', f"{utc:%Y-%m-%dT%H:%M:%SZ}", text)
+
+
+@register.filter
+def phase(benchmark: Benchmark, now: datetime) -> str:
+    """`open`, `closed`, `not_open` or `no_annotations`, at a moment of the database's clock."""
+    return benchmark.phase(now)
+
+
+@register.filter
+def opening(benchmark: Benchmark, now: datetime) -> SafeString | str:
+    """Whether it takes submissions, as a sentence with its dates."""
+    at = benchmark.phase(now)
+    if at == Phase.CLOSED:
+        return format_html("Closed on {}.", deadline(benchmark.closes_at))
+    until = format_html(" until {}", deadline(benchmark.closes_at)) if benchmark.closes_at else ""
+    if at == Phase.NO_ANNOTATIONS:
+        return "No annotations yet, so nothing can be scored."
+    if at == Phase.NOT_OPEN:
+        return format_html("Opens on {}{}.", deadline(benchmark.opens_at), until)
+    return format_html("Open{}.", until) if until else "Open. No closing date."
+
+
+@register.filter
+def opening_day(benchmark: Benchmark, now: datetime) -> SafeString | str:
+    """The same in two words for a card; nothing where it is open."""
+    at = benchmark.phase(now)
+    if at == Phase.CLOSED:
+        return format_html("Closed {}", day(benchmark.closes_at))
+    if at == Phase.NOT_OPEN:
+        return format_html("Opens {}", day(benchmark.opens_at))
+    return ""
 
 
 @register.filter

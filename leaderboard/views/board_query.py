@@ -144,7 +144,7 @@ def _ordered(rows: list[Row], value_of: Any, *, best_first_is_large: bool) -> li
 
 def _matches(row: Row, query: BoardQuery) -> bool:
     if query.search:
-        haystack = " ".join((row.name, row.team, row.authors, row.backbone, row.paper_title)).casefold()
+        haystack = " ".join((row.name, row.team, row.authors, row.backbone, row.paper_title, row.source)).casefold()
         if not all(word in haystack for word in query.search.casefold().split()):
             return False
     if query.approach and row.approach != query.approach:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+from operator import and_, or_
 from typing import Any
 
 from django.core.cache import cache
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
 from django.utils.http import parse_etags, quote_etag
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 import evaluator
 from evaluator import DatasetDefinitionError
-from evaluator.definitions import Column
-from leaderboard import blobs, rankings
+from evaluator.definitions import Column, Dataset
+from leaderboard import blobs, clock, rankings
 from leaderboard.drawing import charts, graticule
-from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Method
+from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Method, ReportedResult
 from leaderboard.models.jobs import OPEN_STATES
 from leaderboard.rankings import Board, Row
 from leaderboard.templatetags.poseboard import abbreviated
@@ -29,34 +34,60 @@ from leaderboard.views.board_query import FIRST_ROWS, BoardQuery, chosen, column
 from leaderboard.views.standings import standing
 from leaderboard.visibility import benchmarks_for
 
+MOST_FOUND = 50
+"""Rows of each kind that a search lists."""
+
 
 @require_safe
 @public_for_anonymous
 def boards(request: HttpRequest) -> HttpResponse:
-    """All benchmarks; with `q`, also the methods and teams on them."""
+    """All benchmarks; with `q`, also the datasets, and the measured and the reported results on the boards."""
     words = request.GET.get("q", "")[:80].replace("\x00", "").split()
     benchmarks = benchmarks_for(request.user)
     cards = [(benchmark, standing(benchmark)) for benchmark in benchmarks]
-    found: list[Method] = []
+    context: dict[str, Any] = {"section": "boards", "q": " ".join(words), "now": clock.now()}
     if words:
         methods = Method.objects.select_related("team").filter(
             events__current=True, events__kind__in=BoardEvent.STANDING, events__benchmark__in=benchmarks
         )
-        for word in words:
-            methods = (
-                methods.filter(name__icontains=word)
-                | methods.filter(team__name__icontains=word)
-                | methods.filter(authors__icontains=word)
-            )
-        found = list(methods.distinct().order_by("name")[:50])
-        needles = [word.casefold() for word in words]
+        methods = methods.filter(_each(words, "name", "team__name", "authors", "backbone", "paper_title")).distinct()
+        printed = ReportedResult.objects.select_related("benchmark").filter(
+            _each(words, "method", "authors", "backbone", "paper_title", "source"), benchmark__in=benchmarks
+        )
+        context |= {
+            "found": list(methods.order_by("name")[:MOST_FOUND]),
+            "found_count": methods.count(),
+            "printed": list(printed.order_by("benchmark__position", "benchmark__slug", "method", "pk")[:MOST_FOUND]),
+            "printed_count": printed.count(),
+            "datasets": [dataset for dataset in _datasets() if _said(words, dataset.name, dataset.title)],
+        }
         cards = [
             (benchmark, short)
             for benchmark, short in cards
-            if all(needle in f"{benchmark.title} {benchmark.dataset} {benchmark.slug}".casefold() for needle in needles)
+            if _said(words, benchmark.title, benchmark.dataset, benchmark.slug, benchmark.split, benchmark.summary)
         ]
-    context = {"section": "boards", "cards": cards, "found": found, "q": " ".join(words)}
-    return render(request, "boards.html", context)
+    return render(request, "boards.html", {**context, "cards": cards})
+
+
+def _each(words: list[str], *fields: str) -> Q:
+    """Rows that have every word in one of the fields."""
+    return reduce(and_, (reduce(or_, (Q(**{f"{field}__icontains": word}) for field in fields)) for word in words))
+
+
+def _said(words: list[str], *texts: str) -> bool:
+    haystack = " ".join(texts).casefold()
+    return all(word.casefold() in haystack for word in words)
+
+
+def _datasets() -> list[Dataset]:
+    """Those whose definitions can be read; a broken one takes nothing else down."""
+    found = []
+    for name in evaluator.dataset_names():
+        try:
+            found.append(evaluator.load_dataset(name))
+        except evaluator.DatasetDefinitionError:
+            continue
+    return found
 
 
 @dataclass(frozen=True)
@@ -69,10 +100,10 @@ class Line:
     top: bool
 
 
-def board_tag(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun]) -> str:
-    """What the page shows, as a digest: the board's version, the view of it, and how far baselines are."""
+def board_tag(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun], phase: str = "") -> str:
+    """What the page shows, as a digest: the board's version and its view, how far baselines are, whether it is open."""
     progress = ";".join(f"{run.pk}.{run.state}.{run.images_done}" for run in runs)
-    said = f"{benchmark.pk}|{benchmark.version}|{evaluator.__version__}|{query.parameters()}|{progress}"
+    said = f"{benchmark.pk}|{benchmark.version}|{evaluator.__version__}|{query.parameters()}|{progress}|{phase}"
     return hashlib.sha256(said.encode()).hexdigest()[:32]
 
 
@@ -85,15 +116,17 @@ def board(request: HttpRequest, slug: str) -> HttpResponseBase:
     query = parse(request.GET)
     running = BaselineRun.objects.filter(benchmark=benchmark, state__in=OPEN_STATES)
     runs = list(running.select_related("checkpoint").order_by("pk"))
+    # most benchmarks have no dates, and then every moment is the same: the kept page needs no query for it
+    now = clock.now() if benchmark.opens_at or benchmark.closes_at else timezone.now()
     if request.user.is_authenticated:
-        return render(request, "board.html", board_page(benchmark, query, runs))
-    tag = board_tag(benchmark, query, runs)
+        return render(request, "board.html", board_page(benchmark, query, runs, now))
+    tag = board_tag(benchmark, query, runs, benchmark.phase(now))
     if quote_etag(tag) in [each.removeprefix("W/") for each in parse_etags(request.headers.get("If-None-Match", ""))]:
         response: HttpResponse = HttpResponseNotModified()
     else:
         page = cache.get(f"board:{tag}")
         if page is None:
-            page = render(request, "board.html", board_page(benchmark, query, runs)).content
+            page = render(request, "board.html", board_page(benchmark, query, runs, now)).content
             cache.set(f"board:{tag}", page, 600)
         response = HttpResponse(page)
     response["ETag"] = quote_etag(tag)
@@ -109,7 +142,7 @@ def _board(benchmark: Benchmark, query: BoardQuery) -> Board:
         raise Http404(f"The definition of {benchmark}'s dataset is gone, so its board cannot be shown.") from None
 
 
-def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun]) -> dict[str, Any]:
+def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun], now: datetime) -> dict[str, Any]:
     """Everything the template shows."""
     found = _board(benchmark, query)
     columns = columns_of(found)
@@ -137,6 +170,8 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
     return {
         "section": "boards",
         "benchmark": benchmark,
+        "now": now,
+        "phase": benchmark.phase(now),
         "board": found,
         "query": query,
         "columns": columns,

@@ -13,6 +13,7 @@ from evaluator.definitions import Column, unit_name
 from leaderboard.baselines import public_record
 from leaderboard.drawing import numbers
 from leaderboard.rankings import Board, Cell, Row
+from leaderboard.views import citations
 
 TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -216,41 +217,7 @@ def _latex(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
 
 
 def _bibtex(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """One entry a paper, of what the rows say; a row without a paper has none."""
-    seen: dict[str, str] = {}
-    for row in rows:
-        title = row.paper_title or (row.name if row.paper_url else "")
-        if not title:
-            continue
-        identity = title.casefold()
-        if identity in seen:
-            continue
-        author = row.authors.replace(" et al.", " and others").replace(";", " and ")
-        fields = [
-            ("title", "{" + tex_safe(title) + "}"),
-            ("author", tex_safe(author)),
-            ("year", str(row.year or "")),
-            ("url", re.sub(r"[{}\\\s]", "", row.paper_url)),
-        ]
-        key = _bib_key(row, title, {entry.split("{", 1)[1].split(",", 1)[0] for entry in seen.values()})
-        inside = "".join(f"  {name} = {{{value}}},\n" for name, value in fields if value)
-        seen[identity] = f"@misc{{{key},\n{inside}}}\n"
-    return "\n".join(seen.values())
-
-
-def _bib_key(row: Row, title: str, taken: set[str]) -> str:
-    first = (
-        re.sub(r"[^a-z]", "", (row.authors or row.name).split()[0].casefold())
-        if (row.authors or row.name).split()
-        else ""
-    )
-    word = next((w for w in re.findall(r"[a-z]+", title.casefold()) if len(w) > 3), "pose")
-    stem = f"{first or 'anon'}{row.year or ''}{word}"
-    key, number = stem, 1
-    while key in taken:
-        number += 1
-        key = f"{stem}{number}"
-    return key
+    return citations.bibtex(rows)
 
 
 def _rank(row: Row, dash: str = "–") -> str:

@@ -11,9 +11,10 @@ from django.shortcuts import render
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
+from leaderboard import clock
 from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.skeleton import PartResult
-from leaderboard.models import Benchmark, BoardEvent
+from leaderboard.models import Benchmark, BoardEvent, Phase
 from leaderboard.views.answers import public_for_anonymous
 from leaderboard.views.standings import Standing, standing
 from leaderboard.visibility import benchmarks_for
@@ -35,9 +36,8 @@ def front(request: HttpRequest) -> HttpResponse:
     benchmarks = list(benchmarks_for(request.user))
     cards = [(benchmark, standing(benchmark)) for benchmark in benchmarks]
     news, news_scale = _newest(benchmarks)
-    example = next(
-        (benchmark for benchmark in benchmarks if benchmark.accepts_submissions), benchmarks[0] if benchmarks else None
-    )
+    now = clock.now()
+    open_ones = [benchmark for benchmark in benchmarks if benchmark.phase(now) == Phase.OPEN]
     context = {
         "section": "boards",
         "cards": cards,
@@ -45,7 +45,9 @@ def front(request: HttpRequest) -> HttpResponse:
         "news_scale": news_scale,
         "all_stale": not news and any(short and short.stale for _, short in cards),
         "hero": _hero(cards),
-        "example": example,
+        "example": next(iter(open_ones or benchmarks), None),
+        "any_open": bool(open_ones),
+        "now": now,
     }
     return render(request, "front.html", context)
 

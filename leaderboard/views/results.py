@@ -8,10 +8,12 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 
+from leaderboard import clock
 from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.numbers import ordinal
 from leaderboard.drawing.skeleton import PartResult
-from leaderboard.models import BoardEvent, Evaluation, Score, State, Submission
+from leaderboard.models import BoardEvent, Evaluation, Phase, Score, State, Submission
+from leaderboard.rankings import rank_range
 from leaderboard.templatetags.poseboard import seconds, size, when
 from leaderboard.views import sentences
 from leaderboard.views.standings import standing
@@ -90,6 +92,7 @@ def page(submission: Submission, viewer: Any, *, polls: int = 0) -> dict[str, An
         "steps": steps(submission, evaluation),
         "said": said(evaluation),
         "open": evaluation.is_open,
+        "takes_more": submission.benchmark.phase(clock.now()) == Phase.OPEN,
         "polls": polls,
         "poll_seconds": min(SLOWEST_POLL, 2 + max(0, polls - QUICK_POLLS)),
         "problems": evaluation.error_problems[:100] if viewer.details else [],
@@ -177,14 +180,13 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
         rank = {"best": row.rank, "worst": row.worst_rank or row.rank, "total": short.measured, "if_published": False}
     elif main and short and not stale:
         higher = specs[dataset.primary].higher_is_better
-        others_values = [
-            other.value
+        rivals = [
+            other
             for other in short.by_submission.values()
             if other.value is not None and not other.stale and other.method_id != submission.method_id
         ]
-        better = sum((value > main.value) == higher and value != main.value for value in others_values)
-        same = sum(value == main.value for value in others_values)
-        rank = {"best": better + 1, "worst": better + 1 + same, "total": len(others_values) + 1, "if_published": True}
+        best_rank, worst_rank = rank_range(main, rivals, higher_is_better=higher)
+        rank = {"best": best_rank, "worst": worst_rank, "total": len(rivals) + 1, "if_published": True}
     if rank:
         rank["strip"] = graticule.ranks(rank["best"], rank["worst"], rank["total"])
     tables = [table for spec in dataset.metrics if (table := _table(spec, scores, kind))]

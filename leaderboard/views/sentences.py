@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from evaluator.definitions import NUMBER
 from leaderboard.drawing.numbers import apart, interval_in_words, number, with_unit
+from leaderboard.rankings import clearly_better, extent, leads
 
 FEWEST_PEOPLE = 200
 
@@ -17,8 +18,8 @@ FEWEST_PEOPLE = 200
 def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool = True) -> SafeString | None:
     """About the measured rows, best first. None where nothing is measured.
 
-    Two intervals that do not overlap are called apart; two that do are called undecided, never equal and never better:
-    only a paired test could tell, and the board does not claim one.
+    It says what the ranks and the bold numbers say, by the same rule: a leader is clear of every other row, or the
+    order is not settled. Rows that `clearly_better` does not separate are never called equal and never better.
     """
     rows = [row for row in ranked if row.value is not None]
     if not rows:
@@ -33,50 +34,56 @@ def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool 
     second = rows[1]
     lead = abs(first.value - second.value)
     sharing = [row for row in rows if row.value == first.value]
+    reaching = [row for row in rows[1:] if not clearly_better(first, row, higher_is_better=higher_is_better)]
     if len(sharing) > 1:
-        return format_html(
+        said = format_html(
             "<strong>{} share the {} value, {}.</strong>",
             _listed([row.name for row in sharing]),
             "highest" if higher_is_better else "lowest",
             number(first.value, unit),
         )
+        more = len([row for row in reaching if row.value != first.value])
+        behind = f"{more} other row{'' if more == 1 else 's'}"
+        return format_html("{} {} cannot be told apart from them.", said, behind) if more else said
     led_by = apart(lead, unit)
-    ahead = format_html("<strong>{} leads by {}</strong>", first.name, led_by)
-    if first.low is None or first.high is None:
-        return format_html("{} over {}. {}", ahead, second.name, _no_interval(people))
-    overlapping = [row for row in rows[1:] if _reaches(row, first)]
-    if not overlapping:
-        rest = _rest(rows[1:], people)
+    if not reaching:
+        ahead = format_html("<strong>{} leads by {}</strong>", first.name, led_by)
+        if not leads(first, rows[1:], higher_is_better=higher_is_better):
+            return format_html("{} over {}. {}", ahead, second.name, _no_interval(people))
+        rest = _rest(rows[1:], people, higher_is_better=higher_is_better)
         return format_html("{}, and its interval lies clear of every other.{}", ahead, rest)
-    if len(overlapping) == 1:
-        return format_html(
-            "<strong>{} has the best number</strong>, {} before {}. "
-            "Their intervals overlap, so {} people alone do not settle the order of the two.",
-            first.name, led_by, second.name, f"{people:,}",
-        )  # fmt: skip
+    best = format_html("<strong>{} has the best number</strong>, {} before {}. ", first.name, led_by, second.name)
+    counted = f"{people:,} people alone do not settle"
+    if len(reaching) > 1:
+        how = f"The intervals of {len(reaching)} others overlap its own, so {counted} who leads."
+        return format_html("{}{}", best, how)
+    other = reaching[0]
+    if not _has_interval(first) or not _has_interval(other):
+        holder, held = (other, first) if _has_interval(other) else (first, other)
+        return format_html("{}The interval of {} includes the number of {}, so {} the order of the two.", best,
+                           holder.name, held.name, counted)  # fmt: skip
+    if other is second:
+        return format_html("{}Their intervals overlap, so {} the order of the two.", best, counted)
     return format_html(
-        "<strong>{} has the best number</strong>, {} before {}. "
-        "The intervals of {} others overlap its own, so {} people alone do not settle who leads.",
-        first.name, led_by, second.name, len(overlapping), f"{people:,}",
-    )  # fmt: skip
+        "{}The interval of {} overlaps its own, so {} the order of these two.", best, other.name, counted
+    )
 
 
-def _reaches(row: Any, other: Any) -> bool:
-    """Whether the two intervals overlap; a number without an interval is taken as a point."""
-    ends = [
-        (each.value, each.value) if each.low is None or each.high is None else (each.low, each.high)
-        for each in (row, other)
-    ]
-    return bool(ends[0][0] <= ends[1][1] and ends[1][0] <= ends[0][1])
+def _has_interval(row: Any) -> bool:
+    return row.low is not None and row.high is not None
 
 
-def _rest(rows: Sequence[Any], people: int) -> SafeString | str:
-    """About the group behind a clear leader, where their intervals run into one another."""
-    group = [rows[0]]
-    for row in rows[1:]:
-        if not _reaches(row, group[0]):
+def _rest(rows: Sequence[Any], people: int, *, higher_is_better: bool) -> SafeString | str:
+    """About the group behind a clear leader: the rows that follow, none of them clearly better than another."""
+    group: list[Any] = []
+    hardest: Any = None  # whose interval begins best: whoever it is not clearly better than ties with all of them
+    for row in rows:
+        if not _has_interval(row) or (group and clearly_better(hardest, row, higher_is_better=higher_is_better)):
             break
         group.append(row)
+        worse_end = extent(row)[0 if higher_is_better else 1]
+        if hardest is None or (worse_end > extent(hardest)[0] if higher_is_better else worse_end < extent(hardest)[1]):
+            hardest = row
     if len(group) < 3:
         return ""
     span = abs(group[0].value - group[-1].value)

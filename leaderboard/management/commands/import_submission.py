@@ -16,7 +16,10 @@ from leaderboard.teams import METHOD_FIELDS
 
 
 class Command(BaseCommand):
-    help = "Submit a predictions file on behalf of a team; it is scored like any other and published."
+    help = (
+        "Submit a predictions file on behalf of a team. It is scored like any other and published, unless the team has "
+        "members: then they decide."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("benchmark")
@@ -40,6 +43,7 @@ class Command(BaseCommand):
                 yield from iter(lambda: stream.read(1 << 20), b"")
 
         team, new_team = Team.objects.get_or_create(name=options["team"])
+        theirs = team.memberships.exists()
         fields = {field: options[field] for field in METHOD_FIELDS if options[field] is not None}
         if "year" in fields:
             fields["year"] = int(fields["year"])
@@ -54,10 +58,12 @@ class Command(BaseCommand):
                 limit=1 << 30,
                 source=Submission.Source.IMPORT,
                 file_name=file.name,
-                publish_when_scored=not options["private"],
+                publish_when_scored=not options["private"] and not theirs,
             )
         except (Refused, OSError, blobs.TooLarge) as error:
             if new_team:  # what is refused leaves no team behind
                 team.delete()
             raise CommandError(str(error)) from error
         self.stdout.write(f"{submission}: {'queued' if created else 'was there already'}")
+        if created and theirs and not options["private"]:
+            self.stdout.write(f"It stays private until a member of {team} publishes it.")
