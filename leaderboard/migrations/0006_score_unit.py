@@ -9,7 +9,7 @@ def millimetres(apps: Any, _: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("leaderboard", "0004_box_file")]
+    dependencies = [("leaderboard", "0005_annotations")]
 
     operations = [
         migrations.AddField(
