@@ -15,7 +15,7 @@ from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from limits import parse_many
 
-from leaderboard import rate_limits, tokens, visitors
+from leaderboard import checks, rate_limits, tokens, visitors
 from leaderboard.models import Benchmark, User
 from tests.leaderboard.conftest import predictions
 
@@ -523,6 +523,13 @@ def test_a_limit_that_makes_no_sense_is_named(value: str, monkeypatch: pytest.Mo
         rates("POSEBOARD_LIMIT_SIGNUP", "20 per minute")
     monkeypatch.setenv("POSEBOARD_LIMIT_SIGNUP", "")
     assert [each.amount for each in rates("POSEBOARD_LIMIT_SIGNUP", "20 per minute")] == [20]
+
+
+def test_a_site_that_trusts_no_proxy_is_warned(settings: Any) -> None:
+    settings.LOOPBACK, settings.TRUSTED_PROXIES = False, []
+    assert [each.id for each in checks.visitors_are_told_apart()] == ["poseboard.W002"]
+    settings.TRUSTED_PROXIES = ["unix"]
+    assert not checks.visitors_are_told_apart()
 
 
 def test_a_proxy_that_makes_no_sense_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
