@@ -31,8 +31,8 @@ def take(*, benchmark: Benchmark, uploaded_file: UploadedFile, by: User) -> Anno
     folder = Path(settings.DROP_DIR)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{uuid.uuid4().hex}.json"
-    # no read permission for the process that writes it: the worker, which owns the folder, gives itself one. Where it is
-    # another user than this process, it has the group's, since the file's owner alone could give it more.
+    # no read permission for the process that writes it: the worker, which owns the folder, gives itself one. Where it
+    # is another user than this process, it has the group's: it cannot change the mode of a file that it does not own.
     mode = 0o240 if is_shared(folder) else 0o220
     handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(handle, "wb") as out:
