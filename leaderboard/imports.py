@@ -11,6 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,8 +47,8 @@ def take(*, benchmark: Benchmark, uploaded_file: UploadedFile, by: User) -> Anno
     name = f"{uuid.uuid4().hex}.json"
     try:
         files.make_folder(folder)
-        # No read permission for the process that writes it: the worker, which owns the folder, gives itself one. Where
-        # that is another user, it has the group's, since the file's owner alone could give it more.
+        # No read permission for the process that writes it: the worker, which owns the folder, gives itself one. Where it
+        # is another user than this process, it has the group's: it cannot change the mode of a file that it does not own.
         mode = 0o240 if is_shared(folder) else 0o220
         handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "wb") as out:
@@ -55,7 +56,8 @@ def take(*, benchmark: Benchmark, uploaded_file: UploadedFile, by: User) -> Anno
                 out.write(chunk)
             out.flush()
             files.sync(out.fileno())
-        files.sync_folder(folder)
+        with suppress(PermissionError):  # of a folder that is another user's, whose names this process cannot list
+            files.sync_folder(folder)
         with transaction.atomic():
             job = AnnotationImport.objects.create(
                 benchmark=benchmark, uploaded_by=by, drop_name=name, file_name=(uploaded_file.name or "")[-255:]
