@@ -355,10 +355,7 @@ def _reported_rows(benchmark: Benchmark, specs: Mapping[str, MetricSpec]) -> lis
             kind="reported",
             name=result.method,
             team="",
-            cells={
-                (score["metric"], score["part"]): _cell(specs, score["metric"], score["value"])
-                for score in result.scores
-            },
+            cells={(metric, part): _cell(specs, metric, value) for metric, part, value in result.numbers},
             authors=result.authors,
             year=result.year,
             backbone=result.backbone,

@@ -131,14 +131,13 @@ def _printed(result: ReportedResult) -> tuple[float | None, str, str]:
     if dataset is None:
         return None, "", ""
     units = {spec.name: spec.unit for spec in dataset.metrics}
-    for each in result.scores:
-        if (each["metric"], each["part"]) == (dataset.primary, dataset.primary_part):
-            return each["value"], units.get(each["metric"], ""), ""
-    if not result.scores:
+    for metric, part, value in result.numbers:
+        if (metric, part) == (dataset.primary, dataset.primary_part):
+            return value, units.get(metric, ""), ""
+    if not result.numbers:
         return None, "", ""
-    first = result.scores[0]
-    measure = f"{first['metric'].upper()} {first['part'].replace('_', ' ')}"
-    return first["value"], units.get(first["metric"], ""), measure
+    metric, part, value = result.numbers[0]
+    return value, units.get(metric, ""), f"{metric.upper()} {part.replace('_', ' ')}"
 
 
 def _metric_title(benchmark: Benchmark) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db.models import JSONField, Value
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import URLResolver, get_resolver, include, path, reverse
@@ -132,6 +133,27 @@ def test_splits_and_titles_of_any_text_are_only_shown(benchmark: Benchmark, read
         Benchmark.objects.filter(slug=f"fine-{number}").update(title=text)
     check_lists(readers, [f"/fine-{number}/" for number in range(7)])
     assert "<script>" not in readers[0].get("/").content.decode()
+
+
+MISTYPED: list[Any] = [
+    "90.5", {"pck@0.2": 0.9}, 7, None, [1, None], [{}], [{"metric": "pck@0.2", "part": "all"}],
+    [{"metric": "pck@0.2", "part": "all", "value": "0.9"}], [{"metric": 1, "part": [], "value": {}}],
+    [{"metric": "pck@0.2", "part": "all", "value": True}], [{"metric": "pck@0.2", "part": "all", "value": 10**400}],
+]  # fmt: skip
+
+
+def test_no_mistyped_reported_result_takes_a_list_down(
+    benchmark: Benchmark, printed: ReportedResult, readers: list[Client]
+) -> None:
+    ReportedResult.objects.bulk_create(
+        ReportedResult(
+            benchmark=benchmark, key=str(number), method="HRNet", source="s", scores=Value(scores, JSONField())
+        )
+        for number, scores in enumerate(MISTYPED)
+    )
+    check_lists(readers, [])
+    board = readers[0].get("/api/v1/boards/lsp-test-pc").json()
+    assert [row["value"] for row in board["entries"]] == [0.905] + [None] * len(MISTYPED)
 
 
 # --- no bad row is made ----------------------------------------------------------------------------------------------
