@@ -202,7 +202,8 @@ class _Window:
             self._fill(position, size)
 
     def _fill(self, position: int, size: int) -> None:
-        end = min(position + size, len(self._document))
+        # what would be left of the document is taken along where it is no more than this
+        end = position + size if len(self._document) - position > 2 * size else len(self._document)
         if self._limits.values is not None and end > self._counted_to:
             self._count(max(position, self._counted_to), end)
         text, used = codecs.utf_8_decode(self._document[position:end], "strict", end == len(self._document))

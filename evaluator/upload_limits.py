@@ -1,7 +1,7 @@
 """How much an upload may hold: by the size of the benchmark that it is for, and never more than `archives.MOST_BYTES`.
 
-The bounds are far above what predictions need. They are there so that no file can hold a worker for long: of what is read
-entry by entry a value takes up to a microsecond or two, wherever it is.
+The bounds are far above what predictions need. They are there so that no file can hold a worker for long: of what is
+read entry by entry a value takes up to a microsecond or two, wherever it is.
 """
 
 from __future__ import annotations
