@@ -47,8 +47,8 @@ def take(*, benchmark: Benchmark, uploaded_file: UploadedFile, by: User) -> Anno
     name = f"{uuid.uuid4().hex}.json"
     try:
         files.make_folder(folder)
-        # No read permission for the process that writes it: the worker, which owns the folder, gives itself one. Where it
-        # is another user than this process, it has the group's: it cannot change the mode of a file that it does not own.
+        # No read permission for the process that writes it: the worker, which owns the folder, gives itself one. Where
+        # it is another user, it has the group's: it cannot change the mode of a file that it does not own.
         mode = 0o240 if is_shared(folder) else 0o220
         handle = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "wb") as out:

@@ -116,6 +116,7 @@ def test_the_joints_of_official_wholebody_annotations_are_counted_from_all_their
         b"\x1f\x8b",
         b"PK\x03\x04",
     ],
+    ids=["cut gzip", "cut zip", "gzip in gzip", "cut JSON in gzip", "gzip's mark", "zip's mark"],
 )
 def test_a_damaged_archive_is_rejected_with_a_reason(
     benchmark: Benchmark, alice: User, content: bytes, tmp_path: Path
