@@ -177,7 +177,8 @@ def residue(dataset: str, predictions: Path, truth: Any, *, images: Any = None) 
     import resource
 
     victim, parent = predictions.parent / "victim", os.getppid()
-    held = os.open(os.devnull, os.O_RDONLY)
+    # nothing of the machine's own is changed where a defence is left out
+    held, name = os.open(predictions, os.O_RDONLY), os.uname().nodename.encode()
     result = next(number for number in range(3, 64) if _is_pipe(number))
     return tell(
         chmod=_outcome(lambda: victim.chmod(0o777)),
@@ -207,7 +208,7 @@ def residue(dataset: str, predictions: Path, truth: Any, *, images: Any = None) 
         pipe=_outcome(os.pipe),
         change_folder=_outcome(lambda: os.chdir("/usr")),
         new_root=_outcome(lambda: os.chroot("/usr")),
-        host_name=_outcome(lambda: _call("sethostname", b"x", 1)),
+        host_name=_outcome(lambda: _call("sethostname", name, len(name))),
         namespace=_outcome(lambda: _call("unshare", 0x10000000)),
     )
 
