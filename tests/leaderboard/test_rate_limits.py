@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from asgiref.sync import async_to_sync
 from django.core import mail
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
-from django.test import Client, RequestFactory
+from django.test import AsyncClient, Client, RequestFactory
 from limits import parse_many
 
 from leaderboard import checks, rate_limits, tokens, visitors
@@ -443,6 +444,19 @@ def test_forms_are_counted_for_the_user_or_the_network(signed_in: bool, alice: U
     answer = browser(alice, HOME).post("/profile/", {"name": "x"})
     assert_refused(answer, limit=3, within=60)
     assert "<h1>Too many requests</h1>" in answer.content.decode()
+
+
+def test_an_asynchronous_server_is_limited_alike(alice: User, limit: Any) -> None:
+    limit(api_network="2 per minute")
+
+    def post(password: str) -> int:
+        form = {"login": "alice", "password": password}
+        return async_to_sync(AsyncClient().post)(LOGIN, form).status_code
+
+    assert [post(f"wrong-{number}") for number in range(10)] == [200] * 10
+    assert post(PASSWORD) == 429
+    asked = [async_to_sync(AsyncClient().get)("/api/v1/benchmarks") for _ in range(3)]
+    assert [each.status_code for each in asked] == [200, 200, 429] and asked[2].json()["code"] == "rate_limited"
 
 
 def test_a_switch_turns_all_of_them_off(settings: Any, alice: User, limit: Any) -> None:
