@@ -238,6 +238,9 @@ class BenchmarkForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         for name in ("title", "summary"):
             self.fields[name].validators.append(printable)
+        # the page sends along what it showed: a field that nobody touched is not written over what changed since
+        for name, field in self.fields.items():
+            field.show_hidden_initial = not self.is_bound or self.add_initial_prefix(name) in self.data
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data

@@ -91,5 +91,6 @@ class ReportedResult(models.Model):
         return [
             (metric, part, float(value))
             for metric, part, value in found
-            if isinstance(metric, str) and isinstance(part, str) and type(value) in (int, float) and abs(value) < 1e300
+            if isinstance(metric, str) and isinstance(part, str)
+            if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
         ]

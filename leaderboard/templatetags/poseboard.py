@@ -278,6 +278,8 @@ def field(bound: Any, label: str = "") -> SafeString:
     if bound.errors:
         attributes["aria-invalid"] = "true"
     widget = bound.as_widget(attrs=attributes)
+    if bound.field.show_hidden_initial:
+        widget += bound.as_hidden(only_initial=True)
     name = el(
         "label",
         label or bound.label,

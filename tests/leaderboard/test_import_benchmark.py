@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -267,3 +268,42 @@ def test_an_edit_of_a_method_leaves_what_another_edit_changes(method: Method, al
     teams.edit_method(method=stale, by=alice, authors="Wei et al.")
     method.refresh_from_db()
     assert (method.year, method.is_baseline, method.authors) == (2016, True, "Wei et al.")
+
+
+def as_a_browser_sends(page: str) -> dict[str, str]:
+    """The fields of the form of limits and dates, as the page shows them."""
+    sent = {}
+    for tag in re.findall(r"<input [^>]*>", page.rsplit('<form method="post" class="stack">', 1)[1]):
+        named = dict(re.findall(r'([a-z]+)="([^"]*)"', tag))
+        if named.get("type") != "checkbox" or " checked" in tag:
+            sent[named["name"]] = named.get("value", "on" if named.get("type") == "checkbox" else "")
+    return sent
+
+
+def test_a_form_that_was_open_for_long_does_not_write_over_what_changed_since(
+    benchmark: Benchmark, alice: User, client: Any
+) -> None:
+    benchmark.organisers.add(alice)
+    Benchmark.objects.update(opens_at="2026-05-01T12:30Z")
+    client.force_login(alice)
+    sent = as_a_browser_sends(client.get("/organise/lsp-test-pc/").content.decode())
+    assert sent["initial-is_public"] == "True" and sent["is_public"] == "on"
+    # somebody makes it private, and its limits and dates others, while the form is open
+    Benchmark.objects.update(is_public=False, publishes_all=True, total_limit=77, opens_at=None)
+    assert client.post("/organise/lsp-test-pc/", {**sent, "title": "New title"}).status_code == 302
+    saved = Benchmark.objects.get()
+    assert (saved.title, saved.is_public, saved.publishes_all, saved.total_limit, saved.opens_at) == (
+        "New title", False, True, 77, None,
+    )  # fmt: skip
+    # and what the organiser did change is saved, boxes that were unticked too
+    sent = {key: value for key, value in sent.items() if key != "is_public"}
+    Benchmark.objects.update(is_public=True)
+    client.post("/organise/lsp-test-pc/", {**sent, "daily_limit": 9, "opens_at": "2026-06-01T00:00"})
+    saved = Benchmark.objects.get()
+    assert (saved.is_public, saved.daily_limit, saved.title) == (False, 9, "New title")
+    assert saved.opens_at is not None and saved.opens_at.isoformat() == "2026-06-01T00:00:00+00:00"
+    # a script that sends the bare fields says what it wants of all of them
+    bare = {key: value for key, value in sent.items() if not key.startswith("initial-")}
+    client.post("/organise/lsp-test-pc/", {**bare, "is_public": "on", "title": "By a script"})
+    saved = Benchmark.objects.get()
+    assert (saved.title, saved.is_public, saved.daily_limit) == ("By a script", True, benchmark.daily_limit)
