@@ -110,7 +110,7 @@ def test_the_reading_stops_after_a_thousand_problems_and_says_so() -> None:
 def test_mutated_uploads_are_refused_by_a_named_code_or_valid() -> None:
     """A small part of what benchmarks.fuzz_uploads does."""
     codes = set()
-    for seed in range(250):
+    for seed in range(150):
         upload = mutated(seed, largest=60_000)
         started = time.process_time()
         codes.add(code_of(upload.dataset, upload.content, read_images(image_list(upload.dataset))))
@@ -219,3 +219,23 @@ def test_what_is_shown_of_a_value_is_its_beginning() -> None:
         whole = json.dumps(value)
         assert shown(value) == (whole if len(whole) <= 60 else whole[:57] + "...")
     assert shown("é" * 100) == json.dumps("é" * 100)[:57] + "..."
+
+
+def test_the_first_byte_that_is_not_utf8_is_named_wherever_a_part_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(9)
+    monkeypatch.setattr(documents, "CHUNK", 5)
+    for _ in range(400):
+        content = bytearray('["aé€😀b"]'.encode() * rng.randrange(1, 4))
+        content[rng.randrange(1, len(content))] = rng.choice([0x80, 0xC3, 0xE2, 0xF0, 0xFF, 0x41])
+        start = first_undecodable(content)
+        if start is not None:
+            problem = outcome(bytes(content))["problems"][0]
+            assert problem["message"] == f"byte {start} is not UTF-8", content
+
+
+def first_undecodable(content: bytearray) -> int | None:
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return None

@@ -80,10 +80,10 @@ def wrapped(document: bytes, wrapping: str) -> bytes:
     if wrapping == "json":
         return document
     if wrapping == "gz":
-        return gzip.compress(document, 1)
+        return gzip.compress(document, 1, mtime=0)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr("predictions.json", document)
+        archive.writestr(zipfile.ZipInfo("predictions.json"), document, zipfile.ZIP_DEFLATED, 1)
     return out.getvalue()
 
 
