@@ -30,6 +30,7 @@ from leaderboard.models import (
     User,
 )
 from leaderboard.refusals import Refused
+from leaderboard.transactions import lock, retried
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 # --- accepting -------------------------------------------------------------------------------------------------------
 
 
+@retried
 def submit(
     *,
     user: User | None,
@@ -63,6 +65,8 @@ def submit(
                 return earlier, False
             exempt = source in {Submission.Source.BASELINE, Submission.Source.IMPORT}
             _check_open(benchmark, ignore_dates=exempt)
+            # the new row refers to its method, and that would wait for a new name of the method: before the counters
+            lock(Method.objects.filter(pk=method.pk))
             day = None if exempt else quotas.charge(team=team, benchmark=benchmark)
             submission = Submission.objects.create(
                 benchmark=benchmark,
@@ -123,32 +127,34 @@ def _check_open(benchmark: Benchmark, *, ignore_dates: bool) -> None:
 # --- what a worker may write -----------------------------------------------------------------------------------------
 
 
+@retried
 def record(claim: Claim[Evaluation], report: dict[str, Any], *, seconds: float) -> bool:
     """The evaluation's scores, in one transaction, if the claim still holds. False: fenced out, nothing written."""
-    with transaction.atomic():
-        counts = {key: report[key] for key in ("protocol", "images", "people", "entries") if key in report}
-        if not claim.move(State.SCORED, report=counts, seconds=seconds, error_code="", error_message=""):
-            return False
-        dataset = load_dataset(claim.job.submission.benchmark.dataset)
-        lengths = {spec.name for spec in dataset.metrics if not spec.is_fraction}
-        Score.objects.bulk_create(
-            Score(
-                evaluation=claim.job,
-                metric=score["metric"],
-                part=score["part"],
-                value=score["value"],
-                low=score.get("low"),
-                high=score.get("high"),
-                bounded=score["metric"] not in lengths,
-            )
-            for score in report["scores"]
+    counts = {key: report[key] for key in ("protocol", "images", "people", "entries") if key in report}
+    if not claim.move(State.SCORED, report=counts, seconds=seconds, error_code="", error_message=""):
+        return False
+    dataset = load_dataset(claim.job.submission.benchmark.dataset)
+    lengths = {spec.name for spec in dataset.metrics if not spec.is_fraction}
+    Score.objects.bulk_create(
+        Score(
+            evaluation=claim.job,
+            metric=score["metric"],
+            part=score["part"],
+            value=score["value"],
+            low=score.get("low"),
+            high=score.get("high"),
+            bounded=score["metric"] not in lengths,
         )
-        submission = claim.job.submission
-        _end(submission, refund=False)
-        wanted = submission.publish_when_scored or submission.benchmark.publishes_all
-        present = _current(submission)
-        if wanted and not (present and present.kind == BoardEvent.Kind.DISQUALIFIED):
-            _place(BoardEvent.Kind.PUBLISHED, submission, evaluation=claim.job, by=submission.user)
+        for score in report["scores"]
+    )
+    submission = claim.job.submission
+    wanted = submission.publish_when_scored or submission.benchmark.publishes_all
+    if wanted:
+        _lock_row_of(submission)
+    _end(submission, refund=False)
+    present = _current(submission)
+    if wanted and not (present and present.kind == BoardEvent.Kind.DISQUALIFIED):
+        _place(BoardEvent.Kind.PUBLISHED, submission, evaluation=claim.job, by=submission.user)
     return True
 
 
@@ -157,11 +163,11 @@ def reject(claim: Claim[Evaluation], error: PredictionError) -> bool:
     return _reject(claim, error.code, str(error), error.to_dict()["problems"])
 
 
+@retried
 def _reject(claim: Claim[Evaluation], code: str, message: str, problems: list[dict[str, Any]]) -> bool:
-    with transaction.atomic():
-        if not claim.move(State.REJECTED, error_code=code, error_message=message, error_problems=problems):
-            return False
-        _end(claim.job.submission, refund=True, rejected=True)
+    if not claim.move(State.REJECTED, error_code=code, error_message=message, error_problems=problems):
+        return False
+    _end(claim.job.submission, refund=True, rejected=True)
     return True
 
 
@@ -172,6 +178,7 @@ _RESOURCE_FAILURES = {
 }
 
 
+@retried
 def fail(claim: Claim[Evaluation], *, code: str, reference: str) -> bool:
     """Our fault: try again; error with a refund after the third time; the same death twice is the file's fault."""
     evaluation = claim.job
@@ -181,19 +188,18 @@ def fail(claim: Claim[Evaluation], *, code: str, reference: str) -> bool:
         return _reject(claim, "resource", f"This file {why}; it was tried twice. Send fewer detections an image.", [])
     if evaluation.attempts >= settings.MAX_ATTEMPTS:
         return _error(claim, reference)
-    with transaction.atomic():
-        if not claim.move(State.QUEUED, last_failure=code):
-            return False
-        transaction.on_commit(lambda: ring("score"))
+    if not claim.move(State.QUEUED, last_failure=code):
+        return False
+    transaction.on_commit(lambda: ring("score"))
     return True
 
 
+@retried
 def _error(claim: Claim[Evaluation], reference: str) -> bool:
-    with transaction.atomic():
-        message = f"Scoring failed on our side, so your quota was given back. The operator finds why under {reference}."
-        if not claim.move(State.ERRORED, error_code="platform", error_message=message):
-            return False
-        _end(claim.job.submission, refund=True)
+    message = f"Scoring failed on our side, so your quota was given back. The operator finds why under {reference}."
+    if not claim.move(State.ERRORED, error_code="platform", error_message=message):
+        return False
+    _end(claim.job.submission, refund=True)
     return True
 
 
@@ -206,8 +212,7 @@ def error_exhausted() -> int:
 
 
 def _end(submission: Submission, *, refund: bool, rejected: bool = False) -> None:
-    if refund:
-        Submission.objects.filter(pk=submission.pk).update(live=False)
+    # the counters before the submission, as `submit` has them: it waits for this row where it brings the same file
     quotas.release(
         team=submission.team,
         benchmark=submission.benchmark,
@@ -215,15 +220,17 @@ def _end(submission: Submission, *, refund: bool, rejected: bool = False) -> Non
         refund=refund,
         rejected=rejected,
     )
+    if refund:
+        Submission.objects.filter(pk=submission.pk).update(live=False)
 
 
 # --- what people decide ----------------------------------------------------------------------------------------------
 
 
-@transaction.atomic
+@retried
 def cancel(*, submission: Submission, by: User) -> None:
     """Stop a submission that has not ended. Before its scoring started, the quota is given back."""
-    evaluation = Evaluation.objects.select_for_update().get(submission=submission, current=True)
+    evaluation = lock(Evaluation.objects.filter(submission=submission, current=True))[0]
     rows = Evaluation.objects.filter(pk=evaluation.pk, fence=evaluation.fence)
     ending = {"finished_at": clock.now(), "lease_expires_at": None, "error_message": f"Cancelled by {by}."}
     if rows.filter(state=State.QUEUED).update(state=State.CANCELLED, **ending):
@@ -235,11 +242,11 @@ def cancel(*, submission: Submission, by: User) -> None:
     Submission.objects.filter(pk=submission.pk).update(live=False)
 
 
-@transaction.atomic
+@retried
 def publish(*, submission: Submission, by: User | None) -> BoardEvent:
     """Put a scored submission on its board, in the place of the method's earlier one."""
     # one at a time for a benchmark, so that two clicks make one event
-    Benchmark.objects.select_for_update().get(pk=submission.benchmark_id)
+    _lock_row_of(submission)
     evaluation = Evaluation.objects.get(submission=submission, current=True)
     if evaluation.state != State.SCORED:
         raise Refused("not_scored", f"{submission} is {evaluation.state}: only a scored submission can be published.")
@@ -251,24 +258,30 @@ def publish(*, submission: Submission, by: User | None) -> BoardEvent:
     return _place(BoardEvent.Kind.PUBLISHED, submission, evaluation=evaluation, by=by)
 
 
-@transaction.atomic
+@retried
 def withdraw(*, submission: Submission, by: User) -> BoardEvent:
     """Take a submission from its board. Its count and its event stay."""
     return _remove(BoardEvent.Kind.WITHDRAWN, submission, by=by)
 
 
-@transaction.atomic
+@retried
 def disqualify(*, submission: Submission, by: User, note: str) -> BoardEvent:
     """The organiser takes a submission from the board, and says why in public."""
     return _remove(BoardEvent.Kind.DISQUALIFIED, submission, by=by, note=note)
 
 
 def _remove(kind: str, submission: Submission, *, by: User, note: str = "") -> BoardEvent:
-    Benchmark.objects.select_for_update().get(pk=submission.benchmark_id)
+    _lock_row_of(submission)
     present = _current(submission)
     if not present or present.kind not in BoardEvent.STANDING or present.submission_id != submission.pk:
         raise Refused("not_public", f"{submission} does not stand on the board, so it cannot be taken from it.")
     return _place(kind, submission, evaluation=present.evaluation, by=by, note=note)
+
+
+def _lock_row_of(submission: Submission) -> None:
+    """Nobody else changes the method's row on the board, nor what the board shows of the method, until this is over."""
+    lock(Method.objects.filter(pk=submission.method_id))
+    lock(Benchmark.objects.filter(pk=submission.benchmark_id))
 
 
 def _current(submission: Submission) -> BoardEvent | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -27,6 +25,7 @@ from leaderboard.api.methods import Description
 from leaderboard.api.problems import Problem, not_found
 from leaderboard.api.teams import TeamName, team_of
 from leaderboard.models import BoardEvent, Evaluation, Method, State, Submission
+from leaderboard.transactions import retried
 from leaderboard.visibility import may_see_details, own_submissions, submissions_for
 
 router = Router(tags=["submissions"])
@@ -199,10 +198,10 @@ def create_submission(
     blob = blobs.store(file.chunks(), limit=settings.UPLOAD_LIMIT)
     described = form.model_dump(exclude_unset=True, include=set(Description.model_fields))
     known = Method.objects.filter(team=team, name=" ".join(form.method.split())).exists()
-    # A refused submission leaves no new method behind. An edit of a known one is not held open: it locks boards.
-    with nullcontext() if known else transaction.atomic():
+
+    def accept() -> Submission:
         method = teams.method_named(team=team, name=form.method, **described)
-        accepted, _ = submissions.submit(
+        return submissions.submit(
             user=user,
             team=team,
             benchmark=benchmark,
@@ -212,7 +211,10 @@ def create_submission(
             file_name=fields.clean_file_name(file.name),
             idempotency_key=key,
             publish_when_scored=form.publish,
-        )
+        )[0]
+
+    # A refused submission leaves no new method behind. An edit of a known one is not held open: it locks boards.
+    accepted = accept() if known else retried(accept)()
     response["Location"] = reverse("api:get_submission", args=[accepted.pk])
     return Status(202, _own(request, _found(own_submissions(user), accepted.pk)))
 
