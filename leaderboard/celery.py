@@ -18,8 +18,10 @@ app.conf.update(
     # a lost message is rung again by the sweep, so nothing is gained by late acknowledgement
     task_acks_late=False,
     worker_prefetch_multiplier=1,
+    # a busy worker takes no ring that would wake an idle one
+    worker_disable_prefetch=True,
     broker_connection_retry_on_startup=True,
-    # a request that rings the bell must never wait long for a broker that is away
+    # nothing waits long for a broker that is away
     broker_transport_options={"socket_connect_timeout": 0.5, "socket_timeout": 10, "retry_on_timeout": False},
     broker_connection_timeout=1,
     task_publish_retry=False,

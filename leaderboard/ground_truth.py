@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import F
 
 from evaluator import GroundTruthError, PredictionError, load_dataset, public_images, read_truth
@@ -21,6 +20,7 @@ from evaluator.surfaces import read_surface
 from leaderboard import blobs, files, imports
 from leaderboard.jobs import Claim
 from leaderboard.models import AnnotationImport, Benchmark, Release
+from leaderboard.transactions import lock, retried
 
 
 def folder(benchmark: Benchmark) -> Path:
@@ -101,10 +101,14 @@ def put_into_force(benchmark: Benchmark, content: bytes) -> dict[str, Any]:
     Raises `evaluator.GroundTruthError` when the file cannot serve.
     """
     checked = check(benchmark, content)
-    with transaction.atomic():
+
+    @retried
+    def write() -> list[AnnotationImport]:
         closed = imports.supersede(benchmark)
         take_effect(benchmark, checked)
-    for job in closed:
+        return closed
+
+    for job in write():
         imports.forget(job)
     benchmark.refresh_from_db()
     return checked.summary
@@ -113,13 +117,19 @@ def put_into_force(benchmark: Benchmark, content: bytes) -> dict[str, Any]:
 def put_claimed_into_force(claim: Claim[AnnotationImport], checked: CheckedAnnotations) -> bool:
     """The file of an import that a worker claimed. False, and nothing is written, when the claim was lost."""
     benchmark = claim.job.benchmark
-    with transaction.atomic():
-        imports.lock(benchmark)
+
+    @retried
+    def write() -> bool:
+        lock(Benchmark.objects.filter(pk=benchmark.pk))
         if not imports.finish(claim, summary=checked.summary, truth_sha256=checked.truth_sha256):
             return False
         take_effect(benchmark, checked)
-    imports.forget(claim.job)
-    return True
+        return True
+
+    written = write()
+    if written:
+        imports.forget(claim.job)
+    return written
 
 
 def take_effect(benchmark: Benchmark, checked: CheckedAnnotations) -> None:

@@ -26,6 +26,7 @@ from leaderboard.jobs import Claim
 from leaderboard.models import AnnotationImport, Benchmark, State, User
 from leaderboard.models.jobs import OPEN_STATES
 from leaderboard.refusals import Refused
+from leaderboard.transactions import lock
 
 DROP_NAME = re.compile(r"[0-9a-f]{32}\.json")
 YOUNG_SECONDS = 3600.0
@@ -90,11 +91,6 @@ def forget(job: AnnotationImport) -> None:
     dropped(job).unlink(missing_ok=True)
 
 
-def lock(benchmark: Benchmark) -> None:
-    """Let one change of the annotations in force happen at a time, until the caller's transaction ends."""
-    Benchmark.objects.select_for_update().get(pk=benchmark.pk)
-
-
 def finish(claim: Claim[AnnotationImport], *, summary: dict[str, Any], truth_sha256: str) -> bool:
     """The file comes into force in the caller's transaction. False: the claim was lost, and it must not."""
     return claim.move(State.DONE, summary=summary, truth_sha256=truth_sha256, error_code="", error_message="")
@@ -124,9 +120,9 @@ def supersede(benchmark: Benchmark) -> list[AnnotationImport]:
 
     Its organiser reads so, and a worker that is checking its file finds its claim lost. Returns what was closed.
     """
-    lock(benchmark)
-    closed = []
-    for job in benchmark.imports.filter(state__in=OPEN_STATES).select_for_update():
+    lock(Benchmark.objects.filter(pk=benchmark.pk))
+    closed = lock(benchmark.imports.filter(state__in=OPEN_STATES))
+    for job in closed:
         AnnotationImport.objects.filter(pk=job.pk).update(
             state=State.CANCELLED,
             lease_expires_at=None,
@@ -134,7 +130,6 @@ def supersede(benchmark: Benchmark) -> list[AnnotationImport]:
             error_code="superseded",
             error_message="Cancelled: the operator imported other annotations before this file was checked.",
         )
-        closed.append(job)
     return closed
 
 

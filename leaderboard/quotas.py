@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from django.db import transaction
 from django.db.models import F
 
 from leaderboard import clock
 from leaderboard.models import Benchmark, Quota, Team
 from leaderboard.refusals import Refused
+from leaderboard.transactions import retried
 
 Kind = Quota.Kind
 
@@ -65,17 +65,17 @@ def charge(*, team: Team, benchmark: Benchmark) -> date:
     """
     moment = clock.now()
     day = moment.date()
-    rejects = _counter(team, benchmark, Kind.REJECTS, day.isoformat())
-    if rejects.used >= benchmark.reject_limit:
+    rejects = Quota.objects.filter(team=team, benchmark=benchmark, kind=Kind.REJECTS, window=day.isoformat())
+    if rejects.filter(used__gte=benchmark.reject_limit).exists():
         raise _reached(Kind.REJECTS, team, benchmark, moment)
+    # in the order of transactions.QUOTA_ORDER
     limits = [
         (Kind.TOTAL, "", benchmark.total_limit),
         (Kind.DAY, day.isoformat(), benchmark.daily_limit),
         (Kind.RUNNING, "", benchmark.running_limit),
     ]
     for kind, window, limit in limits:
-        counter = _counter(team, benchmark, kind, window)
-        if not Quota.objects.filter(pk=counter.pk, used__lt=limit).update(used=F("used") + 1):
+        if not _raise(team, benchmark, kind, window, limit=limit):
             raise _reached(kind, team, benchmark, moment)
     return day
 
@@ -115,21 +115,29 @@ def _reached(kind: Quota.Kind, team: Team, benchmark: Benchmark, moment: datetim
     )
 
 
-def _counter(team: Team, benchmark: Benchmark, kind: str, window: str) -> Quota:
-    return Quota.objects.get_or_create(team=team, benchmark=benchmark, kind=kind, window=window)[0]
+def _raise(team: Team, benchmark: Benchmark, kind: str, window: str, *, limit: int | None = None) -> bool:
+    """Add one to a counter, which is made when there is none. False, and nothing changes, when it is at its limit."""
+    counter = {"team": team, "benchmark": benchmark, "kind": kind, "window": window}
+    rows = Quota.objects.filter(**counter)
+    below = rows if limit is None else rows.filter(used__lt=limit)
+    if below.update(used=F("used") + 1):
+        return True
+    if not rows.exists():
+        # of several at once one makes it, and the others wait here for that one's transaction
+        Quota.objects.bulk_create([Quota(**counter)], ignore_conflicts=True)
+    return bool(below.update(used=F("used") + 1))
 
 
-@transaction.atomic
+@retried
 def release(*, team: Team, benchmark: Benchmark, day: date | None, refund: bool, rejected: bool = False) -> None:
     """A submission ended: it no longer runs; a refund gives its day and total back, a reject counts for itself."""
     if day is None:  # a baseline: it was never charged
         return
+    # in the order of transactions.QUOTA_ORDER, in which `charge` locks them too
     counters = Quota.objects.filter(team=team, benchmark=benchmark)
-    counters.filter(kind=Kind.RUNNING, window="").update(used=F("used") - 1)
     if refund:
         counters.filter(kind=Kind.TOTAL, window="").update(used=F("used") - 1)
         counters.filter(kind=Kind.DAY, window=day.isoformat()).update(used=F("used") - 1)
+    counters.filter(kind=Kind.RUNNING, window="").update(used=F("used") - 1)
     if rejected:
-        today = clock.today().isoformat()
-        counter = _counter(team, benchmark, Kind.REJECTS, today)
-        Quota.objects.filter(pk=counter.pk).update(used=F("used") + 1)
+        _raise(team, benchmark, Kind.REJECTS, clock.today().isoformat())

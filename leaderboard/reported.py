@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from django.db import transaction
 from django.db.models import F
 
 from evaluator import load_dataset
 from leaderboard.models import Benchmark, ReportedResult
+from leaderboard.transactions import lock, retried
 
 FILE = Path(__file__).with_name("reported_results.yaml")
 
@@ -20,7 +20,7 @@ def read(file: Path = FILE) -> dict[str, dict[str, Any]]:
     return yaml.safe_load(file.read_text())
 
 
-@transaction.atomic
+@retried
 def load(file: Path = FILE, *, only: Benchmark | None = None) -> int:
     """Show the file's records on the boards they belong to, in place of earlier ones. Returns how many are shown.
 
@@ -28,7 +28,7 @@ def load(file: Path = FILE, *, only: Benchmark | None = None) -> int:
     """
     boards = Benchmark.objects.filter(pk=only.pk) if only else Benchmark.objects.all()
     # a board whose dataset is no longer defined shows none, and does not keep the others from theirs
-    benchmarks = {benchmark.slug: benchmark for benchmark in boards if benchmark.definition}
+    benchmarks = {benchmark.slug: benchmark for benchmark in lock(boards) if benchmark.definition}
     shown = 0
     for key, record in read(file).items():
         benchmark = benchmarks.get(record["benchmark"])

@@ -18,6 +18,7 @@ from leaderboard import blobs, files
 from leaderboard.blobs import Blob
 from leaderboard.models import BaselineRun, Benchmark, Submission, User
 from leaderboard.refusals import Refused
+from leaderboard.transactions import lock
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def check_limits(*, user: User | None, sha256: str, size: int, locked: bool = Fa
     """
     if settings.PERSON_STORAGE and user is not None:
         if locked:
-            User.objects.select_for_update(no_key=True).get(pk=user.pk)
+            lock(User.objects.filter(pk=user.pk))
         own = Submission.objects.filter(user=user)
         if not own.filter(sha256=sha256).exists() and _stored(own) + size > settings.PERSON_STORAGE:
             raise Refused(

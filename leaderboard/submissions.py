@@ -32,6 +32,7 @@ from leaderboard.models import (
     User,
 )
 from leaderboard.refusals import Refused
+from leaderboard.transactions import lock, retried
 from leaderboard.verdicts import BY_FILE, ScoringFailed
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,7 @@ def check(
     return None
 
 
+@retried
 def submit(
     *,
     user: User | None,
@@ -99,6 +101,8 @@ def submit(
                 return earlier, False
             exempt = source in {Submission.Source.BASELINE, Submission.Source.IMPORT}
             _check_open(benchmark, ignore_dates=exempt)
+            # the new row refers to its method, and that would wait for a new name of the method: before the counters
+            lock(Method.objects.filter(pk=method.pk))
             if not exempt:
                 storage.check_limits(user=user, sha256=blob.sha256, size=blob.size, locked=True)
             published_by_policy = benchmark.publishes_all and not exempt
@@ -169,38 +173,40 @@ def _check_open(benchmark: Benchmark, *, ignore_dates: bool) -> None:
 # --- what a worker may write -----------------------------------------------------------------------------------------
 
 
+@retried
 def record(claim: Claim[Evaluation], report: dict[str, Any], *, seconds: float) -> bool:
     """The evaluation's scores, in one transaction, if the claim still holds. False: fenced out, nothing written.
 
     Raises ScoringFailed, `score_range`, for a value that the metric's definition does not allow.
     """
-    dataset = load_dataset(claim.job.submission.benchmark.dataset)
-    specs = {spec.name: spec for spec in dataset.metrics}
+    specs = {spec.name: spec for spec in load_dataset(claim.job.submission.benchmark.dataset).metrics}
     for score in report["scores"]:
         _check_range(score, specs.get(score["metric"]))
-    with transaction.atomic():
-        counts = {key: report[key] for key in ("protocol", "images", "people", "entries") if key in report}
-        if not claim.move(State.SCORED, report=counts, seconds=seconds, error_code="", error_message=""):
-            return False
-        units = {name: spec.unit for name, spec in specs.items()}
-        Score.objects.bulk_create(
-            Score(
-                evaluation=claim.job,
-                metric=score["metric"],
-                part=score["part"],
-                value=score["value"],
-                low=score.get("low"),
-                high=score.get("high"),
-                bounded=not units.get(score["metric"], ""),
-                unit=units.get(score["metric"], ""),
-            )
-            for score in report["scores"]
+    counts = {key: report[key] for key in ("protocol", "images", "people", "entries") if key in report}
+    if not claim.move(State.SCORED, report=counts, seconds=seconds, error_code="", error_message=""):
+        return False
+    units = {name: spec.unit for name, spec in specs.items()}
+    Score.objects.bulk_create(
+        Score(
+            evaluation=claim.job,
+            metric=score["metric"],
+            part=score["part"],
+            value=score["value"],
+            low=score.get("low"),
+            high=score.get("high"),
+            bounded=not units.get(score["metric"], ""),
+            unit=units.get(score["metric"], ""),
         )
-        submission = claim.job.submission
-        _end(submission, refund=False)
-        # what was agreed at submission, never the benchmark's policy of today
-        if submission.publish_when_scored and not _ruled_out(submission):
-            _place(BoardEvent.Kind.PUBLISHED, submission, evaluation=claim.job, by=submission.user)
+        for score in report["scores"]
+    )
+    submission = claim.job.submission
+    # what was agreed at submission, never the benchmark's policy of today
+    wanted = submission.publish_when_scored
+    if wanted:
+        _lock_row_of(submission)
+    _end(submission, refund=False)
+    if wanted and not _ruled_out(submission):
+        _place(BoardEvent.Kind.PUBLISHED, submission, evaluation=claim.job, by=submission.user)
     return True
 
 
@@ -227,11 +233,11 @@ def reject(claim: Claim[Evaluation], error: PredictionError) -> bool:
     return _reject(claim, error.code, str(error), error.to_dict()["problems"])
 
 
+@retried
 def _reject(claim: Claim[Evaluation], code: str, message: str, problems: list[dict[str, Any]]) -> bool:
-    with transaction.atomic():
-        if not claim.move(State.REJECTED, error_code=code, error_message=message, error_problems=problems):
-            return False
-        _end(claim.job.submission, refund=True, rejected=True)
+    if not claim.move(State.REJECTED, error_code=code, error_message=message, error_problems=problems):
+        return False
+    _end(claim.job.submission, refund=True, rejected=True)
     return True
 
 
@@ -242,6 +248,7 @@ _RESOURCE_FAILURES = {
 }
 
 
+@retried
 def fail(claim: Claim[Evaluation], *, code: str, reference: str) -> bool:
     """Our fault: try again; error with a refund after the third time; the same death by its own doing twice is the
     file's fault (`verdicts.BY_FILE`)."""
@@ -251,19 +258,18 @@ def fail(claim: Claim[Evaluation], *, code: str, reference: str) -> bool:
         return _reject(claim, "resource", f"This file {why}; it was tried twice. Send fewer detections per image.", [])
     if evaluation.attempts >= settings.MAX_ATTEMPTS:
         return _error(claim, reference)
-    with transaction.atomic():
-        if not claim.move(State.QUEUED, last_failure=code):
-            return False
-        transaction.on_commit(lambda: ring("score"))
+    if not claim.move(State.QUEUED, last_failure=code):
+        return False
+    transaction.on_commit(lambda: ring("score"))
     return True
 
 
+@retried
 def _error(claim: Claim[Evaluation], reference: str) -> bool:
-    with transaction.atomic():
-        message = f"Scoring failed on our side, so your quota was given back. The operator finds why under {reference}."
-        if not claim.move(State.ERRORED, error_code="platform", error_message=message):
-            return False
-        _end(claim.job.submission, refund=True)
+    message = f"Scoring failed on our side, so your quota was given back. The operator finds why under {reference}."
+    if not claim.move(State.ERRORED, error_code="platform", error_message=message):
+        return False
+    _end(claim.job.submission, refund=True)
     return True
 
 
@@ -276,8 +282,7 @@ def error_exhausted() -> int:
 
 
 def _end(submission: Submission, *, refund: bool, rejected: bool = False) -> None:
-    if refund:
-        Submission.objects.filter(pk=submission.pk).update(live=False)
+    # the counters before the submission, as `submit` has them: it waits for this row where it brings the same file
     quotas.release(
         team=submission.team,
         benchmark=submission.benchmark,
@@ -285,15 +290,17 @@ def _end(submission: Submission, *, refund: bool, rejected: bool = False) -> Non
         refund=refund,
         rejected=rejected,
     )
+    if refund:
+        Submission.objects.filter(pk=submission.pk).update(live=False)
 
 
 # --- what people decide ----------------------------------------------------------------------------------------------
 
 
-@transaction.atomic
+@retried
 def cancel(*, submission: Submission, by: User) -> None:
     """Stop a submission that has not ended. Before its scoring started, the quota is given back."""
-    evaluation = Evaluation.objects.select_for_update().get(submission=submission, current=True)
+    evaluation = lock(Evaluation.objects.filter(submission=submission, current=True))[0]
     rows = Evaluation.objects.filter(pk=evaluation.pk, fence=evaluation.fence)
     ending = {"finished_at": clock.now(), "lease_expires_at": None, "error_message": f"Cancelled by {by}."}
     if rows.filter(state=State.QUEUED).update(state=State.CANCELLED, **ending):
@@ -305,7 +312,7 @@ def cancel(*, submission: Submission, by: User) -> None:
     Submission.objects.filter(pk=submission.pk).update(live=False)
 
 
-@transaction.atomic
+@retried
 def publish(*, submission: Submission, by: User | None) -> BoardEvent:
     """Put a scored submission on its board, in the place of the method's earlier one.
 
@@ -315,7 +322,7 @@ def publish(*, submission: Submission, by: User | None) -> BoardEvent:
     if not own and not (by is not None and visibility.may_publish_for_team(by, submission)):
         raise Refused("not_agreed", f"{submission} was submitted as private: only its team can publish it.", status=403)
     # one at a time for a benchmark, so that two clicks make one event
-    Benchmark.objects.select_for_update().get(pk=submission.benchmark_id)
+    _lock_row_of(submission)
     evaluation = Evaluation.objects.get(submission=submission, current=True)
     if evaluation.state != State.SCORED:
         raise Refused("not_scored", f"{submission} is {evaluation.state}: only a scored submission can be published.")
@@ -329,7 +336,7 @@ def publish(*, submission: Submission, by: User | None) -> BoardEvent:
     return _place(BoardEvent.Kind.PUBLISHED, submission, evaluation=evaluation, by=by)
 
 
-@transaction.atomic
+@retried
 def withdraw(*, submission: Submission, by: User) -> BoardEvent:
     """Its team takes a submission from the board. Its count and its event stay."""
     if not visibility.may_publish(by, submission):
@@ -337,18 +344,24 @@ def withdraw(*, submission: Submission, by: User) -> BoardEvent:
     return _remove(BoardEvent.Kind.WITHDRAWN, submission, by=by)
 
 
-@transaction.atomic
+@retried
 def disqualify(*, submission: Submission, by: User, note: str) -> BoardEvent:
     """The organiser takes a submission from the board, and says why in public."""
     return _remove(BoardEvent.Kind.DISQUALIFIED, submission, by=by, note=note)
 
 
 def _remove(kind: str, submission: Submission, *, by: User, note: str = "") -> BoardEvent:
-    Benchmark.objects.select_for_update().get(pk=submission.benchmark_id)
+    _lock_row_of(submission)
     present = _current(submission)
     if not present or present.kind not in BoardEvent.STANDING or present.submission_id != submission.pk:
         raise Refused("not_public", f"{submission} does not stand on the board, so it cannot be taken from it.")
     return _place(kind, submission, evaluation=present.evaluation, by=by, note=note)
+
+
+def _lock_row_of(submission: Submission) -> None:
+    """Nobody else changes the method's row on the board, nor what the board shows of the method, until this is over."""
+    lock(Method.objects.filter(pk=submission.method_id))
+    lock(Benchmark.objects.filter(pk=submission.benchmark_id))
 
 
 def _current(submission: Submission) -> BoardEvent | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+import mmap
 import threading
 import time
 import uuid
@@ -16,17 +17,23 @@ from contextlib import suppress
 from typing import Any
 
 from celery import shared_task
-from celery.signals import celeryd_after_setup, worker_process_init, worker_ready
+from celery.signals import (
+    celeryd_after_setup,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutting_down,
+)
 from django.conf import settings
 from django.db import Error as DatabaseUnavailable
-from django.db import connection
+from django.db import close_old_connections, connection
 
 import evaluator
 from evaluator import GroundTruthError, PredictionError
 from leaderboard import baselines, blobs, ground_truth, imports, jobs, storage, submissions, workers
-from leaderboard.doorbell import ring
+from leaderboard.doorbell import flush, ring
 from leaderboard.jobs import Claim
-from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Release, Submission
+from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Release, State, Submission
 from leaderboard.sandbox import Limits
 from leaderboard.scoring import Scorer, ScoringFailed
 from leaderboard.verdicts import check_named, where
@@ -86,22 +93,85 @@ def sandbox_runs() -> bool:
     return False
 
 
+# One byte that the processes of a worker share, made before they are forked. Signals reach the first of them only, and
+# what works through a queue in another must know that no further job is to be taken.
+_stopping = mmap.mmap(-1, 1)
+
+
+@worker_shutting_down.connect
+def take_nothing_more(**_: Any) -> None:
+    _stopping[0] = 1
+
+
+@worker_process_shutdown.connect
+def finish_ringing(**_: Any) -> None:
+    flush(1.0)
+
+
 @worker_ready.connect
 def look_at_once(**_: Any) -> None:
     """Rows may have been queued while no worker ran."""
     sweep.delay()
 
 
+# a claimed job, and what does it
+Work = tuple[Claim[Any], Callable[[Claim[Any]], str]]
+
+NOTHING = "nothing to do"
+
+
 @shared_task(name="leaderboard.tasks.score")
+def score_all() -> str:
+    """Check and score what waits, one after another: one ring is enough for all of it, should the others be lost.
+
+    After as long as a sweep may wait the others in the queue have their turn, the sweep among them.
+    """
+    return _work_through(_next_to_score, "score", seconds=settings.SWEEP_SECONDS)
+
+
 def score() -> str:
     """Check one waiting annotation file, or score the submission that is next."""
+    return _do_one(_next_to_score)
+
+
+def _next_to_score() -> Work | None:
     if (waiting := jobs.claim_next(AnnotationImport)) is not None:
-        return check_annotations(waiting)
+        return waiting, check_annotations
     if not sandbox_runs():
-        return "the sandbox does not start"
+        return None
     if (claim := jobs.claim_next(Evaluation)) is not None:
-        return evaluate(claim)
-    return "nothing to do"
+        return claim, evaluate
+    return None
+
+
+def _do_one(take: Callable[[], Work | None]) -> str:
+    if (work := take()) is None:
+        return NOTHING
+    claim, do = work
+    return do(claim)
+
+
+def _work_through(take: Callable[[], Work | None], queue: str, *, seconds: float | None = None) -> str:
+    """Do one job after the other, each with its own claim and lease, until there is none.
+
+    Before that it ends when the time is over, when the worker is stopping, or after a job that failed on our side:
+    another worker may do better. Then whoever is free is rung for the rest.
+    """
+    started, done = time.monotonic(), 0
+    while not _stopping[0] and (seconds is None or time.monotonic() - started < seconds or not done):
+        # as before each task: the database may have been restarted since the last job
+        if not connection.in_atomic_block:
+            close_old_connections()
+        if (work := take()) is None:
+            return f"{done} done" if done else NOTHING
+        claim, do = work
+        log.info("%s", do(claim))
+        done += 1
+        rows = type(claim.job)._default_manager.filter(pk=claim.job.pk)
+        if rows.filter(state__in=[State.QUEUED, State.ERRORED]).exists():
+            break
+    ring(queue)
+    return f"{done} done, there may be more"
 
 
 def evaluate(claim: Claim[Evaluation]) -> str:
@@ -181,12 +251,23 @@ def check_annotations(claim: Claim[AnnotationImport]) -> str:
 
 
 @shared_task(name="leaderboard.tasks.run_baseline")
+def run_baselines() -> str:
+    """Run the reference models that wait, one after another. Nothing else is in their queue."""
+    return _work_through(_next_baseline, "baseline")
+
+
 def run_baseline() -> str:
     """Run the reference model that is next on its benchmark's images."""
+    return _do_one(_next_baseline)
+
+
+def _next_baseline() -> Work | None:
     baselines.forget_ended()
     claim = jobs.claim_next(BaselineRun)
-    if claim is None:
-        return "nothing to do"
+    return None if claim is None else (claim, run_and_give_back)
+
+
+def run_and_give_back(claim: Claim[BaselineRun]) -> str:
     # torch is imported here, in the worker's own process: a device does not survive a fork
     from baselines.memory import give_back
 
@@ -311,10 +392,9 @@ def sweep() -> str:
         ),
     )
     waiting = jobs.claimable(Evaluation).count() + jobs.claimable(AnnotationImport).count()
-    for _ in range(min(waiting, 4)):
-        ring("score")
-    if jobs.claimable(BaselineRun).exists():
-        ring("baseline")
+    # as many as there are workers, each of which works through what waits; some may be there and not listed yet
+    ring("score", min(waiting, max(4, workers.serving("score"))))
+    ring("baseline", min(jobs.claimable(BaselineRun).count(), max(1, workers.serving("baseline"))))
     return f"{waiting} waiting, {ended} ended"
 
 

@@ -6,13 +6,11 @@ Nothing of a file is stored before everything is checked that can be checked; wh
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from typing import Any
-
-from django.db import transaction
 
 from leaderboard import blobs, storage, submissions, teams
 from leaderboard.models import Benchmark, Method, Submission, Team, User
+from leaderboard.transactions import retried
 
 
 def accept(
@@ -54,16 +52,20 @@ def accept(
         return earlier, False
     teams.check_method(team=team, name=method, **described)
     # A refused submission leaves no new method behind. An edit of a known one is not held open: it locks boards.
-    with storage.taken(chunks(), limit=limit) as blob, nullcontext() if known else transaction.atomic():
-        return submissions.submit(
-            user=user,
-            team=team,
-            benchmark=benchmark,
-            method=teams.method_named(team=team, name=method, **described),
-            blob=blob,
-            source=source,
-            file_name=file_name,
-            idempotency_key=idempotency_key,
-            publish_when_scored=publish_when_scored,
-            told_publishes_all=told_publishes_all,
-        )
+    with storage.taken(chunks(), limit=limit) as blob:
+
+        def submit() -> tuple[Submission, bool]:
+            return submissions.submit(
+                user=user,
+                team=team,
+                benchmark=benchmark,
+                method=teams.method_named(team=team, name=method, **described),
+                blob=blob,
+                source=source,
+                file_name=file_name,
+                idempotency_key=idempotency_key,
+                publish_when_scored=publish_when_scored,
+                told_publishes_all=told_publishes_all,
+            )
+
+        return submit() if known else retried(submit)()

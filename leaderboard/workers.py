@@ -55,6 +55,11 @@ def alive() -> QuerySet[Worker]:
     )
 
 
+def serving(queue: str) -> int:
+    """How many of them serve the queue."""
+    return sum(queue in served.split(", ") for served in alive().values_list("queue", flat=True))
+
+
 def forget_dead() -> int:
     """Delete the rows of processes that ended long ago. Returns how many."""
     return Worker.objects.filter(seen_at__lt=Now() - FORGET_AFTER).delete()[0]

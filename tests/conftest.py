@@ -50,6 +50,16 @@ def chromium() -> Iterator[Any]:
         del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
+@pytest.fixture(autouse=True)
+def lock_order() -> Iterator[Any]:
+    """Every transaction of every test locks rows in the one order, or the test fails. PostgreSQL only."""
+    from tests.lock_order import Watch
+
+    with Watch() as watch:
+        yield watch
+    assert not watch.problems, "\n".join(watch.problems)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not (TEST_DATA / "published_scores.json").exists():
         terminalreporter.section("REAL DATA MISSING", sep="!", red=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import F
 
 from evaluator import GroundTruthError, dataset_names, load_dataset, read_truth
@@ -17,6 +17,7 @@ from evaluator.archives import unpacked
 from evaluator.surfaces import read_surface
 from leaderboard import ground_truth, imports, reported
 from leaderboard.models import AnnotationImport, Benchmark, User
+from leaderboard.transactions import retried
 
 JSON_ENDINGS = (".json", ".gz", ".zip")
 
@@ -132,6 +133,7 @@ class Command(BaseCommand):
         except User.DoesNotExist as error:
             raise CommandError(f"no user {name}: create the account first") from error
 
+    @retried
     def written(
         self,
         benchmark: Benchmark,
@@ -141,19 +143,18 @@ class Command(BaseCommand):
         options: dict[str, Any],
     ) -> list[AnnotationImport]:
         """Everything in one transaction, the annotations last; the open import that this one closed."""
-        with transaction.atomic():
-            if benchmark.pk is None:
-                benchmark.save()
-            closed = imports.supersede(benchmark)
-            if options["images"]:
-                given = {**given, "has_images": True}
-            # only what was given: the row may have changed since it was read
-            Benchmark.objects.filter(pk=benchmark.pk).update(version=F("version") + 1, **given)
-            benchmark.organisers.add(*organisers)
-            ground_truth.take_effect(benchmark, checked)
-            reported.load(only=benchmark)
-            if options["surface"]:
-                ground_truth.keep_surface(benchmark, options["surface"])
+        if not Benchmark.objects.filter(pk=benchmark.pk).exists():  # also where an earlier attempt was rolled back
+            benchmark.save(force_insert=True)
+        closed = imports.supersede(benchmark)
+        if options["images"]:
+            given = {**given, "has_images": True}
+        # only what was given: the row may have changed since it was read
+        Benchmark.objects.filter(pk=benchmark.pk).update(version=F("version") + 1, **given)
+        benchmark.organisers.add(*organisers)
+        ground_truth.take_effect(benchmark, checked)
+        reported.load(only=benchmark)
+        if options["surface"]:
+            ground_truth.keep_surface(benchmark, options["surface"])
         return closed
 
 
