@@ -65,7 +65,11 @@ class _Watch:
                 # what is known is old. Only the request that starts the thread gives the broker its time
                 self.answered = None
                 self.thread = threading.Thread(target=self._ask, name="broker-watch", daemon=True)
-                self.thread.start()
+                try:
+                    self.thread.start()
+                except RuntimeError:  # no more threads: nobody can say
+                    self.thread = None
+                    return False
                 patience = BROKER_SECONDS
             else:
                 patience = WAIT_SECONDS
