@@ -114,6 +114,14 @@ def test_the_patience_with_a_rate_limit_ends(client, board, quick, waits, asked)
     assert caught.value.code == "rate_limited" and board.path_counts("GET") == asked and sum(quick) <= 300
 
 
+def test_a_quota_is_not_waited_for_however_short(client, board, results, quick) -> None:
+    problem = {**LIMITED, "detail": "3 at once.", "code": "quota_running"}
+    board.answers["/api/v1/submissions"] = [(429, {"Retry-After": "5"}, problem)]
+    with pytest.raises(ApiError, match="3 at once"):
+        client.submit("lsp-test-pc", results, method="A")
+    assert board.path_counts("POST") == 1 and not quick
+
+
 def test_waiting_for_scores_heeds_a_rate_limit_within_its_own_time(board, results, quick) -> None:
     said: list[float] = []
     with Client(board.url, TOKEN, waiting=said.append) as client:
