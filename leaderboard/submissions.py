@@ -109,8 +109,8 @@ def submit(
             if published_by_policy and told_publishes_all is False and not publish_when_scored:
                 raise Refused(
                     "policy_changed",
-                    f"{benchmark} now publishes every scored submission. Nothing was submitted: submit again if you "
-                    "agree to that.",
+                    f"{benchmark} publishes every scored submission, so nothing was submitted as private: submit it "
+                    "for publication if you agree to that.",
                 )
             day = None if exempt else quotas.charge(team=team, benchmark=benchmark)
             submission = Submission.objects.create(

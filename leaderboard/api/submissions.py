@@ -206,6 +206,8 @@ def create_submission(
         file_name=fields.clean_file_name(file.name),
         idempotency_key=key,
         publish_when_scored=form.publish,
+        # a client that says publish=false means it
+        told_publishes_all=None if form.publish or "publish" not in form.model_fields_set else False,
     )
     response["Location"] = reverse("api:get_submission", args=[accepted.pk])
     return Status(202, _own(request, _found(own_submissions(user), accepted.pk)))

@@ -66,11 +66,30 @@ def test_policy_of_the_time_of_submission_holds(send: Any, benchmark: Benchmark)
 
 def test_nobody_agrees_to_a_policy_that_came_after_the_page(send: Any) -> None:
     Benchmark.objects.update(publishes_all=True)
-    with pytest.raises(Refused, match="now publishes every scored submission") as refused:
+    with pytest.raises(Refused, match="publishes every scored submission") as refused:
         send(miss=1, told_publishes_all=False)
     assert refused.value.code == "policy_changed"
     assert not Submission.objects.exists()
     assert send(miss=1, told_publishes_all=True).publish_when_scored
+
+
+def test_program_that_asks_for_privacy_is_not_published(benchmark: Benchmark, alice: User) -> None:
+    from django.core.files.uploadedfile import SimpleUploadedFile
+
+    from leaderboard import tokens
+
+    Benchmark.objects.update(publishes_all=True)
+    _, secret = tokens.create(user=alice, name="x", scopes=["read", "submit"])
+
+    def post(**fields: str) -> Any:
+        data = {"benchmark": "lsp-test-pc", "method": "Mine", "file": SimpleUploadedFile("a.json", b"[]"), **fields}
+        return Client().post("/api/v1/submissions", data, headers={"Authorization": f"Bearer {secret}"})
+
+    assert Client().get("/api/v1/benchmarks/lsp-test-pc").json()["publishes_all"] is True
+    refused = post(publish="false")
+    assert (refused.status_code, refused.json()["code"]) == (409, "policy_changed")
+    assert not Submission.objects.exists()
+    assert post().json()["publish_when_scored"] is True
 
 
 @pytest.mark.parametrize("who", ["olga", "operator", "charlie", None])
@@ -201,4 +220,4 @@ def test_submit_page_says_that_everything_is_published(benchmark: Benchmark, tea
     assert "everyone sees what was published on it" in page
     form = {"team": team.pk, "method": "Mine", "visibility": "private", "publishes_all": "0"}
     answer = client.post("/lsp-test-pc/submit/", {**form, "file": SimpleUploadedFile("a.json", b"[]")})
-    assert answer.status_code == 409 and "now publishes every scored submission" in answer.content.decode()
+    assert answer.status_code == 409 and "publishes every scored submission" in answer.content.decode()
