@@ -96,6 +96,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "leaderboard.bodies.BodyLimits",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -202,6 +203,11 @@ STORAGES = {
 }
 
 UPLOAD_LIMIT = whole("POSEBOARD_UPLOAD_MIB", 64) << 20
+# the largest body of a request that sends no file, whatever its address
+FORM_LIMIT = whole("POSEBOARD_FORM_KIB", 1024) << 10
+# how long a client may take to send a file, and what unfinished uploads may take of the disk, for each web process
+UPLOAD_SECONDS = whole("POSEBOARD_UPLOAD_SECONDS", 600)
+SPOOL_LIMIT = whole("POSEBOARD_SPOOL_MIB", 1024) << 20
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]

@@ -100,25 +100,11 @@ def guarded(view: View) -> View:
     return guard
 
 
-# of a multipart body besides the file: boundaries, headers and form fields
-_FORM_ALLOWANCE = 1 << 20
-_PIECE = 1 << 16
-
-
 def _check_length(request: HttpRequest) -> None:
-    """Refuse a body that is too large, or of unknown length, before any of it is written."""
+    """Refuse a body of unknown length before any of it is written; `leaderboard.bodies` refuses what is too large."""
     if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
         raise problems.Problem(411, "length_required", "Send the body with a Content-Length.")
     try:
-        length = int(request.META.get("CONTENT_LENGTH") or 0)
+        int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:
         raise problems.Problem(400, "bad_request", "The Content-Length is not a number.") from None
-    if length > settings.UPLOAD_LIMIT + _FORM_ALLOWANCE:
-        _discard(request, min(length, 4 * settings.UPLOAD_LIMIT + _FORM_ALLOWANCE))
-        raise problems.too_large()
-
-
-def _discard(request: HttpRequest, most: int) -> None:
-    """Read what comes anyway, up to a bound: a client that is still sending would see a broken pipe, not the answer."""
-    while most > 0 and (piece := request.read(min(_PIECE, most))):
-        most -= len(piece)
