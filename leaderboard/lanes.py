@@ -47,8 +47,9 @@ FORM_THREADS, UPLOAD_THREADS = 2, 3
 PAUSE_SECONDS = 20.0
 GRACE_SECONDS, BYTES_PER_SECOND = 10.0, 1 << 10
 FORM_SECONDS = 60.0
-# An unread body is read and dropped for so long, for a client that looks at the answer only when all is sent.
-DROP_SECONDS = 30.0
+# An unread body is read and dropped for so long, for a client that looks at the answer only when all is sent; one that
+# pauses has seen it.
+DROP_SECONDS, DROP_PAUSE_SECONDS = 30.0, 2.0
 
 # of a body in memory; what is beyond goes to a file
 IN_MEMORY = 1 << 16
@@ -274,6 +275,16 @@ class Site:
                 request.close()
 
 
+class Connection:
+    """What the server may be asked to do with the connection of a request."""
+
+    def give_way(self, yes: bool) -> None:
+        """It may be ended, or may no more, when a new one needs its place."""
+
+    def last(self) -> None:
+        """This was its last request."""
+
+
 class _Request:
     def __init__(self, site: Site, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         self.site, self.receive, self.send = site, receive, send
@@ -282,8 +293,7 @@ class _Request:
         self.method = self.environ["REQUEST_METHOD"]
         self.length = int(self.environ.get("CONTENT_LENGTH") or 0)
         self.chunked = "HTTP_TRANSFER_ENCODING" in self.environ
-        # what the server offers to do when somebody else needs the connection more
-        self.give_way = scope.get("poseboard.give_way", lambda yes: None)
+        self.connection: Connection = scope.get("poseboard.connection", Connection())
         self.body: Body | None = None
         self.call: Future[Answer] | None = None
         self.answer: Answer | None = None
@@ -308,8 +318,8 @@ class _Request:
             self.environ["wsgi.input"] = io.BytesIO()
             self.answer = await self._run(self.site.refusals)
         await self._send(self.answer, lane)
-        if self.unread:
-            self.give_way(True)
+        if self.unread and self.environ.get(bodies.REFUSED) != bodies.TOO_SLOW:
+            self.connection.give_way(True)
             await self._drop()
 
     async def _take(self, upload: bool) -> str:
@@ -326,7 +336,7 @@ class _Request:
             except Busy:
                 return bodies.BUSY
         self.body = Body(self.site.room, self.site.disk)
-        self.give_way(not upload)
+        self.connection.give_way(not upload)
         try:
             await self._receive(self.body, limit, settings.UPLOAD_SECONDS if upload else FORM_SECONDS)
             self.environ["wsgi.input"] = await self.body.opened()
@@ -339,7 +349,7 @@ class _Request:
             log.warning("%s %s: no room for the body (%s)", self.method, self.path, error or "too many at once")
             return bodies.BUSY
         finally:
-            self.give_way(False)
+            self.connection.give_way(False)
         self.unread = False
         self.environ["CONTENT_LENGTH"] = str(self.body.size)
         return ""
@@ -370,7 +380,9 @@ class _Request:
 
     async def _send(self, answer: Answer, lane: Lane) -> None:
         if self.unread or self.environ["SERVER_PROTOCOL"] == "HTTP/1.0":
+            # an old client waits for the end where nothing tells it that the connection is kept
             answer.headers.append((b"Connection", b"close"))
+            self.connection.last()
         try:
             await self.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
             # what must have no body gets none
@@ -387,16 +399,14 @@ class _Request:
 
     async def _drop(self) -> None:
         """Read what comes anyway, up to a bound: a client that is still sending would see a broken pipe instead."""
-        most = 4 * bodies.limit(upload=True)
-        try:
-            async with asyncio.timeout(DROP_SECONDS):
-                while most > 0:
+        most, more, loop = 4 * bodies.limit(upload=True), True, asyncio.get_running_loop()
+        end = loop.time() + DROP_SECONDS
+        with suppress(TimeoutError):
+            while more and most > 0:
+                async with asyncio.timeout_at(min(end, loop.time() + DROP_PAUSE_SECONDS)):
                     message = await self.receive()
-                    most -= len(message.get("body", b""))
-                    if message["type"] != "http.request" or not message.get("more_body", False):
-                        return
-        except TimeoutError:
-            return
+                most -= len(message.get("body", b""))
+                more = message.get("more_body", False)
 
     def close(self) -> None:
         """Give everything back, once no thread uses it: a client that leaves does not stop what has begun."""

@@ -35,7 +35,7 @@ class Connection(ASGIProtocol):
         self._since = worker.loop.time()
         # the first request must begin at once; later ones when the client likes, for gunicorn's keep-alive time
         self._head_begun = True
-        self._turned_away = False
+        self._turned_away = self._last = False
         self._unsent, self._unsent_since = 0, 0.0
 
     def connection_made(self, transport: Any) -> None:
@@ -63,20 +63,25 @@ class Connection(ASGIProtocol):
         super().data_received(data)
 
     async def _answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if self._last:
+            # sent behind the one that was answered with the end of the connection
+            return
         self._running += 1
         self.worker.idle.pop(self, None)
         try:
-            await self.worker.asgi({**scope, "poseboard.give_way": self._give_way}, receive, send)
+            await self.worker.asgi({**scope, "poseboard.connection": self}, receive, send)
         finally:
             self._running -= 1
-            if scope["http_version"] == "1.0":
-                # kept alive only where the answer says so, and here none does: the client waits for the end
+            if self._last:
                 self.transport.close()
             elif not self._running:
                 self._head_begun = False
-                self._give_way(True)
+                self.give_way(True)
 
-    def _give_way(self, yes: bool) -> None:
+    def last(self) -> None:
+        self._last = True
+
+    def give_way(self, yes: bool) -> None:
         """Whether this connection may be ended for the sake of a new one: it is idle, or a form is arriving."""
         if yes and self in self.worker.connections:
             self.worker.idle[self] = None
@@ -143,6 +148,10 @@ class Worker(gasgi.ASGIWorker):
 
     def handle_exit_signal(self) -> None:
         super().handle_exit_signal()
+        self._end_idle()
+
+    def _end_idle(self) -> None:
+        """A stop waits for requests that run, and for nothing else."""
         for connection in list(self.idle):
             connection.end()
 
@@ -159,6 +168,8 @@ class Worker(gasgi.ASGIWorker):
         return True
 
     def _sweep(self) -> None:
+        if not self.alive:
+            self._end_idle()
         now = self.loop.time()
         for connection in list(self.connections):
             connection.check(now)
