@@ -22,7 +22,7 @@ from tests.stack.slow_site import (
     upload_head,
 )
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 
 
 @pytest.fixture(scope="module")
