@@ -7,6 +7,8 @@ worker leaves out: a time for a request's head, a limit on connections, and an e
 from __future__ import annotations
 
 import resource
+import socket
+import struct
 from contextlib import suppress
 from typing import Any
 
@@ -18,9 +20,12 @@ HEAD_SECONDS = 10.0
 # for which a client may take nothing of an answer that waits for it
 UNSENT_SECONDS = 30.0
 SWEEP_SECONDS = 1.0
+# that many clients at once are told that there is no room; others find the connection closed
+MOST_TURNED_AWAY, TURNED_AWAY_SECONDS = 32, 2.0
 # of the process besides its connections: the database, the log, the files of threads
 SPARE_FILES = 128
 
+_AT_ONCE = struct.pack("ii", 1, 0)
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -41,8 +46,7 @@ class Connection(ASGIProtocol):
     def connection_made(self, transport: Any) -> None:
         if not self.worker.make_room():
             self._turned_away = True
-            transport.write(_FULL)
-            transport.close()
+            self.worker.turn_away(transport)
             return
         self.worker.connections.add(self)
         self.worker.idle[self] = None
@@ -50,6 +54,7 @@ class Connection(ASGIProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._turned_away:
+            self.worker.turned_away -= 1
             return
         self.worker.connections.discard(self)
         self.worker.idle.pop(self, None)
@@ -98,6 +103,8 @@ class Connection(ASGIProtocol):
         unsent = self.transport.get_write_buffer_size()
         if unsent and unsent == self._unsent:
             if now - self._unsent_since > UNSENT_SECONDS:
+                # nor does the kernel keep what it holds for it
+                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
                 self.end()
         else:
             self._unsent, self._unsent_since = unsent, now
@@ -116,6 +123,7 @@ class Worker(gasgi.ASGIWorker):
         self.connections: set[Connection] = set()
         # those that may be ended for a new one, the longest idle first
         self.idle: dict[Connection, None] = {}
+        self.turned_away = 0
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -166,6 +174,16 @@ class Worker(gasgi.ASGIWorker):
         self.connections.discard(oldest)
         oldest.end()
         return True
+
+    def turn_away(self, transport: Any) -> None:
+        """Say that there is no room, and wait a moment for the client to read it: what it sends would cut it short."""
+        self.turned_away += 1
+        if self.turned_away > MOST_TURNED_AWAY:
+            transport.abort()
+            return
+        transport.write(_FULL)
+        transport.write_eof()
+        self.loop.call_later(TURNED_AWAY_SECONDS, transport.close)
 
     def _sweep(self) -> None:
         if not self.alive:
