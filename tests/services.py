@@ -1,4 +1,4 @@
-"""What the tests need besides Python: Chromium, fonts, PostgreSQL, and a C compiler before the package is installed.
+"""What the tests need besides Python: Chromium, fonts, PostgreSQL, Caddy, and a C compiler before the installation.
 
 python tests/services.py install                   # by apt when that is possible, else says what is missing
 python tests/services.py postgres -- COMMAND ...   # COMMAND with DATABASE_URL of a throw-away PostgreSQL server
@@ -47,6 +47,7 @@ def missing() -> list[str]:
     wanted = {
         "chromium": chromium(),
         "postgresql": postgres_folder(),
+        "caddy": shutil.which("caddy"),
         "fonts-dejavu-core": has_fonts(),
         "gcc": compiler(),
         "libc6-dev": sys.platform == "darwin" or Path("/usr/include/stdio.h").exists(),

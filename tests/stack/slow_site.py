@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import functools
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -110,6 +112,45 @@ def site(folder: Path, *, options: list[str] | None = None, config: str = "", **
             process.wait(30)
 
 
+def _adapted(port: int, upstream: int, version: tuple[int, ...]) -> str:
+    """The shipped file for a proxy on one port of this machine before a site on another."""
+    text = (ROOT / "docker" / "Caddyfile").read_text()
+    assert text.count("web:8000") == 1
+    text = text.replace("web:8000", f"127.0.0.1:{upstream}")
+    text = text.replace("{$POSEBOARD_URL}", f"http://127.0.0.1:{port}")
+    # nothing but the site listens
+    text = re.sub(r"^\{\n", "{\n\tadmin off\n", text, count=1, flags=re.MULTILINE)
+    if version < (2, 6, 4):
+        text, changed = re.subn(r"request_buffers (\S+)", r"buffer_requests\n\t\tmax_buffer_size \1", text)
+        assert changed == 1
+    return text
+
+
+@contextmanager
+def proxied(running: Site, folder: Path) -> Iterator[int]:
+    """The port of Caddy before the site, by the shipped Caddyfile.
+
+    The file is for Caddy 2.10. Debian's is older: what it names differently (`request_buffers`) is written in its words
+    before it runs here, and so are the addresses. Nothing else is changed.
+    """
+    said = subprocess.run(["caddy", "version"], capture_output=True, text=True, check=True).stdout
+    version = tuple(map(int, re.findall(r"\d+", said)[:3]))
+    port = free_port()
+    (folder / "Caddyfile").write_text(_adapted(port, running.port, version))
+    limit = running.server.environment.get("POSEBOARD_UPLOAD_MIB", "64")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "POSEBOARD_UPLOAD_MIB": limit}
+    command = ["caddy", "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
+    log = folder / "caddy.log"
+    with log.open("w") as out:
+        proxy = subprocess.Popen(command, env=environment, cwd=folder, stdout=out, stderr=out)
+    try:
+        _wait_until_up(dataclasses.replace(running.server, url=f"http://127.0.0.1:{port}"), proxy)
+        yield port
+    finally:
+        proxy.terminate()
+        proxy.wait(20)
+
+
 @dataclass
 class Readers:
     """Twenty requests for a board per second, each on a connection of its own."""
@@ -154,28 +195,44 @@ def open_socket(port: int) -> socket.socket:
 
 
 @contextmanager
-def slow_clients(port: int, count: int, head: Callable[[int], str], piece: bytes) -> Iterator[list[socket.socket]]:
-    """`count` connections that send `head(number)` at once and then `piece` once per second."""
+def slow_clients(
+    port: int, count: int, head: Callable[[int], str], piece: bytes, *, again: bool = False
+) -> Iterator[list[socket.socket]]:
+    """`count` connections that send `head(number)` at once and then `piece` once per second.
+
+    `again`: one that the server has closed is opened again.
+    """
     sockets = [open_socket(port) for _ in range(count)]
     done = threading.Event()
 
+    def closed(each: socket.socket) -> bool:
+        try:
+            return not each.recv(1 << 16, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     def trickle() -> None:
         while not done.wait(1.0):
-            for each in sockets:
+            for number, each in enumerate(sockets):
                 with suppress(OSError):
-                    each.send(piece)
+                    if again and closed(each):
+                        each.close()
+                        sockets[number] = open_socket(port)
+                        sockets[number].sendall(head(number).encode())
+                    elif piece:
+                        each.send(piece, socket.MSG_DONTWAIT)
 
     for number, each in enumerate(sockets):
         each.sendall(head(number).encode())
     thread = threading.Thread(target=trickle, daemon=True)
-    if piece:
-        thread.start()
+    thread.start()
     try:
         yield sockets
     finally:
         done.set()
-        if piece:
-            thread.join(10)
+        thread.join(10)
         for each in sockets:
             each.close()
 

@@ -47,7 +47,7 @@ def nobody_writes(running: Site) -> Iterator[None]:
         import psycopg
 
         with psycopg.connect(url) as connection:
-            connection.execute("LOCK TABLE leaderboard_submission IN ACCESS EXCLUSIVE MODE")
+            connection.execute("LOCK TABLE leaderboard_submission IN EXCLUSIVE MODE")
             yield
     else:
         connection = sqlite3.connect(running.server.data / "db.sqlite3", isolation_level=None)

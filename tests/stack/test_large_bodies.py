@@ -16,7 +16,7 @@ import pytest
 from leaderboard import bodies
 from tests.conftest import ROOT
 from tests.leaderboard.conftest import predictions
-from tests.stack.slow_site import LOGIN, SUBMISSIONS, Site, open_socket, raw, site, status
+from tests.stack.slow_site import LOGIN, SUBMISSIONS, Site, open_socket, raw, read_all, site, status
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 MIB = 1 << 20
@@ -87,16 +87,21 @@ def test_a_stranger_is_answered_before_the_body(running: Site) -> None:
     assert status(first_answer(running, asking("/lsp-test-pc/submit/", 3 * MIB, signed_in))) == 100
 
 
-def test_nothing_of_a_refused_body_is_written(running: Site) -> None:
-    """Sent at once, without waiting to be asked: the answer arrives whole, and no file has grown anywhere."""
-    boundary = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
-    for path in (LOGIN, SUBMISSIONS, "/lsp-test-pc/submit/", "/api/v1/tokens"):
-        before = running.files()
-        head = asking(path, 20 * MIB).replace("Expect: 100-continue\r\n", "")
-        answer = raw(running.port, head.encode() + boundary + b"x" * (20 * MIB - len(boundary)), seconds=40)
-        assert status(answer) == 413
-        assert running.files() == before
-    assert not nameless(running)
+@pytest.mark.parametrize("path", [LOGIN, SUBMISSIONS, "/lsp-test-pc/submit/", "/api/v1/tokens", "/nothing/here/"])
+def test_nothing_of_a_refused_body_is_written(running: Site, path: str) -> None:
+    """Sent at once, without waiting to be asked: the answer arrives whole, and no file grows anywhere meanwhile."""
+    begun = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
+    before, written = set(running.files()), set()
+    with open_socket(running.port) as client:
+        client.settimeout(40)
+        client.sendall(asking(path, 16 * MIB).replace("Expect: 100-continue\r\n", "").encode() + begun)
+        left = 16 * MIB - len(begun)
+        while left:
+            client.sendall(b"x" * min(MIB, left))
+            left -= min(MIB, left)
+            written |= {str(file) for file in running.files() if file not in before} | set(nameless(running))
+        assert status(read_all(client)) == 413
+    assert not written
 
 
 def nameless(running: Site) -> list[str]:

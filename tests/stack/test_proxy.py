@@ -1,22 +1,14 @@
-"""Through the shipped Caddyfile: slow clients leave readers served, and bodies have the same limits.
-
-The file is for Caddy 2.10. Debian's is older: what it names differently (`request_buffers`) is written in its words
-before it runs here, and so are the addresses. Nothing else is changed.
-"""
+"""Through the shipped Caddyfile: slow clients leave readers served, and bodies have the same limits."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from tests.conftest import ROOT
 from tests.leaderboard.conftest import predictions
 from tests.stack.slow_site import (
     LOGIN,
@@ -24,8 +16,8 @@ from tests.stack.slow_site import (
     Readers,
     Site,
     form_head,
-    free_port,
     open_socket,
+    proxied,
     raw,
     site,
     slow_clients,
@@ -44,49 +36,14 @@ def _missing() -> None:
     pytest.skip(message)
 
 
-def adapted(port: int, upstream: int, version: tuple[int, ...]) -> str:
-    """The shipped file for a proxy on one port of this machine before a site on another."""
-    text = (ROOT / "docker" / "Caddyfile").read_text()
-    assert text.count("web:8000") == 1
-    text = text.replace("web:8000", f"127.0.0.1:{upstream}")
-    text = text.replace("{$POSEBOARD_URL}", f"http://127.0.0.1:{port}")
-    # nothing but the site listens
-    text = re.sub(r"^\{\n", "{\n\tadmin off\n", text, count=1, flags=re.MULTILINE)
-    if version < (2, 6, 4):
-        text, changed = re.subn(r"request_buffers (\S+)", r"buffer_requests\n\t\tmax_buffer_size \1", text)
-        assert changed == 1
-    return text
-
-
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, int]]:
     """A site, and the port of the proxy before it."""
-    caddy = shutil.which("caddy")
-    if caddy is None:
+    if shutil.which("caddy") is None:
         _missing()
-    said = subprocess.run([str(caddy), "version"], capture_output=True, text=True, check=True).stdout
-    version = tuple(map(int, re.findall(r"\d+", said)[:3]))
     folder = tmp_path_factory.mktemp("proxy")
-    port = free_port()
-    with site(folder, POSEBOARD_UPLOAD_MIB="4") as found:
-        (folder / "Caddyfile").write_text(adapted(port, found.port, version))
-        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "POSEBOARD_UPLOAD_MIB": "4"}
-        command = [str(caddy), "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
-        with (folder / "caddy.log").open("w") as log:
-            proxy = subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
-        try:
-            deadline = time.monotonic() + 30
-            while True:
-                assert proxy.poll() is None and time.monotonic() < deadline, (folder / "caddy.log").read_text()
-                try:
-                    if httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200:
-                        break
-                except httpx.TransportError:
-                    time.sleep(0.1)
-            yield found, port
-        finally:
-            proxy.terminate()
-            proxy.wait(20)
+    with site(folder, POSEBOARD_UPLOAD_MIB="4") as found, proxied(found, folder) as port:
+        yield found, port
 
 
 @pytest.mark.parametrize(("what", "count"), [("log-ins", 200), ("uploads", 8), ("heads", 200)])
