@@ -8,12 +8,18 @@ connection, and the median, the 95th percentile and the failures are printed.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.stack.slow_site import LOGIN, SUBMISSIONS, Readers, form_head, proxied, site, slow_clients, upload_head
+import django
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+django.setup()
+
+from tests.stack.slow_site import LOGIN, SUBMISSIONS, Readers, form_head, proxied, site, slow_clients, upload_head  # noqa: E402
 
 HEAD = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
 

@@ -130,7 +130,7 @@ def _answer(request: HttpRequest, refused: str) -> HttpResponseBase:
         return _problem(refused, upload=upload)
     status, title, text = _PAGES[refused]
     if refused == TOO_LARGE and not upload:
-        text = f"This page accepts at most {_size(settings.FORM_LIMIT)}."
+        title, text = "The request is too large", f"This page accepts at most {_size(settings.FORM_LIMIT)}."
     response = render(
         request, "refused_body.html", {"title": title, "text": text.format(_size(settings.UPLOAD_LIMIT))}, status=status
     )
@@ -141,7 +141,7 @@ def _answer(request: HttpRequest, refused: str) -> HttpResponseBase:
 
 _PAGES = {
     TOO_LARGE: (413, "The file is too large", "Files may have at most {}. Compress yours (.json.gz) and try again."),
-    TOO_SLOW: (408, "The upload was too slow", "The connection stalled before everything had arrived. Try again."),
+    TOO_SLOW: (408, "The request arrived too slowly", "The connection stalled before everything had arrived. Try again."),
     BUSY: (503, "The server is busy", "Too many requests are being processed. Try again in a few seconds."),
 }
 

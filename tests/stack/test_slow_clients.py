@@ -83,5 +83,5 @@ def test_who_is_too_slow_is_answered_408_or_closed(running: Site) -> None:
     }  # fmt: skip
     assert b"request_timeout" in answers["api"]
     assert b"application/problem+json" in answers["api"]
-    assert b"The upload was too slow" in answers["form"]
+    assert b"The request arrived too slowly" in answers["form"]
     assert b"content-security-policy" in answers["form"].lower()
