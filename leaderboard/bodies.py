@@ -141,7 +141,11 @@ def _answer(request: HttpRequest, refused: str) -> HttpResponseBase:
 
 _PAGES = {
     TOO_LARGE: (413, "The file is too large", "Files may have at most {}. Compress yours (.json.gz) and try again."),
-    TOO_SLOW: (408, "The request arrived too slowly", "The connection stalled before everything had arrived. Try again."),
+    TOO_SLOW: (
+        408,
+        "The request arrived too slowly",
+        "The connection stalled before everything had arrived. Try again.",
+    ),
     BUSY: (503, "The server is busy", "Too many requests are being processed. Try again in a few seconds."),
 }
 

@@ -278,8 +278,11 @@ class Site:
 class Connection:
     """What the server may be asked to do with the connection of a request."""
 
-    def give_way(self, yes: bool) -> None:
-        """It may be ended, or may no more, when a new one needs its place."""
+    def receiving(self, *, upload: bool) -> None:
+        """A body arrives: of an upload or a form."""
+
+    def received(self) -> None:
+        """It is there, and the request is being answered."""
 
     def last(self) -> None:
         """This was its last request."""
@@ -319,7 +322,7 @@ class _Request:
             self.answer = await self._run(self.site.refusals)
         await self._send(self.answer, lane)
         if self.unread and self.environ.get(bodies.REFUSED) != bodies.TOO_SLOW:
-            self.connection.give_way(True)
+            self.connection.receiving(upload=False)
             await self._drop()
 
     async def _take(self, upload: bool) -> str:
@@ -336,7 +339,7 @@ class _Request:
             except Busy:
                 return bodies.BUSY
         self.body = Body(self.site.room, self.site.disk)
-        self.connection.give_way(not upload)
+        self.connection.receiving(upload=upload)
         try:
             await self._receive(self.body, limit, settings.UPLOAD_SECONDS if upload else FORM_SECONDS)
             self.environ["wsgi.input"] = await self.body.opened()
@@ -349,7 +352,7 @@ class _Request:
             log.warning("%s %s: no room for the body (%s)", self.method, self.path, error or "too many at once")
             return bodies.BUSY
         finally:
-            self.connection.give_way(False)
+            self.connection.received()
         self.unread = False
         self.environ["CONTENT_LENGTH"] = str(self.body.size)
         return ""

@@ -20,6 +20,8 @@ HEAD_SECONDS = 10.0
 # for which a client may take nothing of an answer that waits for it
 UNSENT_SECONDS = 30.0
 SWEEP_SECONDS = 1.0
+# of the connections, how many may send files without being ended for a new one
+UPLOAD_SHARE = 0.75
 # that many clients at once are told that there is no room; others find the connection closed
 MOST_TURNED_AWAY, TURNED_AWAY_SECONDS = 32, 2.0
 # of the process besides its connections: the database, the log, the files of threads
@@ -81,17 +83,23 @@ class Connection(ASGIProtocol):
                 self.transport.close()
             elif not self._running:
                 self._head_begun = False
-                self.give_way(True)
+                self._may_be_ended()
 
     def last(self) -> None:
         self._last = True
 
-    def give_way(self, yes: bool) -> None:
-        """Whether this connection may be ended for the sake of a new one: it is idle, or a form is arriving."""
-        if yes and self in self.worker.connections:
+    def receiving(self, *, upload: bool) -> None:
+        """Who sends a form may be ended for the sake of a new connection, and who sends a file where too many do."""
+        worker = self.worker
+        if not upload or len(worker.connections) - len(worker.idle) > UPLOAD_SHARE * worker.most_connections:
+            self._may_be_ended()
+
+    def received(self) -> None:
+        self.worker.idle.pop(self, None)
+
+    def _may_be_ended(self) -> None:
+        if self in self.worker.connections:
             self.worker.idle[self] = None
-        else:
-            self.worker.idle.pop(self, None)
 
     def end(self) -> None:
         """Close without waiting for the client."""

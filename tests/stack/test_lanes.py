@@ -16,7 +16,17 @@ import httpx
 import pytest
 
 from tests.leaderboard.conftest import predictions
-from tests.stack.slow_site import LOGIN, SUBMISSIONS, Readers, Site, form_head, open_socket, site, slow_clients
+from tests.stack.slow_site import (
+    LOGIN,
+    SUBMISSIONS,
+    Readers,
+    Site,
+    form_head,
+    open_socket,
+    site,
+    slow_clients,
+    upload_head,
+)
 
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 
@@ -24,6 +34,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
 SOON = """
 from leaderboard import web
 web.UNSENT_SECONDS = 1.0
+web.UPLOAD_SHARE = 1.0
 
 def post_worker_init(worker):
     worker.asgi.uploads.wait = 1.0
@@ -150,6 +161,19 @@ def test_busy_connections_are_not_closed_for_new_ones(small: Site) -> None:
     wait_until(lambda: httpx.get(small.server.url + "/healthz", trust_env=False).status_code == 200)
     readers.read(5)
     assert not readers.failed
+
+
+def test_uploads_leave_connections_to_others(tmp_path: Path) -> None:
+    """However many send files, a quarter of the connections is for new ones."""
+    options = ["--workers", "1", "--worker-connections", str(CONNECTIONS)]
+    with site(tmp_path, options=options) as running:
+        head = upload_head(running)
+        with slow_clients(running.port, 2 * CONNECTIONS, lambda _: head, b"x" * 2048, again=True):
+            # one after another: thirty connections are few
+            for _ in range(40):
+                readers = Readers(running.port)
+                readers.read(1)
+                assert not readers.failed
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for the state of the connection")
