@@ -151,6 +151,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "leaderboard.faults.spooled_files_closed",
+    "leaderboard.bodies.BodyLimits",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     # before the one for CSRF, which reads the body: what is refused is not read
@@ -274,6 +275,11 @@ PERSON_STORAGE = whole("POSEBOARD_PERSON_STORAGE_MIB", 10_240) << 20
 SITE_STORAGE = whole("POSEBOARD_SITE_STORAGE_MIB", 0) << 20
 # no upload may take what the database, the logs and the workers need
 FREE_DISK = whole("POSEBOARD_FREE_DISK_MIB", 1024) << 20
+# the largest body of a request that sends no file, whatever its address
+FORM_LIMIT = whole("POSEBOARD_FORM_KIB", 1024) << 10
+# how long a client may take to send a file, and what unfinished uploads may take of the disk, for each web process
+UPLOAD_SECONDS = whole("POSEBOARD_UPLOAD_SECONDS", 600)
+SPOOL_LIMIT = whole("POSEBOARD_SPOOL_MIB", 1024) << 20
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]

@@ -63,7 +63,8 @@ def runs_baselines(environment: MutableMapping[str, str]) -> bool:
 def web(environment: MutableMapping[str, str]) -> Program:
     memory = Path("/dev/shm")  # noqa: S108  gunicorn's heartbeat file: a slow disk would look like a hung worker
     options = [
-        *("--worker-class", "gthread", "--workers", "2", "--threads", "4"),
+        *("--worker-class", "leaderboard.web.Worker", "--workers", "2", "--threads", "4"),
+        *("--worker-connections", "512"),
         *("--bind", f"127.0.0.1:{port(environment)}"),
         *("--timeout", "60", "--graceful-timeout", "5", "--no-control-socket", "--log-level", "warning"),
         # the site is imported once for all workers, and before it listens: nobody waits where no one answers yet

@@ -1,4 +1,4 @@
-"""What the tests need besides Python: a browser, fonts, PostgreSQL, Caddy, and a C compiler before the installation.
+"""What the tests need besides Python: Chromium, fonts, PostgreSQL, Caddy, and a C compiler before the installation.
 
 python tests/services.py install                   # by apt when that is possible, else says what is missing
 python tests/services.py postgres -- COMMAND ...   # COMMAND with DATABASE_URL of a throw-away PostgreSQL server

