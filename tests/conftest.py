@@ -60,6 +60,15 @@ def lock_order() -> Iterator[Any]:
     assert not watch.problems, "\n".join(watch.problems)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that are about the other database: `make test` runs with both."""
+    other = "sqlite" if os.environ.get("DATABASE_URL") else "postgres"
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not (TEST_DATA / "published_scores.json").exists():
         terminalreporter.section("REAL DATA MISSING", sep="!", red=True)

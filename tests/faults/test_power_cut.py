@@ -118,7 +118,7 @@ def test_dropped_file_is_on_the_disk_before_its_import_is_queued(
     assert places == sorted(places)
 
 
-@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="the other database's own default is checked below")
+@pytest.mark.sqlite  # the other database's own default is checked below
 def test_sqlite_waits_for_the_disk_at_each_commit() -> None:
     with connection.cursor() as cursor:
         assert cursor.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL

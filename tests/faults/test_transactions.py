@@ -28,9 +28,8 @@ from tests.lock_order import Watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-on_postgres = pytest.mark.skipif(
-    "connection.vendor != 'postgresql'", reason="SQLite has no row locks: one transaction writes at a time"
-)
+# SQLite has no row locks: one transaction writes at a time
+on_postgres = pytest.mark.postgres
 
 
 @pytest.fixture

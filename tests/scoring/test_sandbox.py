@@ -171,9 +171,9 @@ def test_only_libraries_can_be_read_by_whatever_name_the_project_is_on_the_path(
 def test_threads_are_counted(job, scorer):
     runner = scorer("start_threads")
     need(runner, "network_namespace")
-    if os.getuid() == 0:
-        pytest.skip("AS ROOT: the kernel does not count the threads of root")
-    assert 0 < told(runner.run(**job))["started"] < sandbox.MOST_THREADS
+    started = told(runner.run(**job))["started"]
+    # the kernel does not count the threads of root: then the limit on memory alone bounds them
+    assert started == 400 if os.getuid() == 0 else 0 < started < sandbox.MOST_THREADS
 
 
 @LINUX
@@ -293,7 +293,10 @@ HEADERS = {
 @pytest.mark.parametrize("machine", ARCHITECTURES)
 def test_the_numbers_are_those_of_the_kernels_headers(machine):
     if not HEADERS[machine].exists():
-        pytest.skip(f"NO KERNEL HEADERS HERE: {HEADERS[machine]}")
+        missing_here = f"no kernel headers in {HEADERS[machine]}: install linux-libc-dev"
+        if os.environ.get("CI"):
+            pytest.fail(missing_here)
+        pytest.skip(missing_here)
     found = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", HEADERS[machine].read_text())
     numbers = {("newfstatat" if name == "fstatat" else name): int(number) for name, number in found}
     column = list(ARCHITECTURES).index(machine)
