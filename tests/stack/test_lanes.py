@@ -167,10 +167,10 @@ def test_uploads_leave_connections_to_others(tmp_path: Path) -> None:
     """However many send files, a quarter of the connections is for new ones."""
     options = ["--workers", "1", "--worker-connections", str(CONNECTIONS)]
     with site(tmp_path, options=options) as running:
-        head = upload_head(running)
-        with slow_clients(running.port, 2 * CONNECTIONS, lambda _: head, b"x" * 2048, again=True):
-            # one after another: thirty connections are few
-            for _ in range(40):
+        with slow_clients(running.port, 1, lambda _: upload_head(running), b"x" * 2048) as sockets:
+            for _ in range(2 * CONNECTIONS):
+                sockets.append(open_socket(running.port))
+                sockets[-1].sendall(upload_head(running).encode())
                 readers = Readers(running.port)
                 readers.read(1)
                 assert not readers.failed
