@@ -66,7 +66,7 @@ def charge(*, team: Team, benchmark: Benchmark) -> date:
     moment = clock.now()
     day = moment.date()
     rejects = Quota.objects.filter(team=team, benchmark=benchmark, kind=Kind.REJECTS, window=day.isoformat())
-    if rejects.filter(used__gte=benchmark.reject_limit).exists():
+    if (rejects.values_list("used", flat=True).first() or 0) >= benchmark.reject_limit:
         raise _reached(Kind.REJECTS, team, benchmark, moment)
     # in the order of transactions.QUOTA_ORDER
     limits = [

@@ -17,7 +17,8 @@ from leaderboard import folders
 
 
 def text(name: str, default: str = "") -> str:
-    return os.environ.get(name, default)
+    """An empty variable is one that was not given: make and Compose pass such on."""
+    return os.environ.get(name) or default
 
 
 def flag(name: str, default: bool) -> bool:

@@ -176,10 +176,10 @@ def act(request: HttpRequest, slug: str, action: str) -> HttpResponse:
         messages.success(request, actions[action](request, found))
     except Refused as refused:
         say_refusal(request, refused)
-    except DatasetDefinitionError as gone:
-        messages.error(request, f"The definition of its dataset cannot be read, so nothing was done: {gone}.")
         if choice := request.POST.get("choice", ""):  # the form as it was sent, but for its file
             return redirect(f"{reverse('organise_benchmark', args=[slug])}?{urlencode({'choice': choice[:200]})}")
+    except DatasetDefinitionError as gone:
+        messages.error(request, f"The definition of its dataset cannot be read, so nothing was done: {gone}.")
     return redirect("organise_benchmark", slug)
 
 

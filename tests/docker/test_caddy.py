@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-CADDYFILE = Path(__file__).resolve().parents[2] / "docker" / "Caddyfile"
+from tests.stack.slow_site import adapted
 
 
 @dataclass
@@ -52,12 +52,10 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
     assert command, "no Caddy: run `make test`, which installs it, or `python tests/services.py install`"
     upstream = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=upstream.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{free_port()}"
-    text = CADDYFILE.read_text().replace("web:8000", f"127.0.0.1:{upstream.server_port}")
-    assert "127.0.0.1" in text and "{$POSEBOARD_URL}" in text
-    # its administration listens on a fixed port, which another test may have
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
     file = tmp_path / "Caddyfile"
-    file.write_text(text.replace("{$POSEBOARD_URL}", url).replace("{\n", "{\n\tadmin off\n", 1))
+    file.write_text(adapted(port, upstream.server_port))
     log = tmp_path / "log"
     home = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
     with log.open("w") as out:

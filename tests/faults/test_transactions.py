@@ -316,7 +316,6 @@ BY_THEMSELVES = {
     "leaderboard/submissions.py": "a savepoint, so that a unique constraint can be survived",
     "leaderboard/teams.py": "rows that are inserted, and survive a unique constraint",
     "leaderboard/checkpoints.py": "one row and its file",
-    "leaderboard/ground_truth.py": "one row",
     "leaderboard/imports.py": "one row that is inserted",
     "leaderboard/views/organise.py": "rows that are inserted",
 }

@@ -140,7 +140,7 @@ def test_a_check_that_fails_half_way_leaves_no_partial_file(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("leaderboard.ground_truth.os.fsync", full)
+    monkeypatch.setattr("leaderboard.files.os.fsync", full)
     truth, _ = case("lsp", 1, images=3)
     with pytest.raises(OSError, match="No space"):
         ground_truth.put_into_force(benchmark, json.dumps(truth).encode())

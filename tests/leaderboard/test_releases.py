@@ -97,7 +97,7 @@ def test_image_lists_that_a_row_names_are_not_collected(send: Any, benchmark: Be
     put(benchmark, 3)
     real, ages = tasks.blobs.collect_orphans, {"older_than_seconds": -1}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tasks.blobs, "collect_orphans", lambda known: real(known, **ages))
+        patch.setattr(tasks.blobs, "collect_orphans", lambda known, **_: real(known, **ages))
         tasks.collect()
     assert path(first).exists() and path(second).exists() and path(benchmark.image_list_sha256).exists()
 

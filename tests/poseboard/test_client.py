@@ -182,7 +182,7 @@ def test_wait_ends_after_its_time(client, board, results) -> None:
 def test_board(client) -> None:
     result = client.board("lsp-test-pc", metric="pckh@0.5", part="wrist")
     assert (result.metric, result.part) == ("pckh@0.5", "wrist")
-    first, second = result.entries
+    first, second, _ = result.entries
     assert (first.rank, first.method, first.team, first.kind, first.value, first.low) == (
         1,
         "Hourglass",

@@ -332,7 +332,7 @@ print([line.split()[1] for line in open("/proc/self/status") if line.startswith(
         (("unshare", "landlock"), {"network_namespace", "landlock"}),
         (("seccomp",), {"seccomp"}),
     ],
-    ids=str,
+    ids=["no namespaces", "no namespaces and no Landlock", "no filters"],
 )
 def test_a_machine_without_a_defence_scores_all_the_same_and_says_so(job, refused, missing):
     """As in a container whose profile refuses user namespaces, or on an older kernel: a filter stands for it here."""

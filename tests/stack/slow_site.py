@@ -112,8 +112,14 @@ def site(folder: Path, *, options: list[str] | None = None, config: str = "", **
             process.wait(30)
 
 
-def _adapted(port: int, upstream: int, version: tuple[int, ...]) -> str:
-    """The shipped file for a proxy on one port of this machine before a site on another."""
+def adapted(port: int, upstream: int) -> str:
+    """The shipped Caddyfile for a proxy on one port of this machine before a site on another.
+
+    The file is for Caddy 2.10. Debian's is older: what it names differently (`request_buffers`) is written in its words
+    before it runs here, and so are the addresses. Nothing else is changed.
+    """
+    said = subprocess.run(["caddy", "version"], capture_output=True, text=True, check=True).stdout
+    version = tuple(map(int, re.findall(r"\d+", said)[:3]))
     text = (ROOT / "docker" / "Caddyfile").read_text()
     assert text.count("web:8000") == 1
     text = text.replace("web:8000", f"127.0.0.1:{upstream}")
@@ -128,15 +134,9 @@ def _adapted(port: int, upstream: int, version: tuple[int, ...]) -> str:
 
 @contextmanager
 def proxied(running: Site, folder: Path) -> Iterator[int]:
-    """The port of Caddy before the site, by the shipped Caddyfile.
-
-    The file is for Caddy 2.10. Debian's is older: what it names differently (`request_buffers`) is written in its words
-    before it runs here, and so are the addresses. Nothing else is changed.
-    """
-    said = subprocess.run(["caddy", "version"], capture_output=True, text=True, check=True).stdout
-    version = tuple(map(int, re.findall(r"\d+", said)[:3]))
+    """The port of Caddy before the site, by the shipped Caddyfile."""
     port = free_port()
-    (folder / "Caddyfile").write_text(_adapted(port, running.port, version))
+    (folder / "Caddyfile").write_text(adapted(port, running.port))
     limit = running.server.environment.get("POSEBOARD_UPLOAD_MIB", "64")
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "POSEBOARD_UPLOAD_MIB": limit}
     command = ["caddy", "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]

@@ -134,12 +134,12 @@ def test_wrong_users_are_refused_in_one_line(users: tuple[str, str], tmp_path: P
 WEB, WORKER, STRANGER = "www-data", "daemon", "nobody"
 
 
-def run_as(user: str, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_as(user: str, *command: str, code: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """As `serve` starts programs: the worker has the web user's group."""
     group = "www-data" if user in {WEB, WORKER} else user
     return subprocess.run(
         command,
-        cwd=ROOT,
+        cwd=code,
         user=user,
         group=pwd.getpwnam(group).pw_gid,
         extra_groups=[],
@@ -160,6 +160,25 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+def linked(source: str, target: str) -> None:
+    """The same file under another name, which takes no time; a copy where that is on another disk."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+@pytest.fixture(scope="module")
+def code(open_folder: Path) -> Path:
+    """The project where every user may read it: its own folder may lie in a closed one."""
+    folder = open_folder / "code"
+    left_out = shutil.ignore_patterns("__pycache__", "checkpoints")
+    for name in ("leaderboard", "evaluator", "baselines"):
+        shutil.copytree(ROOT / name, folder / name, copy_function=linked, ignore=left_out)
+    linked(str(ROOT / "manage.py"), str(folder / "manage.py"))
+    return folder
+
+
 @pytest.fixture(scope="module")
 def interpreter(open_folder: Path) -> str:
     """A Python that other users can run, with the packages of this one: root's own may lie in its closed home."""
@@ -172,7 +191,11 @@ def interpreter(open_folder: Path) -> str:
         if all(usable):
             subprocess.run([python, "-m", "venv", "--without-pip", str(made)], check=True, umask=0o022)
             (library,) = made.glob("lib/python3*/site-packages")
-            (library / "these.pth").write_text(sysconfig.get_path("purelib"))
+            large = ("torch*", "nvidia*", "triton*", "playwright*", "scipy*", "mypy*", "__pycache__", "__editable*")
+            shutil.copytree(
+                sysconfig.get_path("purelib"), library, copy_function=linked, dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns(*large),
+            )  # fmt: skip
             # for Python before 3.11.3, redis asks for a package that a newer interpreter had no reason to install
             (library / "async_timeout.py").write_text("from asyncio import timeout\n")
             return str(made / "bin" / "python")
@@ -183,14 +206,14 @@ def interpreter(open_folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def two_users(open_folder: Path, interpreter: str) -> Iterator[Stack]:
+def two_users(open_folder: Path, code: Path, interpreter: str) -> Iterator[Stack]:
     data = open_folder / "data"
     data.mkdir(mode=0o755)
     # as an earlier start left it, when all programs ran as root
     (data / "annotations" / "old").mkdir(parents=True)
     (data / "annotations" / "old" / "truth.json").write_text("hidden")
     users = {"POSEBOARD_WEB_USER": WEB, "POSEBOARD_WORKER_USER": WORKER, "BASELINES": "0"}
-    stack = Stack(data, python=interpreter, PYTHONDONTWRITEBYTECODE="1", **users)
+    stack = Stack(data, python=interpreter, code=code, PYTHONDONTWRITEBYTECODE="1", **users)
     yield stack
     if stack.process.poll() is None:
         stack.stop()
@@ -225,13 +248,15 @@ blobs.store([b"another"], limit=100)
 @pytest.mark.stack
 @pytest.mark.xdist_group("stack")
 @root_only
-def test_web_user_opens_no_annotations_and_submissions_are_scored(two_users: Stack, interpreter: str) -> None:
+def test_web_user_opens_no_annotations_and_submissions_are_scored(
+    two_users: Stack, code: Path, interpreter: str
+) -> None:
     stack, data = two_users, two_users.data
     python, environment = interpreter, {name: stack.environment[name] for name in ("PATH", "POSEBOARD_DATA")}
     assert f"The web server runs as {WEB}, workers as {WORKER}." in stack.text()
     assert owners(stack) == {"web": WEB, "scoring": WORKER, "scheduler": WORKER, "broker": WORKER}
 
-    made = run_as(WORKER, python, "manage.py", "shell", "-c", SETUP, **environment)
+    made = run_as(WORKER, python, "manage.py", "shell", "-c", SETUP, code=code, **environment)
     assert made.returncode == 0, made.stderr
     session, token = made.stdout.split()[-2:]
     site = f"http://127.0.0.1:{stack.port}"
@@ -275,7 +300,7 @@ def test_web_user_opens_no_annotations_and_submissions_are_scored(two_users: Sta
         assert (tried.returncode == 0) is may, (user, file, tried.stderr)
         assert may or "PermissionError" in tried.stderr
     # what a command of the worker's user adds to the shared folders, the web server can use
-    run_as(WORKER, python, "-c", MAKE_A_BLOB, **environment)
+    run_as(WORKER, python, "-c", MAKE_A_BLOB, code=code, **environment)
     assert {mode(folder) & 0o777 for folder in (data / "uploads").iterdir()} == {0o770}
     for folder in ("annotations", "drop"):
         listed = run_as(WEB, python, "-c", "import os, sys; os.listdir(sys.argv[1])", str(data / folder))
