@@ -19,8 +19,9 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import Resolver404, resolve
 
-from leaderboard import tokens
+from leaderboard import storage, tokens
 from leaderboard.api import problems
+from leaderboard.faults import out_of_storage, read_on
 
 # The addresses that take a file, by the name of the route and, where the route has one, its action. No other address
 # has a use for more than a form, and the proxy's configuration (docker/Caddyfile) repeats this list.
@@ -37,11 +38,10 @@ UPLOADS = frozenset(
 FORM_ALLOWANCE = 1 << 20
 # where the web server says in a request's environment that it did not read the body, and why
 REFUSED = "poseboard.refused"
-TOO_LARGE, TOO_SLOW, ANONYMOUS, BUSY = "too large", "too slow", "anonymous", "busy"
+TOO_LARGE, TOO_SLOW, ANONYMOUS, BUSY, FULL = "too large", "too slow", "anonymous", "busy", "full"
 RETRY_SECONDS = 10
 
 _API = "/api/"
-_PIECE = 1 << 16
 
 
 def is_upload(method: str, path: str) -> bool:
@@ -112,14 +112,8 @@ def _too_large(request: HttpRequest) -> str:
     most = limit(upload=is_upload(request.method or "", request.path_info))
     if int(length) <= most:
         return ""
-    discard(request, min(int(length), 4 * limit(upload=True)))
+    read_on(request)
     return TOO_LARGE
-
-
-def discard(request: HttpRequest, most: int) -> None:
-    """Read what comes anyway, up to a bound: a client that is still sending would see a broken pipe, not the answer."""
-    while most > 0 and (piece := request.read(min(_PIECE, most))):
-        most -= len(piece)
 
 
 def _answer(request: HttpRequest, refused: str) -> HttpResponseBase:
@@ -128,6 +122,8 @@ def _answer(request: HttpRequest, refused: str) -> HttpResponseBase:
     upload = is_upload(request.method or "", request.path_info)
     if request.path_info.startswith(_API):
         return _problem(refused, upload=upload)
+    if refused == FULL:
+        return out_of_storage(request)
     status, title, text = _PAGES[refused]
     if refused == TOO_LARGE and not upload:
         title, text = "The request is too large", f"This page accepts at most {_size(settings.FORM_LIMIT)}."
@@ -159,6 +155,8 @@ def _problem(refused: str, *, upload: bool) -> HttpResponse:
     if refused == TOO_SLOW:
         detail = "The request body stalled or arrived too slowly. Send the request again."
         return problems.response(408, "request_timeout", detail)
+    if refused == FULL:
+        return problems.answer(HttpRequest(), storage.full())
     return problems.response(
         503,
         "unavailable",

@@ -33,10 +33,15 @@ def server_error(request: HttpRequest) -> HttpResponse:
         return problems.answer(request, error)
     if storage.is_full(error):
         read_on(request)
-        return _unavailable(request, 507, storage.RETRY_SECONDS)
+        return out_of_storage(request)
     if isinstance(error, OperationalError | InterfaceError):
         return _unavailable(request, 503, _DATABASE_RETRY_SECONDS)
     return plain_server_error(request)
+
+
+def out_of_storage(request: HttpRequest) -> HttpResponse:
+    """The page for a disk that is full."""
+    return _unavailable(request, 507, storage.RETRY_SECONDS)
 
 
 def _unavailable(request: HttpRequest, status: int, retry_after: int) -> HttpResponse:

@@ -28,6 +28,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from django.conf import settings
 
 from leaderboard import bodies
+from leaderboard.storage import is_full
 
 Environ = dict[str, Any]
 Message = dict[str, Any]
@@ -348,9 +349,8 @@ class _Request:
         except TooSlow:
             return bodies.TOO_SLOW
         except (Busy, OSError) as error:
-            # a full disk among them
             log.warning("%s %s: no room for the body (%s)", self.method, self.path, error or "too many at once")
-            return bodies.BUSY
+            return bodies.FULL if is_full(error) else bodies.BUSY
         finally:
             self.connection.received()
         self.unread = False

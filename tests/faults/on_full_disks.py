@@ -128,8 +128,8 @@ def fill(disk: Path, *, with_names: bool) -> Path:
 
 
 server = subprocess.Popen(
-    [sys.executable, "-m", "gunicorn", "leaderboard.wsgi", "--bind", f"127.0.0.1:{PORT}", "--worker-class", "gthread",
-     "--threads", "4", "--no-control-socket", "--worker-tmp-dir", str(FOLDER)],
+    [sys.executable, "-m", "gunicorn", "leaderboard.wsgi", "--bind", f"127.0.0.1:{PORT}", "--threads", "4",
+     "--worker-class", "leaderboard.web.Worker", "--no-control-socket", "--worker-tmp-dir", str(FOLDER)],
     cwd=ROOT, stdout=sys.stderr, stderr=sys.stderr,
 )  # fmt: skip
 try:
