@@ -15,6 +15,8 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 BROKER_SECONDS = 0.5
 # a probe every second must not open a connection to the broker every second
@@ -92,8 +94,10 @@ class _Watch:
 def _ping() -> bool:
     # Celery's name for a Unix socket
     url = settings.BROKER_URL.replace("redis+socket://", "unix://", 1)
+    # one attempt: the library would try a hundred times, of which an answer would be long in coming
+    patience = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
     try:
-        with Redis.from_url(url, socket_timeout=BROKER_SECONDS, socket_connect_timeout=BROKER_SECONDS) as broker:
+        with Redis.from_url(url, retry=Retry(NoBackoff(), 0), **patience) as broker:
             return bool(broker.ping())
     except (RedisError, OSError, ValueError):
         return False

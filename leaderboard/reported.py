@@ -29,16 +29,17 @@ def load(file: Path = FILE, *, only: Benchmark | None = None) -> int:
     boards = Benchmark.objects.filter(pk=only.pk) if only else Benchmark.objects.all()
     # a board whose dataset is no longer defined shows none, and does not keep the others from theirs
     benchmarks = {benchmark.slug: benchmark for benchmark in lock(boards) if benchmark.definition}
-    shown = 0
-    for key, record in read(file).items():
-        benchmark = benchmarks.get(record["benchmark"])
-        if benchmark is None:
-            continue
+    records = [
+        (benchmarks[record["benchmark"]], key, record)
+        for key, record in read(file).items()
+        if record["benchmark"] in benchmarks
+    ]
+    for benchmark in {benchmark.pk: benchmark for benchmark, _, _ in records}.values():
+        Benchmark.objects.filter(pk=benchmark.pk).update(version=F("version") + 1)
+    for benchmark, key, record in records:
         fields = _fields(record, benchmark.dataset)
         ReportedResult.objects.update_or_create(benchmark=benchmark, key=key, defaults=fields)
-        shown += 1
-    boards.filter(reported__isnull=False).update(version=F("version") + 1)
-    return shown
+    return len(records)
 
 
 def _fields(record: dict[str, Any], dataset: str) -> dict[str, Any]:

@@ -250,7 +250,7 @@ def test_the_admin_writes_only_what_was_changed(
 
     def later(self: Any, *args: Any, **options: Any) -> None:
         # a worker puts annotations into force after the form was read and before it is saved
-        Benchmark.objects.update(truth_sha256="f" * 64, image_count=3)
+        Benchmark.objects.filter(pk=benchmark.pk).update(truth_sha256="f" * 64, image_count=3)
         real(self, *args, **options)
 
     monkeypatch.setattr(BenchmarkAdmin, "save_model", later)

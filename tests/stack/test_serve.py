@@ -171,7 +171,13 @@ def test_what_is_killed_comes_back(stack, victims):
     # session of its own. What takes so long is importing Django and Celery.
     assert wait_until(replaced, 10), stack.text()
     well = {"status": "ok", "database": True, "broker": True}
-    assert wait_until(lambda: stack.health() == well, 30), f"{stack.health()}\n{stack.text()}"
+    seen: list[object] = []
+
+    def is_well() -> bool:
+        seen.append(stack.health())
+        return seen[-1] == well
+
+    assert wait_until(is_well, 30), f"{len(seen)} answers, {seen[:3]} to {seen[-3:]}\n{stack.text()}"
     assert wait_until(lambda: stack.answering_workers() == {"scoring", "baselines"}, 60), stack.text()
     untouched = set(PROGRAMS) - set(victims)
     assert {name: stack.programs()[name] for name in untouched} == {name: before[name] for name in untouched}
