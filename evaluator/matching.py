@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator import compiled
+from evaluator.native import engine
 from evaluator.poses import Booleans, Floats, Integers
 
 Bits = NDArray[np.uint16]
@@ -214,8 +214,8 @@ def _spread(packed: Bits) -> Booleans:
 def accumulated(matches: Matches, weights: Floats) -> Iterator[tuple[Floats, Floats]]:
     """`accumulate` for each of the weightings [B, I]."""
     whole = weights.size > 0 and (weights == np.floor(weights)).all() and np.abs(weights).max() < 1 << 20
-    if whole and compiled.worth_it(len(weights) * matches.hit_bits.size):
-        precision, recall = compiled.kernels().accumulate(
+    if whole and (native := engine.native()):
+        precision, recall = native.accumulate(
             matches.hit_bits, matches.false_bits, matches.image, matches.people_image, matches.counts, weights,
             RECALLS, len(THRESHOLDS),
         )  # fmt: skip

@@ -264,7 +264,7 @@ def warm() -> None:
         importlib.import_module(f"evaluator.metrics.{file.stem}")
     with suppress(ImportError):  # surface maps are pictures
         importlib.import_module("PIL.PngImagePlugin")
-    evaluator.warm_up_if_compiled()
+    evaluator.warm_up()
 
 
 def main(target: str) -> NoReturn:
