@@ -12,8 +12,8 @@ export PORT POSEBOARD_DATA BASELINES DEMO
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
-# where there was no C compiler, numba compiles the evaluator: once for a machine, so that no submission waits for it
-COMPILE := $(BIN)/python -c 'import evaluator; evaluator.warm_up(print)'
+# says so where the evaluator's C could not be built
+ENGINE := $(BIN)/python -c 'import evaluator; evaluator.warm_up()'
 DEFINITION := pyproject.toml constraints.txt $(wildcard evaluator/native/*.[ch])
 SOURCES := manage.py baselines evaluator leaderboard poseboard benchmarks tests
 
@@ -45,7 +45,6 @@ setup: $(DEV)
 serve: $(SERVING)
 	@exec $(BIN)/python manage.py serve
 
-# the services first: with a compiler among them, the package is installed with its C
 test: test-services $(DEV) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 	OMP_NUM_THREADS=1 $(BIN)/python tests/services.py postgres -- $(BIN)/python -m pytest -n 2 --dist loadgroup \
@@ -94,20 +93,20 @@ $(DEV): $(DEFINITION) | $(BIN)/python
 	@$(MAKE) --no-print-directory say-torch
 	@echo "Installing everything for development into $(VENV)"
 	@$(INSTALL) -e ".[dev]"
-	@$(COMPILE)
+	@$(ENGINE)
 	@touch $(LIGHT) $(SERVE) $@
 
 $(SERVE): $(DEFINITION) | $(BIN)/python
 	@$(MAKE) --no-print-directory say-torch
 	@echo "Installing the server and the baselines into $(VENV)"
 	@$(INSTALL) -e ".[server,baselines,convert]"
-	@$(COMPILE)
+	@$(ENGINE)
 	@touch $(LIGHT) $@
 
 $(LIGHT): $(DEFINITION) | $(BIN)/python
 	@echo "Installing the server into $(VENV)"
 	@$(INSTALL) -e ".[server,convert]"
-	@$(COMPILE)
+	@$(ENGINE)
 	@touch $@
 
 # pip's own plan tells which torch it would take: the one for CUDA brings gigabytes of libraries along

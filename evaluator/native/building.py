@@ -72,7 +72,7 @@ def target() -> str:
 
 @cache
 def compiler_works() -> bool:
-    """Whether the compiler that Python's own build tools would call makes a shared library with the standard headers."""
+    """Whether the compiler that Python's build tools would call makes a shared library with the standard headers."""
     command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "answer.c"
