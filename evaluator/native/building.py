@@ -90,6 +90,8 @@ def compiler_works() -> bool:
 class BuildExtension(build_ext):
     """setuptools' own, with zig's compiler where it is needed, and nothing at all with POSEBOARD_PURE=1."""
 
+    extensions: list[Any]
+
     def run(self) -> None:
         if is_pure():
             for extension in self.extensions if self.inplace else []:
