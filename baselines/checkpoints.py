@@ -97,12 +97,16 @@ class Checkpoint:
         return replace(self, file=file)
 
     def write(self, path: Path) -> None:
-        """Write the JSON file; a list of numbers takes one line."""
+        """Write the JSON file."""
+        path.write_text(self.to_json())
+
+    def to_json(self) -> str:
+        """The text of the JSON file; a list of numbers takes one line."""
         text = json.dumps(asdict(self), indent=2)
         text = re.sub(
             r"\[[\s\d.,e+-]+\]", lambda found: "[" + ", ".join(found[0][1:-1].replace(",", " ").split()) + "]", text
         )
-        path.write_text(text + "\n")
+        return text + "\n"
 
 
 def check_size(path: Path) -> None:

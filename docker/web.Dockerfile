@@ -34,5 +34,6 @@ USER 10001
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s CMD ["python", "docker/healthcheck.py"]
 ENTRYPOINT ["sh", "docker/entrypoint.sh"]
-CMD ["gunicorn", "leaderboard.wsgi", "--worker-class", "gthread", "--workers", "2", "--threads", "4", \
-     "--bind", "0.0.0.0:8000", "--worker-tmp-dir", "/dev/shm", "--no-control-socket", "--graceful-timeout", "20"]
+CMD ["gunicorn", "leaderboard.wsgi", "--worker-class", "leaderboard.web.Worker", "--workers", "2", "--threads", "4", \
+     "--worker-connections", "512", "--keep-alive", "75", "--bind", "0.0.0.0:8000", "--worker-tmp-dir", "/dev/shm", \
+     "--no-control-socket", "--graceful-timeout", "20"]

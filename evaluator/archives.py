@@ -36,39 +36,52 @@ def refuse(code: str, message: str, expected: str) -> NoReturn:
     raise PredictionError([Problem(code, None, "", message, expected)])
 
 
-def read_upload(source: str | Path | bytes) -> bytes:
-    """The bytes of an upload as it came; PredictionError when there are more than 1 GiB of them."""
+def too_large(*, inflated: bool, most: int) -> NoReturn:
+    """More bytes than `most`: of the file, or of what it inflates to."""
+    size = f"{most >> 30} GiB" if most % (1 << 30) == 0 else f"{most >> 20} MiB"
+    if inflated:
+        refuse("too_large", f"the file inflates to more than {size}", f"at most {size} inflated")
+    refuse("too_large", f"the file is larger than {size}", f"at most {size}")
+
+
+def read_upload(source: str | Path | bytes, most: int | None = None) -> bytes:
+    """The bytes of an upload as it came; PredictionError when there are more than `most`, 1 GiB unless given."""
+    most = MOST_BYTES if most is None else min(most, MOST_BYTES)
     if isinstance(source, bytes):
         content = source
     else:
         with Path(source).open("rb") as file:
             # asked for a gibibyte, Python would reserve one for the smallest file, which a confined process may not
             status = os.fstat(file.fileno())
-            size = min(status.st_size, MOST_BYTES) if stat.S_ISREG(status.st_mode) else MOST_BYTES
+            size = min(status.st_size, most) if stat.S_ISREG(status.st_mode) else most
             content = file.read(size + 1)
-    if len(content) > MOST_BYTES:
-        refuse("too_large", "the file is larger than 1 GiB", "at most 1 GiB")
+    if len(content) > most:
+        too_large(inflated=False, most=most)
     return content
 
 
-def unpacked(content: bytes) -> bytes | bytearray:
-    """The document inside an upload, by what the bytes are and not by the file's name."""
+def unpacked(content: bytes, most: int | None = None) -> bytes | bytearray:
+    """The document inside an upload, by what the bytes are and not by the file's name.
+
+    PredictionError when it inflates to more than `most` bytes, 1 GiB unless given.
+    """
+    most = MOST_BYTES if most is None else min(most, MOST_BYTES)
     if content.startswith(ZIP_MAGICS):
-        inner = _unzip(content)
+        inner = _unzip(content, most)
         if inner.startswith(ZIP_MAGICS):
             refuse("nested_archive", "the zip holds another zip", ONE_MEMBER)
         if not inner.startswith(GZIP_MAGIC):
             return inner
         content = bytes(inner)
     if content.startswith(GZIP_MAGIC):
-        document = _gunzip(content)
+        document = _gunzip(content, most)
         if document.startswith((GZIP_MAGIC, *ZIP_MAGICS)):
             refuse("nested_archive", "the gzip data holds another archive", "gzipped JSON")
         return document
     return content
 
 
-def _inflate(content: bytes, start: int, end: int, wbits: int, damaged: str) -> tuple[bytearray, int]:
+def _inflate(content: bytes, start: int, end: int, wbits: int, damaged: str, most: int) -> tuple[bytearray, int]:
     """Inflates one deflate stream of content[start:end]; returns what it held and where it ended."""
     stream = zlib.decompressobj(wbits)
     out = bytearray()
@@ -85,25 +98,25 @@ def _inflate(content: bytes, start: int, end: int, wbits: int, damaged: str) -> 
         except zlib.error as error:
             refuse(damaged, f"the compressed data is damaged: {error}", "a file that decompresses")
         pending = stream.unconsumed_tail
-        if len(out) > MOST_BYTES:
-            refuse("too_large", "the file inflates to more than 1 GiB", "at most 1 GiB inflated")
         if len(out) > RATIO_COUNTS_ABOVE and len(out) > RATIO * (position - start - len(pending)):
             refuse(
                 "compression_ratio",
                 f"the file inflates to more than {RATIO} times its size",
                 "predictions, not padding",
             )
+        if len(out) > most:
+            too_large(inflated=True, most=most)
     return out, position - len(stream.unused_data)
 
 
-def _gunzip(content: bytes) -> bytearray:
-    document, end = _inflate(content, 0, len(content), 31, "gzip_damaged")
+def _gunzip(content: bytes, most: int) -> bytearray:
+    document, end = _inflate(content, 0, len(content), 31, "gzip_damaged", most)
     if end != len(content):
         refuse("gzip_members", "something follows the gzip data", "one gzip member and nothing after it")
     return document
 
 
-def _unzip(content: bytes) -> bytearray:
+def _unzip(content: bytes, most: int) -> bytearray:
     def damaged(message: str) -> NoReturn:
         refuse("zip_damaged", f"the zip is damaged: {message}", ONE_MEMBER)
 
@@ -152,11 +165,13 @@ def _unzip(content: bytes) -> bytearray:
     if gap != 0 and not (flags & 8 and gap in DESCRIPTOR_SIZES):
         damaged("its parts overlap, or something lies between them")
     if inflated > MOST_BYTES:
-        refuse("too_large", "the file inflates to more than 1 GiB", "at most 1 GiB inflated")
+        too_large(inflated=True, most=MOST_BYTES)
+    if method == 0 and inflated > most:
+        too_large(inflated=True, most=most)
     if method == 0:
         document, ended = bytearray(content[data_at : data_at + packed]), data_at + packed
     else:
-        document, ended = _inflate(content, data_at, data_at + packed, -15, "zip_damaged")
+        document, ended = _inflate(content, data_at, data_at + packed, -15, "zip_damaged", most)
     if ended != data_at + packed or len(document) != inflated or zlib.crc32(document) != crc:
         damaged("its data does not have the length and checksum it declares")
     return document

@@ -25,6 +25,16 @@ Limb = tuple[tuple[str, ...], tuple[str, ...]]
 ENTRIES = ("keypoints", "keypoints_3d", "uv")
 MEAN_OF_ACTIONS = "mean_of_actions"
 
+NUMBER = "number"
+"""The unit of a score that is neither a fraction nor has a unit."""
+Range = tuple[float | None, float | None]
+FRACTION: Range = (0.0, 1.0)
+
+
+def unit_name(unit: str) -> str:
+    """What is printed behind a number: nothing behind a fraction, which is a matter of percent, or a plain number."""
+    return "" if unit == NUMBER else unit
+
 
 @dataclass(frozen=True)
 class MetricSpec:
@@ -37,7 +47,8 @@ class MetricSpec:
     description: str
     higher_is_better: bool
     parts: tuple[str, ...]
-    unit: str = ""  # of its values: "" is a fraction, "mm" millimetres
+    unit: str = ""  # of its values: "" is a fraction, NUMBER a number without a unit, otherwise "mm" and the like
+    range: Range = FRACTION  # its lowest and its highest value
 
     @property
     def is_fraction(self) -> bool:
@@ -326,6 +337,9 @@ class _Reader:
             measures = getattr(metric, "ENTRY", ENTRIES[0])
             if measures != entry_kind:
                 raise self.wrong(f"{field}.metric", f"{entry['metric']} measures {measures}, and entry is {entry_kind}")
+            unit = getattr(metric, "UNIT", "")
+            between = tuple(getattr(metric, "RANGE", (None, None) if unit else FRACTION))
+            unit = unit or ("" if between == FRACTION else NUMBER)
             of_metric = {
                 "joints": tuple(parts),
                 "joints and actions": (*parts, *by_action),
@@ -343,7 +357,8 @@ class _Reader:
                         parameters=parameters,
                         higher_is_better=metric.HIGHER_IS_BETTER,
                         parts=(*of_metric, "all"),
-                        unit=getattr(metric, "UNIT", ""),
+                        unit=unit,
+                        range=between,
                         **score,
                     )
                 )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from array import array
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from evaluator.definitions import Dataset
 from evaluator.documents import MOST_DEPTH, NonFinite, Problems, depth
-from evaluator.errors import shown
+from evaluator.errors import MOST_PROBLEMS, Problem, shown
 from evaluator.image_list import PublicImages
 from evaluator.poses import Floats, Integers, Predictions
+from evaluator.upload_limits import MOST_PIXELS
 
 LARGEST = 1e6
 NUMBER = "a finite number of magnitude up to 1e6"
@@ -62,13 +64,15 @@ class Ids:
         self.seen.add(key)
         return True
 
-    def everybody(self) -> None:
+    def everybody(self, problems: Problems) -> None:
         """Adds a problem for each person of the image list that no entry was for."""
         for image in () if self.images is None else self.images.people:
             for person in self.images.people_of(image) if self.images else ():
+                if problems.full:
+                    return
                 if (image, person) not in self.seen:
                     message = f"person {person} of image {image} has no entry"
-                    self.problems.add("missing_person", None, "", message, "an entry for everybody")
+                    problems.add("missing_person", None, "", message, "an entry for everybody")
 
 
 class EntryReader(ABC):
@@ -93,6 +97,8 @@ class EntryReader(ABC):
         self.images = array("q")
         self.people = array("q")
         self.scores = array("d")
+        self.too_far = 0  # how many of the problems are numbers of good entries
+        self.most_pixels = MOST_PIXELS
 
     @abstractmethod
     def payload(self, number: int, entry: dict[str, Any]) -> Any:
@@ -104,7 +110,7 @@ class EntryReader(ABC):
 
     @abstractmethod
     def finished(self, sha256: str) -> tuple[Predictions, Problems]:
-        """What has been read, and what is wrong with its numbers."""
+        """What has been read, and what is wrong with it as a whole."""
 
     def read(self, number: int, entry: Any) -> None:
         if type(entry) is not dict:
@@ -115,8 +121,10 @@ class EntryReader(ABC):
         person = self.whole(number, entry, "person_id", required=False) if self.single else None
         score = self.score(number, entry) if self.has_score else 1.0
         payload = self.payload(number, entry)
-        for key in entry.keys() - self.read_keys:
-            if isinstance(entry[key], list | dict) and depth(entry[key]) > MOST_DEPTH - 2:
+        for key, value in entry.items():
+            if isinstance(value, list | dict) and key not in self.read_keys and depth(value) > MOST_DEPTH - 2:
+                if self.problems.full:
+                    return
                 self.problems.add("too_deep", number, "", f"{shown(key)} is nested too deep", f"{MOST_DEPTH} levels")
         if image is None or (self.single and person is None and "person_id" in entry):
             return
@@ -129,6 +137,7 @@ class EntryReader(ABC):
         self.images.append(image)
         self.people.append(self.ids.person(image, person))
         self.scores.append(score)
+        self.in_range(number, "/score", [score])
 
     def whole(self, number: int, entry: dict[str, Any], key: str, *, required: bool) -> int | None:
         if key not in entry:
@@ -204,6 +213,18 @@ class EntryReader(ABC):
                         numbers.append(value)
         return numbers if self.problems.total == before else None
 
+    def in_range(self, number: int, path: str, values: Sequence[float]) -> None:
+        """Adds a problem for each number of a good entry that is infinite or too large; NaN passes."""
+        # NaN before the others makes these comparisons false, and is looked at below
+        if -LARGEST <= min(values) <= max(values) <= LARGEST:
+            return
+        for index, value in enumerate(values):
+            if not abs(value) <= LARGEST and value == value:
+                code = "not_finite" if abs(value) == np.inf else "out_of_range"
+                message = f"a number is {shown(float(value))}"
+                self.problems.add(code, number, path.format(index), message, NUMBER)
+                self.too_far += 1
+
     def kept(self, number: int, path: str, buffer: array[float], values: list[float], rows: int) -> bool:
         """Whether the values could be added to a buffer of `rows` rows: a number may be too large for a float."""
         try:
@@ -226,8 +247,13 @@ class EntryReader(ABC):
 def out_of_range(values: Floats, entries: Any, path: str) -> Problems:
     """Problems for the numbers [N, M] that are infinite or too large, with the entry of each row; NaN passes."""
     problems = Problems()
-    for row, column in np.argwhere(np.abs(values) > LARGEST).tolist():
+    wrong = np.abs(values) > LARGEST
+    problems.total = int(np.count_nonzero(wrong))
+    rows = np.flatnonzero(wrong.any(axis=1))[:MOST_PROBLEMS]
+    for at, column in np.argwhere(wrong[rows])[:MOST_PROBLEMS].tolist():
+        row = int(rows[at])
         value = float(values[row, column])
         code = "out_of_range" if np.isfinite(value) else "not_finite"
-        problems.add(code, entries[row], path.format(column), f"a number is {shown(value)}", NUMBER)
+        found = f"a number is {shown(value)}"
+        problems.kept.append(Problem(code, entries[row], f"/{entries[row]}{path.format(column)}", found, NUMBER))
     return problems

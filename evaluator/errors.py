@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 MOST_PROBLEMS = 100
+MOST_COUNTED = 1000
+"""Problems after which an upload is not read on: how many more there are is not worth the time."""
 
 CODES: dict[str, str] = {
     "empty_file": "The file holds nothing.",
-    "too_large": "The file, or what it inflates to, is larger than 1 GiB.",
+    "too_large": "The file, or what it inflates to, is larger than 1 GiB or than predictions for the benchmark can be.",
     "compression_ratio": "The archive inflates to more than 100 times its size: a bomb, or the wrong file.",
     "gzip_damaged": "The gzip data is truncated or fails its checksum.",
     "gzip_members": "Something follows the one gzip member.",
@@ -30,6 +32,7 @@ CODES: dict[str, str] = {
     "number_too_long": "A number has thousands of digits.",
     "duplicate_key": "A key appears twice in one object.",
     "not_a_list": "The document is not a list of entries.",
+    "too_many_entries": "The file has more than 100 entries per image of the benchmark.",
     "not_an_object": "An entry is not an object.",
     "missing_key": "An entry lacks a required key.",
     "wrong_type": "A value has the wrong type, such as a number written as a string.",
@@ -67,7 +70,10 @@ class Problem:
 
 
 class PredictionError(ValueError):
-    """The submitter's fault. Holds the first hundred problems; depends on the upload and on public definitions only."""
+    """The submitter's fault. Holds the first hundred problems; depends on the upload and on public definitions only.
+
+    `total` counts them all, up to `MOST_COUNTED`: from there on it says how many there are at least.
+    """
 
     def __init__(self, problems: Sequence[Problem], total: int | None = None) -> None:
         if not problems:
@@ -85,7 +91,8 @@ class PredictionError(ValueError):
         if self.total == 1:
             return str(self.problems[0])
         shown = len(self.problems)
-        head = f"{self.total} problems" + (f", the first {shown}" if shown < self.total else "")
+        least = "at least " if self.total >= MOST_COUNTED else ""
+        head = f"{least}{self.total} problems" + (f", the first {shown}" if shown < self.total else "")
         return "\n".join([f"{head}:", *(f"- {problem}" for problem in self.problems)])
 
     def to_dict(self) -> dict[str, Any]:
@@ -113,7 +120,35 @@ class DatasetDefinitionError(ValueError):
 def shown(value: object, limit: int = 60) -> str:
     """A value of an upload as short, printable ASCII, fit for a message."""
     try:
-        text = json.dumps(value, default=str)
+        text = json.dumps(_start_of(value, [limit + 1]), default=str)
     except (TypeError, ValueError, RecursionError):
         text = f"a {type(value).__name__}"
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _start_of(value: object, left: list[int]) -> object:
+    """What is printed first of a value: a list of a million numbers is not written out for a line of sixty characters.
+
+    left: [how many characters are wanted]; each value takes one at least.
+    """
+    left[0] -= 1
+    if isinstance(value, str):
+        start = value[: max(left[0], 0) + 1]
+        left[0] -= len(start)
+        return start
+    if isinstance(value, list):
+        items = []
+        for item in value:
+            if left[0] <= 0:
+                break
+            items.append(_start_of(item, left))
+        return items
+    if isinstance(value, dict):
+        fields = {}
+        for key, item in value.items():
+            if left[0] <= 0:
+                break
+            name = _start_of(key, left)
+            fields[name] = _start_of(item, left)
+        return fields
+    return value

@@ -23,6 +23,7 @@ from evaluator.predictions import Checked, Source, check_upload, read_prediction
 from evaluator.surfaces import Surface, read_surface
 from evaluator.tally import Score, Tally
 from evaluator.uncertainty import groups_of, image_weights, with_intervals
+from evaluator.upload_limits import NO_BENCHMARK, limits_of
 
 Images = PublicImages | Mapping[str, Any] | str | Path | bytes
 
@@ -79,7 +80,8 @@ def evaluate(
     annotated person by ascending annotation id, NaN is a missing joint. In space [P, K, 3], millimetres.
     truth: a path, bytes, a parsed annotation document or its list of annotations, `Annotations`, or an array [P, K, 2]
     with NaN where nothing is annotated, or [P, K, 3] with the flags 0, 1, 2.
-    images: the benchmark's public image list; taken from the truth when not given.
+    images: the benchmark's public image list, which also says how much a file may hold; ids are taken from the truth
+    when not given.
     intervals: add 95 % bootstrap intervals over images, or over groups of images (videos, scenes, subjects): `groups`
     maps each image id to its group, else the truth's images may say `group`.
     surface: DensePose's geodesic tables, a path or `evaluator.surfaces.Surface`.
@@ -102,7 +104,8 @@ def evaluate(
     if isinstance(predictions, np.ndarray) and definition.single_person:
         of_people = poses_of_people if definition.entry == "keypoints_3d" else predictions_of_people
         predictions = of_people(predictions, annotations)
-    entries = read_predictions(predictions, definition, known)
+    limits = NO_BENCHMARK if images is None else limits_of(definition, known)
+    entries = read_predictions(predictions, definition, known, limits=limits)
     tallies = measure(definition, entries, annotations)
     if intervals:
         together = groups_of(annotations, groups)

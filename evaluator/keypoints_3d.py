@@ -41,15 +41,18 @@ class Keypoints3dReader(EntryReader):
         return self.with_nulls(number, "/keypoints_3d", "keypoints_3d", values, 3, "joint", may_miss=False)
 
     def keep(self, number: int, payload: list[float]) -> bool:
-        return self.kept(number, "/keypoints_3d", self.points, payload, len(self.entries))
+        if not self.kept(number, "/keypoints_3d", self.points, payload, len(self.entries)):
+            return False
+        self.in_range(number, "/keypoints_3d/{}", payload)
+        return True
 
     def finished(self, sha256: str) -> tuple[Predictions, Problems]:
-        if not self.problems.total:
-            self.ids.everybody()
+        missing = Problems()
+        if self.problems.total == self.too_far and not self.problems.full:
+            self.ids.everybody(missing)
         points = np.array(self.points, dtype=np.float64).reshape(-1, self.count // 3, 3)
         image_ids, person_ids, _ = self.columns()
-        found = predictions_in_space(image_ids, points, person_ids, sha256=sha256)
-        return found, out_of_range(points.reshape(-1, self.count), self.entries, "/keypoints_3d/{}")
+        return predictions_in_space(image_ids, points, person_ids, sha256=sha256), missing
 
 
 def predictions_in_space(
@@ -95,7 +98,7 @@ def check_arrays(predictions: Predictions, dataset: Dataset, images: PublicImage
         message = f"joint {joint} is missing"
         problems.add("missing_joint", row, f"/keypoints_3d/{3 * joint}", message, "a place for every joint")
     if not problems.total:
-        ids.everybody()
+        ids.everybody(problems)
     wrong = out_of_range(points.reshape(rows, 3 * points.shape[1]), range(rows), "/keypoints_3d/{}")
     problems.kept += wrong.kept
     problems.total += wrong.total

@@ -204,7 +204,8 @@ class Matches:
 def bits(values: Booleans) -> Bits:
     """[A, D] of [A, T, D]: bit t for threshold t."""
     place = (1 << np.arange(values.shape[1])).astype(np.uint16)
-    return (values * place[:, None]).sum(axis=1, dtype=np.uint16)
+    # in C's order, whatever the order of the values: the C takes no other
+    return np.ascontiguousarray((values * place[:, None]).sum(axis=1, dtype=np.uint16))
 
 
 def _spread(packed: Bits) -> Booleans:

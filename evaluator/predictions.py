@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ from evaluator.definitions import Dataset
 from evaluator.distances import limbs_of
 from evaluator.documents import Problems, entries, plain
 from evaluator.entries import LARGEST, NUMBER, NUMBERS, EntryReader, Ids, out_of_range
-from evaluator.errors import shown
+from evaluator.errors import MOST_COUNTED, shown
 from evaluator.ground_truth import digest
 from evaluator.image_list import PublicImages
 from evaluator.keypoints_3d import Keypoints3dReader
-from evaluator.poses import Predictions
-from evaluator.scanning import scanned_predictions
+from evaluator.native import engine
+from evaluator.poses import Floats, Integers, Predictions
+from evaluator.scanning import Skimmer, scanned_predictions
+from evaluator.upload_limits import NO_BENCHMARK, UploadLimits, limits_of
 from evaluator.uv import UvReader
 
 Source = str | Path | bytes | list[Any] | dict[str, Any] | NDArray[Any] | Predictions
@@ -44,11 +46,14 @@ class Checked:
     mean_detections: float  # per image that has any
 
 
-def read_predictions(source: Source, dataset: Dataset, images: PublicImages | None = None) -> Predictions:
+def read_predictions(
+    source: Source, dataset: Dataset, images: PublicImages | None = None, *, limits: UploadLimits = NO_BENCHMARK
+) -> Predictions:
     """The predictions of a path or a file's bytes (JSON, gzip, zip), of a list of entries, or of arrays.
 
     A plain array, on single-person datasets, has a row for each of the images 1, 2, ...
-    Raises PredictionError. Ids are checked when `images` is given. Rows keep the order of the file.
+    Raises PredictionError, which stops the reading where the problems are too many to count. Ids are checked when
+    `images` is given; `limits` is how much a file may hold. Rows keep the order of the file.
     """
     problems = Problems()
     if isinstance(source, np.ndarray):
@@ -60,28 +65,35 @@ def read_predictions(source: Source, dataset: Dataset, images: PublicImages | No
         return source
     if not isinstance(source, list | dict):
         known = None if images is None else np.array(sorted(images.people), dtype=np.int64)
-        scanned = scanned_predictions(source, dataset, known)
+        inflated: list[bytes | bytearray] = []
+        scanned = scanned_predictions(source, dataset, known, limits, inflated)
         if scanned is not None:
             return scanned
+    reader = READERS[dataset.entry](dataset, images, problems)
+    reader.most_pixels = limits.pixels
     if isinstance(source, list | dict):
         sha256 = ""
         found: Iterable[tuple[int, Any]] = _in_memory(source)
     else:
-        content = read_upload(source)
+        content = read_upload(source, limits.size)
         sha256 = hashlib.sha256(content).hexdigest()
-        found = entries(unpacked(content), problems)
+        document = inflated[0] if inflated else unpacked(content, limits.size)
+        skim = skimming(document, reader) if isinstance(reader, KeypointsReader) else None
+        found = entries(document, problems, limits=limits, skim=skim)
         del content
-    reader = READERS[dataset.entry](dataset, images, problems)
     for number, entry in found:
         reader.read(number, entry)
+        if problems.full:
+            break
     predictions, wrong = reader.finished(sha256)
     problems.merged(wrong).raise_any()
     return replace(predictions, sha256=digest(source)) if isinstance(source, list) else predictions
 
 
 def check_upload(source: Source, dataset: Dataset, images: PublicImages | None = None) -> Checked:
-    """Reads and checks without scoring; raises PredictionError."""
-    predictions = read_predictions(source, dataset, images)
+    """Reads and checks without scoring; raises PredictionError. An image list says how much the file may hold, too."""
+    limits = NO_BENCHMARK if images is None else limits_of(dataset, images)
+    predictions = read_predictions(source, dataset, images, limits=limits)
     _, counts = np.unique(predictions.image_ids, return_counts=True)
     return Checked(
         entries=len(predictions.image_ids),
@@ -110,6 +122,7 @@ class KeypointsReader(EntryReader):
         self.limbs = len(dataset.limbs)
         self.points = array("d")
         self.given_limbs: dict[int, list[float]] = {}  # row -> numbers
+        self.known = None if images is None else np.array(sorted(images.people), dtype=np.int64)
         self.expected = f"{self.count} numbers: x, y, confidence for each of {len(dataset.joints)} joints"
         if len(dataset.keypoint_fields) > 1:
             self.expected += (
@@ -125,8 +138,27 @@ class KeypointsReader(EntryReader):
         keypoints, limbs = payload
         if not self.kept(number, "/keypoints", self.points, keypoints, len(self.entries)):
             return False
+        self.in_range(number, "/keypoints/{}", keypoints)
         if limbs is not None:
             self.given_limbs[len(self.entries)] = limbs
+        return True
+
+    def take(self, number: int, image_ids: Integers, scores: Floats, keypoints: Floats) -> bool:
+        """Entries that a scanner has read, the first of this number: keypoints [n, 3K], all numbers in range.
+
+        Whether more of them are wanted.
+        """
+        if self.known is not None:
+            known = np.isin(image_ids, self.known)
+            for row in np.flatnonzero(~known)[:MOST_COUNTED].tolist():
+                self.ids.check(number + row, int(image_ids[row]), None)
+        if self.problems.total:
+            return not self.problems.full
+        self.entries.extend(range(number, number + len(scores)))
+        self.images.frombytes(image_ids.tobytes())
+        self.people.frombytes(bytes(8 * len(scores)))
+        self.scores.frombytes(scores.tobytes())
+        self.points.frombytes(keypoints.tobytes())
         return True
 
     def finished(self, sha256: str) -> tuple[Predictions, Problems]:
@@ -137,8 +169,7 @@ class KeypointsReader(EntryReader):
             for row, numbers in self.given_limbs.items():
                 limbs[row] = np.array(numbers, dtype=np.float64).reshape(-1, 2, 2)
         image_ids, person_ids, scores = self.columns()
-        found = Predictions(image_ids, person_ids, keypoints, scores, limbs, sha256=sha256)
-        return found, _ranges(found, self.entries)
+        return Predictions(image_ids, person_ids, keypoints, scores, limbs, sha256=sha256), Problems()
 
     def _keypoints(self, number: int, entry: dict[str, Any]) -> list[float] | None:
         keypoints = self.numbers(number, entry, "keypoints", self.count, self.expected)
@@ -172,6 +203,13 @@ class KeypointsReader(EntryReader):
             if value == value and not -LARGEST <= value <= LARGEST:
                 code = "not_finite" if value in (np.inf, -np.inf) else "out_of_range"
                 self.problems.add(code, number, f"{path}/{index}", f"a limb's end is {shown(value)}", NUMBER)
+
+
+def skimming(document: bytes | bytearray, reader: KeypointsReader) -> Callable[[int, int], tuple[int, int]] | None:
+    """What `documents.entries` calls to pass the compiled scanner what needs no careful reading, where it can."""
+    if reader.single or engine.native() is None:
+        return None
+    return Skimmer(document, reader.count // 3, reader.take).take
 
 
 READERS: dict[str, type[EntryReader]] = {

@@ -6,7 +6,7 @@ import math
 from html import escape
 
 from evaluator import report_figures as figures
-from evaluator.definitions import Dataset, MetricSpec, part_label
+from evaluator.definitions import NUMBER, Dataset, MetricSpec, part_label, unit_name
 from evaluator.diagnosis import CLASSES, Diagnosis, ErrorShares
 from evaluator.evaluation import Report
 from evaluator.report_figures import percent
@@ -65,16 +65,17 @@ def _cards(dataset: Dataset, report: Report) -> str:
         score = scores[key]
         large = ' class="first"' if key == primary else ""
         spec = dataset.metric(score.metric)
+        unit = unit_name(spec.unit or "%")
         cards.append(
-            f"<div{large}><dt>{escape(spec.title)}</dt><dd><b>{_printed(score.value, spec.unit)}</b> {spec.unit or '%'}"
+            f"<div{large}><dt>{escape(spec.title)}</dt><dd><b>{_printed(score.value, spec.unit)}</b> {unit}"
             f"<span>{_interval(score, spec.unit)}</span></dd></div>"
         )
     return f'<dl class="cards{tall}">{"".join(cards)}</dl>'
 
 
 def _printed(value: float, unit: str) -> str:
-    """A fraction in percent, a length in its unit."""
-    return f"{value:.1f}" if unit else percent(value)
+    """A fraction in percent, a length in its unit, a plain number as it is."""
+    return f"{value:.{3 if unit == NUMBER else 1}f}" if unit else percent(value)
 
 
 def _interval(score: Score, unit: str, empty: str = "no interval") -> str:
@@ -306,6 +307,8 @@ def _score_table(title: str, what: str, rows: list[tuple[str, Score]], unit: str
     lowest = min(score.value if score.low is None else score.low for _, score in rows)
     highest = max(score.value if score.high is None else score.high for _, score in rows)
     domain = (0.0, 10.0 * math.ceil(max(highest, 1.0) / 10)) if unit else figures.scale(lowest, highest)
+    if unit == NUMBER:
+        domain = (min(lowest, 0.0), max(highest, 1e-3))
     ends = [_printed(end, unit).removesuffix(".0") for end in domain]
     lines = "".join(
         f'<tr><th scope="row">{escape(name)}</th><td class="wide">'
@@ -315,8 +318,8 @@ def _score_table(title: str, what: str, rows: list[tuple[str, Score]], unit: str
     )
     return (
         f'<section class="panel"><h2>{escape(title)}</h2><p class="note">{escape(note)}</p>'
-        f"<table><caption>{unit or 'Percent'}, with 95 % intervals; the scale runs from {ends[0]} to {ends[1]}"
-        "</caption>"
+        f"<table><caption>{unit_name(unit or 'Percent') or 'Scores'}, with 95 % intervals; the scale runs from "
+        f"{ends[0]} to {ends[1]}</caption>"
         f'<thead><tr><th scope="col">{what}</th><td></td><th scope="col" class="n">Score</th>'
         f'<th scope="col" class="n">Interval</th></tr></thead><tbody>{lines}</tbody></table></section>'
     )

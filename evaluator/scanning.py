@@ -15,31 +15,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.archives import GZIP_MAGIC, MOST_BYTES, ZIP_MAGICS, unpacked
+from evaluator.archives import GZIP_MAGIC, ZIP_MAGICS, unpacked
 from evaluator.definitions import Dataset
 from evaluator.digests import Digest
 from evaluator.native import engine
-from evaluator.native.codes import BEFORE, DONE, FAILED, FULL, MOST_EXTRAS, NUM_KEYPOINTS, PADDING, PERSON
+from evaluator.native.codes import BEFORE, BETWEEN, DONE, FAILED, FULL, MOST_EXTRAS, NUM_KEYPOINTS, PADDING, PERSON
 from evaluator.poses import Floats, Integers, Predictions
+from evaluator.upload_limits import NO_BENCHMARK, UploadLimits
 
 CHUNK = 1 << 17  # well within the second-level cache
 MOST_UNSURE = 4096
 LEAST_ENTRY = 4  # bytes an entry of K joints has at least, for each joint
+SHORT = 1 << 14  # what is tried first where the scanner has stopped
 WHITE_SPACE = b" \t\n\r"
 
 
-def scanned_predictions(source: str | Path | bytes, dataset: Dataset, image_ids: Integers | None) -> Predictions | None:
-    """The predictions of a large and clean file of a multi-person dataset; image_ids ascend."""
+def scanned_predictions(
+    source: str | Path | bytes,
+    dataset: Dataset,
+    image_ids: Integers | None,
+    limits: UploadLimits = NO_BENCHMARK,
+    inflated: list[bytes | bytearray] | None = None,
+) -> Predictions | None:
+    """The predictions of a large and clean file of a multi-person dataset; image_ids ascend.
+
+    inflated: gets the document of an archive, so that the careful reader need not inflate it again.
+    """
+    inflated = [] if inflated is None else inflated
     if dataset.single_person or dataset.entry != "keypoints" or engine.native() is None:
         return None
     if isinstance(source, bytes):
-        found = _entries(io.BytesIO(source), len(source), len(dataset.joints))
+        if len(source) > limits.size:
+            return None
+        found = _entries(io.BytesIO(source), len(source), len(dataset.joints), limits, inflated)
         return _checked(found, image_ids, hashlib.sha256(source).hexdigest()) if found else None
     with Path(source).open("rb", buffering=0) as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limits.size:
             return None
-        found = _entries(file, status.st_size, len(dataset.joints))
+        found = _entries(file, status.st_size, len(dataset.joints), limits, inflated)
     return _checked(found, image_ids, Digest.of(source, status)) if found else None
 
 
@@ -62,7 +76,9 @@ class _Rows:
         return larger
 
 
-def _entries(file: io.RawIOBase | io.BytesIO, size: int, joints: int) -> tuple[_Rows, int] | None:
+def _entries(
+    file: io.RawIOBase | io.BytesIO, size: int, joints: int, limits: UploadLimits, inflated: list[bytes | bytearray]
+) -> tuple[_Rows, int] | None:
     """All entries of a document, and how many they are."""
     native = engine.native()
     buffer = np.zeros(CHUNK + PADDING, dtype=np.uint8)
@@ -75,8 +91,9 @@ def _entries(file: io.RawIOBase | io.BytesIO, size: int, joints: int) -> tuple[_
         count = file.readinto(view[held:CHUNK]) or 0
         if not taken and bytes(view[:4]).startswith((GZIP_MAGIC, *ZIP_MAGICS)):
             file.seek(0)
-            document = unpacked(file.read() or b"")
-            return _entries(io.BytesIO(document), len(document), joints)
+            document = unpacked(file.read() or b"", limits.size)
+            inflated.append(document)
+            return _entries(io.BytesIO(document), len(document), joints, limits, inflated)
         taken += count
         end = held + count
         buffer[end : end + PADDING] = 0
@@ -87,6 +104,8 @@ def _entries(file: io.RawIOBase | io.BytesIO, size: int, joints: int) -> tuple[_
                 buffer, place, end, state, used, rows.images, rows.scores, rows.keypoints, unsure, extras
             )
             if unsures and not _settle(view, unsure[:unsures], rows):
+                return None
+            if limits.entries is not None and used > limits.entries:
                 return None
             if why != FULL:
                 break
@@ -111,6 +130,47 @@ def _entries(file: io.RawIOBase | io.BytesIO, size: int, joints: int) -> tuple[_
             return None
         taken += len(rest)
     return (rows, used) if taken == size else None
+
+
+class Skimmer:
+    """Gives a careful reader's document to the scanner from a place on, to take what needs no careful reading.
+
+    accept: called with the number of the first entry, and the image ids [n], scores [n] and keypoints [n, 3K] of what
+    was taken; says whether to go on.
+    """
+
+    def __init__(
+        self, document: bytes | bytearray, joints: int, accept: Callable[[int, Integers, Floats, Floats], bool]
+    ) -> None:
+        self._document, self._accept = document, accept
+        self._buffer = np.zeros(CHUNK + PADDING, dtype=np.uint8)
+        self._rows = _Rows.empty(CHUNK // (LEAST_ENTRY * joints) + 1, 3 * joints)
+        self._unsure = np.empty((MOST_UNSURE, 3), dtype=np.int64)
+        self._extras = np.empty((MOST_EXTRAS, 2), dtype=np.int64)
+
+    def take(self, position: int, number: int) -> tuple[int, int]:
+        """From the end of an entry on: (the place after the last that was taken, how many they were)."""
+        taken, size = 0, SHORT
+        while True:
+            place, used, more = self._part(position, size, number + taken)
+            position, taken, size = position + place, taken + used, CHUNK
+            if not more:
+                return position, taken
+
+    def _part(self, position: int, size: int, number: int) -> tuple[int, int, bool]:
+        part = self._document[position : position + size]
+        rows, end = self._rows, len(part)
+        view = memoryview(self._buffer)  # type: ignore[arg-type]
+        view[:end] = part
+        self._buffer[end : end + PADDING] = 0
+        place, state, used, unsures, _ = engine.native().entries(
+            self._buffer, 0, end, BETWEEN, 0, rows.images, rows.scores, rows.keypoints, self._unsure, self._extras
+        )
+        if not used or not _settle(view, self._unsure[:unsures], rows):
+            return 0, 0, False
+        more = self._accept(number, rows.images[:used], rows.scores[:used], rows.keypoints[:used])
+        # at the end of the list the scanner has gone past its bracket
+        return place - (state == DONE), used, more
 
 
 def _settle(view: memoryview, unsure: Integers, rows: _Rows) -> bool:

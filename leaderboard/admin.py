@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
-from django.db.models import Model
+from django.db.models import F, Model
+from django.forms import ModelForm
 from django.http import HttpRequest
+from django.views.generic import RedirectView
 
+from leaderboard.accounts import AdminSignInForm
 from leaderboard.models import (
     AnnotationImport,
     ApiToken,
@@ -18,6 +21,7 @@ from leaderboard.models import (
     Membership,
     Method,
     Quota,
+    Release,
     ReportedResult,
     Submission,
     Team,
@@ -55,6 +59,15 @@ class BenchmarkAdmin(admin.ModelAdmin):
     filter_horizontal = ("teams", "organisers")
     readonly_fields = ("truth_sha256", "image_list_sha256", "image_count", "person_count", "has_images", "version")
 
+    def save_model(self, request: HttpRequest, obj: Benchmark, form: ModelForm, change: bool) -> None:
+        """Write what was changed and nothing else: a worker may be writing the rest of the row."""
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        names = {field.name for field in Benchmark._meta.concrete_fields} & set(form.changed_data)
+        changes = {name: form.cleaned_data[name] for name in names}
+        Benchmark.objects.filter(pk=obj.pk).update(version=F("version") + 1, **changes)
+
 
 @admin.register(Method)
 class MethodAdmin(admin.ModelAdmin):
@@ -85,6 +98,12 @@ class BoardEventAdmin(ReadOnly):
     list_filter = ("benchmark", "kind")
 
 
+@admin.register(Release)
+class ReleaseAdmin(ReadOnly):
+    list_display = ("at", "benchmark", "truth_sha256", "image_count", "person_count")
+    list_filter = ("benchmark",)
+
+
 @admin.register(ApiToken)
 class ApiTokenAdmin(ReadOnly):
     list_display = ("name", "user", "prefix", "created_at", "last_used_at", "revoked_at")
@@ -109,3 +128,8 @@ class WorkerAdmin(ReadOnly):
 
 admin.site.register(User, UserAdmin)
 admin.site.site_header = "PoseBoard operations"
+admin.site.login_form = AdminSignInForm
+# one page asks for the old password, and counts wrong ones
+admin.site.password_change = RedirectView.as_view(  # type: ignore[assignment, method-assign]
+    pattern_name="account_change_password"
+)

@@ -6,4 +6,8 @@ class LeaderboardConfig(AppConfig):
     verbose_name = "PoseBoard"
 
     def ready(self) -> None:
-        from leaderboard import checks  # noqa: F401  registers the system checks
+        from allauth.account.signals import password_reset
+
+        from leaderboard import accounts, checks  # noqa: F401  registers the system checks
+
+        password_reset.connect(accounts.forget_guesses, dispatch_uid="leaderboard.accounts")

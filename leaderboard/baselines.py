@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from django.db import transaction
 from django.db.models import F
 
 from evaluator import load_dataset
-from leaderboard import blobs, submissions
+from leaderboard import blobs, storage, submissions
+from leaderboard.blobs import Blob
 from leaderboard.choices import Choice, available, choices, title_of
 from leaderboard.doorbell import ring
 from leaderboard.jobs import Claim
@@ -23,6 +26,7 @@ from leaderboard.models import BaselineRun, Benchmark, Checkpoint, Method, State
 from leaderboard.models.jobs import OPEN_STATES
 from leaderboard.refusals import Refused
 from leaderboard.teams import method_named
+from leaderboard.transactions import lock, retried
 
 TEAM = "PoseBoard baselines"
 BOXES_LIMIT = 16 << 20
@@ -37,8 +41,17 @@ class BoxFile:
     name: str
 
 
-def take_boxes(*, benchmark: Benchmark, chunks: Iterable[bytes], name: str, limit: int = BOXES_LIMIT) -> BoxFile:
-    """Keep a file of boxes for runs on the benchmark, if it is one."""
+@contextmanager
+def boxes_taken(
+    *, benchmark: Benchmark, chunks: Iterable[bytes] | None, name: str, limit: int = BOXES_LIMIT
+) -> Iterator[BoxFile | None]:
+    """Keep a file of boxes, if it is one, for the runs on the benchmark that are requested inside.
+
+    When they are refused, nothing of it stays. Without a file (`chunks` is None), None.
+    """
+    if chunks is None:
+        yield None
+        return
     from baselines.boxes import from_file
     from baselines.estimators import BaselineFailed
 
@@ -46,19 +59,21 @@ def take_boxes(*, benchmark: Benchmark, chunks: Iterable[bytes], name: str, limi
         raise Refused("boxes", f"{dataset.title} lists its people: a run takes no file of boxes.", status=422)
     if not benchmark.image_list_sha256:
         raise Refused("boxes", f"{benchmark} has no image list yet: its organiser imports annotations first.")
-    try:
-        blob = blobs.store(chunks, limit=limit)
-    except blobs.TooLarge as error:
-        who = "an operator can queue it with run_baseline --boxes"
-        raise Refused("boxes", f"{name} is larger than {limit >> 20} MiB: {who}.", status=413) from error
+    storage.check_disk(0)
     images = json.loads(blobs.path(benchmark.image_list_sha256).read_bytes())["images"]
-    try:
-        from_file(blobs.path(blob.sha256), images, name=name or "The file")
-    except BaselineFailed as failure:
-        raise Refused("boxes", f"{failure}.", status=422) from failure
-    return BoxFile(blob.sha256, name)
+    with ExitStack() as stack:
+        try:
+            look = functools.partial(from_file, images=images, name=name or "The file")
+            blob = stack.enter_context(storage.taken(chunks, limit=limit, look=look))
+        except blobs.TooLarge as error:
+            who = "an operator can queue it with run_baseline --boxes"
+            raise Refused("boxes", f"{name} is larger than {limit >> 20} MiB: {who}.", status=413) from error
+        except BaselineFailed as failure:
+            raise Refused("boxes", f"{failure}.", status=422) from failure
+        yield BoxFile(blob.sha256, name)
 
 
+@retried
 def request_run(
     *,
     baseline: str,
@@ -88,29 +103,29 @@ def request_run(
         )
     if checkpoint is not None:
         variant = checkpoint.variant
-    with transaction.atomic():
-        Benchmark.objects.select_for_update().get(pk=benchmark.pk)
-        same = BaselineRun.objects.filter(
-            benchmark=benchmark,
-            baseline=baseline,
-            variant=variant,
-            checkpoint=checkpoint,
-            boxes_sha256=boxes.sha256 if boxes else "",
-            state__in=OPEN_STATES,
-        ).first()
-        if same:
-            return same
-        run = BaselineRun.objects.create(
-            baseline=baseline,
-            variant=variant,
-            checkpoint=checkpoint,
-            benchmark=benchmark,
-            boxes_sha256=boxes.sha256 if boxes else "",
-            boxes_name=boxes.name if boxes else "",
-            requested_by=by,
-            images_total=benchmark.image_count,
-        )
-        transaction.on_commit(lambda: ring("baseline"))
+    # one at a time for a benchmark, so that two clicks make one run
+    lock(Benchmark.objects.filter(pk=benchmark.pk))
+    same = BaselineRun.objects.filter(
+        benchmark=benchmark,
+        baseline=baseline,
+        variant=variant,
+        checkpoint=checkpoint,
+        boxes_sha256=boxes.sha256 if boxes else "",
+        state__in=OPEN_STATES,
+    ).first()
+    if same:
+        return same
+    run = BaselineRun.objects.create(
+        baseline=baseline,
+        variant=variant,
+        checkpoint=checkpoint,
+        benchmark=benchmark,
+        boxes_sha256=boxes.sha256 if boxes else "",
+        boxes_name=boxes.name if boxes else "",
+        requested_by=by,
+        images_total=benchmark.image_count,
+    )
+    transaction.on_commit(lambda: ring("baseline"))
     return run
 
 
@@ -121,16 +136,21 @@ def request_all(
     found = choices(benchmark)
     if not any(not choice.why_not for choice in found):
         raise Refused("nothing_can_run", f"No baseline can run on {benchmark}.")
-    with transaction.atomic():
-        runs = [
-            request_run(
-                baseline=each.baseline, variant=each.variant, checkpoint=each.checkpoint, benchmark=benchmark, by=by,
-                boxes=boxes,
-            )
-            for each in found
-            if not each.why_not
-        ]  # fmt: skip
+    runs = _request_each([choice for choice in found if not choice.why_not], benchmark=benchmark, by=by, boxes=boxes)
     return runs, [choice for choice in found if choice.why_not]
+
+
+@retried
+def _request_each(
+    chosen: list[Choice], *, benchmark: Benchmark, by: User | None, boxes: BoxFile | None
+) -> list[BaselineRun]:
+    return [
+        request_run(
+            baseline=each.baseline, variant=each.variant, checkpoint=each.checkpoint, benchmark=benchmark, by=by,
+            boxes=boxes,
+        )
+        for each in chosen
+    ]  # fmt: skip
 
 
 def kept_folder(run: BaselineRun) -> Path:
@@ -160,31 +180,49 @@ def public_record(record: dict[str, Any]) -> dict[str, Any]:
 
 def record(claim: Claim[BaselineRun], predictions: list[dict[str, Any]], run_record: dict[str, Any]) -> bool:
     """Submit what the model predicted, and end the run. False: the claim was lost, and nothing was submitted."""
-    run = claim.job
     content = json.dumps(predictions, separators=(",", ":"), allow_nan=False).encode()
-    blob = blobs.store([content], limit=1 << 30)
-    with transaction.atomic():
-        if not claim.renew():
-            return False
-        submission, _ = submissions.submit(
-            user=run.requested_by,
-            team=Team.objects.get_or_create(name=TEAM)[0],
-            benchmark=run.benchmark,
-            method=_method(run, run_record),
-            blob=blob,
-            source=Submission.Source.BASELINE,
-            file_name=f"{run.baseline}.json",
-            publish_when_scored=True,
-        )
-        # a repeated run may give the same file: then the newest run is the one the submission shows
-        BaselineRun.objects.filter(submission=submission).update(submission=None)
-        return claim.move(
-            State.DONE,
-            submission=submission,
-            record=run_record,
-            images_done=F("images_total"),
-            error_message="",
-        )
+    if not claim.renew():
+        return False
+    # in transactions of their own: a change of a method locks its boards, which comes after submissions
+    team = Team.objects.get_or_create(name=TEAM)[0]
+    method = _method(claim.job, run_record)
+    try:
+        # what is fenced out is deleted again
+        with storage.taken([content], limit=1 << 30) as blob:
+            _hand_over(claim, team, method, blob, run_record)
+    except _FencedOut:
+        return False
+    return True
+
+
+class _FencedOut(Exception):
+    """The claim was lost before the run's end was written: what the transaction wrote is undone."""
+
+
+@retried
+def _hand_over(claim: Claim[BaselineRun], team: Team, method: Method, blob: Blob, run_record: dict[str, Any]) -> None:
+    run = claim.job
+    submission, _ = submissions.submit(
+        user=run.requested_by,
+        team=team,
+        benchmark=run.benchmark,
+        method=method,
+        blob=blob,
+        source=Submission.Source.BASELINE,
+        file_name=f"{run.baseline}.json",
+        publish_when_scored=True,
+    )
+    # a repeated run may give the same file: then the newest run is the one the submission shows
+    lock(Submission.objects.filter(pk=submission.pk))
+    BaselineRun.objects.filter(submission=submission).update(submission=None)
+    if not claim.move(
+        State.DONE,
+        submission=submission,
+        record=run_record,
+        images_done=F("images_total"),
+        error_message="",
+    ):
+        raise _FencedOut
 
 
 def keep_seen(run: BaselineRun, seen: Any) -> None:
@@ -203,10 +241,14 @@ def keep_seen(run: BaselineRun, seen: Any) -> None:
             for joint, peaks, strip in zip(seen.joints, seen.peaks, seen.strips, strict=True)
         ],
     }
-    with transaction.atomic():
-        found = BaselineRun.objects.select_for_update().get(pk=run.pk)
-        found.record = {**found.record, "seen": noted}
-        found.save(update_fields=["record"])
+    _note_seen(run, noted)
+
+
+@retried
+def _note_seen(run: BaselineRun, noted: dict[str, Any]) -> None:
+    found = lock(BaselineRun.objects.filter(pk=run.pk))[0]
+    found.record = {**found.record, "seen": noted}
+    found.save(update_fields=["record"])
 
 
 def kept_blobs() -> set[str]:
@@ -300,7 +342,7 @@ def fail(claim: Claim[BaselineRun], *, code: str, message: str, final: bool) -> 
     return claim.move(State.QUEUED, last_failure=code)
 
 
-@transaction.atomic
+@retried
 def cancel(*, run: BaselineRun, by: User) -> None:
     """Stop a run that has not ended; its worker notices at the next heartbeat."""
     rows = BaselineRun.objects.filter(pk=run.pk, state__in=[State.QUEUED, State.RUNNING])

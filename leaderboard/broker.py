@@ -74,8 +74,8 @@ def executable() -> str:
     )
 
 
-def command(data: Path) -> list[str]:
-    """The command that runs it in the foreground, and the folders it needs, made."""
+def command(data: Path, *, shared: bool = False) -> list[str]:
+    """The command that runs it in the foreground, and the folders it needs, made. `shared`: with the user's group."""
     folder(data).mkdir(parents=True, exist_ok=True)
     address = socket_path(data)
     address.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def command(data: Path) -> list[str]:
     options = {
         "port": "0",  # no network: the socket only
         "unixsocket": str(address),
-        "unixsocketperm": "700",
+        "unixsocketperm": "770" if shared else "700",
         "dir": str(folder(data)),
         "appendonly": "yes",
         "save": "",

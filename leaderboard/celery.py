@@ -18,8 +18,10 @@ app.conf.update(
     # a lost message is rung again by the sweep, so nothing is gained by late acknowledgement
     task_acks_late=False,
     worker_prefetch_multiplier=1,
+    # a busy worker takes no ring that would wake an idle one
+    worker_disable_prefetch=True,
     broker_connection_retry_on_startup=True,
-    # a request that rings the bell must never wait long for a broker that is away
+    # nothing waits long for a broker that is away
     broker_transport_options={"socket_connect_timeout": 0.5, "socket_timeout": 10, "retry_on_timeout": False},
     broker_connection_timeout=1,
     task_publish_retry=False,
@@ -28,6 +30,7 @@ app.conf.update(
         "leaderboard.tasks.sweep": {"queue": "score"},
         "leaderboard.tasks.collect": {"queue": "score"},
         "leaderboard.tasks.run_baseline": {"queue": "baseline"},
+        "leaderboard.tasks.collect_runs": {"queue": "baseline"},
     },
     task_default_queue="score",
     beat_schedule={
@@ -37,7 +40,14 @@ app.conf.update(
             # a sweep that waited longer than until the next one has nothing left to do
             "options": {"expires": settings.SWEEP_SECONDS},
         },
-        "collect": {"task": "leaderboard.tasks.collect", "schedule": 3600},
+        "collect": {"task": "leaderboard.tasks.collect", "schedule": 3600, "options": {"expires": 3600}},
+        "collect_when_short": {
+            "task": "leaderboard.tasks.collect",
+            "schedule": 60,
+            "kwargs": {"when_short": True},
+            "options": {"expires": 60},
+        },
+        "collect_runs": {"task": "leaderboard.tasks.collect_runs", "schedule": 3600, "options": {"expires": 3600}},
     },
     # a worker process first starts its scoring sandbox
     worker_proc_alive_timeout=60,

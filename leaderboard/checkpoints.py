@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 
+from leaderboard import files
 from leaderboard.models import Checkpoint
 from leaderboard.refusals import Refused
 
@@ -60,8 +60,10 @@ def register(
                 },
             )
             if new or not kept.exists():
-                partial.replace(kept)
-                found.renamed(kept.name).write(row.path)
+                with files.written(row.path, mode=0o644) as out:
+                    out.write(found.renamed(kept.name).to_json().encode())
+            # a run may have the weights mapped: what is there already stays the same file
+            files.place(partial, kept)
     except checkpoints.CheckpointError as error:
         message = str(error).replace(partial.name, file.name)
         raise Refused(f"checkpoint_{error.code}", f"{file.name} was not registered: {message}.") from error
@@ -76,4 +78,4 @@ def _copy(file: Path, to: Path) -> None:
         while chunk := stream.read(1 << 20):
             out.write(chunk)
         out.flush()
-        os.fsync(out.fileno())
+        files.sync(out.fileno())

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from leaderboard import baselines, blobs, choices, ground_truth, reported, submissions, tokens
@@ -60,17 +61,19 @@ def seed(say: Callable[[str], None]) -> None:
         f"An API token of demo is in {Path(settings.DATA) / 'demo-token'}\n"
     )
     for board in BOARDS:
-        Benchmark.objects.get_or_create(
+        # what is there stays as people made it
+        if Benchmark.objects.filter(Q(slug=board.slug) | Q(dataset=board.dataset, split=board.split)).exists():
+            continue
+        made = Benchmark.objects.create(
             slug=board.slug,
-            defaults={
-                "dataset": board.dataset,
-                "split": board.split,
-                "title": board.title,
-                "summary": board.summary,
-                "position": board.position,
-                "public_elsewhere": board.public_elsewhere,
-            },
-        )[0].organisers.add(people["organiser"])
+            dataset=board.dataset,
+            split=board.split,
+            title=board.title,
+            summary=board.summary,
+            position=board.position,
+            public_elsewhere=board.public_elsewhere,
+        )
+        made.organisers.add(people["organiser"])
     if not Benchmark.objects.filter(reported__isnull=False).exists():
         say(f"{reported.load()} reported results on {len(BOARDS)} boards")
     if not Benchmark.objects.filter(slug="mannequins-test").exclude(truth_sha256="").exists():
@@ -140,7 +143,7 @@ def _mannequins(people: dict[str, User], say: Callable[[str], None]) -> None:
 
 
 def _mannequin_board(split: str, title: str, *, hidden: bool, position: int, organiser: User) -> Benchmark:
-    board, _ = Benchmark.objects.update_or_create(
+    board, made = Benchmark.objects.get_or_create(
         slug=f"mannequins-{split}",
         defaults={
             "dataset": "mannequins",
@@ -154,7 +157,8 @@ def _mannequin_board(split: str, title: str, *, hidden: bool, position: int, org
             "daily_limit": 20,
         },
     )
-    board.organisers.add(organiser)
+    if made:
+        board.organisers.add(organiser)
     return board
 
 

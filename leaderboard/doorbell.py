@@ -1,23 +1,131 @@
-"""Ringing the workers. A ring carries nothing that matters and may be lost: the sweep rings again."""
+"""Ringing the workers. A ring carries nothing that matters and may be lost: the sweep rings again.
+
+Whoever rings only leaves a note. A thread of the process takes the notes to the broker, so that a request waits for no
+broker, be it away or frozen. What could not be delivered is tried again until the broker is back.
+"""
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
+import threading
+from typing import Any
 
 from kombu.exceptions import OperationalError
 
 log = logging.getLogger(__name__)
 
 TASKS = {"score": "leaderboard.tasks.score", "baseline": "leaderboard.tasks.run_baseline"}
+# each ring wakes one worker; those that are left over when all are awake find nothing to do
+MOST_WAITING = 64
+RETRY_SECONDS = 2.0
+# the thread may wait for a frozen broker, but a process must be able to end
+SOCKET_SECONDS = 2.0
+EXIT_SECONDS = 5.0
 
 
-def ring(queue: str) -> bool:
-    """Tell one worker of the queue to look. False when the broker is away; nothing is lost by that."""
-    from leaderboard.celery import app
+def ring(queue: str, times: int = 1) -> None:
+    """Have one worker of the queue look, or as many as `times`. Returns at once, whatever the broker does."""
+    if times:
+        _bell.ring(queue, times)
 
-    try:
-        app.send_task(TASKS[queue], queue=queue, retry=False, ignore_result=True)
-    except (OperationalError, OSError) as error:
-        log.warning("the broker is away (%s): the sweep will ring the %s workers", type(error).__name__, queue)
-        return False
-    return True
+
+def flush(seconds: float = EXIT_SECONDS) -> bool:
+    """Wait until all rings are delivered: not longer than that, nor for a broker that is away. Were they?"""
+    return _bell.flush(seconds)
+
+
+class _Bell:
+    """The notes, and the thread that delivers them: started by the first ring, and again should it have died."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.waiting: dict[str, int] = {}
+        self.away = False
+        self.thread: threading.Thread | None = None
+
+    def ring(self, queue: str, times: int) -> None:
+        assert queue in TASKS
+        with self.changed:
+            self.waiting[queue] = min(MOST_WAITING, self.waiting.get(queue, 0) + times)
+            if self.thread is None or not self.thread.is_alive():
+                self.thread = threading.Thread(target=self._deliver, name="doorbell", daemon=True)
+                try:
+                    self.thread.start()
+                except RuntimeError as error:  # no more threads, or the interpreter is ending
+                    log.warning("no thread to ring the workers with (%s): the sweep rings them", error)
+                    self.thread = None
+            self.changed.notify_all()
+
+    def flush(self, seconds: float) -> bool:
+        with self.changed:
+            self.changed.wait_for(
+                lambda: not self.waiting or self.away or self.thread is None or not self.thread.is_alive(), seconds
+            )
+            return not self.waiting
+
+    def _deliver(self) -> None:
+        # imported here: it takes long, and no request should wait for it
+        from leaderboard.celery import app
+
+        # what Celery registered by now would otherwise be taken down before the last rings are out
+        atexit.register(flush)
+        line = _Line(app)
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: bool(self.waiting))
+                queue = next(iter(self.waiting))
+            try:
+                line.send(queue)
+            except (OperationalError, OSError) as error:
+                self._missed(error)
+                continue
+            with self.changed:
+                if self.away:
+                    log.warning("the broker is back: the workers are rung")
+                self.away = False
+                self.waiting[queue] -= 1
+                if not self.waiting[queue]:
+                    del self.waiting[queue]
+                self.changed.notify_all()
+
+    def _missed(self, error: Exception) -> None:
+        """One line in the log for an outage, however often it is tried."""
+        with self.changed:
+            if not self.away:
+                log.warning("the broker is away (%s): submissions are accepted, and wait", error)
+            self.away = True
+            self.changed.notify_all()
+        threading.Event().wait(RETRY_SECONDS)
+
+
+class _Line:
+    """The thread's own connection to the broker, opened again after every failure."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.connection: Any = None
+
+    def send(self, queue: str) -> None:
+        if self.connection is None:
+            self.connection = self.app.connection_for_write(transport_options={"socket_timeout": SOCKET_SECONDS})
+        try:
+            self.app.send_task(TASKS[queue], queue=queue, connection=self.connection, retry=False, ignore_result=True)
+        except BaseException:
+            self.connection.release()
+            self.connection = None
+            raise
+
+
+_bell = _Bell()
+
+
+def _forget() -> None:
+    """In a forked process there is no such thread, and its lock may have been held at that moment."""
+    global _bell
+    _bell = _Bell()
+
+
+os.register_at_fork(after_in_child=_forget)
+atexit.register(flush)

@@ -14,39 +14,13 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from evaluator import dataset_names, load_dataset
+from leaderboard.addresses import split_validator, validate_slug_is_free
 from leaderboard.choices import Choice
 from leaderboard.models import ApiToken, Benchmark, Method, Team
 
 https_only = URLValidator(schemes=["https"], message="Write an address that begins with https://.")
 printable = RegexValidator(
     r"^[^\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]*$", "Leave out control and direction characters."
-)
-
-# the first words of the site's own addresses: a board of that name could not be reached
-RESERVED_SLUGS = frozenset(
-    [
-        "account",
-        "accounts",
-        "admin",
-        "api",
-        "baselines",
-        "boards",
-        "compare",
-        "datasets",
-        "docs",
-        "healthz",
-        "how-it-works",
-        "methods",
-        "metrics",
-        "organise",
-        "profile",
-        "search",
-        "static",
-        "status",
-        "submissions",
-        "submit",
-        "teams",
-    ]
 )
 
 
@@ -132,6 +106,8 @@ class SubmitForm(forms.Form):
         initial="private",
         widget=forms.RadioSelect,
     )
+    # what the page said of the benchmark's policy: nobody agrees to one that changed after the page was read
+    publishes_all = forms.CharField(max_length=1, required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, teams: QuerySet[Team], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -185,7 +161,7 @@ class NewBenchmarkForm(forms.Form):
 
     dataset = forms.ChoiceField()
     split = forms.CharField(
-        max_length=40, validators=[printable], help_text="As in test. One benchmark a dataset and split."
+        max_length=40, validators=[split_validator], help_text="As in test. One benchmark a dataset and split."
     )
     slug = forms.SlugField(
         max_length=60,
@@ -216,8 +192,7 @@ class NewBenchmarkForm(forms.Form):
 
     def clean_slug(self) -> str:
         slug = self.cleaned_data["slug"].lower()
-        if slug in RESERVED_SLUGS:
-            raise ValidationError("The site needs this address itself: choose another.")
+        validate_slug_is_free(slug)
         if Benchmark.objects.filter(slug=slug).exists():
             raise ValidationError("Another benchmark has this address: choose another.")
         return slug
@@ -246,12 +221,12 @@ class BenchmarkForm(forms.ModelForm):
             "opens_at": "Opens (UTC)",
             "closes_at": "Closes (UTC)",
             "is_public": "Everyone may see it",
-            "publishes_all": "Publish every scored submission at once",
+            "publishes_all": "Publish every submission when it is scored",
             "public_elsewhere": "The annotations are public elsewhere",
         }
         help_texts = {
-            "is_public": "Else its teams and organisers only.",
-            "publishes_all": "",
+            "is_public": "Otherwise only its teams and organisers. Opening it shows everyone the rows on its board.",
+            "publishes_all": "For submissions from now on. Earlier private ones stay private.",
             "public_elsewhere": "The board then carries a badge.",
         }
         widgets = {
@@ -263,6 +238,9 @@ class BenchmarkForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         for name in ("title", "summary"):
             self.fields[name].validators.append(printable)
+        # the page sends along what it showed: a field that nobody touched is not written over what changed since
+        for name, field in self.fields.items():
+            field.show_hidden_initial = not self.is_bound or self.add_initial_prefix(name) in self.data
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -272,9 +250,12 @@ class BenchmarkForm(forms.ModelForm):
 
 
 class ImportForm(forms.Form):
-    """An annotation file in the one JSON form."""
+    """An annotation file in the one JSON form, perhaps compressed."""
 
-    file = forms.FileField(label="Annotation file", widget=forms.FileInput(attrs={"accept": ".json,application/json"}))
+    file = forms.FileField(
+        label="Annotation file",
+        widget=forms.FileInput(attrs={"accept": ".json,.gz,.zip,application/json,application/gzip,application/zip"}),
+    )
 
 
 class BaselineForm(forms.Form):

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import F
 
-from evaluator import GroundTruthError, load_dataset, public_images, read_truth
+from evaluator import GroundTruthError, PredictionError, load_dataset, public_images, read_truth
+from evaluator.archives import unpacked
+from evaluator.definitions import Dataset
+from evaluator.poses import Annotations
 from evaluator.surfaces import read_surface
-from leaderboard import blobs
-from leaderboard.models import Benchmark
+from leaderboard import blobs, files, imports
+from leaderboard.jobs import Claim
+from leaderboard.models import AnnotationImport, Benchmark, Release
+from leaderboard.transactions import lock, retried
 
 
 def folder(benchmark: Benchmark) -> Path:
@@ -47,58 +50,98 @@ def surface_of(benchmark: Benchmark) -> Path | None:
 def put_surface(benchmark: Benchmark, source: Path) -> None:
     """Check geodesic tables and keep them. Raises `evaluator.GroundTruthError` when the file cannot serve."""
     read_surface(source)
-    target = surface_path(benchmark)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{uuid.uuid4().hex}")
-    try:
-        shutil.copyfile(source, partial)
-        partial.chmod(0o600)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
+    keep_surface(benchmark, source)
 
 
-def put_into_force(benchmark: Benchmark, content: bytes) -> dict[str, Any]:
-    """Check an annotation file in the one JSON form, keep it, and score new submissions against it from now on.
+def keep_surface(benchmark: Benchmark, source: Path) -> None:
+    """Keep geodesic tables that were checked."""
+    with source.open("rb") as tables, files.written(surface_path(benchmark)) as out:
+        shutil.copyfileobj(tables, out, 1 << 20)
 
-    Returns a summary that names no coordinate: images, people, people with each joint.
-    Raises `evaluator.GroundTruthError` when the file cannot serve.
+
+@dataclass(frozen=True)
+class CheckedAnnotations:
+    """An annotation file that can serve, stored with its public image list; no row names either yet."""
+
+    truth_sha256: str
+    image_list_sha256: str
+    images: list[dict[str, Any]]  # of the public image list
+    summary: dict[str, Any]  # names no coordinate: images, people, people with each joint
+
+
+def check(benchmark: Benchmark, content: bytes, *, surface: Path | None = None) -> CheckedAnnotations:
+    """Check an annotation file (JSON, perhaps gzipped or zipped) and keep its JSON and image list. Changes no row.
+
+    It is read once: what is counted and listed is what submissions are scored against. `surface`: tables that are
+    about to be put beside it. Raises `evaluator.GroundTruthError` when the file cannot serve.
     """
-    listing = public_images(content, boxes=benchmark.boxes_given, dataset=benchmark.dataset)
-    _check_surface(benchmark, content)
-    summary = summarise(content, benchmark.dataset)
-    digest = hashlib.sha256(content).hexdigest()
-    target = truth_path(benchmark, digest)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{uuid.uuid4().hex}")
-    with partial.open("xb") as out:
-        out.write(content)
-        out.flush()
-        os.fsync(out.fileno())
-    partial.chmod(0o600)
-    partial.replace(target)
-    image_list = blobs.store([json.dumps(listing, separators=(",", ":")).encode()], limit=1 << 30)
-    with transaction.atomic():
-        Benchmark.objects.filter(pk=benchmark.pk).update(
-            truth_sha256=digest,
-            image_list_sha256=image_list.sha256,
-            image_count=summary["images"],
-            person_count=summary["people"],
-            version=F("version") + 1,
-        )
-    benchmark.refresh_from_db()
-    return summary
-
-
-def _check_surface(benchmark: Benchmark, content: bytes) -> None:
     definition = load_dataset(benchmark.dataset)
-    if definition.entry != "uv" or surface_of(benchmark) is not None:
-        return
-    if read_truth(content, definition).surface is None:
+    try:
+        content = bytes(unpacked(content))
+    except PredictionError as error:
+        raise GroundTruthError(f"the annotation file cannot be unpacked: {error}") from None
+    annotations = read_truth(content, definition)
+    if definition.entry == "uv" and not (annotations.surface or surface or surface_of(benchmark)):
         raise GroundTruthError(
             "DensePose needs its geodesic tables before its annotations: the operator gives them with "
             "`manage.py import_benchmark --surface FILE.npz`"
         )
+    listing = public_images(annotations, boxes=benchmark.boxes_given, dataset=benchmark.dataset)
+    digest = hashlib.sha256(content).hexdigest()
+    with files.written(truth_path(benchmark, digest)) as out:
+        out.write(content)
+    image_list = blobs.store([json.dumps(listing, separators=(",", ":")).encode()], limit=1 << 30)
+    return CheckedAnnotations(digest, image_list.sha256, listing["images"], summarise(annotations, definition))
+
+
+def put_into_force(benchmark: Benchmark, content: bytes) -> dict[str, Any]:
+    """Check an annotation file and score submissions against it from now on, in place of any import that waits.
+
+    Returns a summary that names no coordinate: images, people, people with each joint.
+    Raises `evaluator.GroundTruthError` when the file cannot serve.
+    """
+    checked = check(benchmark, content)
+
+    @retried
+    def write() -> list[AnnotationImport]:
+        closed = imports.supersede(benchmark)
+        take_effect(benchmark, checked)
+        return closed
+
+    for job in write():
+        imports.forget(job)
+    benchmark.refresh_from_db()
+    return checked.summary
+
+
+def put_claimed_into_force(claim: Claim[AnnotationImport], checked: CheckedAnnotations) -> bool:
+    """The file of an import that a worker claimed. False, and nothing is written, when the claim was lost."""
+    benchmark = claim.job.benchmark
+
+    @retried
+    def write() -> bool:
+        lock(Benchmark.objects.filter(pk=benchmark.pk))
+        if not imports.finish(claim, summary=checked.summary, truth_sha256=checked.truth_sha256):
+            return False
+        take_effect(benchmark, checked)
+        return True
+
+    written = write()
+    if written:
+        imports.forget(claim.job)
+    return written
+
+
+def take_effect(benchmark: Benchmark, checked: CheckedAnnotations) -> None:
+    """Name the checked annotations as those in force, and note since when: in the caller's transaction."""
+    named = {
+        "truth_sha256": checked.truth_sha256,
+        "image_list_sha256": checked.image_list_sha256,
+        "image_count": checked.summary["images"],
+        "person_count": checked.summary["people"],
+    }
+    Benchmark.objects.filter(pk=benchmark.pk).update(version=F("version") + 1, **named)
+    Release.objects.create(benchmark=benchmark, **named)
 
 
 def put_images(benchmark: Benchmark, source: Path) -> int:
@@ -107,44 +150,37 @@ def put_images(benchmark: Benchmark, source: Path) -> int:
     Returns their number. Raises `FileNotFoundError` naming the first that is missing; then nothing changes.
     """
     listing = json.loads(blobs.path(benchmark.image_list_sha256).read_bytes())
-    names = [image["file_name"] for image in listing["images"]]
+    copied = copy_images(benchmark, listing["images"], source)
+    Benchmark.objects.filter(pk=benchmark.pk).update(has_images=True, version=F("version") + 1)
+    benchmark.refresh_from_db()
+    return copied
+
+
+def copy_images(benchmark: Benchmark, images: list[dict[str, Any]], source: Path) -> int:
+    """Copy the listed images to where workers read them: all of them, or `FileNotFoundError` and none."""
     root = source.resolve()
-    files = [(name, (root / name).resolve()) for name in names]
-    for name, file in files:
+    found = [(image["file_name"], (root / image["file_name"]).resolve()) for image in images]
+    for name, file in found:
         if not file.is_relative_to(root) or not file.is_file():
             raise FileNotFoundError(f"no image {name} in {source}")
     target = images_folder(benchmark)
-    for name, file in files:
-        to = target / name
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, to)
-    Benchmark.objects.filter(pk=benchmark.pk).update(has_images=True, version=F("version") + 1)
-    benchmark.refresh_from_db()
-    return len(files)
+    for name, file in found:
+        # a baseline may be reading the image that was there
+        with file.open("rb") as image, files.written(target / name, mode=0o644, durable=False) as out:
+            shutil.copyfileobj(image, out, 1 << 20)
+    return len(found)
 
 
-def summarise(content: bytes, dataset: str) -> dict[str, Any]:
-    """Counts to check an import by: images, people, and how often each joint is annotated and occluded.
-
-    Raises `evaluator.GroundTruthError` as reading the annotations does.
-    """
-    document = json.loads(content)
-    people = [each for each in document["annotations"] if not each.get("iscrowd")]
-    definition = load_dataset(dataset)
-    names = definition.joints
-    if definition.entry == "keypoints":
-        flags = [each["keypoints"][2::3] for each in people]
-    else:
-        flags = read_truth(document, definition).visibility.tolist()
+def summarise(annotations: Annotations, dataset: Dataset) -> dict[str, Any]:
+    """Counts to check an import by: images, people, and how often each joint is annotated and occluded."""
+    flags = annotations.visibility[~annotations.crowd]
     return {
-        "images": len(document["images"]),
-        "people": len(people),
+        "images": len(annotations.image_ids),
+        "people": len(flags),
         "joints": [
-            {
-                "joint": name,
-                "annotated": sum(row[joint] > 0 for row in flags),
-                "occluded": sum(row[joint] == 1 for row in flags),
-            }
-            for joint, name in enumerate(names)
+            {"joint": joint, "annotated": int(annotated), "occluded": int(occluded)}
+            for joint, annotated, occluded in zip(
+                dataset.joints, (flags > 0).sum(axis=0), (flags == 1).sum(axis=0), strict=True
+            )
         ],
     }

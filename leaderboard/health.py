@@ -1,7 +1,12 @@
-"""Is the site up? For load balancers and people: names what does not answer, and nothing of where it is or why."""
+"""Is the site up? For load balancers and people: names what does not answer, and nothing of where it is or why.
+
+No request asks the broker itself, since a frozen one answers nobody: a thread of the process does, and remembers.
+"""
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 
 from django.conf import settings
@@ -14,8 +19,10 @@ from redis import Redis, RedisError
 BROKER_SECONDS = 0.5
 # a probe every second must not open a connection to the broker every second
 REMEMBER_SECONDS = 2.0
-
-_broker: tuple[float, bool] = (-REMEMBER_SECONDS, False)
+# the thread asks again and again until nobody has wanted to know for so long
+WATCH_SECONDS = 600.0
+# what a request may wait for an answer that nobody has yet
+WAIT_SECONDS = 0.05
 
 
 @never_cache
@@ -38,13 +45,48 @@ def database_answers() -> bool:
 
 
 def broker_answers() -> bool:
-    """Whether the broker answered within the last two seconds, or does now."""
-    global _broker
-    asked, answered = _broker
-    if time.monotonic() - asked >= REMEMBER_SECONDS:
-        answered = _ping()
-        _broker = (time.monotonic(), answered)
-    return answered
+    """Whether the broker answered when it was last asked: within the last seconds, while this is asked at all."""
+    return _watch.answer()
+
+
+class _Watch:
+    """The last answer, and the thread that asks for the next one."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.answered: bool | None = None
+        self.wanted = 0.0
+        self.thread: threading.Thread | None = None
+
+    def answer(self) -> bool:
+        with self.changed:
+            self.wanted = time.monotonic()
+            if self.thread is None or not self.thread.is_alive():
+                # what is known is old. Only the request that starts the thread gives the broker its time
+                self.answered = None
+                self.thread = threading.Thread(target=self._ask, name="broker-watch", daemon=True)
+                try:
+                    self.thread.start()
+                except RuntimeError:  # no more threads: nobody can say
+                    self.thread = None
+                    return False
+                patience = BROKER_SECONDS
+            else:
+                patience = WAIT_SECONDS
+            self.changed.wait_for(lambda: self.answered is not None, patience)
+            return bool(self.answered)
+
+    def _ask(self) -> None:
+        while True:
+            answered = _ping()
+            with self.changed:
+                self.answered = answered
+                self.changed.notify_all()
+                idle = time.monotonic() - self.wanted
+                if idle > WATCH_SECONDS:
+                    self.thread = None
+                    return
+            threading.Event().wait(REMEMBER_SECONDS)
 
 
 def _ping() -> bool:
@@ -55,3 +97,15 @@ def _ping() -> bool:
             return bool(broker.ping())
     except (RedisError, OSError, ValueError):
         return False
+
+
+_watch = _Watch()
+
+
+def _forget() -> None:
+    """In a forked process there is no such thread, and its lock may have been held at that moment."""
+    global _watch
+    _watch = _Watch()
+
+
+os.register_at_fork(after_in_child=_forget)

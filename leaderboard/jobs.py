@@ -9,11 +9,11 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Count, F, IntegerField, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Now
 
 from leaderboard.models import Evaluation, Job, State
+from leaderboard.transactions import retried
 
 J = TypeVar("J", bound=Job)
 
@@ -54,39 +54,40 @@ def claimable(model: type[J]) -> QuerySet[J]:
     )
 
 
+@retried
 def claim_next(model: type[J]) -> Claim[J] | None:
     """Take the next job, fairest first: of the team with the fewest running, then the oldest. None: nothing to do."""
-    with transaction.atomic():
-        rows: QuerySet[Any] = claimable(model)
-        if model is Evaluation:
-            running = (
-                Evaluation.objects.filter(team=OuterRef("team"), state=State.RUNNING)
-                .order_by()
-                .values("team")
-                .annotate(n=Count("pk"))
-                .values("n")
-            )
-            rows = rows.annotate(
-                teams_running=Coalesce(Subquery(running, output_field=IntegerField()), Value(0))
-            ).order_by("teams_running", "pk")
-        else:
-            rows = rows.order_by("pk")
-        # PostgreSQL skips rows that another worker is taking; SQLite's immediate transaction lets one in at a time
-        job = rows.select_for_update(skip_locked=True, of=("self",)).first()
-        if job is None:
-            return None
-        fence = job.fence + 1
-        taken = model._default_manager.filter(pk=job.pk, fence=job.fence, state=job.state).update(
-            state=State.RUNNING,
-            fence=fence,
-            attempts=F("attempts") + 1,
-            lease_expires_at=Now() + timedelta(seconds=settings.LEASE_SECONDS),
-            worker=WORKER,
-            started_at=Now(),
+    rows: QuerySet[Any] = claimable(model)
+    if model is Evaluation:
+        running = (
+            Evaluation.objects.filter(team=OuterRef("team"), state=State.RUNNING)
+            .order_by()
+            .values("team")
+            .annotate(n=Count("pk"))
+            .values("n")
         )
-        if not taken:
-            return None
-        job.refresh_from_db()
+        rows = rows.annotate(teams_running=Coalesce(Subquery(running, output_field=IntegerField()), Value(0))).order_by(
+            "teams_running", "pk"
+        )
+    else:
+        rows = rows.order_by("pk")
+    # PostgreSQL skips rows that another worker is taking; SQLite's immediate transaction lets one in at a time
+    job = rows.select_for_update(skip_locked=True, of=("self",), no_key=True).first()
+    if job is None:
+        return None
+    fence = job.fence + 1
+    taken = model._default_manager.filter(pk=job.pk, fence=job.fence, state=job.state).update(
+        state=State.RUNNING,
+        fence=fence,
+        attempts=F("attempts") + 1,
+        lease_expires_at=Now() + timedelta(seconds=settings.LEASE_SECONDS),
+        worker=WORKER,
+        started_at=Now(),
+        **job.on_claim(),
+    )
+    if not taken:
+        return None
+    job.refresh_from_db()
     return Claim(job, fence)
 
 

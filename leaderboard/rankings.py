@@ -1,11 +1,13 @@
 """A board: the fold over its events at a date, ordered by one metric and part, with reported numbers beside it.
 
-Best first by the metric's own direction. Equal values share a rank; a row without the number is last and has no rank.
+Best first by the metric's own direction. One rule, `clearly_better`, decides about ranks, bold and the summary
+sentence; rows that it does not separate share ranks. A row without the number is last and has no rank. A row that was
+scored on other annotations than those in force (then) is stale: it is listed after the others, unranked.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -15,7 +17,17 @@ from django.db.models import Max
 
 from evaluator import load_dataset
 from evaluator.definitions import Column, Dataset, MetricSpec
-from leaderboard.models import Benchmark, BoardEvent, Method, ReportedResult, Score, Submission
+from leaderboard.models import (
+    Benchmark,
+    BoardEvent,
+    Evaluation,
+    Method,
+    Release,
+    ReportedResult,
+    Score,
+    State,
+    Submission,
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """A method on a board. `rank` is the best rank, `worst_rank` the last of those that share its value."""
+    """A method on a board. `rank` is 1 + the rows clearly better, `worst_rank` the rows minus those clearly worse."""
 
     kind: str
     name: str
@@ -61,6 +73,8 @@ class Row:
     code_url: str = ""
     published_at: datetime | None = None
     source: str = ""
+    # scored on other annotations than those in force: its numbers cannot be compared with the others
+    stale: bool = False
     # of the run, where a baseline was run here
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -72,6 +86,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class InForce:
+    """The annotations that a board ranks by. An empty digest: none are known."""
+
+    truth_sha256: str
+    images: int
+    people: int
+
+
+@dataclass(frozen=True)
 class Board:
     benchmark: Benchmark
     dataset: Dataset
@@ -79,8 +102,10 @@ class Board:
     part: str
     columns: list[Column]
     ranked: list[Row]
+    stale: list[Row]
     reported: list[Row]
     entries: list[Row]
+    in_force: InForce
     version: int
     at: datetime | None
 
@@ -102,17 +127,24 @@ def board(
     if part not in spec.parts:
         raise UnknownMetric(f"{spec.name} has no part {part}: choose one of {', '.join(spec.parts)}")
     key = (spec.name, part)
-    ranked = rank(_measured_rows(benchmark, specs, at), key=key, higher_is_better=spec.higher_is_better)
+    truth = in_force(benchmark, at)
+    measured = rank(
+        _measured_rows(benchmark, specs, at, truth.truth_sha256), key=key, higher_is_better=spec.higher_is_better
+    )
+    ranked = [row for row in measured if not row.stale]
+    stale = [row for row in measured if row.stale]
     reported = order(_reported_rows(benchmark, specs), key=key, higher_is_better=spec.higher_is_better)
     return Board(
         benchmark=benchmark,
         dataset=dataset,
         metric=spec,
         part=part,
-        columns=_columns(dataset, [*ranked, *reported]),
+        columns=_columns(dataset, [*measured, *reported]),
         ranked=ranked,
+        stale=stale,
         reported=reported,
-        entries=merge(ranked, reported, higher_is_better=spec.higher_is_better),
+        entries=[*merge(ranked, reported, higher_is_better=spec.higher_is_better), *stale],
+        in_force=truth,
         version=benchmark.version,
         at=at,
     )
@@ -122,50 +154,87 @@ def board(
 
 
 def order(rows: Iterable[Row], *, key: tuple[str, str], higher_is_better: bool) -> list[Row]:
-    """Rows with the value of `key` filled in, best first; those without it last; equal ones by name."""
+    """Rows with the value of `key` filled in, best first; those without it last, stale ones after them; equal ones by
+    name."""
     sign = -1.0 if higher_is_better else 1.0
     filled = []
     for row in rows:
         cell = row.cells.get(key)
         filled.append(replace(row, value=cell.value, low=cell.low, high=cell.high, unit=cell.unit) if cell else row)
-    return sorted(filled, key=lambda row: (row.value is None, sign * (row.value or 0.0), row.name, row.method_id or 0))
+    return sorted(
+        filled,
+        key=lambda row: (row.stale, row.value is None, sign * (row.value or 0.0), row.name, row.method_id or 0),
+    )
+
+
+def extent(number: Any) -> tuple[float, float]:
+    """The interval of anything with `value`, `low` and `high`; a point where it has none."""
+    low, high = number.low, number.high
+    if low is None or high is None:
+        return number.value, number.value
+    return min(low, number.value), max(high, number.value)
+
+
+def clearly_better(one: Any, other: Any, *, higher_is_better: bool) -> bool:
+    """Whether the interval of `one` lies wholly on the better side of that of `other`.
+
+    Intervals that meet, in one point even, are a tie: without a paired test of two methods nothing separates them. A
+    number without an interval is a point. It loses to an interval that lies wholly above it (the 0 of an empty file),
+    and ties with one that holds it.
+    """
+    (low, high), (other_low, other_high) = extent(one), extent(other)
+    return low > other_high if higher_is_better else high < other_low
+
+
+def leads(one: Any, others: Iterable[Any], *, higher_is_better: bool) -> bool:
+    """Whether `one` is printed bold: it has an interval, and is clearly better than every other; there must be one.
+
+    Without an interval nothing says how far its number may move.
+    """
+    rest = list(others)
+    known = one.low is not None and one.high is not None
+    return known and bool(rest) and all(clearly_better(one, each, higher_is_better=higher_is_better) for each in rest)
+
+
+def rank_range(one: Any, others: Iterable[Any], *, higher_is_better: bool) -> tuple[int, int]:
+    """The best and the worst rank of `one` among the others."""
+    rest = list(others)
+    better = sum(clearly_better(each, one, higher_is_better=higher_is_better) for each in rest)
+    worse = sum(clearly_better(one, each, higher_is_better=higher_is_better) for each in rest)
+    return better + 1, len(rest) + 1 - worse
 
 
 def rank(rows: Iterable[Row], *, key: tuple[str, str], higher_is_better: bool) -> list[Row]:
-    """Ordered rows with their ranks: 1 + the number of better ones; equal values share the rank and are tied."""
+    """Ordered rows with their ranks, as `rank_range` has them, and what is bold in each."""
     ordered = order(rows, key=key, higher_is_better=higher_is_better)
-    values = [row.value for row in ordered if row.value is not None]
-    shared = Counter(values)
-    first = {value: values_before for values_before, value in reversed(list(enumerate(values)))}
-    tops = _tops(ordered)
+    current = [row for row in ordered if not row.stale]
+    extents = [extent(row) for row in current if row.value is not None]
+    # the same counts as `rank_range`, for a thousand rows at once
+    lows, highs = (sorted(ends) for ends in zip(*extents, strict=True)) if extents else ([], [])
+    tops = _tops(current)
     result = []
     for row in ordered:
-        if row.value is None:
+        if row.value is None or row.stale:
             result.append(row)
             continue
-        best, equals = first[row.value] + 1, shared[row.value]
-        result.append(
-            replace(row, rank=best, worst_rank=best + equals - 1, tied=equals > 1, top=tops.get(id(row), frozenset()))
-        )
+        low, high = extent(row)
+        above, below = len(lows) - bisect_right(lows, high), bisect_left(highs, low)
+        better, worse = (above, below) if higher_is_better else (below, above)
+        best, worst = better + 1, len(lows) - worse
+        result.append(replace(row, rank=best, worst_rank=worst, tied=best != worst, top=tops.get(id(row), frozenset())))
     return result
 
 
 def _tops(rows: list[Row]) -> dict[int, frozenset[tuple[str, str]]]:
-    """For each row the numbers in which it is best and its interval lies clear of every other's.
-
-    Without a paired test of two methods, intervals that meet are taken as a tie; so is a number without an interval.
-    """
+    """For each row the numbers in which it leads."""
     tops: dict[int, set[tuple[str, str]]] = {}
     for key in {key for row in rows for key in row.cells}:
-        holders = sorted((row for row in rows if key in row.cells), key=lambda row: row.cells[key].value)
-        if holders[0].cells[key].higher_is_better:
-            holders.reverse()
-        lows, highs = ([getattr(row.cells[key], end) for row in holders] for end in ("low", "high"))
-        if len(holders) < 2 or None in lows + highs:
-            continue
-        clear = lows[0] > max(highs[1:]) if holders[0].cells[key].higher_is_better else highs[0] < min(lows[1:])
-        if clear:
-            tops.setdefault(id(holders[0]), set()).add(key)
+        holders = [row for row in rows if key in row.cells]
+        higher = holders[0].cells[key].higher_is_better
+        first = (max if higher else min)(holders, key=lambda row: row.cells[key].value)
+        others = (row.cells[key] for row in holders if row is not first)
+        if leads(first.cells[key], others, higher_is_better=higher):
+            tops.setdefault(id(first), set()).add(key)
     return {row: frozenset(keys) for row, keys in tops.items()}
 
 
@@ -211,7 +280,30 @@ def _cell(specs: Mapping[str, MetricSpec], metric: str, *numbers: float | None) 
     return Cell(value, low, high, spec.unit if spec else "", spec.higher_is_better if spec else True)
 
 
-def _measured_rows(benchmark: Benchmark, specs: Mapping[str, MetricSpec], at: datetime | None) -> list[Row]:
+def in_force(benchmark: Benchmark, at: datetime | None) -> InForce:
+    """The annotations in force on a benchmark, now or at a date.
+
+    The last release by that date. Before the first one on record the evaluations tell: each was made for the
+    annotations in force at its time, so the last one that had begun by that date names them, otherwise the first.
+    """
+    if at is None:
+        return InForce(benchmark.truth_sha256, benchmark.image_count, benchmark.person_count)
+    release = Release.objects.filter(benchmark=benchmark, at__lte=at).order_by("-at", "-pk").first()
+    if release is not None:
+        return InForce(release.truth_sha256, release.image_count, release.person_count)
+    evaluations = Evaluation.objects.filter(submission__benchmark=benchmark, state=State.SCORED)
+    known = (
+        evaluations.filter(queued_at__lte=at, started_at__lte=at).order_by("-queued_at", "-pk").first()
+        or evaluations.order_by("queued_at", "pk").first()
+    )
+    if known is None:
+        return InForce("", 0, 0)
+    return InForce(known.truth_sha256, known.report.get("images", 0), known.report.get("people", 0))
+
+
+def _measured_rows(
+    benchmark: Benchmark, specs: Mapping[str, MetricSpec], at: datetime | None, truth_sha256: str
+) -> list[Row]:
     events = standing_events(benchmark, at)
     cells: dict[int, dict[tuple[str, str], Cell]] = {}
     scores = Score.objects.filter(evaluation__in=[event.evaluation_id for event in events])
@@ -219,12 +311,15 @@ def _measured_rows(benchmark: Benchmark, specs: Mapping[str, MetricSpec], at: da
         "evaluation", "metric", "part", "value", "low", "high"
     ):
         cells.setdefault(evaluation, {})[metric, part] = _cell(specs, metric, value, low, high)
+    scored_on = Evaluation.objects.filter(pk__in=[event.evaluation_id for event in events])
+    truths = dict(scored_on.values_list("pk", "truth_sha256"))
     rows = []
     for event in events:
         submission, method = event.submission, event.method
         if submission is None or method is None or event.evaluation_id is None:
             continue
-        rows.append(_measured_row(event, submission, method, cells.get(event.evaluation_id, {})))
+        row = _measured_row(event, submission, method, cells.get(event.evaluation_id, {}))
+        rows.append(replace(row, stale=bool(truth_sha256) and truths[event.evaluation_id] != truth_sha256))
     return rows
 
 
@@ -260,10 +355,7 @@ def _reported_rows(benchmark: Benchmark, specs: Mapping[str, MetricSpec]) -> lis
             kind="reported",
             name=result.method,
             team="",
-            cells={
-                (score["metric"], score["part"]): _cell(specs, score["metric"], score["value"])
-                for score in result.scores
-            },
+            cells={(metric, part): _cell(specs, metric, value) for metric, part, value in result.numbers},
             authors=result.authors,
             year=result.year,
             backbone=result.backbone,

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from django.db import transaction
 from django.db.models import F
 
 from evaluator import load_dataset
 from leaderboard.models import Benchmark, ReportedResult
+from leaderboard.transactions import lock, retried
 
 FILE = Path(__file__).with_name("reported_results.yaml")
 
@@ -20,10 +20,15 @@ def read(file: Path = FILE) -> dict[str, dict[str, Any]]:
     return yaml.safe_load(file.read_text())
 
 
-@transaction.atomic
-def load(file: Path = FILE) -> int:
-    """Show the file's records on the boards they belong to, in place of earlier ones. Returns how many are shown."""
-    benchmarks = {benchmark.slug: benchmark for benchmark in Benchmark.objects.all()}
+@retried
+def load(file: Path = FILE, *, only: Benchmark | None = None) -> int:
+    """Show the file's records on the boards they belong to, in place of earlier ones. Returns how many are shown.
+
+    `only`: on this board, and leave the others as they are.
+    """
+    boards = Benchmark.objects.filter(pk=only.pk) if only else Benchmark.objects.all()
+    # a board whose dataset is no longer defined shows none, and does not keep the others from theirs
+    benchmarks = {benchmark.slug: benchmark for benchmark in lock(boards) if benchmark.definition}
     shown = 0
     for key, record in read(file).items():
         benchmark = benchmarks.get(record["benchmark"])
@@ -32,7 +37,7 @@ def load(file: Path = FILE) -> int:
         fields = _fields(record, benchmark.dataset)
         ReportedResult.objects.update_or_create(benchmark=benchmark, key=key, defaults=fields)
         shown += 1
-    Benchmark.objects.filter(reported__isnull=False).update(version=F("version") + 1)
+    boards.filter(reported__isnull=False).update(version=F("version") + 1)
     return shown
 
 

@@ -2,8 +2,9 @@
 
 Each defence is one function that either holds or raises `Unavailable`; `confine` applies those that were asked for
 and returns the names of those that hold, `probe` finds out beforehand (in a child of its own) which do here. Rlimits
-and the process group are POSIX; namespaces, no_new_privs, seccomp and Landlock are Linux, and their numbers are those
-of the kernel's headers (`linux/prctl.h`, `linux/seccomp.h`, `linux/landlock.h`, `asm/unistd.h`).
+and the process group are POSIX; namespaces, capabilities, no_new_privs, seccomp and Landlock are Linux, and their
+numbers are those of the kernel's headers (`linux/prctl.h`, `linux/capability.h`, `linux/seccomp.h`, `linux/landlock.h`,
+`asm/unistd.h`).
 """
 
 from __future__ import annotations
@@ -22,14 +23,18 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 LINUX = sys.platform.startswith("linux")
 
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 22, 36, 38
-CLONE_NEWUSER, CLONE_NEWNET, CLONE_THREAD = 0x10000000, 0x40000000, 0x00010000
+PR_CAPBSET_DROP, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 24, 47, 4
+CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWNET = 0x08000000, 0x10000000, 0x40000000
 
-DEFENCES = ("rlimits", "no_new_privs", "network_namespace", "landlock", "seccomp")
+DEFENCES = ("rlimits", "no_new_privs", "network_namespace", "dropped_capabilities", "landlock", "seccomp")
 """In the order in which they are applied: seccomp forbids the system calls that the earlier ones need."""
+
+MOST_THREADS = 64
 
 
 class Unavailable(OSError):
@@ -82,7 +87,7 @@ def adopt_orphans() -> None:
 
 
 def limit_resources(limits: Limits) -> None:
-    """RLIMIT_AS, CPU, FSIZE, NOFILE, CORE; no new processes either, where the kernel counts them (not for root)."""
+    """RLIMIT_AS, CPU, FSIZE, NOFILE, CORE, MEMLOCK and MSGQUEUE."""
     wanted = {
         resource.RLIMIT_CORE: (0, 0),
         resource.RLIMIT_FSIZE: (limits.file_bytes, limits.file_bytes),
@@ -93,6 +98,7 @@ def limit_resources(limits: Limits) -> None:
     if LINUX:
         space = address_space() + limits.memory_bytes
         wanted[resource.RLIMIT_AS] = (space, space)
+        wanted |= {resource.RLIMIT_MEMLOCK: (0, 0), resource.RLIMIT_MSGQUEUE: (0, 0)}
     for which, (soft, hard) in wanted.items():
         ceiling = resource.getrlimit(which)[1]
         if ceiling != resource.RLIM_INFINITY:
@@ -111,8 +117,34 @@ def no_new_privileges() -> None:
 
 
 def leave_network() -> None:
-    """A network namespace of its own, with nothing in it but a loopback that is down."""
-    _checked(_libc().unshare(CLONE_NEWUSER | CLONE_NEWNET), "unshare")
+    """A network namespace of its own, with nothing in it but a loopback that is down; and one of System V IPC.
+
+    What is put into the latter ends with the process. It and the limit on threads are a second layer beneath the
+    system call filter, so a kernel without them is not reported as lacking this defence.
+    """
+    libc = _libc()
+    if libc.unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) < 0:
+        _checked(libc.unshare(CLONE_NEWUSER | CLONE_NEWNET), "unshare")
+    # in a user namespace of its own the kernel counts this process's threads alone (from 5.14, and not root's)
+    resource.setrlimit(resource.RLIMIT_NPROC, (MOST_THREADS, MOST_THREADS))
+
+
+# linux/capability.h
+_CAPABILITY_VERSION = 0x20080522
+_LAST_CAPABILITY = 63
+
+
+def drop_capabilities() -> None:
+    """No capability is left in any set: not those of root, nor those that a user namespace of one's own brings."""
+    libc = _libc()
+    with suppress(Unavailable):  # it has no ambient set (Linux 4.2)
+        _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    # The bounding set: without CAP_SETPCAP it stays, and then no_new_privs keeps a program from gaining from it
+    with suppress(Unavailable):
+        for number in range(_LAST_CAPABILITY + 1):
+            _prctl(PR_CAPBSET_DROP, number)
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    _checked(libc.capset(header, bytes(24)), "capset")  # effective, permitted, inheritable, twice 32 bits each
 
 
 # linux/landlock.h
@@ -148,86 +180,151 @@ def read_only_beneath(folders: Iterable[str], files: Iterable[str]) -> None:
 
 
 # linux/filter.h, linux/seccomp.h
-_LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_LOAD, _AND, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
-_AT_NUMBER, _AT_ARCHITECTURE, _AT_FIRST_ARGUMENT = 0, 4, 16
+_AT_NUMBER, _AT_ARCHITECTURE = 0, 4
 _EPERM, _ENOSYS = 1, 38
 
-_ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-# asm/unistd.h: (x86_64, aarch64); None where the architecture has no such call
-_FORBIDDEN = {
-    "socket": (41, 198),
-    "socketpair": (53, 199),
-    "connect": (42, 203),
-    "bind": (49, 200),
-    "sendto": (44, 206),
-    "sendmsg": (46, 211),
-    "fork": (57, None),
-    "vfork": (58, None),
-    "execve": (59, 221),
-    "execveat": (322, 281),
-    "ptrace": (101, 117),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "pidfd_open": (434, 434),
-    "pidfd_getfd": (438, 438),
-    "pidfd_send_signal": (424, 424),
-    "rt_sigqueueinfo": (129, 138),
-    "rt_tgsigqueueinfo": (297, 240),
-    "unshare": (272, 97),
-    "setns": (308, 268),
-    "mount": (165, 40),
-    "bpf": (321, 280),
-    "perf_event_open": (298, 241),
-    "userfaultfd": (323, 282),
-    "io_uring_setup": (425, 425),
-    "keyctl": (250, 219),
-    "add_key": (248, 217),
-    "request_key": (249, 218),
-    "setsid": (112, 157),
-    "setpgid": (109, 154),
-    "prctl": (157, 167),  # else the request to die with the parent could be taken back
-    # glibc falls back to the old calls, which do not ask for what the seccomp filter cannot see
-    "clone3": (435, 435),
-}
-_ONLY_ITSELF = {"kill": (62, 129), "tgkill": (234, 131), "tkill": (200, 130), "prlimit64": (302, 261)}
-_CLONE = (56, 220)
+ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+
+SYSTEM_CALLS: dict[str, tuple[int | None, int | None]] = {
+    # memory
+    "mremap": (25, 216), "munmap": (11, 215), "brk": (12, 214), "madvise": (28, 233),
+    # what is open already, and reading
+    "read": (0, 63), "write": (1, 64), "close": (3, 57), "lseek": (8, 62), "pread64": (17, 67), "readv": (19, 65),
+    "writev": (20, 66), "fadvise64": (221, 223), "dup": (32, 23), "poll": (7, None), "ppoll": (271, 73),
+    "select": (23, None), "pselect6": (270, 72),
+    # what is there; Landlock decides what can be opened
+    "stat": (4, None), "fstat": (5, 80), "lstat": (6, None), "newfstatat": (262, 79), "statx": (332, 291),
+    "access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439), "readlink": (89, None),
+    "readlinkat": (267, 78), "getdents64": (217, 61), "getcwd": (79, 17),
+    # threads, and signals to be caught
+    "set_robust_list": (273, 99), "rseq": (334, 293), "sched_yield": (24, 124), "exit": (60, 93),
+    "exit_group": (231, 94), "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139),
+    "sigaltstack": (131, 132), "restart_syscall": (219, 128),
+    # time and chance
+    "clock_gettime": (228, 113), "clock_getres": (229, 114), "clock_nanosleep": (230, 115), "nanosleep": (35, 101),
+    "gettimeofday": (96, 169), "time": (201, None), "getrandom": (318, 278),
+    # about itself and the machine
+    "getpid": (39, 172), "gettid": (186, 178), "getppid": (110, 173), "getpgrp": (111, None), "getuid": (102, 174),
+    "geteuid": (107, 175), "getgid": (104, 176), "getegid": (108, 177), "getcpu": (309, 168), "uname": (63, 160),
+    "sysinfo": (99, 179), "times": (100, 153), "getrusage": (98, 165), "getrlimit": (97, 163),
+}  # fmt: skip
+"""asm/unistd.h: what an evaluation may call whatever the arguments, with the numbers on x86_64 and aarch64; None where
+the architecture has no such call. What is neither here nor among `CHECKED_CALLS` fails.
+
+Found by tracing the evaluation of every dataset on every engine. Most of what a program can do to others is absent
+for a reason: what changes a file's mode, owner or times has no permission of Landlock's to ask for; shared memory,
+semaphores and queues outlive a process and its limits; a descriptor may be asked to send signals.
+"""
+
+CHECKED_CALLS: dict[str, tuple[int | None, int | None]] = {
+    "futex": (202, 98), "openat": (257, 56), "open": (2, None), "mmap": (9, 222), "mprotect": (10, 226),
+    "ioctl": (16, 29), "fcntl": (72, 25), "clone": (56, 220), "tgkill": (234, 131), "prlimit64": (302, 261),
+    "getpgid": (121, 155), "getsid": (124, 156), "sched_getaffinity": (204, 123),
+}  # fmt: skip
+"""What it may call with some arguments only: `filter_system_calls` says with which."""
+
+ABSENT_CALLS: dict[str, tuple[int | None, int | None]] = {"clone3": (435, 435), "openat2": (437, 437)}
+"""What does not exist for it, so that the C library takes an older call: these hide their flags behind a pointer."""
+
+_NEWEST_KNOWN = 462
+"""Later system calls do not exist either: the C library then does without them."""
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_PROT_WRITE, _PROT_EXEC, _MAP_ANONYMOUS = 2, 4, 0x20
+# to wait and to wake, with a bitset or a second place or without: none that lends a priority
+_FUTEX_COMMAND, _FUTEX_COMMANDS = 0x7F, (0, 1, 3, 4, 5, 9, 10)
+_TERMINAL_QUESTIONS = (0x5401, 0x802C542A)  # TCGETS, TCGETS2: open() asks whether a file is a terminal
+_CLOSE_ON_EXEC = (0x5450, 0x5451)  # FIONCLEX, FIOCLEX
+_F_COMMANDS = (0, 1, 2, 3, 1030)  # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_DUPFD_CLOEXEC
+# CLONE_THREAD, and what else the C library asks for when it starts one
+_CLONE_THREAD, _OF_A_THREAD = 0x00010000, 0x007D0F00
+FATAL_SIGNALS = tuple(getattr(signal, f"SIG{name}") for name in ("ABRT", "SEGV", "BUS", "FPE", "ILL", "TRAP", "SYS"))
+"""By which a process dies of its own fault. It may send itself these and no others: a death by SIGKILL or SIGTERM is
+then always somebody else's doing."""
+
+Instruction = tuple[int, int, int, int]
+
+
+def _argument(number: int, *, upper: bool = False) -> Instruction:
+    return (_LOAD, 0, 0, 16 + 8 * number + 4 * upper)
+
+
+def _one_of(values: Iterable[int], then: list[Instruction]) -> list[Instruction]:
+    """`then`, which must return, when what was loaded is one of the values; otherwise what follows."""
+    *others, last = values
+    jumps = [(_EQUAL, len(others) - index, 0, value) for index, value in enumerate(others)]
+    return [*jumps, (_EQUAL, 0, len(then), last), *then]
+
+
+def filter_program(machine: str, process: int, *, new_code: bool) -> list[Instruction]:
+    """The filter as (code, jump if true, jump if false, operand), for a process of this number.
+
+    Args:
+        machine: of `ARCHITECTURES`.
+        new_code: whether memory may be made executable, as numba does.
+    """
+    column = list(ARCHITECTURES).index(machine)
+    allow: list[Instruction] = [(_RETURN, 0, 0, _ALLOW)]
+    refuse: list[Instruction] = [(_RETURN, 0, 0, _ERRNO | _EPERM)]
+    absent: list[Instruction] = [(_RETURN, 0, 0, _ERRNO | _ENOSYS)]
+
+    def without(bits: int) -> list[Instruction]:
+        return [(_ANY_BIT, 0, 1, bits & 0xFFFFFFFF), *refuse, *allow]
+
+    def only(values: Iterable[int]) -> list[Instruction]:
+        return [*_one_of(values, allow), *refuse]
+
+    itself = (0, process)
+    checked: dict[str, list[Instruction]] = {
+        "openat": [_argument(2), *without(_WRITING)],
+        "open": [_argument(1), *without(_WRITING)],
+        "futex": [_argument(1), (_AND, 0, 0, _FUTEX_COMMAND), *only(_FUTEX_COMMANDS)],
+        # code comes from files, as libraries do, and is not written to
+        "mmap": [
+            _argument(2), (_ANY_BIT, 1, 0, _PROT_EXEC), *allow, (_ANY_BIT, 0, 1, _PROT_WRITE), *refuse,
+            _argument(3), *without(_MAP_ANONYMOUS),
+        ],
+        "mprotect": [_argument(2), *without(_PROT_EXEC)],
+        "ioctl": [_argument(1), *only((*_TERMINAL_QUESTIONS, *_CLOSE_ON_EXEC))],
+        "fcntl": [_argument(1), *only(_F_COMMANDS)],
+        "clone": [_argument(0), (_ANY_BIT, 1, 0, _CLONE_THREAD), *refuse, *without(~_OF_A_THREAD)],
+        "tgkill": [_argument(0), (_EQUAL, 1, 0, process), *refuse, _argument(2), *only(map(int, FATAL_SIGNALS))],
+        # to look, not to set: the new limit is a null pointer
+        "prlimit64": [
+            _argument(0), *_one_of(itself, [_argument(2), (_EQUAL, 0, 3, 0), _argument(2, upper=True),
+                                            (_EQUAL, 0, 1, 0), *allow, *refuse]), *refuse,
+        ],
+        "getpgid": [_argument(0), *only(itself)],
+        "getsid": [_argument(0), *only(itself)],
+        "sched_getaffinity": [_argument(0), *only(itself)],
+    }  # fmt: skip
+    if new_code:
+        checked |= {"mmap": allow, "mprotect": allow}
+    program = [
+        (_LOAD, 0, 0, _AT_ARCHITECTURE),
+        (_EQUAL, 1, 0, ARCHITECTURES[machine]),
+        (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, _AT_NUMBER),
+        # on x86_64 the x32 numbers would pass under another name
+        (_AT_LEAST, 0, 1, _NEWEST_KNOWN + 1),
+        *absent,
+    ]
+    bodies = dict.fromkeys(SYSTEM_CALLS, allow) | checked | dict.fromkeys(ABSENT_CALLS, absent)
+    for name, numbers in (SYSTEM_CALLS | CHECKED_CALLS | ABSENT_CALLS).items():
+        number, body = numbers[column], bodies[name]
+        if number is not None:
+            program += [(_EQUAL, 0, len(body), number), *body]
+    return program + refuse
 
 
 def filter_system_calls() -> None:
-    """seccomp: sockets, processes (but not threads), programs and signals to others fail with EPERM."""
+    """seccomp: what an evaluation needs passes, everything else fails with EPERM."""
     libc, machine = _libc(), platform.machine()
-    if machine not in _ARCHITECTURES:
+    if machine not in ARCHITECTURES:
         raise Unavailable(f"no system call table for {machine}")
-    column = list(_ARCHITECTURES).index(machine)
-
-    def when(number: int, body: list[tuple[int, int, int, int]]) -> list[tuple[int, int, int, int]]:
-        return [(_EQUAL, 0, len(body), number), *body]
-
-    def refuse(error: int) -> tuple[int, int, int, int]:
-        return (_RETURN, 0, 0, _ERRNO | error)
-
-    allow = (_RETURN, 0, 0, _ALLOW)
-    program = [
-        (_LOAD, 0, 0, _AT_ARCHITECTURE),
-        (_EQUAL, 1, 0, _ARCHITECTURES[machine]),
-        (_RETURN, 0, 0, _KILL),
-        (_LOAD, 0, 0, _AT_NUMBER),
-    ]
-    if machine == "x86_64":  # the x32 numbers would pass under another name
-        program += [(_AT_LEAST, 0, 1, 0x40000000), refuse(_ENOSYS)]
-    for name, numbers in _FORBIDDEN.items():
-        number = numbers[column]
-        if number is not None:
-            program += when(number, [refuse(_ENOSYS if name == "clone3" else _EPERM)])
-    program += when(
-        _CLONE[column], [(_LOAD, 0, 0, _AT_FIRST_ARGUMENT), (_ANY_BIT, 0, 1, CLONE_THREAD), allow, refuse(_EPERM)]
-    )
-    for numbers in _ONLY_ITSELF.values():
-        itself = [(_EQUAL, 1, 0, os.getpid()), (_EQUAL, 0, 1, 0), allow, refuse(_EPERM)]
-        program += when(numbers[column], [(_LOAD, 0, 0, _AT_FIRST_ARGUMENT), *itself])
-    program.append(allow)
-
+    program = filter_program(machine, os.getpid(), new_code="numba" in sys.modules)
     packed = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
     # struct sock_fprog: a count, padding, a pointer
     header = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(packed)))
@@ -255,6 +352,7 @@ def confine(
         "rlimits": lambda: limit_resources(limits),
         "no_new_privs": no_new_privileges,
         "network_namespace": leave_network,
+        "dropped_capabilities": drop_capabilities,
         "landlock": lambda: read_only_beneath(folders, files),
         "seccomp": filter_system_calls,
     }
@@ -269,7 +367,7 @@ def confine(
     return held, missing
 
 
-def probe(defences: Iterable[str]) -> dict[str, object]:
+def probe(defences: Iterable[str]) -> dict[str, Any]:
     """Try the defences in a child.
 
     Returns:

@@ -4,6 +4,9 @@
 caller's lease, ends the child's process group when time is up or the lease is lost, and believes nothing the child
 says before it has checked it against a fixed schema of finite numbers. Celery's workers are daemonic and may not use
 multiprocessing, so the zygote is a subprocess. Standard library and the evaluator's errors only: no Django here.
+
+A child that has annotations cannot say what is wrong with a file, only that something is: the words come from a second
+zygote, which checks the file against public definitions and never reads annotations, so it has none to give away.
 """
 
 from __future__ import annotations
@@ -24,14 +27,18 @@ from pathlib import Path
 from typing import Any
 
 from leaderboard.sandbox import DEFENCES, Limits
-from leaderboard.verdicts import ScoringFailed, read_answer
-from leaderboard.zygote import EVALUATE, ROOT
+from leaderboard.verdicts import BY_FILE, ScoringFailed, read_answer, read_problems, where
+from leaderboard.zygote import CHECK, EVALUATE, ROOT
 
 __all__ = ["Limits", "Scorer", "ScoringFailed"]
 
 ANSWER_BYTES = 8 << 20
 START_SECONDS = 60.0
+STARTS = 5
+"""How often a zygote that does not come up is started for one job, with pauses that double."""
+FIRST_PAUSE = 0.1
 END_SECONDS = 5.0
+LEASE_CHECK_SECONDS = 1.0
 WATCH_SECONDS = 0.25
 BOOTSTRAP = """
 import sys
@@ -43,7 +50,9 @@ zygote.main(target)
 
 
 class ZygoteGone(Exception):
-    """The zygote died or does not answer; a new one may do better."""
+    """The zygote died or does not answer; a new one may do better. `with_job`: it had been given the job."""
+
+    with_job = False
 
 
 class Scorer:
@@ -53,7 +62,9 @@ class Scorer:
         limits: of every job.
         evaluate_target: `module:function` called as `(dataset, predictions, truth, images=...)`, returns a `Report`
             or its dict.
-        search_path: folders besides the project's from which `evaluate_target` may be imported.
+        check_target: `module:function` called as `(dataset, predictions, images=...)` in the zygote without
+            annotations; raises `PredictionError` for a file that `evaluate_target` refused.
+        search_path: folders besides the project's from which the targets may be imported.
         defences: which parts of the sandbox to ask for; the tests leave one out to see that it matters.
     """
 
@@ -62,15 +73,17 @@ class Scorer:
         limits: Limits,
         *,
         evaluate_target: str = EVALUATE,
+        check_target: str = CHECK,
         search_path: Iterable[Path] = (),
         defences: Iterable[str] = DEFENCES,
     ) -> None:
-        self.limits, self.target = limits, evaluate_target
+        self.limits, self.target, self.check_target = limits, evaluate_target, check_target
         self.search_path, self.defences = [str(path) for path in search_path], list(defences)
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._unread = b""
         self._isolation: dict[str, Any] = {}
+        self._checker: Scorer | None = None
         self._owner = os.getpid()
         self._one_at_a_time = threading.Lock()
 
@@ -88,7 +101,7 @@ class Scorer:
         """Score `predictions` against `truth`; returns `Report.to_dict()`, checked.
 
         Raises:
-            evaluator.PredictionError: the submitter's fault, word for word as the evaluator said it.
+            evaluator.PredictionError: the submitter's fault, word for word as the evaluator says it.
             ScoringFailed: ours; `lease_lost` when `heartbeat`, called about every `every` seconds, returned False.
         """
         job = {
@@ -103,28 +116,48 @@ class Scorer:
         }
         with self._one_at_a_time:
             lease = _Lease(heartbeat, every)
-            try:
-                answer = self._attempt(job, lease)
-            except ZygoteGone:
-                self._stop()
+            report = read_answer(self._answer(job, lease), dataset, self._sources())
+            if report is not None:
+                return report
+            if self._checker is None:
+                self._checker = Scorer(
+                    self.limits,
+                    evaluate_target=self.check_target,
+                    search_path=map(Path, self.search_path),
+                    defences=self.defences,
+                )
+            job |= {"target": self.check_target, "truth": None, "surface": None}
+            raise read_problems(self._checker._answer(job, lease), self._sources())
+
+    def ready(self, *, seconds: float = START_SECONDS) -> bool:
+        """Whether the zygote runs; starts one where none does, for about so long at most."""
+        deadline = time.monotonic() + seconds
+        with self._one_at_a_time:
+            for attempt in range(STARTS):
                 try:
-                    answer = self._attempt(job, lease)
-                except ZygoteGone as gone:
-                    self._stop()
-                    raise ScoringFailed("crashed", f"the zygote died twice: {gone}") from None
-        return read_answer(answer, dataset)
+                    self._start(lambda: time.monotonic() < deadline)
+                    return True
+                except (ZygoteGone, ScoringFailed):
+                    if time.monotonic() >= deadline:
+                        break
+                    time.sleep(FIRST_PAUSE * 2**attempt)
+        return False
 
     def isolation(self) -> dict[str, Any]:
         """What the sandbox could get here, as `sandbox.probe` found it."""
-        with self._one_at_a_time:
-            try:
-                self._start()
-            except ZygoteGone as gone:
-                raise ScoringFailed("crashed", f"the zygote does not start: {gone}") from None
-            return dict(self._isolation)
+        if not self.ready():
+            raise ScoringFailed("crashed", "the zygote does not start")
+        return self.known_isolation()
+
+    def known_isolation(self) -> dict[str, Any]:
+        """The same of the zygote that runs, or ran last; `{"started": False}` when none came up. From any thread."""
+        return dict(self._isolation) or {"started": False}
 
     def close(self) -> None:
         """End the zygote and whatever it runs."""
+        if self._checker is not None:
+            self._checker.close()
+            self._checker = None
         self._stop()
 
     def __enter__(self) -> Scorer:
@@ -135,7 +168,8 @@ class Scorer:
 
     # the zygote
 
-    def _start(self) -> None:
+    def _start(self, wanted: Callable[[], bool]) -> None:
+        """Have a zygote that runs. ScoringFailed when it is no longer `wanted`, which is asked about every second."""
         if self._owner != os.getpid():  # a copy made by fork: the zygote belongs to the process that started it
             self._process, self._control, self._owner = None, None, os.getpid()
         if self._process and self._process.poll() is None:
@@ -156,10 +190,18 @@ class Scorer:
                 start_new_session=True,
             )
         self._control, self._unread = ours, b""
-        message = self._receive(time.monotonic() + START_SECONDS)
-        if message is None or "ready" not in message:
+        deadline, message = time.monotonic() + START_SECONDS, None
+        try:
+            while message is None and time.monotonic() < deadline:
+                if not wanted():
+                    raise ScoringFailed("lease_lost")
+                message = self._receive(min(deadline, time.monotonic() + LEASE_CHECK_SECONDS))
+            if message is None or "ready" not in message:
+                raise ZygoteGone("it did not start")
+        except BaseException:
             self._stop()
-            raise ZygoteGone("it did not start")
+            self._isolation = {}
+            raise
         self._isolation = message["ready"]
 
     def _stop(self) -> None:
@@ -207,18 +249,47 @@ class Scorer:
 
     # one job
 
+    def _sources(self) -> list[Path]:
+        """The folders whose files may be named in the log."""
+        return [ROOT / "evaluator", ROOT / "leaderboard", *map(Path, self.search_path)]
+
+    def _answer(self, job: dict[str, Any], lease: _Lease) -> bytes:
+        """The child's answer, unchecked, from a second zygote where the first one died.
+
+        One that dies with the job is replaced once, for the job may be what kills it; one that dies before, a few
+        times more. Raises ScoringFailed when there is no answer.
+        """
+        died, starts = 0, 0
+        while True:
+            try:
+                return self._attempt(job, lease)
+            except ZygoteGone as gone:
+                self._stop()
+                died, starts = died + gone.with_job, starts + 1
+                if died == 2:
+                    raise ScoringFailed("crashed", f"the zygote died twice: {gone}") from None
+                if starts == STARTS:
+                    raise ScoringFailed("crashed", f"the zygote does not start: {gone}") from None
+                if not gone.with_job:
+                    time.sleep(FIRST_PAUSE * 2**starts)
+
     def _attempt(self, job: dict[str, Any], lease: _Lease) -> bytes:
-        """The child's answer, unchecked. Raises ScoringFailed when there is none."""
-        self._start()
+        self._start(lease.renewed)
+        killed_before = oom_kills()
         reading, writing = os.pipe()
+        given = False
         try:
             try:
                 self._send({"job": job}, [writing])
+                given = True
             finally:
                 os.close(writing)
             watch = _Watch(self.limits, memory_limited=bool(self._isolation.get("memory_limit")))
-            return self._wait(reading, lease, watch)
+            return self._wait(reading, lease, watch, killed_before)
         except ScoringFailed:
+            raise
+        except ZygoteGone as gone:
+            gone.with_job = given
             raise
         except BaseException:  # a heartbeat that raises, an interrupt: the job must not run on, nor answer the next one
             self._stop()
@@ -226,7 +297,7 @@ class Scorer:
         finally:
             os.close(reading)
 
-    def _wait(self, reading: int, lease: _Lease, watch: _Watch) -> bytes:
+    def _wait(self, reading: int, lease: _Lease, watch: _Watch, killed_before: int = 0) -> bytes:
         assert self._control is not None
         answer, open_pipe, reason = b"", True, ""
         with selectors.DefaultSelector() as selector:
@@ -251,11 +322,12 @@ class Scorer:
                         if "started" in message:
                             watch.started(message["started"])
                         elif "failed" in message:
-                            raise ScoringFailed(*message["failed"])
+                            code, error = message["failed"]
+                            raise ScoringFailed(code, where(error, self._sources()))
                         elif "ended" in message:
                             while open_pipe and (data := os.read(reading, 1 << 16)) and len(answer) <= ANSWER_BYTES:
                                 answer += data
-                            return self._conclude(answer, message, reason)
+                            return self._conclude(answer, message, reason, killed_before)
                         if b"\n" not in self._unread:
                             break
                 if not reason and not lease.renewed():
@@ -264,15 +336,16 @@ class Scorer:
                     reason = watch.exceeded()
                 if reason:
                     if watch.overdue():
-                        # the zygote reads annotations, or hangs; its child dies with it
+                        # the zygote reads annotations, or hangs, which is not the file's fault; its child dies with it
                         assert self._process is not None
                         self._process.kill()
                         self._stop()
-                        raise ScoringFailed(reason, "the zygote had to be killed")
+                        ours = "lease_lost" if reason == "lease_lost" else "crashed"
+                        raise ScoringFailed(ours, f"the zygote did not answer and was killed ({reason})")
                     if watch.kill_asked():
                         self._send({"kill": True})
 
-    def _conclude(self, answer: bytes, ended: dict[str, Any], reason: str) -> bytes:
+    def _conclude(self, answer: bytes, ended: dict[str, Any], reason: str, killed_before: int) -> bytes:
         if len(answer) > ANSWER_BYTES:
             raise ScoringFailed("protocol", f"the answer is longer than {ANSWER_BYTES} bytes")
         if reason:
@@ -283,7 +356,11 @@ class Scorer:
             name = signal.Signals(number).name if number in set(signal.Signals) else str(number)
             if name == "SIGXCPU" or ended["cpu_seconds"] >= self.limits.cpu_seconds:
                 raise ScoringFailed("time", f"{ended['cpu_seconds']:.1f} s of processor time")
-            raise ScoringFailed(f"killed_{name}")
+            code = f"killed_{name}"
+            by_whom = "" if code in BY_FILE else "a signal from outside"
+            if number == signal.SIGKILL and oom_kills() > killed_before:
+                by_whom = "the kernel ended a process for want of memory: lower POSEBOARD_SCORING_MEMORY_MIB"
+            raise ScoringFailed(code, by_whom)
         if not answer:
             raise ScoringFailed("crashed", f"ended with {os.waitstatus_to_exitcode(status)} and no answer")
         return answer
@@ -329,9 +406,14 @@ class _Watch:
         return self._deadline
 
     def exceeded(self) -> str:
-        """The code of the limit that was exceeded, or an empty string."""
+        """The code of the limit that was exceeded, or an empty string.
+
+        Time is the file's only when its process ran: not while annotations are read, nor when it was stopped.
+        """
         if time.monotonic() >= self._deadline:
-            return "time"
+            if not self._child:
+                return "ground_truth"
+            return "crashed" if is_stopped(self._child) else "time"
         if self._watch_memory and self._child:
             grown = resident_bytes(self._child) - self._at_start
             if grown > self._limits.memory_bytes:
@@ -347,6 +429,23 @@ class _Watch:
 
     def overdue(self) -> bool:
         return time.monotonic() >= self._last
+
+
+def is_stopped(process: int) -> bool:
+    """Whether somebody stopped a process (SIGSTOP, a debugger); it cannot stop itself (Linux)."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] in "Tt"
+    except (OSError, IndexError):
+        return False
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory since it started (Linux 4.13), in any cgroup."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
 def resident_bytes(process: int) -> int:

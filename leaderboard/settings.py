@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import pwd
 import secrets
+import sys
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from csp.constants import NONE, SELF
+from limits import RateLimitItem, parse_many
+
+from leaderboard import folders
 
 
 def text(name: str, default: str = "") -> str:
-    return os.environ.get(name, default)
+    """An empty variable is one that was not given: make and Compose pass such on."""
+    return os.environ.get(name) or default
 
 
 def flag(name: str, default: bool) -> bool:
@@ -28,6 +35,31 @@ def whole(name: str, default: int) -> int:
     return int(value)
 
 
+def rates(name: str, default: str) -> list[RateLimitItem]:
+    """`20 per minute; 100 per hour`: each of them holds. An empty variable is the default, as Compose passes it on."""
+    value = text(name) or default
+    try:
+        found = parse_many(value)
+    except ValueError:
+        found = []
+    if not found or not all(item.amount for item in found):
+        raise ValueError(f"{name}={value!r}: write it as in {default!r}")
+    return found
+
+
+def proxies(name: str) -> list[IPv4Network | IPv6Network | str]:
+    """Addresses and networks, separated by commas, and the word `unix` for whoever reaches the server's Unix socket."""
+    found: list[IPv4Network | IPv6Network | str] = []
+    for part in text(name).replace(",", " ").split():
+        try:
+            found.append("unix" if part == "unix" else ip_network(part))
+        except ValueError:
+            raise ValueError(
+                f"{name}: {part!r} is not an address or network: write 192.0.2.7, 10.0.1.0/24 or unix"
+            ) from None
+    return found
+
+
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(text("POSEBOARD_DATA", "data")).resolve()
 # blobs by sha256 that the web process may read: uploads and public image lists
@@ -39,6 +71,30 @@ DROP_DIR = Path(text("POSEBOARD_DROP", str(DATA / "drop")))
 CHECKPOINTS_DIR = Path(text("POSEBOARD_CHECKPOINTS", str(DATA / "checkpoints")))
 # what baseline runs that have not ended have predicted: baseline workers only
 RUNS_DIR = Path(text("POSEBOARD_RUNS", str(DATA / "runs")))
+
+
+def _close_folders() -> None:
+    """Before anything is written, by whichever command comes first: the data folder, and what was put elsewhere."""
+    # the database or the key lie in the data folder itself; otherwise it holds the other folders, or is not used
+    must = not text("DATABASE_URL") or not text("POSEBOARD_SECRET_KEY")
+    worker = text("POSEBOARD_WORKER_USER")
+    owner = pwd.getpwnam(worker).pw_uid if worker and os.geteuid() == 0 else None
+    elsewhere = [UPLOADS_DIR, ANNOTATIONS_DIR, DROP_DIR, CHECKPOINTS_DIR, RUNS_DIR]
+    for folder in [DATA, *(each for each in elsewhere if not each.resolve().is_relative_to(DATA))]:
+        try:
+            if narrowed := folders.make_private(folder.resolve(), owner=owner):
+                print(narrowed, file=sys.stderr)
+        except folders.NotPrivate as error:
+            if must and folder == DATA:
+                raise SystemExit(str(error)) from None
+        except OSError as error:  # a container sees some of them only, and may write to none
+            if must and folder == DATA:
+                raise SystemExit(f"The data folder {DATA} cannot be made: {error.strerror}.") from None
+    if folders.is_shared(DATA):  # what one of the two users makes, in a shell too, is for the other as well
+        os.umask(0o007)
+
+
+_close_folders()
 
 DEBUG = flag("POSEBOARD_DEBUG", False)
 SITE_URL = text("POSEBOARD_URL", "http://127.0.0.1:8000").rstrip("/")
@@ -58,7 +114,6 @@ def secret_key() -> str:
         raise ValueError("POSEBOARD_SECRET_KEY is not set: give it 50 random characters")
     kept = DATA / "secret-key"
     if not kept.exists():
-        DATA.mkdir(parents=True, exist_ok=True)
         fresh = kept.with_name(f"secret-key.{os.getpid()}")
         fresh.touch(mode=0o600)
         fresh.write_text(secrets.token_urlsafe(50))
@@ -96,8 +151,12 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "leaderboard.faults.spooled_files_closed",
+    "leaderboard.bodies.BodyLimits",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    # before the one for CSRF, which reads the body: what is refused is not read
+    "leaderboard.middleware.RateLimits",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -131,7 +190,8 @@ def database(url: str) -> dict[str, object]:
             "OPTIONS": {
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+                # FULL: what was committed, and so every submission that was accepted, survives a power cut
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
             },
         }
     parts = urlsplit(url)
@@ -179,13 +239,22 @@ ACCOUNT_EMAIL_VERIFICATION = "mandatory" if text("POSEBOARD_EMAIL_HOST") else "n
 ACCOUNT_USERNAME_BLACKLIST = ["admin", "api", "poseboard", "staff"]
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_ADAPTER = "leaderboard.accounts.Adapter"
+ACCOUNT_FORMS = {
+    "signup": "leaderboard.accounts.SignupForm",
+    "reset_password": "leaderboard.accounts.ResetPasswordForm",
+    "change_password": "leaderboard.accounts.ChangePasswordForm",
+}
+# leaderboard.rate_limits has them all: allauth's own are counted in each process for itself, and answer 200
+ACCOUNT_RATE_LIMITS = False
 EMAIL_HOST = text("POSEBOARD_EMAIL_HOST")
 EMAIL_PORT = whole("POSEBOARD_EMAIL_PORT", 587)
 EMAIL_HOST_USER = text("POSEBOARD_EMAIL_USER")
 EMAIL_HOST_PASSWORD = text("POSEBOARD_EMAIL_PASSWORD")
 EMAIL_USE_TLS = flag("POSEBOARD_EMAIL_TLS", True)
 DEFAULT_FROM_EMAIL = text("POSEBOARD_EMAIL_FROM", f"PoseBoard <noreply@{_site.hostname}>")
-EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+# Without a mail server nothing is sent, and nothing is written to the log instead: a link to set a password is a key.
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'dummy'}.EmailBackend"
 
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
@@ -202,6 +271,16 @@ STORAGES = {
 }
 
 UPLOAD_LIMIT = whole("POSEBOARD_UPLOAD_MIB", 64) << 20
+# 0: no limit
+PERSON_STORAGE = whole("POSEBOARD_PERSON_STORAGE_MIB", 10_240) << 20
+SITE_STORAGE = whole("POSEBOARD_SITE_STORAGE_MIB", 0) << 20
+# no upload may take what the database, the logs and the workers need
+FREE_DISK = whole("POSEBOARD_FREE_DISK_MIB", 1024) << 20
+# the largest body of a request that sends no file, whatever its address
+FORM_LIMIT = whole("POSEBOARD_FORM_KIB", 1024) << 10
+# how long a client may take to send a file, and what unfinished uploads may take of the disk, for each web process
+UPLOAD_SECONDS = whole("POSEBOARD_UPLOAD_SECONDS", 600)
+SPOOL_LIMIT = whole("POSEBOARD_SPOOL_MIB", 1024) << 20
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1 << 20
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
@@ -215,6 +294,31 @@ SWEEP_SECONDS = whole("POSEBOARD_SWEEP_SECONDS", 5)
 MAX_ATTEMPTS = 3
 
 BROKER_URL = text("BROKER_URL", "redis://127.0.0.1:6379/0")
+
+# whose X-Forwarded-For is believed
+TRUSTED_PROXIES = proxies("POSEBOARD_TRUSTED_PROXIES")
+RATE_LIMITED = flag("POSEBOARD_RATE_LIMITS", True)
+RATE_LIMITS = {
+    # wrong passwords: of one account from one network; of one account from networks it never signed in from; and from
+    # one network for accounts that never signed in from there
+    "login": rates("POSEBOARD_LIMIT_LOGIN", "10 per 10 minutes"),
+    "login_account": rates("POSEBOARD_LIMIT_LOGIN_ACCOUNT", "50 per 10 minutes"),
+    "login_network": rates("POSEBOARD_LIMIT_LOGIN_NETWORK", "100 per hour"),
+    # new accounts from one network: a class that signs up in one room has some minutes for it
+    "signup": rates("POSEBOARD_LIMIT_SIGNUP", "20 per minute; 100 per hour"),
+    # links by e-mail: to one e-mail address, and asked for from one network
+    "mail": rates("POSEBOARD_LIMIT_MAIL", "5 per hour"),
+    "mail_network": rates("POSEBOARD_LIMIT_MAIL_NETWORK", "30 per hour"),
+    # requests to the API: of one user, from one network without a token, and with invalid tokens
+    "api": rates("POSEBOARD_LIMIT_API", "1200 per minute"),
+    "api_network": rates("POSEBOARD_LIMIT_API_NETWORK", "1200 per minute"),
+    "api_invalid": rates("POSEBOARD_LIMIT_API_INVALID", "30 per minute"),
+    # files sent by one user, and forms sent by one user, or from one network by people who are not signed in
+    "upload": rates("POSEBOARD_LIMIT_UPLOAD", "300 per minute"),
+    "form": rates("POSEBOARD_LIMIT_FORM", "300 per minute"),
+}
+# how long a request may wait for the broker's answer before the limits are counted by each process for itself
+RATE_LIMIT_WAIT = whole("POSEBOARD_LIMIT_WAIT_MS", 50) / 1000
 
 SECURE_SSL_REDIRECT = HTTPS and flag("POSEBOARD_SSL_REDIRECT", True)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
@@ -246,8 +350,15 @@ CONTENT_SECURITY_POLICY = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "plain": {"()": "leaderboard.logs.WithoutSecrets", "format": "{levelname} {name}: {message}", "style": "{"}
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": text("POSEBOARD_LOG_LEVEL", "INFO")},
-    "loggers": {"django.security.DisallowedHost": {"level": "CRITICAL"}},
+    "loggers": {
+        # Django gives these two handlers of their own, which would write an address as it came
+        "django": {"handlers": []},
+        "django.server": {"handlers": [], "propagate": True},
+        "django.security.DisallowedHost": {"level": "CRITICAL"},
+    },
 }

@@ -9,7 +9,7 @@ import sys
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from leaderboard import broker
+from leaderboard import broker, system_users
 from leaderboard.supervisor import Program
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,7 +41,10 @@ def choose_environment(environment: MutableMapping[str, str]) -> None:
     environment["BROKER_URL"] = environment.get("BROKER_URL") or broker.url(data)
     environment["POSEBOARD_DEMO"] = environment.get("POSEBOARD_DEMO") or environment.get("DEMO") or "1"
     environment["PYTHONUNBUFFERED"] = "1"
-    if os.geteuid() == 0:  # in a container or a test machine one is root, and Celery says so in eight lines
+    if users := system_users.chosen(environment):
+        environment["POSEBOARD_WEB_USER"] = users.web.pw_name
+        environment["POSEBOARD_WORKER_USER"] = users.worker.pw_name
+    elif os.geteuid() == 0:  # in a container or a test machine one is root, and Celery says so in eight lines
         environment.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
 
 
@@ -60,7 +63,8 @@ def runs_baselines(environment: MutableMapping[str, str]) -> bool:
 def web(environment: MutableMapping[str, str]) -> Program:
     memory = Path("/dev/shm")  # noqa: S108  gunicorn's heartbeat file: a slow disk would look like a hung worker
     options = [
-        *("--worker-class", "gthread", "--workers", "2", "--threads", "4"),
+        *("--worker-class", "leaderboard.web.Worker", "--workers", "2", "--threads", "4"),
+        *("--worker-connections", "512"),
         *("--bind", f"127.0.0.1:{port(environment)}"),
         *("--timeout", "60", "--graceful-timeout", "5", "--no-control-socket", "--log-level", "warning"),
         # the site is imported once for all workers, and before it listens: nobody waits where no one answers yet

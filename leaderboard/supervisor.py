@@ -36,13 +36,19 @@ class StoppedError(Exception):
 class Program:
     """`stop` is the signal that asks it to end, when told to or because the supervisor died.
 
-    A `foundation` is what the other programs use: it is stopped after them.
+    A `foundation` is what the other programs use: it is stopped after them. `user` and the three that follow are for a
+    supervisor that is root; `variables` add to the environment.
     """
 
     name: str
     command: list[str]
     stop: signal.Signals = signal.SIGTERM
     foundation: bool = False
+    user: int | None = None
+    group: int | None = None
+    groups: list[int] | None = None
+    umask: int = -1
+    variables: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     delay: float = FIRST_DELAY
@@ -85,9 +91,8 @@ class Supervisor:
         self._start(program)
         return program
 
-    def run_once(self, name: str, command: list[str]) -> int:
-        """Run a command to its end, or until a stop is asked for, while the programs run. Returns its status."""
-        program = Program(name, command)
+    def run_once(self, program: Program) -> int:
+        """Run a program to its end, or until a stop is asked for, while the others run. Returns its status."""
         self._start(program)
         assert program.process is not None
         while program.process.poll() is None and not self.stopping:
@@ -118,9 +123,13 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=dict(self.environment),
+            env={**self.environment, **program.variables},
             cwd=self.folder,
             start_new_session=True,
+            user=program.user,
+            group=program.group,
+            extra_groups=program.groups,
+            umask=program.umask,
             preexec_fn=lambda: stop_with_parent(supervisor, number),
         )
         program.started = time.monotonic()

@@ -8,26 +8,41 @@ from __future__ import annotations
 import atexit
 import json
 import logging
+import mmap
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from celery import shared_task
-from celery.signals import celeryd_after_setup, worker_process_init, worker_ready
+from celery.signals import (
+    celeryd_after_setup,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+    worker_shutting_down,
+)
 from django.conf import settings
-from django.db import connection
+from django.db import Error as DatabaseUnavailable
+from django.db import close_old_connections, connection
 
+import evaluator
 from evaluator import GroundTruthError, PredictionError
-from leaderboard import baselines, blobs, ground_truth, imports, jobs, submissions, workers
-from leaderboard.doorbell import ring
+from leaderboard import baselines, blobs, ground_truth, imports, jobs, storage, submissions, workers
+from leaderboard.doorbell import flush, ring
 from leaderboard.jobs import Claim
-from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Submission
+from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Release, State, Submission
 from leaderboard.sandbox import Limits
 from leaderboard.scoring import Scorer, ScoringFailed
+from leaderboard.verdicts import check_named, where
+from leaderboard.zygote import ROOT, located
 
 log = logging.getLogger(__name__)
+
+SANDBOX_SECONDS = 40.0
+"""For its start, in which Celery expects a new process within `worker_proc_alive_timeout`."""
 
 _scorer: Scorer | None = None
 
@@ -62,11 +77,35 @@ def warm_up(**_: Any) -> None:
 
     In this thread: the kernel ends the zygote with the thread that started it.
     """
-    isolation = None
     if "score" in _queues:
-        isolation = scorer().isolation()
-        log.info("the scoring sandbox has: %s", isolation)
-    workers.stay_listed(queue=", ".join(_queues), isolation=isolation)
+        sandbox_runs()
+        log.info("the scoring sandbox has: %s", scorer().known_isolation())
+    workers.stay_listed(
+        queue=", ".join(_queues), isolation=lambda: scorer().known_isolation() if "score" in _queues else None
+    )
+
+
+def sandbox_runs() -> bool:
+    """Have the sandbox running before a submission is claimed, so that one that does not start costs no attempt."""
+    if scorer().ready(seconds=SANDBOX_SECONDS):
+        return True
+    log.error("the scoring sandbox does not start: submissions wait, and it is tried again when the sweep rings")
+    return False
+
+
+# One byte that the processes of a worker share, made before they are forked. Signals reach the first of them only, and
+# what works through a queue in another must know that no further job is to be taken.
+_stopping = mmap.mmap(-1, 1)
+
+
+@worker_shutting_down.connect
+def take_nothing_more(**_: Any) -> None:
+    _stopping[0] = 1
+
+
+@worker_process_shutdown.connect
+def finish_ringing(**_: Any) -> None:
+    flush(1.0)
 
 
 @worker_ready.connect
@@ -75,14 +114,64 @@ def look_at_once(**_: Any) -> None:
     sweep.delay()
 
 
+# a claimed job, and what does it
+Work = tuple[Claim[Any], Callable[[Claim[Any]], str]]
+
+NOTHING = "nothing to do"
+
+
 @shared_task(name="leaderboard.tasks.score")
+def score_all() -> str:
+    """Check and score what waits, one after another: one ring is enough for all of it, should the others be lost.
+
+    After as long as a sweep may wait the others in the queue have their turn, the sweep among them.
+    """
+    return _work_through(_next_to_score, "score", seconds=settings.SWEEP_SECONDS)
+
+
 def score() -> str:
     """Check one waiting annotation file, or score the submission that is next."""
+    return _do_one(_next_to_score)
+
+
+def _next_to_score() -> Work | None:
     if (waiting := jobs.claim_next(AnnotationImport)) is not None:
-        return check_annotations(waiting)
+        return waiting, check_annotations
+    if not sandbox_runs():
+        return None
     if (claim := jobs.claim_next(Evaluation)) is not None:
-        return evaluate(claim)
-    return "nothing to do"
+        return claim, evaluate
+    return None
+
+
+def _do_one(take: Callable[[], Work | None]) -> str:
+    if (work := take()) is None:
+        return NOTHING
+    claim, do = work
+    return do(claim)
+
+
+def _work_through(take: Callable[[], Work | None], queue: str, *, seconds: float | None = None) -> str:
+    """Do one job after the other, each with its own claim and lease, until there is none.
+
+    Before that it ends when the time is over, when the worker is stopping, or after a job that failed on our side:
+    another worker may do better. Then whoever is free is rung for the rest.
+    """
+    started, done = time.monotonic(), 0
+    while not _stopping[0] and (seconds is None or time.monotonic() - started < seconds or not done):
+        # as before each task: the database may have been restarted since the last job
+        if not connection.in_atomic_block:
+            close_old_connections()
+        if (work := take()) is None:
+            return f"{done} done" if done else NOTHING
+        claim, do = work
+        log.info("%s", do(claim))
+        done += 1
+        rows = type(claim.job)._default_manager.filter(pk=claim.job.pk)
+        if rows.filter(state__in=[State.QUEUED, State.ERRORED]).exists():
+            break
+    ring(queue)
+    return f"{done} done, there may be more"
 
 
 def evaluate(claim: Claim[Evaluation]) -> str:
@@ -98,11 +187,13 @@ def evaluate(claim: Claim[Evaluation]) -> str:
                 dataset=benchmark.dataset,
                 predictions=blobs.path(submission.sha256),
                 truth=ground_truth.truth_path(benchmark, evaluation.truth_sha256),
-                images=blobs.path(benchmark.image_list_sha256),
+                images=blobs.path(evaluation.image_list_sha256 or benchmark.image_list_sha256),
                 surface=ground_truth.surface_of(benchmark),
                 heartbeat=claim.renew,
                 every=settings.HEARTBEAT_SECONDS,
             )
+            check_named(report, evaluator.load_dataset(benchmark.dataset))
+            written = submissions.record(claim, report, seconds=time.monotonic() - started)
         except PredictionError as error:
             submissions.reject(claim, error)
             return f"{submission} rejected: {error.code}"
@@ -113,19 +204,27 @@ def evaluate(claim: Claim[Evaluation]) -> str:
             log.error("%s failed (%s, reference %s): %s", submission, failure.code, reference, failure.detail)
             submissions.fail(claim, code=failure.code, reference=reference)
             return f"{submission} failed: {failure.code}"
-        written = submissions.record(claim, report, seconds=time.monotonic() - started)
         return f"{submission} scored" if written else f"{submission}: fenced out"
 
     return _guarded(submission, work, lambda reference: submissions.fail(claim, code="crashed", reference=reference))
 
 
-def _guarded(subject: object, work: Callable[[], str], fail: Callable[[str], bool]) -> str:
-    """Do the work; whatever goes wrong, the job must not be stuck and the text must not reach a user."""
+def _guarded(
+    subject: object, work: Callable[[], str], fail: Callable[[str], bool], *, reads_annotations: bool = False
+) -> str:
+    """Do the work; whatever goes wrong, the job must not be stuck and the text must not reach a user.
+
+    Nor the log, from work that reads annotations: an error's message may quote them.
+    """
     try:
         return work()
-    except Exception:  # the one broad except of the system
+    except Exception as error:  # the one broad except of the system
         reference = uuid.uuid4().hex[:12]
-        log.exception("%s failed, reference %s", subject, reference)
+        if reads_annotations:
+            lines = where(located(error), [ROOT / "evaluator", ROOT / "leaderboard"])
+            log.error("%s failed, reference %s: %s", subject, reference, lines)
+        else:
+            log.exception("%s failed, reference %s", subject, reference)
         fail(reference)
         return f"{subject} failed, reference {reference}"
 
@@ -136,25 +235,39 @@ def check_annotations(claim: Claim[AnnotationImport]) -> str:
 
     def work() -> str:
         file = imports.dropped(job)
-        file.chmod(0o600)
         try:
-            summary = ground_truth.put_into_force(job.benchmark, file.read_bytes())
+            # a large file takes longer to check than a lease lasts
+            with _LeaseKeeper(claim):
+                # where the web server is another user, the file is its own and the group's
+                with suppress(PermissionError):
+                    file.chmod(0o600)
+                checked = ground_truth.check(job.benchmark, file.read_bytes())
         except GroundTruthError as error:
             imports.reject(claim, str(error))
             return f"{job}: rejected"
-        imports.record(claim, summary)
-        return f"{job}: in force"
+        return f"{job}: in force" if ground_truth.put_claimed_into_force(claim, checked) else f"{job}: fenced out"
 
-    return _guarded(job, work, lambda reference: imports.fail(claim, reference))
+    return _guarded(job, work, lambda reference: imports.fail(claim, reference), reads_annotations=True)
 
 
 @shared_task(name="leaderboard.tasks.run_baseline")
+def run_baselines() -> str:
+    """Run the reference models that wait, one after another. Nothing else is in their queue."""
+    return _work_through(_next_baseline, "baseline")
+
+
 def run_baseline() -> str:
     """Run the reference model that is next on its benchmark's images."""
+    return _do_one(_next_baseline)
+
+
+def _next_baseline() -> Work | None:
     baselines.forget_ended()
     claim = jobs.claim_next(BaselineRun)
-    if claim is None:
-        return "nothing to do"
+    return None if claim is None else (claim, run_and_give_back)
+
+
+def run_and_give_back(claim: Claim[BaselineRun]) -> str:
     # torch is imported here, in the worker's own process: a device does not survive a fork
     from baselines.memory import give_back
 
@@ -224,9 +337,12 @@ class LeaseLost(Exception):
 
 
 class _LeaseKeeper:
-    """Renews a claim from a thread of its own, because one batch of a large network may outlast the lease."""
+    """Renews a claim from a thread of its own, because one batch of a large network may outlast the lease.
 
-    def __init__(self, claim: Claim[BaselineRun]) -> None:
+    So may the check of an annotation file.
+    """
+
+    def __init__(self, claim: Claim[Any]) -> None:
         self.claim = claim
         self.done = threading.Event()
         self.lost = threading.Event()
@@ -243,7 +359,12 @@ class _LeaseKeeper:
 
     def _keep(self) -> None:
         while not self.done.wait(settings.HEARTBEAT_SECONDS):
-            if not self.claim.renew():
+            try:
+                held = self.claim.renew()
+            except DatabaseUnavailable:
+                connection.close()  # away for a moment, perhaps: the lease outlasts two heartbeats
+                continue
+            if not held:
                 self.lost.set()
                 break
         connection.close()
@@ -271,24 +392,41 @@ def sweep() -> str:
         ),
     )
     waiting = jobs.claimable(Evaluation).count() + jobs.claimable(AnnotationImport).count()
-    for _ in range(min(waiting, 4)):
-        ring("score")
-    if jobs.claimable(BaselineRun).exists():
-        ring("baseline")
+    # as many as there are workers, each of which works through what waits; some may be there and not listed yet
+    ring("score", min(waiting, max(4, workers.serving("score"))))
+    ring("baseline", min(jobs.claimable(BaselineRun).count(), max(1, workers.serving("baseline"))))
     return f"{waiting} waiting, {ended} ended"
 
 
 @shared_task(name="leaderboard.tasks.collect")
-def collect() -> str:
-    """Delete what no row names and a day has passed over: uploads whose request ended before its row was written.
+def collect(when_short: bool = False) -> str:
+    """Delete what no row names: uploads of yesterday, annotation files of an hour ago, whose request ended too early.
 
-    And forget the workers that ended.
+    When space runs out, an hour is enough; with `when_short`, only then anything is done. Nothing that is younger is
+    deleted, whatever happens: its row may be about to be written. And forget the workers that ended.
     """
+    if when_short and not storage.is_short():
+        return "there is enough space"
     workers.forget_dead()
+    age = storage.HOUR if storage.is_short() else storage.DAY
+    gone = blobs.collect_orphans(_known_blobs, older_than_seconds=age)
+    gone += imports.collect_orphans() + storage.forget_partial()
+    return f"{gone} files deleted"
+
+
+def _known_blobs() -> set[str]:
     known = set(Submission.objects.values_list("sha256", flat=True))
-    known |= set(Benchmark.objects.values_list("image_list_sha256", flat=True))
-    known |= baselines.kept_blobs()
-    return f"{blobs.collect_orphans(known)} files deleted"
+    for model in (Benchmark, Release, Evaluation):
+        known |= set(model.objects.values_list("image_list_sha256", flat=True).distinct())
+    return known | baselines.kept_blobs()
+
+
+@shared_task(name="leaderboard.tasks.collect_runs")
+def collect_runs() -> str:
+    """Delete what the baseline workers, who alone have that folder, kept of runs that have ended."""
+    baselines.forget_ended()
+    storage.forget_partial()
+    return "forgotten"
 
 
 def _end_exhausted(model: type[Any], end: Callable[[Claim[Any], str], bool]) -> int:

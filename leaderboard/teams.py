@@ -10,6 +10,7 @@ from django.db.models import F, QuerySet
 
 from leaderboard.models import Benchmark, BoardEvent, Membership, Method, Team, User
 from leaderboard.refusals import Refused
+from leaderboard.transactions import lock, retried
 
 # what a team may say of its method; everything else is ours
 METHOD_FIELDS = frozenset(
@@ -63,30 +64,46 @@ def method_named(*, team: Team, name: str, **fields: Any) -> Method:
         for key, value in changes.items():
             setattr(method, key, value)
         _check(method)
-        with transaction.atomic():
-            method.save(update_fields=list(changes))
-            _touch_boards(method)
+        _save(method, list(changes))
     return method
 
 
-@transaction.atomic
+def check_method(*, team: Team, name: str, **fields: Any) -> None:
+    """Raise the `Refused` of `method_named` for fields that cannot be kept, and change nothing."""
+    _allowed(fields)
+    name = " ".join(name.split())
+    method = Method.objects.filter(team=team, name=name).first() or Method(team=team, name=name)
+    for key, value in fields.items():
+        setattr(method, key, value)
+    _check(method, unique=False)
+
+
+@retried
+def _save(method: Method, changed: list[str]) -> None:
+    method.save(update_fields=changed)
+    _touch_boards(method)
+
+
+@retried
 def edit_method(*, method: Method, by: User, name: str | None = None, **fields: Any) -> Method:
     """Change what a team says of its method. A new name is logged on every board it stands on."""
     _allowed(fields)
-    old_name = method.name
+    # as it is now: a method that comes from a request may have been renamed since, by another or by a lost attempt
+    old_name = lock(Method.objects.filter(pk=method.pk))[0].name
     for key, value in fields.items():
         setattr(method, key, value)
     if name is not None:
         method.name = " ".join(name.split())
     _check(method)
-    method.save()
+    # only what was given: another edit may be changing the rest
+    method.save(update_fields=[*fields, "name"] if name is not None else list(fields))
+    _touch_boards(method)
     if method.name != old_name:
         for event in method.events.filter(current=True, kind__in=BoardEvent.STANDING):
             BoardEvent.objects.create(
                 kind=BoardEvent.Kind.RENAMED, benchmark=event.benchmark, method=method, submission=event.submission,
                 by=by, note=f"from {old_name}",
             )  # fmt: skip
-    _touch_boards(method)
     return method
 
 
@@ -104,4 +121,6 @@ def _check(method: Method, *, unique: bool = True) -> None:
 
 
 def _touch_boards(method: Method) -> None:
-    Benchmark.objects.filter(events__method=method, events__current=True).update(version=F("version") + 1)
+    shown = BoardEvent.objects.filter(method=method, current=True).values("benchmark")
+    boards = lock(Benchmark.objects.filter(pk__in=shown))
+    Benchmark.objects.filter(pk__in=[board.pk for board in boards]).update(version=F("version") + 1)

@@ -8,6 +8,7 @@ from django.urls import include, path
 from leaderboard.api import api
 from leaderboard.health import healthz
 
+handler500 = "leaderboard.faults.server_error"
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("api/v1/", api.urls),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from leaderboard.models import Benchmark, BoardEvent, Submission, User
+from leaderboard.models import Benchmark, BoardEvent, Membership, Submission, User
 
 Anyone = User | AnonymousUser
 
@@ -51,6 +51,21 @@ def submissions_for(user: Anyone) -> QuerySet[Submission]:
 def may_publish(user: Anyone, submission: Submission) -> bool:
     """Somebody of the team that owns it."""
     return isinstance(user, User) and submission.team.memberships.filter(user=user).exists()
+
+
+def agreed() -> Q:
+    """Submissions that their teams chose to publish when they submitted, or of teams in which nobody can decide.
+
+    Whatever was submitted as private is not among them: a later change of the benchmark's policy is no agreement.
+    """
+    run_or_imported = Q(source__in=[Submission.Source.BASELINE, Submission.Source.IMPORT])
+    somebody = Q(Exists(Membership.objects.filter(team=OuterRef("team"))))
+    return Q(publish_when_scored=True) | (run_or_imported & ~somebody)
+
+
+def may_publish_for_team(user: Anyone, submission: Submission) -> bool:
+    """The benchmark's organiser, what its team agreed to publish."""
+    return submission.benchmark.is_organiser(user) and Submission.objects.filter(agreed(), pk=submission.pk).exists()
 
 
 def may_see_details(user: Anyone, submission: Submission) -> bool:

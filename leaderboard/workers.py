@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -24,15 +25,15 @@ log = logging.getLogger(__name__)
 FORGET_AFTER = timedelta(days=1)
 
 
-def stay_listed(*, queue: str, isolation: dict[str, Any] | None) -> None:
-    """List this process now and as long as it lives, from a thread that ends with it."""
+def stay_listed(*, queue: str, isolation: Callable[[], dict[str, Any] | None]) -> None:
+    """List this process now and as long as it lives, from a thread that ends with it. `isolation` is asked again."""
     name = f"{socket.gethostname()[:80]}:{os.getpid()}"
     stopped = threading.Event()
 
     def keep() -> None:
         while True:
             try:
-                report(name=name, queue=queue, isolation=isolation)
+                report(name=name, queue=queue, isolation=isolation())
             except DatabaseError:
                 log.warning("worker %s could not say that it is there; it goes on", name)
             finally:
@@ -52,6 +53,11 @@ def alive() -> QuerySet[Worker]:
     return Worker.objects.filter(seen_at__gt=Now() - timedelta(seconds=3 * settings.HEARTBEAT_SECONDS)).order_by(
         "queue", "name"
     )
+
+
+def serving(queue: str) -> int:
+    """How many of them serve the queue."""
+    return sum(queue in served.split(", ") for served in alive().values_list("queue", flat=True))
 
 
 def forget_dead() -> int:

@@ -9,4 +9,6 @@ application = get_wsgi_application()
 
 # Django imports the pages and the API with the first request: about a second of work, for which whoever comes first to
 # a new process would wait, on a busy machine for half a minute.
+# What rings the workers is imported here too.
+import leaderboard.celery  # noqa: E402
 import leaderboard.urls  # noqa: E402, F401

@@ -6,10 +6,13 @@ evaluator once, keeps parsed annotations, and forks one confined child a job, wh
 
     scorer -> zygote   {"job": {...}} with the writing end of the result pipe as a passed descriptor; {"kill": true}
     zygote -> scorer   {"ready": {isolation}}; {"started": pid}; {"ended": wait status, "cpu_seconds": ...};
-                       {"failed": [code, detail]} when there is nothing to fork for
+                       {"failed": [code, where]} when there is nothing to fork for
 
-The child's answer goes straight into the result pipe and is one JSON object: {"report": ...}, {"prediction_error":
-...} or {"failed": [code, detail]}. Nothing the child says is trusted; `leaderboard.verdicts` checks it.
+The child's answer goes straight into the result pipe and is one JSON object. Nothing the child says is trusted;
+`leaderboard.verdicts` checks it. A job with annotations is answered with {"report": ...}, {"prediction_error": true}
+or {"failed": [code, where]}: of what is wrong with a file, whoever has seen annotations says no more than that. What it
+is says a job without annotations, {"problems": ..., "total": ...} or {"valid": true}: `leaderboard.scoring` gives it
+to a second zygote, which never reads any.
 """
 
 from __future__ import annotations
@@ -33,10 +36,11 @@ from typing import Any, NoReturn
 from leaderboard import sandbox
 
 EVALUATE = "evaluator:evaluate"
+CHECK = "evaluator:validate"
 ROOT = Path(__file__).resolve().parent.parent
 CONTROL = 0
 REQUEST_BYTES = 1 << 16
-DETAIL_CHARACTERS = 4000
+MOST_FRAMES = 8
 KEPT_FILES = 16
 KEPT_BYTES = 1 << 29
 """Of annotation files; the parsed arrays are smaller than their JSON."""
@@ -67,8 +71,11 @@ class Kept:
 
 def readable() -> list[str]:
     """The folders that the interpreter and the libraries load from, and nothing of the data."""
-    folders = {sys.prefix, sys.base_prefix, "/usr", "/lib", "/lib64", "/proc/self", str(ROOT / "evaluator")}
-    folders.update(path for path in sys.path if path and Path(path).is_dir() and Path(path) != ROOT)
+    # not the prefixes themselves: somebody may keep the data beside the `lib` of a virtual environment
+    folders = {f"{prefix}/{name}" for prefix in (sys.prefix, sys.base_prefix) for name in ("lib", "lib64")}
+    folders |= {"/usr", "/lib", "/lib64", "/proc/self", str(ROOT / "evaluator")}
+    # nor the project's folder, by whatever name it is on the path, for the data may lie in it
+    folders.update(path for path in sys.path if Path(path).is_dir() and not ROOT.is_relative_to(Path(path).resolve()))
     return sorted(folders)
 
 
@@ -79,9 +86,14 @@ def resolve(target: str) -> Callable[..., Any]:
     return found
 
 
-def describe(error: BaseException) -> str:
-    """The end of a traceback, for the operator's log. It never reaches a submitter."""
-    return "".join(traceback.format_exception(error))[-DETAIL_CHARACTERS:]
+def located(error: BaseException) -> dict[str, Any]:
+    """What an error is and where it was raised: no message, for that may quote annotations and goes to the log."""
+    frames = traceback.extract_tb(error.__traceback__)[-MOST_FRAMES:]
+    return {
+        "type": type(error).__name__,
+        "errno": error.errno if isinstance(error, OSError) else None,
+        "frames": [[frame.filename, frame.lineno] for frame in frames],
+    }
 
 
 class Zygote:
@@ -90,6 +102,7 @@ class Zygote:
         self.parent = os.getppid()
         self.kept = Kept(KEPT_FILES, KEPT_BYTES)
         self.unread = b""
+        self.held: list[str] = []
         waking, self.woken = os.pipe()
         os.set_blocking(self.woken, False)
         os.set_blocking(waking, False)
@@ -125,17 +138,19 @@ class Zygote:
     def prepare(self, job: dict[str, Any]) -> Callable[[], Any]:
         """Everything of the job that is the server's own and can be parsed once: the annotations, the image list."""
         target = resolve(job["target"])
+        if job["truth"] is None:
+            known = job["images"] and self.images(job)
+            return lambda: target(job["dataset"], Path(job["predictions"]), images=known)
         truth, images = job["truth"], job["images"]
         options: dict[str, Any] = {}
         if job["target"] == EVALUATE:
             options["intervals"] = True
             from evaluator.definitions import load_dataset
             from evaluator.ground_truth import read_truth
-            from evaluator.image_list import read_images
 
             dataset = load_dataset(job["dataset"])
             truth = self.kept.get(truth, dataset.name, lambda path: read_truth(path, dataset))
-            images = images and self.kept.get(images, "images", read_images)
+            images = images and self.images(job)
             if job["surface"]:
                 from evaluator.surfaces import read_surface
 
@@ -143,17 +158,22 @@ class Zygote:
                 options["surface"] = self.kept.get(job["surface"], "surface", read_surface)
         return lambda: target(job["dataset"], Path(job["predictions"]), truth, images=images, **options)
 
+    def images(self, job: dict[str, Any]) -> Any:
+        from evaluator.image_list import read_images
+
+        return self.kept.get(job["images"], "images", read_images)
+
     def run(self, job: dict[str, Any], result: int) -> None:
         try:
             evaluate = self.prepare(job)
         except Exception as error:  # the annotations or the definition are at fault, and the zygote goes on
-            self.send({"failed": ["ground_truth", describe(error)]})
+            self.send({"failed": ["ground_truth", located(error)]})
             return
         zygote = os.getpid()
         child = os.fork()
         if child == 0:
             try:
-                work(job, evaluate, result, zygote)
+                work(job, evaluate, result, zygote, self.held)
             finally:
                 os._exit(70)
         os.close(result)
@@ -224,8 +244,8 @@ def end_leftovers() -> None:
     os._exit(71)
 
 
-def work(job: dict[str, Any], evaluate: Callable[[], Any], result: int, zygote: int) -> NoReturn:
-    """The child: confine itself, evaluate, answer, end."""
+def work(job: dict[str, Any], evaluate: Callable[[], Any], result: int, zygote: int, promised: list[str]) -> NoReturn:
+    """The child: confine itself, evaluate, answer, end. `promised` are the defences that must hold if asked for."""
     answer: dict[str, Any]
     try:
         signal.set_wakeup_fd(-1)
@@ -235,21 +255,30 @@ def work(job: dict[str, Any], evaluate: Callable[[], Any], result: int, zygote: 
         sandbox.close_descriptors([result])
         os.chdir("/")
         limits = sandbox.Limits(**job["limits"])
-        files = [job["predictions"], job["truth"], *([job["images"]] if job["images"] else []), os.devnull]
-        sandbox.confine(job["defences"], limits, folders=readable(), files=files)
-        report = evaluate()
-        answer = {"report": report if isinstance(report, dict) else report.to_dict()}
+        files = [path for path in (job["predictions"], job["truth"], job["images"], os.devnull) if path]
+        _, missing = sandbox.confine(job["defences"], limits, folders=readable(), files=files)
+        if not missing.keys().isdisjoint(promised):
+            raise sandbox.Unavailable("a defence that held at the start does not hold now")
+        answer = answer_of(evaluate(), checks=job["truth"] is None)
     except MemoryError as error:
-        answer = {"failed": ["memory", describe(error)]}
+        answer = {"failed": ["memory", located(error)]}
     except Exception as error:
-        if any(kind.__name__ == "PredictionError" for kind in type(error).__mro__):
-            answer = {"prediction_error": error.to_dict()}  # type: ignore[attr-defined]
+        if not any(kind.__name__ == "PredictionError" for kind in type(error).__mro__):
+            answer = {"failed": ["crashed", located(error)]}
+        elif job["truth"] is None:
+            answer = {key: error.to_dict()[key] for key in ("problems", "total")}  # type: ignore[attr-defined]
         else:
-            answer = {"failed": ["crashed", describe(error)]}
+            answer = {"prediction_error": True}
     text = json.dumps(answer, allow_nan=False).encode()
     with open(result, "wb", closefd=False) as pipe:
         pipe.write(text)
     os._exit(0)
+
+
+def answer_of(found: Any, *, checks: bool) -> dict[str, Any]:
+    if checks:
+        return {"valid": True}
+    return {"report": found if isinstance(found, dict) else found.to_dict()}
 
 
 def warm() -> None:
@@ -274,7 +303,10 @@ def main(target: str) -> NoReturn:
     sandbox.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal: the scorer decides when to end
     isolation = sandbox.probe(sandbox.DEFENCES)
-    if target == EVALUATE:
+    if not isolation["held"]:  # somebody ended it?
+        isolation = sandbox.probe(sandbox.DEFENCES)
+    zygote.held = isolation["held"]
+    if target in (EVALUATE, CHECK):
         warm()
     # what is there now is shared with every child: keep the collector from writing to those pages
     gc.collect()

@@ -18,6 +18,8 @@ from poseboard.packing import packed
 
 FINISHED = frozenset({"scored", "rejected", "errored", "cancelled"})
 POSTS = 3  # attempts to hand a file over when the connection breaks; they share one Idempotency-Key
+PATIENCE = 300.0
+"""How many seconds a call waits in all where the server answers `rate_limited`, before it raises."""
 
 
 class ApiError(Exception):
@@ -113,10 +115,22 @@ class Board:
 
 
 class Client:
-    """One server, and the token to use there. Use it as a context manager, or close it."""
+    """One server, and the token to use there. Use it as a context manager, or close it.
 
-    def __init__(self, url: str, token: str | None = None, *, timeout: float = 60.0) -> None:
+    Where the server answers that too many requests came (`rate_limited`), a call waits as long as it is told to, up to
+    PATIENCE seconds in all; `waiting(seconds)` is called before. A quota that is used up is not waited for.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        timeout: float = 60.0,
+        waiting: Callable[[float], None] | None = None,
+    ) -> None:
         self.url = url.rstrip("/")
+        self._waiting = waiting
         parts = urlsplit(self.url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"{url!r} is not the address of a server, such as https://pose.example.org")
@@ -169,7 +183,7 @@ class Client:
 
     def submission(self, submission_id: str) -> Submission:
         """The submission as it stands now. Raises ApiError."""
-        return _submission(self._json("GET", f"/api/v1/submissions/{quote(str(submission_id), safe='')}"))
+        return _submission(self._json("GET", _submission_path(submission_id)))
 
     def submit(
         self,
@@ -188,18 +202,21 @@ class Client:
         key = str(uuid.uuid4())
         form = {"benchmark": benchmark, "method": method, **({"publish": "true"} if publish else {})}
         with packed(file) as (name, stream, size):
-            for attempt in range(1, POSTS + 1):
+
+            def post() -> dict[str, Any]:
                 stream.seek(0)
                 upload = _Counting(stream, size, progress)
+                return self._once(
+                    "POST",
+                    "/api/v1/submissions",
+                    data=form,
+                    files={"file": (name, upload, "application/octet-stream")},
+                    headers={"Idempotency-Key": key},
+                )
+
+            for attempt in range(1, POSTS + 1):
                 try:
-                    document = self._json(
-                        "POST",
-                        "/api/v1/submissions",
-                        data=form,
-                        files={"file": (name, upload, "application/octet-stream")},
-                        headers={"Idempotency-Key": key},
-                    )
-                    return _submission(document)
+                    return _submission(self._patiently(post))
                 except ApiError as error:
                     if error.status or attempt == POSTS:
                         raise
@@ -223,7 +240,7 @@ class Client:
         while True:
             wanted = 0.0
             try:
-                now = self.submission(submission_id)
+                now = _submission(self._once("GET", _submission_path(submission_id)))
                 if changed is not None and (last is None or now.state != last.state):
                     changed(now)
                 last, trouble = now, None
@@ -239,6 +256,8 @@ class Client:
                     raise StillRunning(last)
                 assert trouble is not None
                 raise trouble
+            if trouble is not None and trouble.code == "rate_limited":
+                self._say(wanted)
             # spread out, so that a class of a hundred clients does not ask in step
             time.sleep(min(left, max(wanted, pause * random.uniform(0.8, 1.2))))  # noqa: S311
             pause = min(10.0, pause * 1.5)
@@ -256,6 +275,27 @@ class Client:
             cursor = str(following)
 
     def _json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        return self._patiently(lambda: self._once(method, path, **request))
+
+    def _patiently(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Ask again after the wait that a rate limit names, as long as PATIENCE lasts."""
+        left = PATIENCE
+        while True:
+            try:
+                return ask()
+            except ApiError as error:
+                pause = error.retry_after
+                if error.code != "rate_limited" or pause is None or not 0 < pause <= left:
+                    raise
+            self._say(pause)
+            time.sleep(pause)
+            left -= pause
+
+    def _say(self, seconds: float) -> None:
+        if self._waiting is not None:
+            self._waiting(seconds)
+
+    def _once(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         try:
             response = self._http.request(method, path, **request)
         except httpx.TimeoutException as error:
@@ -302,6 +342,10 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def _submission_path(submission_id: str) -> str:
+    return f"/api/v1/submissions/{quote(str(submission_id), safe='')}"
 
 
 def _error(url: str, response: httpx.Response) -> ApiError:

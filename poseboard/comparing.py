@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from poseboard.output import (
+    NUMBER,
     Exit,
     Failure,
     emit_json,
@@ -96,15 +97,17 @@ def _show(title: str, differences: list[Difference], unit: Mapping[str, str]) ->
     units = set(unit.values())
     rows = []
     for d in differences:
-        factor = 1 if unit[d.metric] else 100
+        factor, decimals = 1 if unit[d.metric] else 100, 3 if unit[d.metric] == NUMBER else 2
         rows.append(
             [
                 d.metric,
                 d.part,
                 in_unit(d.a, unit[d.metric], units),
                 in_unit(d.b, unit[d.metric], units),
-                f"{factor * d.difference:+.2f}",
-                "" if d.low is None or d.high is None else f"{factor * d.low:+.2f} to {factor * d.high:+.2f}",
+                f"{factor * d.difference:+.{decimals}f}",
+                ""
+                if d.low is None or d.high is None
+                else f"{factor * d.low:+.{decimals}f} to {factor * d.high:+.{decimals}f}",
                 "" if d.p is None else f"{d.p:.3f}",
             ]
         )

@@ -15,6 +15,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import typer
 
+NUMBER = "number"  # the unit of what is neither a fraction nor has a unit, as the evaluator and the API name it
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -80,8 +82,10 @@ def printable(text: str) -> str:
 
 
 def number(value: float | None, unit: str = "") -> str:
-    """A score as tables print it: a fraction in percent, a length in its unit, with two decimals."""
-    return "" if value is None else f"{value if unit else 100 * value:.2f}"
+    """A score as tables print it: a fraction in percent, a length in its unit, a plain number as it is."""
+    if value is None:
+        return ""
+    return f"{value:.3f}" if unit == NUMBER else f"{value if unit else 100 * value:.2f}"
 
 
 def interval(low: float | None, high: float | None, unit: str = "") -> str:
@@ -89,13 +93,19 @@ def interval(low: float | None, high: float | None, unit: str = "") -> str:
 
 
 def heading(word: str, units: Collection[str]) -> str:
-    """The head of a column of numbers: `score %`, `score mm`, or `score` where units stand in the rows."""
-    return f"{word} {next(iter(units)) or '%'}" if len(units) == 1 else word
+    """The head of a column: `score %`, `score mm`, or `score` of plain numbers, or where the rows say the units."""
+    return f"{word} {_sign(next(iter(units)))}".rstrip() if len(units) == 1 else word
+
+
+def _sign(unit: str) -> str:
+    return "" if unit == NUMBER else unit or "%"
 
 
 def in_unit(value: float | None, unit: str, units: Collection[str]) -> str:
     """A number of such a column."""
-    return number(value, unit) if len(units) < 2 or value is None else f"{number(value, unit)} {unit or '%'}"
+    if len(units) < 2 or value is None:
+        return number(value, unit)
+    return f"{number(value, unit)} {_sign(unit)}".rstrip()
 
 
 def reports_failures(command: Callable[P, R]) -> Callable[P, R]:

@@ -28,7 +28,7 @@ from poseboard.output import (
 )
 
 if TYPE_CHECKING:
-    from poseboard.client import Client, Submission
+    from poseboard.client import BoardEntry, Client, Submission
 
 Server = Annotated[
     str | None, typer.Option("--url", metavar="URL", help="The server; else POSEBOARD_URL, else that of `login`.")
@@ -127,10 +127,10 @@ def board(
     elif on_terminal():
         rows = [
             [
-                str(e.rank or ""),
+                _ranks(e),
                 e.method,
                 e.team,
-                e.kind,
+                f"{e.kind}, scored on earlier annotations" if e.raw.get("stale") else e.kind,
                 number(e.value, result.unit),
                 interval(e.low, e.high, result.unit),
             ]
@@ -166,7 +166,9 @@ def _client(url: str, token: str | None) -> Client:
     if token and parts.scheme == "http" and parts.hostname and not is_loopback(parts.hostname):
         note(f"Warning: {url} is not encrypted; whoever is on the way can read the token.")
     try:
-        return Client(url, token)
+        return Client(
+            url, token, waiting=lambda seconds: note(f"Too many requests: trying again in {seconds:.0f} seconds.")
+        )
     except ValueError as error:
         raise Failure(Exit.BAD_FILE, str(error)) from error
 
@@ -252,3 +254,11 @@ def error_text(submission: Submission) -> str:
             entry = problem.get("entry")
             lines.append(f"entry {entry}: {text}" if entry is not None else text)
     return "\n".join(printable(line) for text in lines for line in text.splitlines())
+
+
+def _ranks(entry: BoardEntry) -> str:
+    """`2–4` where the server says that the rank is not settled."""
+    worst = entry.raw.get("worst_rank")
+    if entry.rank is None:
+        return ""
+    return f"{entry.rank}–{worst}" if isinstance(worst, int) and worst != entry.rank else str(entry.rank)

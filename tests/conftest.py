@@ -50,6 +50,25 @@ def chromium() -> Iterator[Any]:
         del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
+@pytest.fixture(autouse=True)
+def lock_order() -> Iterator[Any]:
+    """Every transaction of every test locks rows in the one order, or the test fails. PostgreSQL only."""
+    from tests.lock_order import Watch
+
+    with Watch() as watch:
+        yield watch
+    assert not watch.problems, "\n".join(watch.problems)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that are about the other database: `make test` runs with both."""
+    other = "sqlite" if os.environ.get("DATABASE_URL") else "postgres"
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not (TEST_DATA / "published_scores.json").exists():
         terminalreporter.section("REAL DATA MISSING", sep="!", red=True)

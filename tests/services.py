@@ -1,4 +1,4 @@
-"""What the tests need besides Python: Chromium, fonts and PostgreSQL.
+"""What the tests need besides Python: Chromium, fonts, PostgreSQL and Caddy.
 
 python tests/services.py install                   # by apt when that is possible, else says what is missing
 python tests/services.py postgres -- COMMAND ...   # COMMAND with DATABASE_URL of a throw-away PostgreSQL server
@@ -44,6 +44,7 @@ def missing() -> list[str]:
     wanted = {
         "chromium": chromium(),
         "postgresql": postgres_folder(),
+        "caddy": shutil.which("caddy"),
         "fonts-dejavu-core": has_fonts(),
     }
     return [name for name, found in wanted.items() if not found]

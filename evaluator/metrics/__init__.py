@@ -2,8 +2,11 @@
 
 A metric is a module with `TITLE`, `SOURCE`, `HIGHER_IS_BETTER`, `PARTS`, `INVARIANCES` and
 `measure(annotations, predictions, dataset, *, names, ...) -> Tally`, whose further keywords a dataset's TOML passes.
-Two more where they differ: `ENTRY`, what an entry must give of a person ("keypoints" unless said, see
-`evaluator.definitions.ENTRIES`), and `UNIT`, that of the scores ("mm"; a fraction unless said).
+Three more where they differ: `ENTRY`, what an entry must give of a person ("keypoints" unless said, see
+`evaluator.definitions.ENTRIES`); `UNIT`, that of the scores ("mm", "px"; "" unless said); and `RANGE`, the lowest and
+the highest score that there can be, None where there is none: (0.0, 1.0) unless said, and (None, None) with a unit.
+Without a unit a score in the range (0.0, 1.0) is a fraction, which is shown in percent, and any other a plain number,
+which is shown as it is.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ SOURCE = (
 )
 HIGHER_IS_BETTER = False
 UNIT = "mm"
+RANGE = (0.0, None)
 ENTRY = "keypoints_3d"
 PARTS = "joints and actions"
 # Moving the root away moves all other joints with it, and a new alignment may suit them better. Nobody is refused.

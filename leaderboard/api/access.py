@@ -1,4 +1,4 @@
-"""Who is asking: a bearer token in the header, or the session of a page of this site.
+"""Who is asking: a bearer token in the header, or the session of a page of this site; and whether they ask too often.
 
 A request with a token needs no CSRF token, since a browser never adds that header by itself. One that changes something
 and comes by session must have one.
@@ -14,11 +14,33 @@ from django.http import HttpRequest
 from ninja.security.base import AuthBase
 from ninja.utils import check_csrf
 
-from leaderboard import tokens
+from leaderboard import rate_limits, tokens, visitors
 from leaderboard.api.problems import REALM, Problem
 from leaderboard.models import ApiToken, User
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def admit(request: HttpRequest) -> None:
+    """Look the token up and count the request, before any of its body is read. Raises `RateLimited`.
+
+    A request counts for its user, or without one for the network that it comes from. A valid token passes even where
+    invalid ones came from: they cannot be guessed, and one broken script must not stop the others of a laboratory.
+    """
+    header = request.headers.get("Authorization")
+    known = None if header is None else tokens.authenticate(header)
+    request.bearer = known  # type: ignore[attr-defined]
+    user = known[0] if known is not None else request.user if header is None else AnonymousUser()
+    if user.is_authenticated:
+        who = f"user {user.pk}"
+        request.usage = rate_limits.take("api", who)  # type: ignore[attr-defined]
+        if request.content_type == "multipart/form-data" and request.method not in SAFE_METHODS:
+            rate_limits.take("upload", who)
+        return
+    network = visitors.network(request)
+    if header is not None:
+        rate_limits.take("api_invalid", network)
+    request.usage = rate_limits.take("api_network", network)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -41,9 +63,8 @@ class BearerToken(AuthBase):
         self.scope, self.required = scope, required
 
     def __call__(self, request: HttpRequest) -> Caller:
-        header = request.headers.get("Authorization")
-        if header is not None:
-            return self._by_token(request, header)
+        if "Authorization" in request.headers:
+            return self._by_token(request)
         if request.user.is_authenticated:
             if request.method not in SAFE_METHODS and check_csrf(request):
                 raise Problem(403, "csrf_failed", "Reload the page and try again: its form has expired.")
@@ -57,8 +78,8 @@ class BearerToken(AuthBase):
             )
         return Caller(AnonymousUser())
 
-    def _by_token(self, request: HttpRequest, header: str) -> Caller:
-        known = tokens.authenticate(header)
+    def _by_token(self, request: HttpRequest) -> Caller:
+        known = request.bearer  # type: ignore[attr-defined]  # of `admit`
         if known is None:
             raise Problem(
                 401,

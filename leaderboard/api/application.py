@@ -15,7 +15,7 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
 from leaderboard.api import problems
-from leaderboard.api.access import BearerToken
+from leaderboard.api.access import BearerToken, admit
 
 View = Callable[..., HttpResponseBase]
 
@@ -54,6 +54,13 @@ def _complete(schema: OpenAPISchema, name: str, auth: Any, problem: dict[str, st
         for details in methods.values():
             if details["operationId"] != name:
                 continue
+            details["responses"]["429"] = {
+                "description": "Too many requests (`rate_limited`), or a quota is used up (`quota_day` and others)",
+                "headers": {
+                    "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}},
+                },
+                "content": {problems.CONTENT_TYPE: {"schema": problem}},
+            }
             details["responses"]["default"] = {
                 "description": "What went wrong, as problem details (RFC 9457)",
                 "content": {problems.CONTENT_TYPE: {"schema": problem}},
@@ -70,7 +77,9 @@ _nothing_here.csrf_exempt = True  # type: ignore[attr-defined]
 
 
 def guarded(view: View) -> View:
-    """Wrap a view: no exception leaves as a page, HEAD works where GET does, and nothing private is cached."""
+    """Wrap a view: requests are counted, no exception leaves as a page, HEAD works where GET does, and nothing private
+    is cached.
+    """
 
     @functools.wraps(view)
     def guard(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -80,10 +89,14 @@ def guarded(view: View) -> View:
         if head:
             request.method = "GET"
         try:
+            admit(request)
             _check_length(request)
             response = view(request, *args, **kwargs)
         except Exception as error:
             response = problems.answer(request, error)
+        if (usage := getattr(request, "usage", None)) is not None:
+            for name, value in usage.headers().items():
+                response.setdefault(name, value)
         if response.status_code == 405:
             allowed = response["Allow"]
             detail = f"This address takes {allowed}."
@@ -100,25 +113,11 @@ def guarded(view: View) -> View:
     return guard
 
 
-# of a multipart body besides the file: boundaries, headers and form fields
-_FORM_ALLOWANCE = 1 << 20
-_PIECE = 1 << 16
-
-
 def _check_length(request: HttpRequest) -> None:
-    """Refuse a body that is too large, or of unknown length, before any of it is written."""
+    """Refuse a body of unknown length before any of it is written; `leaderboard.bodies` refuses what is too large."""
     if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
         raise problems.Problem(411, "length_required", "Send the body with a Content-Length.")
     try:
-        length = int(request.META.get("CONTENT_LENGTH") or 0)
+        int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:
         raise problems.Problem(400, "bad_request", "The Content-Length is not a number.") from None
-    if length > settings.UPLOAD_LIMIT + _FORM_ALLOWANCE:
-        _discard(request, min(length, 4 * settings.UPLOAD_LIMIT + _FORM_ALLOWANCE))
-        raise problems.too_large()
-
-
-def _discard(request: HttpRequest, most: int) -> None:
-    """Read what comes anyway, up to a bound: a client that is still sending would see a broken pipe, not the answer."""
-    while most > 0 and (piece := request.read(min(_PIECE, most))):
-        most -= len(piece)

@@ -139,18 +139,17 @@ def _organised(user: User, slug: str) -> Benchmark:
 
 
 def _started(response: HttpResponse, wanted: NewRun, user: User, boxes: UploadedFile | None) -> Status[RunOut]:
-    benchmark, checkpoint, kept = _organised(user, wanted.benchmark), None, None
+    benchmark, checkpoint = _organised(user, wanted.benchmark), None
     if wanted.checkpoint is not None:
         checkpoint = Checkpoint.objects.filter(pk=wanted.checkpoint).first()
         if checkpoint is None:
             raise Problem(422, "no_such_checkpoint", f"There is no checkpoint {wanted.checkpoint}: see the choices.")
-    if boxes is not None:
-        name = fields.clean_file_name(boxes.name)
-        kept = baselines.take_boxes(benchmark=benchmark, chunks=boxes.chunks(), name=name)
-    run = baselines.request_run(
-        baseline=wanted.baseline, variant=wanted.variant, checkpoint=checkpoint, benchmark=benchmark, by=user,
-        boxes=kept,
-    )  # fmt: skip
+    chunks, name = (boxes.chunks(), fields.clean_file_name(boxes.name)) if boxes else (None, "")
+    with baselines.boxes_taken(benchmark=benchmark, chunks=chunks, name=name) as kept:
+        run = baselines.request_run(
+            baseline=wanted.baseline, variant=wanted.variant, checkpoint=checkpoint, benchmark=benchmark, by=user,
+            boxes=kept,
+        )  # fmt: skip
     run.refresh_from_db()
     response["Location"] = reverse("api:get_run", args=[run.pk])
     return Status(202, _shown(run))

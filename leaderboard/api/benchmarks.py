@@ -11,8 +11,8 @@ from django.utils.cache import get_conditional_response
 from ninja import Router
 from pydantic import BaseModel, Field
 
-from evaluator import load_dataset
-from leaderboard import blobs, quotas
+from evaluator import DatasetDefinitionError, load_dataset
+from leaderboard import blobs, clock, quotas
 from leaderboard.api.access import anyone, caller, reads
 from leaderboard.api.application import REVALIDATED
 from leaderboard.api.problems import Problem, not_found
@@ -44,7 +44,9 @@ class BenchmarkOut(BaseModel):
     primary: str
     images: int
     people: int
-    accepts_submissions: bool
+    accepts_submissions: bool = Field(description="It has annotations to score against; for the dates see `state`")
+    state: str = Field(description="`no_annotations`, `not_open`, `open` or `closed`, by the server's clock")
+    publishes_all: bool = Field(description="Every submission is published when it is scored, whatever `publish` says")
     opens_at: datetime | None
     closes_at: datetime | None
     limits: LimitsOut
@@ -62,7 +64,7 @@ class MetricOut(BaseModel):
     name: str
     title: str
     description: str
-    unit: str = Field(description="`fraction`, or the unit of its values: `mm`")
+    unit: str = Field(description="`fraction`, `number` where there is no unit, or the unit of its values: `mm`")
     higher_is_better: bool
     parts: list[str]
 
@@ -99,7 +101,15 @@ def visible(user: Anyone, slug: str) -> Benchmark:
     return benchmark
 
 
-def _shown(request: HttpRequest, benchmark: Benchmark) -> BenchmarkOut:
+def _primary(benchmark: Benchmark) -> str:
+    """Empty where the definition is gone: one benchmark does not keep the others from being listed."""
+    try:
+        return load_dataset(benchmark.dataset).primary
+    except DatasetDefinitionError:
+        return ""
+
+
+def _shown(request: HttpRequest, benchmark: Benchmark, now: datetime) -> BenchmarkOut:
     slug = benchmark.slug
     return BenchmarkOut(
         slug=slug,
@@ -110,10 +120,12 @@ def _shown(request: HttpRequest, benchmark: Benchmark) -> BenchmarkOut:
         hidden=benchmark.hidden,
         public_elsewhere=benchmark.public_elsewhere,
         boxes_given=benchmark.boxes_given,
-        primary=load_dataset(benchmark.dataset).primary,
+        primary=_primary(benchmark),
         images=benchmark.image_count,
         people=benchmark.person_count,
         accepts_submissions=benchmark.accepts_submissions,
+        state=benchmark.phase(now),
+        publishes_all=benchmark.publishes_all,
         opens_at=benchmark.opens_at,
         closes_at=benchmark.closes_at,
         limits=LimitsOut(
@@ -133,17 +145,18 @@ def _shown(request: HttpRequest, benchmark: Benchmark) -> BenchmarkOut:
 def list_benchmarks(request: HttpRequest, response: HttpResponse) -> BenchmarksOut:
     """The benchmarks the caller may see, in the order of the front page."""
     response["Cache-Control"] = REVALIDATED
-    return BenchmarksOut(items=[_shown(request, benchmark) for benchmark in benchmarks_for(request.user)])
+    now = clock.now()
+    return BenchmarksOut(items=[_shown(request, benchmark, now) for benchmark in benchmarks_for(request.user)])
 
 
-@router.get("/{slug:slug}", response=BenchmarkDetails, auth=anyone)
+@router.get("/{benchmark:slug}", response=BenchmarkDetails, auth=anyone)
 def get_benchmark(request: HttpRequest, slug: str, response: HttpResponse) -> BenchmarkDetails:
     """One benchmark, with its metrics, their parts, and the joints in file order."""
     benchmark = visible(request.user, slug)
     dataset = load_dataset(benchmark.dataset)
     response["Cache-Control"] = REVALIDATED
     return BenchmarkDetails(
-        **_shown(request, benchmark).model_dump(),
+        **_shown(request, benchmark, clock.now()).model_dump(),
         joints=list(dataset.joints),
         metrics=[
             MetricOut(
@@ -161,7 +174,7 @@ def get_benchmark(request: HttpRequest, slug: str, response: HttpResponse) -> Be
     )
 
 
-@router.get("/{slug:slug}/images", auth=anyone, url_name="benchmark_images", response={200: dict, 304: None})
+@router.get("/{benchmark:slug}/images", auth=anyone, url_name="benchmark_images", response={200: dict, 304: None})
 def get_images(request: HttpRequest, slug: str) -> HttpResponseBase:
     """The public image list: ids, file names, sizes, people, and boxes where the benchmark gives them."""
     benchmark = visible(request.user, slug)
@@ -176,7 +189,7 @@ def get_images(request: HttpRequest, slug: str) -> HttpResponseBase:
     return response
 
 
-@router.get("/{slug:slug}/quota", response=QuotaOut, auth=reads)
+@router.get("/{benchmark:slug}/quota", response=QuotaOut, auth=reads)
 def get_quota(request: HttpRequest, slug: str, team: int | None = None) -> QuotaOut:
     """What the caller's team has used of the limits; `team` is the id of another team of theirs."""
     benchmark, owner = visible(request.user, slug), team_of(caller(request), team)

@@ -38,13 +38,16 @@ class ScoreOut:
 class EntryOut(BaseModel):
     """A row. Only `submission` and `baseline` rows were measured here and have ranks; `reported` ones are from papers.
 
-    `rank` is shared by equal values, and `worst_rank` is the last of those that share it.
+    `rank` is 1 + the rows whose 95 % intervals lie wholly on the better side of this row's, `worst_rank` the number of
+    measured rows minus those on the worse side; `tied` where the two differ. A number without an interval is a point.
+    `stale` rows were scored on earlier annotations than those of the board: they come last, and have no rank.
     """
 
     kind: str
     rank: int | None
     worst_rank: int | None
     tied: bool
+    stale: bool
     name: str
     team: str
     value: float | None
@@ -82,6 +85,7 @@ class BoardOut(BaseModel):
     higher_is_better: bool
     version: int
     at: datetime | None
+    truth_sha256: str = Field(description="Of the annotations that the ranked rows were scored on")
     entries: list[EntryOut]
 
 
@@ -103,6 +107,7 @@ def _entry(row: rankings.Row, address: str) -> EntryOut:
         rank=row.rank,
         worst_rank=row.worst_rank,
         tied=row.tied,
+        stale=row.stale,
         name=row.name,
         team=row.team,
         value=row.value,
@@ -132,7 +137,7 @@ def _entry(row: rankings.Row, address: str) -> EntryOut:
     )
 
 
-@router.get("/{slug:slug}", auth=anyone, url_name="board", response={200: BoardOut, 304: None})
+@router.get("/{benchmark:slug}", auth=anyone, url_name="board", response={200: BoardOut, 304: None})
 def get_board(request: HttpRequest, slug: str, query: Query[BoardQuery]) -> HttpResponseBase:
     """The entries, best first; reported ones stand among them by value, without a rank."""
     benchmark = visible(request.user, slug)
@@ -151,6 +156,7 @@ def get_board(request: HttpRequest, slug: str, query: Query[BoardQuery]) -> Http
         higher_is_better=board.metric.higher_is_better,
         version=board.version,
         at=board.at,
+        truth_sha256=board.in_force.truth_sha256,
         entries=[_entry(row, address) for row in board.entries],
     )
     # a thousand rows of fifty numbers: written at once, without the checks that what comes from outside needs

@@ -21,8 +21,11 @@ from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 from pydantic import BaseModel
 
+from evaluator import DatasetDefinitionError
+from leaderboard import faults, storage
 from leaderboard.blobs import TooLarge
 from leaderboard.rankings import UnknownMetric
+from leaderboard.rate_limits import RateLimited
 from leaderboard.refusals import Refused
 
 log = logging.getLogger(__name__)
@@ -109,6 +112,8 @@ def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
 
 def _refused(request: HttpRequest, error: Refused) -> HttpResponse:
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if isinstance(error, RateLimited):
+        headers |= error.usage.headers()
     return response(error.status, error.code, error.message, headers=headers)
 
 
@@ -135,10 +140,22 @@ def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    if storage.is_full(error):
+        return _full(request, error)
     log.warning("%s %s: the database is away (%s)", request.method, request.path, type(error).__name__)
     return response(
         503, "unavailable", "The database does not answer. Send the request again.", headers={"Retry-After": "5"}
     )
+
+
+def _full(request: HttpRequest, error: BaseException) -> HttpResponse:
+    log.error("%s %s: no space left (%s)", request.method, request.path, error)
+    faults.read_on(request)
+    return _refused(request, storage.full())
+
+
+def _os_error(request: HttpRequest, error: OSError) -> HttpResponse:
+    return _full(request, error) if storage.is_full(error) else _failed(request, error)
 
 
 def answer(request: HttpRequest, error: Any) -> HttpResponse:
@@ -159,6 +176,9 @@ _HANDLERS: dict[type[Exception], Any] = {
         request, Problem(413, "form_too_large", "The form fields are larger than 1 MiB together.")
     ),
     UnknownMetric: lambda request, error: response(404, "metric_unknown", str(error)),
+    DatasetDefinitionError: lambda request, error: response(
+        404, "dataset_unknown", "The definition of the benchmark's dataset is gone: ask the operator."
+    ),
     Http404: lambda request, error: _problem(request, not_found()),
     PermissionDenied: lambda request, error: response(403, "forbidden", "That is not allowed."),
     MultiPartParserError: _unreadable,
@@ -167,6 +187,7 @@ _HANDLERS: dict[type[Exception], Any] = {
     RecursionError: _unreadable,
     OperationalError: _unavailable,
     InterfaceError: _unavailable,
+    OSError: _os_error,
 }
 
 

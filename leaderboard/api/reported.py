@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 from pydantic import BaseModel
@@ -45,7 +43,6 @@ class ReportedResultsOut(BaseModel):
 
 
 def _shown(result: ReportedResult) -> ReportedOut:
-    scores: list[dict[str, Any]] = result.scores
     return ReportedOut(
         benchmark=result.benchmark.slug,
         key=result.key,
@@ -60,7 +57,7 @@ def _shown(result: ReportedResult) -> ReportedOut:
         parameters=result.parameters,
         gflops=result.gflops,
         extra_data=result.extra_data,
-        scores=[ReportedScore(metric=each["metric"], part=each["part"], value=each["value"]) for each in scores],
+        scores=[ReportedScore(metric=metric, part=part, value=value) for metric, part, value in result.numbers],
     )
 
 

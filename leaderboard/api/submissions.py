@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -17,7 +15,7 @@ from ninja.files import UploadedFile
 from ninja.responses import Status
 from pydantic import BaseModel
 
-from leaderboard import blobs, submissions, teams
+from leaderboard import blobs, submissions, uploads
 from leaderboard.api import fields
 from leaderboard.api.access import caller, reads, reads_if_signed_in, submits
 from leaderboard.api.benchmarks import visible
@@ -26,7 +24,7 @@ from leaderboard.api.cursors import Page, page_of
 from leaderboard.api.methods import Description
 from leaderboard.api.problems import Problem, not_found
 from leaderboard.api.teams import TeamName, team_of
-from leaderboard.models import BoardEvent, Evaluation, Method, State, Submission
+from leaderboard.models import BoardEvent, Evaluation, State, Submission
 from leaderboard.visibility import may_see_details, own_submissions, submissions_for
 
 router = Router(tags=["submissions"])
@@ -68,7 +66,7 @@ class SubmissionOut(BaseModel):
     public: bool
     source: str
     scores: list[ScoreOut]
-    units: dict[str, str] = Field(description="The unit of each metric whose scores are no fractions: `mm`")
+    units: dict[str, str] = Field(description="The unit of each metric that gives no fractions: `mm`, or `number`")
     evaluator_version: str
     truth_sha256: str
     created_at: datetime
@@ -196,23 +194,21 @@ def create_submission(
     team = team_of(user, form.team)
     if (file.size or 0) > settings.UPLOAD_LIMIT:
         raise blobs.TooLarge
-    blob = blobs.store(file.chunks(), limit=settings.UPLOAD_LIMIT)
-    described = form.model_dump(exclude_unset=True, include=set(Description.model_fields))
-    known = Method.objects.filter(team=team, name=" ".join(form.method.split())).exists()
-    # A refused submission leaves no new method behind. An edit of a known one is not held open: it locks boards.
-    with nullcontext() if known else transaction.atomic():
-        method = teams.method_named(team=team, name=form.method, **described)
-        accepted, _ = submissions.submit(
-            user=user,
-            team=team,
-            benchmark=benchmark,
-            method=method,
-            blob=blob,
-            source=Submission.Source.API,
-            file_name=fields.clean_file_name(file.name),
-            idempotency_key=key,
-            publish_when_scored=form.publish,
-        )
+    accepted, _ = uploads.accept(
+        user=user,
+        team=team,
+        benchmark=benchmark,
+        method=form.method,
+        described=form.model_dump(exclude_unset=True, include=set(Description.model_fields)),
+        chunks=file.chunks,
+        limit=settings.UPLOAD_LIMIT,
+        source=Submission.Source.API,
+        file_name=fields.clean_file_name(file.name),
+        idempotency_key=key,
+        publish_when_scored=form.publish,
+        # a client that says publish=false means it
+        told_publishes_all=None if form.publish or "publish" not in form.model_fields_set else False,
+    )
     response["Location"] = reverse("api:get_submission", args=[accepted.pk])
     return Status(202, _own(request, _found(own_submissions(user), accepted.pk)))
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from django.utils.safestring import SafeString
 
+from evaluator.definitions import NUMBER
 from leaderboard.drawing import marks
-from leaderboard.drawing.numbers import factor, interval_in_words, number, short
+from leaderboard.drawing.numbers import factor, interval_in_words, number, short, with_unit
 from leaderboard.drawing.svg import el, join
 
+FINE_STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05)  # of plain numbers, whose size nobody knows
 STEPS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 25.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 1e4, 1e5, 1e6)
 
 
@@ -52,7 +54,8 @@ def scale(given: Iterable[float | None], *, unit: str = "", most_lines: int = 6)
     if not values:
         return Scale(0.0, 100.0, 20.0, unit)
     low, high = min(values), max(values)
-    for step in STEPS:
+    fine = unit == NUMBER
+    for step in (*FINE_STEPS, *STEPS) if fine else STEPS:
         start, end = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
         if end - start < 2 * step - 1e-9:
             # one value, or several within a step: give it air on both sides
@@ -61,7 +64,7 @@ def scale(given: Iterable[float | None], *, unit: str = "", most_lines: int = 6)
             start, end = start - (end - 100), 100.0
         if low >= 0 and start < 0:
             start, end = 0.0, max(end, step)
-        if (end - start) / step <= most_lines + 1e-9 and end - start >= 1.0:
+        if (end - start) / step <= most_lines + 1e-9 and (fine or end - start >= 1.0):
             return Scale(start, end, step, unit)
     return Scale(0.0, max(100.0, high), max(20.0, high / 5), unit)
 
@@ -109,7 +112,7 @@ def row(
 
 def in_words(kind: str, value: float, low: float | None, high: float | None, unit: str = "") -> str:
     """`73.6, 95 % interval 72.1 to 75.0`; `45.3 mm, no interval`."""
-    said = f"{number(value, unit)}{f' {unit}' if unit else ''}"
+    said = with_unit(number(value, unit), unit)
     if low is None or high is None:
         return f"{said}, {'reported, ' if kind == 'reported' else ''}no interval"
     return f"{said}, 95 % interval {interval_in_words(low, high, unit)}"

@@ -1,11 +1,14 @@
 """How numbers are written: one decimal in tables, en dashes in ranges, `–` when missing.
 
-Fractions are printed in percent without the sign, lengths in their unit: a unit is "" for fractions, or "mm".
+Fractions are printed in percent without the sign, lengths in their unit, plain numbers as they are: a unit is "" for
+fractions, `evaluator.definitions.NUMBER` for plain numbers, or "mm".
 """
 
 from __future__ import annotations
 
 import math
+
+from evaluator.definitions import NUMBER, unit_name
 
 MISSING = "–"
 MINUS = "−"
@@ -16,16 +19,23 @@ def factor(unit: str) -> float:
     return 1.0 if unit else 100.0
 
 
-def number(value: float | None, unit: str = "", *, decimals: int = 1) -> str:
-    """A value as tables print it: a fraction in percent, 0.7364 -> `73.6`; millimetres as they are."""
+def number(value: float | None, unit: str = "", *, decimals: int | None = None) -> str:
+    """A value as tables print it: a fraction in percent, 0.7364 -> `73.6`; millimetres and numbers as they are."""
     if value is None or not math.isfinite(value):
         return MISSING
+    if decimals is None:
+        decimals = 3 if unit == NUMBER else 1
     return f"{factor(unit) * value:.{decimals}f}".replace("-", MINUS)
 
 
 def sign(unit: str) -> str:
     """What stands behind a number that is printed large."""
-    return f" {unit}" if unit else "%"
+    return with_unit("", unit) if unit else "%"
+
+
+def with_unit(printed: str, unit: str) -> str:
+    """A printed number with its unit, where it has one: `45.3 mm`, `73.6`, `1.234`."""
+    return f"{printed} {unit_name(unit)}" if unit_name(unit) else printed
 
 
 def interval(low: float | None, high: float | None, unit: str = "") -> str:
@@ -45,12 +55,14 @@ def interval_in_words(low: float | None, high: float | None, unit: str = "") -> 
 def points(difference: float, unit: str = "") -> str:
     """A difference as printed, without its sign: one decimal, two where one would show 0.0."""
     size = abs(factor(unit) * difference)
+    if unit == NUMBER:
+        return f"{size:.3f}" if size >= 0.0005 else f"{size:.2g}"
     return f"{size:.1f}" if size >= 0.05 else f"{size:.2f}"
 
 
-def points_word(unit: str) -> str:
-    """What such a difference is counted in: percentage points, or millimetres."""
-    return unit or "points"
+def apart(difference: float, unit: str = "") -> str:
+    """Such a difference with what it is counted in: `1.2 points`, `3.4 mm`, `0.123`."""
+    return with_unit(points(difference, unit), unit or "points")
 
 
 def short(value: float) -> str:

@@ -28,10 +28,9 @@ class PartResult:
     high: float | None = None
     unit: str = ""
 
-    @property
-    def error(self) -> float:
+    def error(self, best: float) -> float:
         """What is missing to the best score."""
-        return self.value if self.unit else 1 - self.value
+        return abs(best - self.value)
 
 
 def side(joint: str) -> str:
@@ -141,7 +140,9 @@ def named(dataset: Any) -> SafeString:
     )
 
 
-def with_results(dataset: Any, results: Sequence[PartResult], *, label: str) -> SafeString:
+def with_results(
+    dataset: Any, results: Sequence[PartResult], *, label: str, higher_is_better: bool | None = None
+) -> SafeString:
     """Rings on the joints of each part: the larger the ring, the more is missed. Parts are labelled once.
 
     A part's number is the mean of its left and right joint, so both carry the same ring. A joint that is a part of its
@@ -159,13 +160,16 @@ def with_results(dataset: Any, results: Sequence[PartResult], *, label: str) -> 
         return join([])
     points = _centred(placed(dataset, height=310), dataset)
     # a fraction that is nearly 1 everywhere has small rings everywhere
-    worst = max(max(result.error for result in shown), 1e-9 if shown[0].unit else 0.18)
+    if higher_is_better is None:
+        higher_is_better = not shown[0].unit
+    best = (max(result.value for result in shown) if shown[0].unit else 1.0) if higher_is_better else 0.0
+    worst = max(max(result.error(best) for result in shown), 1e-9 if shown[0].unit else 0.18)
     parts = [_silhouette(points, 310), *_bones(dataset, points)]
     labels: dict[str, list[_Label]] = {"left": [], "right": []}
     drawn: set[str] = set()
     ordered = sorted(shown, key=lambda result: min(points[name][1] for name in joints_of[result.part]))
     for index, result in enumerate(ordered):
-        radius = 5 + 14 * result.error / worst
+        radius = 5 + 14 * result.error(best) / worst
         for name in joints_of[result.part]:
             if name not in drawn:
                 drawn.add(name)

@@ -2,7 +2,7 @@
 
 from leaderboard.models.accounts import ApiToken, Membership, Team, User
 from leaderboard.models.baselines import BaselineRun
-from leaderboard.models.benchmarks import AnnotationImport, Benchmark
+from leaderboard.models.benchmarks import AnnotationImport, Benchmark, Phase, Release
 from leaderboard.models.boards import BoardEvent, ReportedResult
 from leaderboard.models.checkpoints import Checkpoint
 from leaderboard.models.jobs import Job, State
@@ -21,7 +21,9 @@ __all__ = [
     "Job",
     "Membership",
     "Method",
+    "Phase",
     "Quota",
+    "Release",
     "ReportedResult",
     "Score",
     "State",

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from django.conf import settings
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.urls import reverse
 
+from evaluator import DatasetDefinitionError, load_dataset
+from evaluator.definitions import Dataset
+from leaderboard.addresses import split_validator, validate_dataset, validate_slug_is_free
 from leaderboard.models.accounts import Team, User
-from leaderboard.models.jobs import Job, job_constraints
+from leaderboard.models.jobs import OPEN_STATES, Job, job_constraints
+
+
+class Phase(models.TextChoices):
+    """Where a benchmark is between its dates. Computed, never stored."""
+
+    NO_ANNOTATIONS = "no_annotations", "No annotations yet"
+    NOT_OPEN = "not_open", "Not open yet"
+    OPEN = "open", "Open"
+    CLOSED = "closed", "Closed"
 
 
 class Benchmark(models.Model):
     """A dataset's split that people submit to. The dataset itself is a file of the evaluator."""
 
-    slug = models.SlugField(unique=True, max_length=60, help_text="Its address, such as lsp-test-pc.")
-    dataset = models.CharField(max_length=40)
-    split = models.CharField(max_length=40)
+    slug = models.SlugField(
+        unique=True,
+        max_length=60,
+        validators=[validate_slug_is_free],
+        help_text="Its address, such as lsp-test-pc.",
+    )
+    dataset = models.CharField(max_length=40, validators=[validate_dataset])
+    split = models.CharField(max_length=40, validators=[split_validator])
     title = models.CharField(max_length=120)
     summary = models.CharField(max_length=300, blank=True)
     hidden = models.BooleanField(default=True, help_text="Participants do not have the annotations.")
@@ -55,18 +77,58 @@ class Benchmark(models.Model):
     def __str__(self) -> str:
         return self.slug
 
+    def save(self, **options: Any) -> None:
+        """What names a new benchmark is checked here too, so that no way of making one can leave it out."""
+        if self._state.adding:
+            self.clean_fields(exclude={field.name for field in self._meta.fields} - {"slug", "dataset", "split"})
+        super().save(**options)
+
     def get_absolute_url(self) -> str:
         return reverse("board", args=[self.slug])
+
+    @property
+    def definition(self) -> Dataset | None:
+        """Its dataset; None where the definition is gone or cannot be read. Lists then show less instead of failing."""
+        try:
+            return load_dataset(self.dataset)
+        except (DatasetDefinitionError, OSError):
+            return None
 
     @property
     def accepts_submissions(self) -> bool:
         """Whether there are annotations to score against; dates are checked where a submission is accepted."""
         return bool(self.truth_sha256)
 
+    def phase(self, now: datetime) -> str:
+        """Whether it takes submissions at a moment of the database's clock: a value of `Phase`."""
+        if self.closes_at and now >= self.closes_at:
+            return Phase.CLOSED
+        if not self.truth_sha256:
+            return Phase.NO_ANNOTATIONS
+        return Phase.NOT_OPEN if self.opens_at and now < self.opens_at else Phase.OPEN
+
     def is_organiser(self, user: object) -> bool:
         if not isinstance(user, User):
             return False
         return user.is_staff or self.organisers.filter(pk=user.pk).exists()
+
+
+class Release(models.Model):
+    """Annotations that came into force on a benchmark, and when. Append-only: the last one is in force."""
+
+    benchmark = models.ForeignKey(Benchmark, on_delete=models.CASCADE, related_name="releases")
+    truth_sha256 = models.CharField(max_length=64)
+    image_list_sha256 = models.CharField(max_length=64)
+    image_count = models.PositiveIntegerField(default=0)
+    person_count = models.PositiveIntegerField(default=0)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["benchmark", "at"], name="release_benchmark_at")]
+
+    def __str__(self) -> str:
+        return f"{self.truth_sha256[:12]} on {self.benchmark}"
 
 
 class AnnotationImport(Job):
@@ -77,12 +139,21 @@ class AnnotationImport(Job):
     # its name in the drop, where the web process can write and not read
     drop_name = models.CharField(max_length=80, unique=True)
     file_name = models.CharField(max_length=255)
+    # of the annotations that it put into force
+    truth_sha256 = models.CharField(max_length=64, blank=True)
     # what the worker found: people, images, people with each joint
     summary = models.JSONField(default=dict, blank=True)
 
     class Meta:
         ordering = ["-id"]
-        constraints = [*job_constraints("annotation_import")]
+        constraints = [
+            *job_constraints("annotation_import"),
+            models.UniqueConstraint(
+                fields=["benchmark"],
+                condition=Q(state__in=OPEN_STATES),
+                name="one_open_import_per_benchmark",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.file_name} for {self.benchmark}"

@@ -82,3 +82,15 @@ class ReportedResult(models.Model):
 
     def __str__(self) -> str:
         return f"{self.method} ({self.source})"
+
+    @property
+    def numbers(self) -> list[tuple[str, str, float]]:
+        """(metric, part, value) of each score. What an operator mistyped is left out, and its board still shown."""
+        rows = self.scores if isinstance(self.scores, list) else []
+        found = [(row.get("metric"), row.get("part"), row.get("value")) for row in rows if isinstance(row, dict)]
+        return [
+            (metric, part, float(value))
+            for metric, part, value in found
+            if isinstance(metric, str) and isinstance(part, str)
+            if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+        ]

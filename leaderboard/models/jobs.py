@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.db.models.functions import Now
 
@@ -40,6 +42,10 @@ class Job(models.Model):
 
     class Meta:
         abstract = True
+
+    def on_claim(self) -> dict[str, Any]:
+        """What a claim writes to the row besides its lease, in the transaction that takes it."""
+        return {}
 
     @property
     def is_open(self) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.urls import reverse
 
+import evaluator
 from leaderboard.models.accounts import Team
 from leaderboard.models.benchmarks import Benchmark
 from leaderboard.models.jobs import Job, State, job_constraints
@@ -68,7 +71,9 @@ class Evaluation(Job):
     # repeated from the submission, so that a fair claim needs no join
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="+")
     evaluator_version = models.CharField(max_length=40)
+    # the annotations and their image list: those in force when it was queued, then those when it was claimed
     truth_sha256 = models.CharField(max_length=64)
+    image_list_sha256 = models.CharField(max_length=64, blank=True)
     current = models.BooleanField(default=True)
     # counts and protocol of the report; the scores are rows of their own
     report = models.JSONField(default=dict, blank=True)
@@ -90,6 +95,18 @@ class Evaluation(Job):
     def __str__(self) -> str:
         return f"evaluation {self.pk} of {self.submission_id} ({self.state})"
 
+    def on_claim(self) -> dict[str, Any]:
+        """The annotations in force now, with the image list that belongs to them, and the evaluator that will run.
+
+        Where the submission has another evaluation of just these, this one keeps what it was queued for.
+        """
+        benchmark = Benchmark.objects.get(submissions=self.submission_id)
+        wanted = {"evaluator_version": evaluator.__version__, "truth_sha256": benchmark.truth_sha256}
+        others = Evaluation.objects.filter(submission=self.submission_id, **wanted).exclude(pk=self.pk)
+        if not benchmark.truth_sha256 or others.exists():
+            return {}
+        return {**wanted, "image_list_sha256": benchmark.image_list_sha256}
+
     @property
     def is_scored(self) -> bool:
         return self.state == State.SCORED
@@ -105,6 +122,8 @@ class Score(models.Model):
     low = models.FloatField(null=True, blank=True)
     high = models.FloatField(null=True, blank=True)
     bounded = models.BooleanField(default=True)
+    # as the metric's definition has it: "" for a fraction, "number" for a plain number, otherwise "mm" and the like
+    unit = models.CharField(max_length=20, blank=True, default="", db_default="")
 
     class Meta:
         constraints = [
@@ -120,11 +139,6 @@ class Score(models.Model):
 
     def __str__(self) -> str:
         return f"{self.metric} {self.part} {self.value}"
-
-    @property
-    def unit(self) -> str:
-        """Of the value: "" for a fraction. What is not bounded is a length in millimetres: there is no other metric."""
-        return "" if self.bounded else "mm"
 
 
 class Quota(models.Model):

@@ -2,6 +2,7 @@
 // The rules come from public things only: the dataset's joints and the benchmark's public image list.
 
 export const MOST_PROBLEMS = 100;
+const MOST_COUNTED = 1000; // problems after which the rest is not looked at
 const LARGEST = 1e6;
 const LARGEST_INFLATED = 2 ** 30;
 const MOST_PIXELS = 2 ** 22;
@@ -21,9 +22,30 @@ class Problems {
   }
 }
 
+// What is written first of a value: a list of a million numbers is not written out for a line of sixty characters.
+function startOf(value, room) {
+  room.left -= 1;
+  if (typeof value === "string") {
+    const start = value.slice(0, Math.max(room.left, 0) + 1);
+    room.left -= start.length;
+    return start;
+  }
+  if (value === null || typeof value !== "object") return value;
+  const made = Array.isArray(value) ? [] : {};
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length && room.left > 0; index += 1) made.push(startOf(value[index], room));
+    return made;
+  }
+  for (const key in value) {
+    if (room.left <= 0) break;
+    made[startOf(key, room)] = startOf(value[key], room);
+  }
+  return made;
+}
+
 function shown(value) {
   if (typeof value === "string" && value.startsWith(NON_FINITE)) return value.slice(NON_FINITE.length);
-  const text = value === undefined ? "nothing" : JSON.stringify(value);
+  const text = value === undefined ? "nothing" : JSON.stringify(startOf(value, { left: 61 }));
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
@@ -108,6 +130,19 @@ function surfaceMap(problems, entry, item) {
   }
 }
 
+// How much a file for this benchmark may hold, as evaluator/upload_limits.py has it: {size in bytes, entries}.
+export function limits(rules, imageList) {
+  if (!imageList) return { size: LARGEST_INFLATED, entries: Infinity };
+  const people = imageList.images.reduce((sum, image) => sum + (image.people ? image.people.length : 1), 0);
+  const expected = rules.single ? 2 * people : Math.max(10000, 100 * imageList.images.length);
+  const pixels = Math.min(2 ** 31, Math.max(2 ** 27, 2 ** 20 * imageList.images.length));
+  const size = rules.entry === "uv" ? 4 * pixels : expected * (25 * (3 * rules.joints.length + 4 * rules.limbs) + 512);
+  return {
+    size: Math.min(LARGEST_INFLATED, Math.max(2 ** 26, Math.ceil(size / 2 ** 20) * 2 ** 20)),
+    entries: rules.single ? Infinity : expected,
+  };
+}
+
 // Returns {problems, total, entries, images: ids covered, most: poses in one image, hints}.
 export function check(document_, rules, imageList) {
   const problems = new Problems();
@@ -127,7 +162,11 @@ export function check(document_, rules, imageList) {
   const counts = new Map();
   const seen = new Map();
   let smallest = Infinity;
-  document_.forEach((item, entry) => {
+  const most = limits(rules, imageList).entries;
+  if (document_.length > most) {
+    problems.add("too_many_entries", null, "", `the file has more than ${most} entries`, `at most ${most} for this benchmark`);
+  }
+  const look = (item, entry) => {
     if (item === null || typeof item !== "object" || Array.isArray(item)) {
       problems.add("not_an_object", entry, "", `the entry is ${shown(item)}`, "an object");
       return;
@@ -192,11 +231,14 @@ export function check(document_, rules, imageList) {
     } else {
       seen.set(pose, entry);
     }
-  });
+  };
+  for (let entry = 0; entry < Math.min(document_.length, most) && problems.total < MOST_COUNTED; entry += 1) {
+    look(document_[entry], entry);
+  }
   if (space && people && !problems.total) {
     for (const [image, listed] of people) {
       for (const person of listed || [0]) {
-        if (!seen.has(`${image} ${person}`)) problems.add("missing_person", null, "", `person ${person} of image ${image} has no entry`, "an entry for everybody");
+        if (problems.total < MOST_COUNTED && !seen.has(`${image} ${person}`)) problems.add("missing_person", null, "", `person ${person} of image ${image} has no entry`, "an entry for everybody");
       }
     }
   }
@@ -212,8 +254,10 @@ export function check(document_, rules, imageList) {
   return result;
 }
 
+export class TooLarge extends Error {}
+
 // The text of a file: .json as it is, .json.gz inflated. A zip is left to the server.
-export async function text(file) {
+export async function text(file, most = LARGEST_INFLATED) {
   const head = new Uint8Array(await file.slice(0, 4).arrayBuffer());
   if (head[0] === 0x50 && head[1] === 0x4b) return null;
   let stream = file.stream();
@@ -226,10 +270,38 @@ export async function text(file) {
     const { done, value } = await reader.read();
     if (done) break;
     size += value.byteLength;
-    if (size > LARGEST_INFLATED) throw new RangeError("more than 1 GiB inflated");
+    if (size > most) {
+      await reader.cancel();
+      throw new TooLarge(`It holds more than ${most >> 20} MiB.`);
+    }
     parts.push(decoder.decode(value, { stream: true }));
   }
   parts.push(decoder.decode());
+  return parts.join("");
+}
+
+// The document with NaN and Infinity marked wherever they stand outside of strings.
+function withWords(source) {
+  const next = /"|-?\bInfinity\b|\bNaN\b/g;
+  const parts = [];
+  let from = 0;
+  for (let found = next.exec(source); found; found = next.exec(source)) {
+    if (found[0] !== '"') {
+      parts.push(source.slice(from, found.index), JSON.stringify(NON_FINITE + found[0]));
+      from = next.lastIndex;
+      continue;
+    }
+    let end = found.index;
+    let slashes;
+    do {
+      end = source.indexOf('"', end + 1);
+      slashes = 0;
+      while (end > 0 && source[end - 1 - slashes] === "\\") slashes += 1;
+    } while (slashes % 2);
+    if (end < 0) break;
+    next.lastIndex = end + 1;
+  }
+  parts.push(source.slice(from));
   return parts.join("");
 }
 
@@ -238,7 +310,7 @@ export function parse(source) {
   try {
     return JSON.parse(source);
   } catch (error) {
-    const marked = source.replace(/("(?:[^"\\]|\\.)*")|(-?\bInfinity\b|\bNaN\b)/g, (whole, string, word) => string || JSON.stringify(NON_FINITE + word));
+    const marked = withWords(source);
     if (marked === source) throw error;
     return JSON.parse(marked);
   }
@@ -276,6 +348,10 @@ function many(count, word) {
   return `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 }
 
+function least(total) {
+  return total >= MOST_COUNTED ? "At least " : "";
+}
+
 function page() {
   const form = document.getElementById("submit-form");
   const input = document.getElementById("id_file");
@@ -285,7 +361,10 @@ function page() {
   const said = document.getElementById("checks-said");
   const rules = JSON.parse(document.getElementById("rules").textContent);
   const described = JSON.parse(document.getElementById("described").textContent);
-  const sendText = send ? send.textContent : "";
+  const timers = [];
+  let phase = send ? send.dataset.phase : "";
+  let fileIsBad = false;
+  let sending = false;
   let list = null;
   let turn = 0;
 
@@ -295,12 +374,35 @@ function page() {
     return list;
   }
 
-  function allow(yes) {
+  function button() {
     if (!send) return;
-    send.disabled = !yes;
-    send.classList.toggle("off", !yes);
-    send.classList.toggle("go", yes);
-    send.textContent = yes ? sendText : "Mend the file first";
+    const ready = phase === "open" && !fileIsBad;
+    send.disabled = !ready || sending;
+    send.classList.toggle("off", !ready);
+    send.classList.toggle("go", ready);
+    send.toggleAttribute("aria-busy", sending);
+    send.textContent = sending ? "Sending…" : phase !== "open" ? send.dataset[phase] : fileIsBad ? "Fix the file first" : send.dataset.open;
+  }
+
+  function allow(yes) {
+    fileIsBad = !yes;
+    button();
+  }
+
+  // Counted from when the page was made: the reader's date may be wrong.
+  function at(seconds, act) {
+    if (seconds === undefined) return;
+    const due = Date.now() + 1000 * Number(seconds);
+    timers.push(() => { if (act && Date.now() >= due) { act(); act = null; } });
+  }
+
+  function enter(next) {
+    phase = next;
+    for (const [id, shown] of [["closed", next === "closed"], ["not-open", false]]) {
+      const box = document.getElementById(id);
+      if (box) box.hidden = !shown;
+    }
+    button();
   }
 
   function show(kind, title, line, result) {
@@ -321,14 +423,15 @@ function page() {
       head.append(copy);
     }
     const covered = result.images === null ? result.covered.toLocaleString("en") : `${result.covered.toLocaleString("en")} of ${result.images.toLocaleString("en")}`;
-    const coverage = element("div", {}, element("dt", {}, "Images covered"), element("dd", {}, covered));
-    if (result.images) coverage.append(element("progress", { max: result.images, value: result.covered, "aria-label": "Images covered" }));
+    const share = element("dd", {}, covered);
+    const coverage = element("div", {}, element("dt", {}, "Images covered"), share);
+    if (result.images) share.append(element("progress", { max: result.images, value: result.covered, "aria-label": "Images covered" }));
     panel.append(
       element("dl", { class: "facts" },
         element("div", {}, element("dt", {}, "Entries"), element("dd", {}, result.entries.toLocaleString("en"))),
         coverage,
         element("div", {}, element("dt", {}, "Poses an image"), element("dd", {}, `${result.most} `, element("small", { class: "muted small" }, "at most"))),
-        element("div", {}, element("dt", {}, "Problems"), element("dd", {}, result.total.toLocaleString("en")))),
+        element("div", {}, element("dt", {}, "Problems"), element("dd", {}, least(result.total) + result.total.toLocaleString("en")))),
     );
     if (!result.problems.length && !result.hints.length) return;
     const items = element("ol", { class: "probs" });
@@ -359,7 +462,8 @@ function page() {
     }
     let result = null;
     try {
-      const source = await text(file);
+      const known = await images();
+      const source = await text(file, limits(rules, known).size);
       if (mine !== turn) return;
       if (source === null) {
         show("warn", "A zip is checked on the server", "It must hold exactly one .json file. Send it, or unpack it to have it checked here.", null);
@@ -367,10 +471,15 @@ function page() {
         return;
       }
       const document_ = parse(source);
-      result = check(document_, rules, await images());
+      result = check(document_, rules, known);
     } catch (error) {
       if (mine !== turn) return;
-      const because = error instanceof SyntaxError ? `It is not JSON: ${error.message}.` : error instanceof RangeError ? "It holds more than 1 GiB." : "It is damaged, or not UTF-8 text.";
+      if (error instanceof RangeError) { // a browser's text has at most half a GiB
+        show("warn", "The file is too large to be checked in this page", "It is checked on the server.", null);
+        allow(true);
+        return;
+      }
+      const because = error instanceof SyntaxError ? `It is not JSON: ${error.message}.` : error instanceof TooLarge ? error.message : "It is damaged, or not UTF-8 text.";
       document.getElementById("drop-fact").textContent = `${bytes(file.size)}. It could not be read; nothing has been sent.`;
       show("bad", "The file cannot be read, so it cannot be sent yet", `${because} Checking costs no quota.`, null);
       allow(false);
@@ -381,7 +490,7 @@ function page() {
     document.getElementById("drop-fact").textContent = `${bytes(file.size)}. Checked in this page in ${seconds} s; nothing has been sent.`;
     if (result.total) {
       const rest = result.total > result.problems.length ? `The first ${result.problems.length} are listed. ` : "";
-      show("bad", `${many(result.total, "problem")}, so this file cannot be sent yet`, `${rest}Checking costs no quota. Mend the file and drop it again.`, result);
+      show("bad", `${least(result.total)}${many(result.total, "problem")}, so this file cannot be sent yet`, `${rest}Checking costs no quota. Mend the file and drop it again.`, result);
       allow(false);
     } else {
       const hinted = result.hints.length ? ` and ${many(result.hints.length, "hint")}` : "";
@@ -421,7 +530,79 @@ function page() {
       if (field && !field.value) field.value = value;
     }
   });
-  form.addEventListener("submit", () => { if (send) { send.setAttribute("aria-busy", "true"); send.textContent = "Sending…"; } });
+
+  // --- sending: by the script, so that a refusal appears here and the chosen file stays chosen
+
+  const alert_ = document.getElementById("form-error");
+
+  function complain(errors) {
+    for (const old of form.querySelectorAll(".wrong[data-sent]")) old.remove();
+    for (const field of form.querySelectorAll("[aria-invalid]")) field.removeAttribute("aria-invalid");
+    const { __all__: whole = [], file = [], ...fields } = errors;
+    const fileError = document.getElementById("id_file_error");
+    fileError.textContent = file.join(" ");
+    fileError.hidden = !file.length;
+    for (const [name, messages] of Object.entries(fields)) {
+      const field = document.getElementById(`id_${name}`);
+      if (!field) { whole.push(...messages); continue; }
+      field.setAttribute("aria-invalid", "true");
+      field.closest(".field").append(element("p", { class: "wrong", "data-sent": "" }, messages.join(" ")));
+    }
+    const found = Object.keys(errors).length > 0;
+    alert_.hidden = !found;
+    alert_.querySelector("p").textContent = !found ? "" : whole.join(" ") || "Nothing was submitted. Please correct the marked fields.";
+    if (found) alert_.scrollIntoView({ block: "center" });
+  }
+
+  // the page as it is now: after signing in again, its form has another token
+  async function renewToken() {
+    const answer = await fetch(location.href, { credentials: "same-origin" });
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#submit-form [name=csrfmiddlewaretoken]");
+    if (fresh) form.elements.csrfmiddlewaretoken.value = fresh.value;
+    return Boolean(fresh);
+  }
+
+  function post() {
+    return fetch(form.action, { method: "POST", body: new FormData(form), credentials: "same-origin", headers: { Accept: "application/json" } });
+  }
+
+  async function submit() {
+    let answer = await post();
+    if (answer.status === 403 && (await renewToken())) answer = await post();
+    const inJson = (answer.headers.get("Content-Type") || "").startsWith("application/json");
+    if (inJson) {
+      const said = await answer.json();
+      if (said.url) { location.assign(said.url); return true; }
+      if (said.errors) { complain(said.errors); return false; }
+    }
+    const because = answer.redirected || answer.status === 403 ? "You are signed out. Sign in again in another tab, then submit once more."
+      : answer.status === 413 ? "The file is larger than the server accepts. Compress it: .json.gz and .zip are read too."
+      : answer.status === 429 ? "Too many requests. Wait a moment, then submit again."
+      : `The server could not take the file now (${answer.status}). Submit again in a while.`;
+    complain({ __all__: [`${because} Your file and entries are still here.`] });
+    return false;
+  }
+
+  form.addEventListener("submit", async (event) => {
+    if (!send) return;
+    event.preventDefault();
+    if (sending || phase !== "open") return;
+    sending = true;
+    button();
+    let left = false;
+    try {
+      left = await submit();
+    } catch {
+      complain({ __all__: ["The file did not reach the server: the connection failed, or the file changed on disk. Your entries are still here; submit again."] });
+    }
+    if (left) return;
+    sending = false;
+    button();
+  });
+  addEventListener("pageshow", (event) => { if (event.persisted) { sending = false; button(); } });
+  at(form.dataset.opensIn, () => enter("open"));
+  at(form.dataset.closesIn, () => enter("closed"));
+  if (timers.length) setInterval(() => { for (const look_ of timers) look_(); }, 500);
   if (input.files.length) look(input.files[0]);
 }
 

@@ -10,6 +10,12 @@ function localTimes(root) {
     if ("ago" in element.dataset) continue;
     const moment = new Date(element.getAttribute("datetime"));
     if (Number.isNaN(moment.getTime())) continue;
+    if ("deadline" in element.dataset) {
+      if (element.dataset.deadline || !moment.getTimezoneOffset()) continue;
+      element.dataset.deadline = "local";
+      element.append(` (${withTime.format(moment)} your time)`);
+      continue;
+    }
     element.textContent = ("day" in element.dataset ? dayOnly : withTime).format(moment);
   }
 }

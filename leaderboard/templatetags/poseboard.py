@@ -14,10 +14,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 import evaluator
-from leaderboard import baselines
+from evaluator.definitions import unit_name
+from leaderboard import accounts, baselines
 from leaderboard.drawing import graticule, marks, numbers, skeleton
 from leaderboard.drawing.svg import el
-from leaderboard.models import BaselineRun
+from leaderboard.models import BaselineRun, Benchmark, Phase
 
 register = template.Library()
 
@@ -40,7 +41,7 @@ def printed(cell: Any) -> str:
 @register.filter
 def with_unit(cell: Any) -> str:
     """The same where nothing else says what is counted: `45.3 mm`, and `73.6` for percent."""
-    return f"{printed(cell)} {cell.unit}" if cell and cell.unit else printed(cell)
+    return numbers.with_unit(printed(cell), cell.unit) if cell else printed(cell)
 
 
 @register.filter
@@ -60,6 +61,7 @@ def bar(cell: Any) -> SafeString:
 
 
 register.filter("sign", numbers.sign)
+register.filter("unit_name", unit_name)
 register.filter("percent", numbers.number)
 
 
@@ -124,6 +126,47 @@ def until(moment: datetime | None) -> str:
         return ""
     minutes = max(0, int((moment - timezone.now()).total_seconds() // 60))
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+@register.filter
+def deadline(moment: datetime | None) -> SafeString | str:
+    """A moment on which something depends: always in UTC, to which the page's script adds the reader's time."""
+    if moment is None:
+        return ""
+    utc = moment.astimezone(UTC)
+    text = f"{utc:%-d %B %Y, %H:%M} UTC"
+    return format_html('<time datetime="{}" data-deadline>{}</time>', f"{utc:%Y-%m-%dT%H:%M:%SZ}", text)
+
+
+@register.filter
+def phase(benchmark: Benchmark, now: datetime) -> str:
+    """`open`, `closed`, `not_open` or `no_annotations`, at a moment of the database's clock."""
+    return benchmark.phase(now)
+
+
+@register.filter
+def opening(benchmark: Benchmark, now: datetime) -> SafeString | str:
+    """Whether it takes submissions, as a sentence with its dates."""
+    at = benchmark.phase(now)
+    if at == Phase.CLOSED:
+        return format_html("Closed on {}.", deadline(benchmark.closes_at))
+    until = format_html(" until {}", deadline(benchmark.closes_at)) if benchmark.closes_at else ""
+    if at == Phase.NO_ANNOTATIONS:
+        return "No annotations yet, so nothing can be scored."
+    if at == Phase.NOT_OPEN:
+        return format_html("Opens on {}{}.", deadline(benchmark.opens_at), until)
+    return format_html("Open{}.", until) if until else "Open. No closing date."
+
+
+@register.filter
+def opening_day(benchmark: Benchmark, now: datetime) -> SafeString | str:
+    """The same in two words for a card; nothing where it is open."""
+    at = benchmark.phase(now)
+    if at == Phase.CLOSED:
+        return format_html("Closed {}", day(benchmark.closes_at))
+    if at == Phase.NOT_OPEN:
+        return format_html("Opens {}", day(benchmark.opens_at))
+    return ""
 
 
 @register.filter
@@ -235,6 +278,8 @@ def field(bound: Any, label: str = "") -> SafeString:
     if bound.errors:
         attributes["aria-invalid"] = "true"
     widget = bound.as_widget(attrs=attributes)
+    if bound.field.show_hidden_initial:
+        widget += bound.as_hidden(only_initial=True)
     name = el(
         "label",
         label or bound.label,
@@ -250,6 +295,9 @@ def field(bound: Any, label: str = "") -> SafeString:
 
 def _optional() -> SafeString:
     return el("span", " optional", class_="optional")
+
+
+register.simple_tag(accounts.sends_mail, name="sends_mail")
 
 
 @register.simple_tag

@@ -10,7 +10,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from evaluator import load_dataset
 from leaderboard import blobs, choices
 from leaderboard.drawing import architecture
 from leaderboard.drawing.numbers import number
@@ -104,7 +103,7 @@ def _results(
     each in order of their value."""
     found: dict[Benchmark, list[Result]] = {}
     for run, row in lines:
-        if row is not None and row.value is not None:
+        if row is not None and row.value is not None and not row.stale:
             found.setdefault(run.benchmark, []).append(
                 Result("baseline", row.name, row.value, row.low, row.high, row.unit, run)
             )
@@ -128,20 +127,23 @@ def _place(result: Result) -> tuple[bool, float]:
 
 def _printed(result: ReportedResult) -> tuple[float | None, str, str]:
     """The printed value and unit of the board's main metric; else of the first one, with its name."""
-    dataset = load_dataset(result.benchmark.dataset)
-    units = {spec.name: spec.unit for spec in dataset.metrics}
-    for each in result.scores:
-        if (each["metric"], each["part"]) == (dataset.primary, dataset.primary_part):
-            return each["value"], units.get(each["metric"], ""), ""
-    if not result.scores:
+    dataset = result.benchmark.definition
+    if dataset is None:
         return None, "", ""
-    first = result.scores[0]
-    measure = f"{first['metric'].upper()} {first['part'].replace('_', ' ')}"
-    return first["value"], units.get(first["metric"], ""), measure
+    units = {spec.name: spec.unit for spec in dataset.metrics}
+    for metric, part, value in result.numbers:
+        if (metric, part) == (dataset.primary, dataset.primary_part):
+            return value, units.get(metric, ""), ""
+    if not result.numbers:
+        return None, "", ""
+    metric, part, value = result.numbers[0]
+    return value, units.get(metric, ""), f"{metric.upper()} {part.replace('_', ' ')}"
 
 
 def _metric_title(benchmark: Benchmark) -> str:
-    dataset = load_dataset(benchmark.dataset)
+    dataset = benchmark.definition
+    if dataset is None:
+        return ""
     return next((spec.title for spec in dataset.metrics if spec.name == dataset.primary), dataset.primary)
 
 

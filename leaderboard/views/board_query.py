@@ -105,7 +105,11 @@ def parse(data: Mapping[str, Any]) -> BoardQuery:
 
 
 def chosen(board: Board, query: BoardQuery) -> list[Row]:
-    """The entries that the filters leave, in the order that the sort column asks for."""
+    """The entries that the filters leave, in the order that the sort column asks for; stale ones after the others."""
+    return sorted(_chosen(board, query), key=lambda row: row.stale)
+
+
+def _chosen(board: Board, query: BoardQuery) -> list[Row]:
     rows = [row for row in board.entries if row.kind not in query.hidden and _matches(row, query)]
     if not query.sort and not query.reverse:
         return rows
@@ -140,7 +144,7 @@ def _ordered(rows: list[Row], value_of: Any, *, best_first_is_large: bool) -> li
 
 def _matches(row: Row, query: BoardQuery) -> bool:
     if query.search:
-        haystack = " ".join((row.name, row.team, row.authors, row.backbone, row.paper_title)).casefold()
+        haystack = " ".join((row.name, row.team, row.authors, row.backbone, row.paper_title, row.source)).casefold()
         if not all(word in haystack for word in query.search.casefold().split()):
             return False
     if query.approach and row.approach != query.approach:

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+from operator import and_, or_
 from typing import Any
 
 from django.core.cache import cache
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
 from django.utils.http import parse_etags, quote_etag
 from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_safe
 
 import evaluator
-from evaluator.definitions import Column
-from leaderboard import blobs, rankings
+from evaluator import DatasetDefinitionError
+from evaluator.definitions import Column, Dataset
+from leaderboard import blobs, clock, rankings
 from leaderboard.drawing import charts, graticule
-from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Method
+from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Method, ReportedResult
 from leaderboard.models.jobs import OPEN_STATES
 from leaderboard.rankings import Board, Row
 from leaderboard.templatetags.poseboard import abbreviated
@@ -28,34 +34,60 @@ from leaderboard.views.board_query import FIRST_ROWS, BoardQuery, chosen, column
 from leaderboard.views.standings import standing
 from leaderboard.visibility import benchmarks_for
 
+MOST_FOUND = 50
+"""Rows of each kind that a search lists."""
+
 
 @require_safe
 @public_for_anonymous
 def boards(request: HttpRequest) -> HttpResponse:
-    """All benchmarks; with `q`, also the methods and teams on them."""
+    """All benchmarks; with `q`, also the datasets, and the measured and the reported results on the boards."""
     words = request.GET.get("q", "")[:80].replace("\x00", "").split()
     benchmarks = benchmarks_for(request.user)
     cards = [(benchmark, standing(benchmark)) for benchmark in benchmarks]
-    found: list[Method] = []
+    context: dict[str, Any] = {"section": "boards", "q": " ".join(words), "now": clock.now()}
     if words:
         methods = Method.objects.select_related("team").filter(
             events__current=True, events__kind__in=BoardEvent.STANDING, events__benchmark__in=benchmarks
         )
-        for word in words:
-            methods = (
-                methods.filter(name__icontains=word)
-                | methods.filter(team__name__icontains=word)
-                | methods.filter(authors__icontains=word)
-            )
-        found = list(methods.distinct().order_by("name")[:50])
-        needles = [word.casefold() for word in words]
+        methods = methods.filter(_each(words, "name", "team__name", "authors", "backbone", "paper_title")).distinct()
+        printed = ReportedResult.objects.select_related("benchmark").filter(
+            _each(words, "method", "authors", "backbone", "paper_title", "source"), benchmark__in=benchmarks
+        )
+        context |= {
+            "found": list(methods.order_by("name")[:MOST_FOUND]),
+            "found_count": methods.count(),
+            "printed": list(printed.order_by("benchmark__position", "benchmark__slug", "method", "pk")[:MOST_FOUND]),
+            "printed_count": printed.count(),
+            "datasets": [dataset for dataset in _datasets() if _said(words, dataset.name, dataset.title)],
+        }
         cards = [
             (benchmark, short)
             for benchmark, short in cards
-            if all(needle in f"{benchmark.title} {benchmark.dataset} {benchmark.slug}".casefold() for needle in needles)
+            if _said(words, benchmark.title, benchmark.dataset, benchmark.slug, benchmark.split, benchmark.summary)
         ]
-    context = {"section": "boards", "cards": cards, "found": found, "q": " ".join(words)}
-    return render(request, "boards.html", context)
+    return render(request, "boards.html", {**context, "cards": cards})
+
+
+def _each(words: list[str], *fields: str) -> Q:
+    """Rows that have every word in one of the fields."""
+    return reduce(and_, (reduce(or_, (Q(**{f"{field}__icontains": word}) for field in fields)) for word in words))
+
+
+def _said(words: list[str], *texts: str) -> bool:
+    haystack = " ".join(texts).casefold()
+    return all(word.casefold() in haystack for word in words)
+
+
+def _datasets() -> list[Dataset]:
+    """Those whose definitions can be read; a broken one takes nothing else down."""
+    found = []
+    for name in evaluator.dataset_names():
+        try:
+            found.append(evaluator.load_dataset(name))
+        except evaluator.DatasetDefinitionError:
+            continue
+    return found
 
 
 @dataclass(frozen=True)
@@ -68,10 +100,10 @@ class Line:
     top: bool
 
 
-def board_tag(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun]) -> str:
-    """What the page shows, as a digest: the board's version, the view of it, and how far baselines are."""
+def board_tag(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun], phase: str = "") -> str:
+    """What the page shows, as a digest: the board's version and its view, how far baselines are, whether it is open."""
     progress = ";".join(f"{run.pk}.{run.state}.{run.images_done}" for run in runs)
-    said = f"{benchmark.pk}|{benchmark.version}|{evaluator.__version__}|{query.parameters()}|{progress}"
+    said = f"{benchmark.pk}|{benchmark.version}|{evaluator.__version__}|{query.parameters()}|{progress}|{phase}"
     return hashlib.sha256(said.encode()).hexdigest()[:32]
 
 
@@ -84,15 +116,17 @@ def board(request: HttpRequest, slug: str) -> HttpResponseBase:
     query = parse(request.GET)
     running = BaselineRun.objects.filter(benchmark=benchmark, state__in=OPEN_STATES)
     runs = list(running.select_related("checkpoint").order_by("pk"))
+    # most benchmarks have no dates, and then every moment is the same: the kept page needs no query for it
+    now = clock.now() if benchmark.opens_at or benchmark.closes_at else timezone.now()
     if request.user.is_authenticated:
-        return render(request, "board.html", board_page(benchmark, query, runs))
-    tag = board_tag(benchmark, query, runs)
+        return render(request, "board.html", board_page(benchmark, query, runs, now))
+    tag = board_tag(benchmark, query, runs, benchmark.phase(now))
     if quote_etag(tag) in [each.removeprefix("W/") for each in parse_etags(request.headers.get("If-None-Match", ""))]:
         response: HttpResponse = HttpResponseNotModified()
     else:
         page = cache.get(f"board:{tag}")
         if page is None:
-            page = render(request, "board.html", board_page(benchmark, query, runs)).content
+            page = render(request, "board.html", board_page(benchmark, query, runs, now)).content
             cache.set(f"board:{tag}", page, 600)
         response = HttpResponse(page)
     response["ETag"] = quote_etag(tag)
@@ -104,15 +138,18 @@ def _board(benchmark: Benchmark, query: BoardQuery) -> Board:
         return rankings.board(benchmark, metric=query.metric or None, part=query.part or None, at=query.moment)
     except rankings.UnknownMetric as unknown:
         raise Http404(str(unknown)) from None
+    except DatasetDefinitionError:
+        raise Http404(f"The definition of {benchmark}'s dataset is gone, so its board cannot be shown.") from None
 
 
-def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun]) -> dict[str, Any]:
+def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun], now: datetime) -> dict[str, Any]:
     """Everything the template shows."""
     found = _board(benchmark, query)
     columns = columns_of(found)
     rows = chosen(found, query)
     shown = rows if query.all else rows[:FIRST_ROWS]
-    numbers = [value for row in rows for value in (row.value, row.low, row.high)]
+    stale = sum(row.stale for row in rows)
+    numbers = [value for row in rows if not row.stale for value in (row.value, row.low, row.high)]
     on = graticule.scale(numbers, unit=found.metric.unit)
     lines = [_line(row, columns, (found.metric.name, found.part), on) for row in shown]
     siblings = [
@@ -121,7 +158,8 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
     ]
     entries = found.entries
     counts = {kind: sum(row.kind == kind for row in entries) for kind in ("submission", "baseline", "reported")}
-    plain_rows = [row for row in entries if row.kind not in query.hidden]
+    # numbers on other annotations share no scale with these
+    plain_rows = [row for row in entries if row.kind not in query.hidden and not row.stale]
     titles = {
         "measured": any(row.value is not None for row in found.ranked),
         "parameters": any(row.parameters for row in rows),
@@ -132,6 +170,8 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
     return {
         "section": "boards",
         "benchmark": benchmark,
+        "now": now,
+        "phase": benchmark.phase(now),
         "board": found,
         "query": query,
         "columns": columns,
@@ -144,15 +184,17 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
         "scale_symbol": graticule.symbol(on),
         "scale_header": graticule.header(on),
         "counts": counts,
+        "stale": stale,
         "has": titles,
         "siblings": siblings,
         "runs": [] if query.moment else runs,
         "verdict": sentences.board_verdict(
-            found.ranked, people=benchmark.person_count, higher_is_better=found.metric.higher_is_better
+            found.ranked, people=found.in_force.people, higher_is_better=found.metric.higher_is_better
         ),
         "reported_note": sentences.reported_note(
             found.ranked, found.reported, higher_is_better=found.metric.higher_is_better
         ),
+        "stale_note": sentences.stale_note(len(found.stale), ranked=len(found.ranked)),
         "charts": [
             charts.best_over_time(
                 plain_rows, metric_title=found.metric.title, higher_is_better=found.metric.higher_is_better
@@ -179,7 +221,8 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun])
 
 
 def _line(row: Row, columns: list[Column], main: tuple[str, str], on: graticule.Scale) -> Line:
-    drawn = graticule.row(on, row.kind, row.value, row.low, row.high, bleed=30) if row.value is not None else ""
+    comparable = row.value is not None and not row.stale
+    drawn = graticule.row(on, row.kind, row.value or 0.0, row.low, row.high, bleed=30) if comparable else ""
     keys = [(column, (column.metric, column.part)) for column in columns]
     return Line(row, drawn, [(column, row.cells.get(key), key in row.top) for column, key in keys], main in row.top)
 

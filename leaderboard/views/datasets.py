@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 import evaluator
+from leaderboard import clock
 from leaderboard.drawing import skeleton
 from leaderboard.views.answers import public_for_anonymous
 from leaderboard.views.metric_cards import card_of
@@ -39,6 +40,7 @@ def dataset(request: HttpRequest, name: str) -> HttpResponse:
         "numbers": 3 * len(found.joints),
         "example": excerpt(found),
         "boards": boards,
+        "now": clock.now(),
     }
     return render(request, "dataset.html", context)
 

@@ -9,10 +9,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from evaluator.definitions import Column
+from evaluator.definitions import Column, unit_name
 from leaderboard.baselines import public_record
 from leaderboard.drawing import numbers
 from leaderboard.rankings import Board, Cell, Row
+from leaderboard.views import citations
 
 TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -23,6 +24,7 @@ TYPES = {
 }
 
 # of a baseline's run, at the end of a row: a speed means little without what it was measured on
+STALE = "scored on earlier annotations, not ranked"
 RUN_COLUMNS = ("images_per_second", "device", "device_name", "batch", "precision")
 
 
@@ -69,6 +71,7 @@ def _csv(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
             "code",
             "source",
             *RUN_COLUMNS,
+            "note",
         ]
     )
     for row in rows:
@@ -95,6 +98,7 @@ def _csv(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
             row.code_url,
             row.source,
             *(row.record.get(name) for name in RUN_COLUMNS),
+            STALE if row.stale else None,
         ]
         table.writerow(
             ["" if value is None else cell_safe(value) if isinstance(value, str) else value for value in values]
@@ -113,12 +117,13 @@ def _json(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
         "higher_is_better": board.metric.higher_is_better,
         "version": board.version,
         "at": board.at.isoformat() if board.at else None,
-        "truth_sha256": board.benchmark.truth_sha256,
+        "truth_sha256": board.in_force.truth_sha256,
         "entries": [
             {
                 "rank": row.rank,
                 "worst_rank": row.worst_rank,
                 "kind": row.kind,
+                "stale": row.stale,
                 "method": row.name,
                 "team": row.team,
                 "authors": row.authors,
@@ -160,7 +165,7 @@ def _markdown(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> s
     lines = ["| " + " | ".join(safe(each) for each in head) + " |", "|---:|:---|" + "---:|" * (len(head) - 2)]
     for row in rows:
         cells = [row.cells.get((column.metric, column.part)) for column in columns]
-        named = safe(row.name) + _KIND[row.kind]
+        named = safe(row.name) + _KIND[row.kind] + (f" ({STALE})" if row.stale else "")
         values = [
             _rank(row),
             named,
@@ -197,7 +202,7 @@ def _latex(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
         mark = {"submission": "", "baseline": r"$^\diamond$", "reported": r"$^\circ$"}[row.kind]
         values = [
             _rank(row, dash="--"),
-            tex_safe(row.name) + mark,
+            tex_safe(row.name) + mark + (r"$^\dagger$" if row.stale else ""),
             _printed(row, missing="--"),
             *(_printed(cell, missing="--") for cell in cells),
         ]
@@ -206,46 +211,13 @@ def _latex(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
         r"\bottomrule",
         r"\end{tabular}",
         r"% diamond: baseline, run on the server; circle: reported in a paper, not verified",
+        *([rf"% dagger: {STALE}"] if any(row.stale for row in rows) else []),
     ]
     return "\n".join(lines) + "\n"
 
 
 def _bibtex(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """One entry a paper, of what the rows say; a row without a paper has none."""
-    seen: dict[str, str] = {}
-    for row in rows:
-        title = row.paper_title or (row.name if row.paper_url else "")
-        if not title:
-            continue
-        identity = title.casefold()
-        if identity in seen:
-            continue
-        author = row.authors.replace(" et al.", " and others").replace(";", " and ")
-        fields = [
-            ("title", "{" + tex_safe(title) + "}"),
-            ("author", tex_safe(author)),
-            ("year", str(row.year or "")),
-            ("url", re.sub(r"[{}\\\s]", "", row.paper_url)),
-        ]
-        key = _bib_key(row, title, {entry.split("{", 1)[1].split(",", 1)[0] for entry in seen.values()})
-        inside = "".join(f"  {name} = {{{value}}},\n" for name, value in fields if value)
-        seen[identity] = f"@misc{{{key},\n{inside}}}\n"
-    return "\n".join(seen.values())
-
-
-def _bib_key(row: Row, title: str, taken: set[str]) -> str:
-    first = (
-        re.sub(r"[^a-z]", "", (row.authors or row.name).split()[0].casefold())
-        if (row.authors or row.name).split()
-        else ""
-    )
-    word = next((w for w in re.findall(r"[a-z]+", title.casefold()) if len(w) > 3), "pose")
-    stem = f"{first or 'anon'}{row.year or ''}{word}"
-    key, number = stem, 1
-    while key in taken:
-        number += 1
-        key = f"{stem}{number}"
-    return key
+    return citations.bibtex(rows)
 
 
 def _rank(row: Row, dash: str = "–") -> str:
@@ -262,4 +234,5 @@ def _printed(number: Row | Cell | None, missing: str = numbers.MISSING) -> str:
 
 def _titled(board: Board) -> str:
     """The metric's title, with its unit where it is not percent."""
-    return f"{board.metric.title}, {board.metric.unit}" if board.metric.unit else board.metric.title
+    unit = unit_name(board.metric.unit)
+    return f"{board.metric.title}, {unit}" if unit else board.metric.title

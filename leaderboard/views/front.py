@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from evaluator import load_dataset
+from leaderboard import clock
 from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.skeleton import PartResult
-from leaderboard.models import Benchmark, BoardEvent
+from leaderboard.models import Benchmark, BoardEvent, Phase
 from leaderboard.views.answers import public_for_anonymous
 from leaderboard.views.standings import Standing, standing
 from leaderboard.visibility import benchmarks_for
@@ -35,16 +36,18 @@ def front(request: HttpRequest) -> HttpResponse:
     benchmarks = list(benchmarks_for(request.user))
     cards = [(benchmark, standing(benchmark)) for benchmark in benchmarks]
     news, news_scale = _newest(benchmarks)
-    example = next(
-        (benchmark for benchmark in benchmarks if benchmark.accepts_submissions), benchmarks[0] if benchmarks else None
-    )
+    now = clock.now()
+    open_ones = [benchmark for benchmark in benchmarks if benchmark.phase(now) == Phase.OPEN]
     context = {
         "section": "boards",
         "cards": cards,
         "news": news,
         "news_scale": news_scale,
+        "all_stale": not news and any(short and short.stale for _, short in cards),
         "hero": _hero(cards),
-        "example": example,
+        "example": next(iter(open_ones or benchmarks), None),
+        "any_open": bool(open_ones),
+        "now": now,
     }
     return render(request, "front.html", context)
 
@@ -52,7 +55,12 @@ def front(request: HttpRequest) -> HttpResponse:
 def _newest(benchmarks: list[Benchmark]) -> tuple[list[News], SafeString]:
     """The newest rows on one scale, and the scale's lines."""
     events = list(
-        BoardEvent.objects.filter(benchmark__in=benchmarks, current=True, kind__in=BoardEvent.STANDING)
+        BoardEvent.objects.filter(
+            benchmark__in=benchmarks,
+            current=True,
+            kind__in=BoardEvent.STANDING,
+            evaluation__truth_sha256=F("benchmark__truth_sha256"),
+        )
         .select_related("benchmark", "method", "submission")
         .order_by("-at", "-id")[:NEWEST]
     )
@@ -60,7 +68,7 @@ def _newest(benchmarks: list[Benchmark]) -> tuple[list[News], SafeString]:
     for event in events:
         short = standing(event.benchmark)
         row = short.by_submission.get(event.submission_id or 0) if short else None
-        if short and row and row.value is not None:
+        if short and row and row.value is not None and not row.stale:
             found.append((event, row, short.metric_title))
     # one scale for all, in percent: what is measured in millimetres has no place on it
     on = graticule.scale([value for _, row, _ in found if not row.unit for value in (row.value, row.low, row.high)])
@@ -79,14 +87,17 @@ def _hero(cards: list[tuple[Benchmark, Standing | None]]) -> dict[str, Any] | No
     for benchmark, short in cards:
         if not short or not short.measured or not short.best or not short.part_values:
             continue
-        dataset = load_dataset(benchmark.dataset)
+        dataset = benchmark.definition
+        if dataset is None:
+            continue
         label = f"{short.metric_title} of {short.best.name} by part on {benchmark.title}"
         results = [PartResult(*values) for values in short.part_values]
-        drawing = skeleton.with_results(dataset, results, label=label)
+        higher = dataset.metric(dataset.primary).higher_is_better
+        drawing = skeleton.with_results(dataset, results, label=label, higher_is_better=higher)
         if drawing:
             return {"drawing": drawing, "benchmark": benchmark, "short": short}
     for benchmark, _ in cards:
-        dataset = load_dataset(benchmark.dataset)
-        if skeleton.has_pose(dataset):
+        dataset = benchmark.definition
+        if dataset is not None and skeleton.has_pose(dataset):
             return {"drawing": skeleton.named(dataset), "benchmark": benchmark, "short": None, "dataset": dataset}
     return None

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Count, F, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from evaluator import load_dataset
-from leaderboard import baselines, imports, submissions
+from evaluator import DatasetDefinitionError
+from leaderboard import baselines, clock, imports, submissions
 from leaderboard.api.fields import clean_file_name
 from leaderboard.choices import Choice
 from leaderboard.choices import choices as weights_for
 from leaderboard.forms import BaselineForm, BenchmarkForm, ImportForm, NewBenchmarkForm
-from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Evaluation, State, Submission
+from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Evaluation, State, Submission, User
 from leaderboard.refusals import Refused
 from leaderboard.views.answers import kept_private, person, say_refusal
-from leaderboard.visibility import Anyone, organised_by
+from leaderboard.visibility import Anyone, agreed, organised_by, own_submissions
 
 RUNS_SHOWN = 30
 
@@ -38,7 +40,9 @@ def organise(request: HttpRequest) -> HttpResponse:
     rows = organised_by(request.user).annotate(
         sent=Count("submissions", distinct=True), teams_sent=Count("submissions__team", distinct=True)
     )
-    return render(request, "organise.html", {"benchmarks": rows, "may_create": may_create(request.user)})
+    return render(
+        request, "organise.html", {"benchmarks": rows, "may_create": may_create(request.user), "now": clock.now()}
+    )
 
 
 @kept_private
@@ -49,11 +53,15 @@ def new(request: HttpRequest) -> HttpResponse:
         raise Http404
     form = NewBenchmarkForm(request.POST or None, initial={"dataset": request.GET.get("dataset", "")})
     if request.method == "POST" and form.is_valid():
-        with transaction.atomic():
-            made = Benchmark.objects.create(**form.cleaned_data)
-            made.organisers.add(person(request))
-        messages.success(request, "The benchmark is there. Import its annotations, and it takes submissions.")
-        return redirect("organise_benchmark", made.slug)
+        try:
+            with transaction.atomic():
+                made = Benchmark.objects.create(**form.cleaned_data)
+                made.organisers.add(person(request))
+        except IntegrityError:
+            form.full_clean()  # somebody made the same one at the same moment: now the form says so
+        else:
+            messages.success(request, "The benchmark is there. Import its annotations, and it takes submissions.")
+            return redirect("organise_benchmark", made.slug)
     return render(request, "organise_new.html", {"form": form}, status=400 if form.errors else 200)
 
 
@@ -75,26 +83,29 @@ def benchmark(request: HttpRequest, slug: str) -> HttpResponse:
         messages.success(request, "Saved.")
         return redirect("organise_benchmark", slug)
     context = {
-        **_live(found),
+        **_live(found, person(request)),
         "form": form,
         "import_form": ImportForm(),
-        **_baselines_offered(found),
+        **_baselines_offered(found, request.GET.get("choice", "")),
+        "now": clock.now(),
     }
     return render(request, "organise_benchmark.html", context, status=400 if form.errors else 200)
 
 
-def _baselines_offered(found: Benchmark) -> dict[str, Any]:
+def _baselines_offered(found: Benchmark, chosen: str) -> dict[str, Any]:
     """What can be run, and what cannot and why."""
-    choices = weights_for(found) if found.has_images else []
+    choices = weights_for(found) if found.has_images and found.definition else []
     return {
-        "baseline_form": _baseline_form(found, choices),
+        "baseline_form": _baseline_form(found, choices, initial={"choice": chosen}),
         "can_run": sum(not choice.why_not for choice in choices),
         "cannot_run": [choice for choice in choices if choice.why_not],
     }
 
 
-def _baseline_form(found: Benchmark, choices: list[Choice], *data: Any) -> BaselineForm:
-    return BaselineForm(*data, choices=choices, boxes_taken=not load_dataset(found.dataset).single_person)
+def _baseline_form(found: Benchmark, choices: list[Choice], *data: Any, **options: Any) -> BaselineForm:
+    dataset = found.definition
+    boxes_taken = dataset is not None and not dataset.single_person
+    return BaselineForm(*data, choices=choices, boxes_taken=boxes_taken, **options)
 
 
 @kept_private
@@ -104,20 +115,24 @@ def live(request: HttpRequest, slug: str) -> HttpResponse:
     """The parts that change by themselves: imports and runs."""
     polls = request.GET.get("n", "0")
     count = int(polls) if polls.isascii() and polls.isdigit() and len(polls) < 5 else 0
-    return render(request, "_organise_live.html", _live(_own(request, slug), polls=count + 1))
+    return render(request, "_organise_live.html", _live(_own(request, slug), person(request), polls=count + 1))
 
 
-def _live(found: Benchmark, *, polls: int = 0) -> dict[str, Any]:
+def _live(found: Benchmark, organiser: User, *, polls: int = 0) -> dict[str, Any]:
     jobs = list(found.imports.select_related("uploaded_by")[:5])
     runs = list(found.baseline_runs.select_related("submission", "requested_by", "checkpoint")[:RUNS_SHOWN])
-    scored = _unpublished(found)
+    publishable, private = _unpublished(found, organiser)
+    latest = next((job for job in jobs if job.state == State.DONE and job.summary), None)
     return {
         "benchmark": found,
         "imports": jobs,
-        "latest": next((job for job in jobs if job.state == State.DONE and job.summary), None),
+        "latest": latest,
+        # an import from the shell came later, where the digests differ
+        "latest_in_force": latest is not None and latest.truth_sha256 in ("", found.truth_sha256),
         "runs": runs,
         "open": any(job.is_open for job in jobs) or any(run.is_open for run in runs),
-        "unpublished": len(scored),
+        "publishable": publishable,
+        "private": private,
         "counts": Evaluation.objects.filter(submission__benchmark=found, current=True).aggregate(
             waiting=Count("pk", filter=Q(state=State.QUEUED)),
             running=Count("pk", filter=Q(state=State.RUNNING)),
@@ -130,18 +145,22 @@ def _live(found: Benchmark, *, polls: int = 0) -> dict[str, Any]:
     }
 
 
-def _unpublished(found: Benchmark) -> list[Submission]:
-    """The newest scored submission of each method about whose row nobody has decided yet."""
+def _unpublished(found: Benchmark, organiser: User) -> tuple[list[Submission], int]:
+    """Of each method about whose row nobody has decided: the newest scored submission that this organiser may publish.
+
+    Also how many methods have private ones only, which their teams alone can publish.
+    """
     decided = BoardEvent.objects.filter(benchmark=found, current=True).values("method")
     rows = (
         Submission.objects.filter(benchmark=found, evaluations__current=True, evaluations__state=State.SCORED)
         .exclude(method__in=decided)
         .order_by("method", "-pk")
     )
+    own = Q(pk__in=own_submissions(organiser).values("pk"))
     newest: dict[int, Submission] = {}
-    for row in rows:
+    for row in rows.filter(own | agreed()).select_related("benchmark", "method", "team"):
         newest.setdefault(row.method_id, row)
-    return list(newest.values())
+    return list(newest.values()), rows.exclude(method__in=newest).order_by().values("method").distinct().count()
 
 
 @kept_private
@@ -157,6 +176,10 @@ def act(request: HttpRequest, slug: str, action: str) -> HttpResponse:
         messages.success(request, actions[action](request, found))
     except Refused as refused:
         say_refusal(request, refused)
+        if choice := request.POST.get("choice", ""):  # the form as it was sent, but for its file
+            return redirect(f"{reverse('organise_benchmark', args=[slug])}?{urlencode({'choice': choice[:200]})}")
+    except DatasetDefinitionError as gone:
+        messages.error(request, f"The definition of its dataset cannot be read, so nothing was done: {gone}.")
     return redirect("organise_benchmark", slug)
 
 
@@ -175,18 +198,18 @@ def _run(request: HttpRequest, found: Benchmark) -> str:
     if not form.is_valid() and not (everything and set(form.errors) == {"choice"}):
         empty = "The file of boxes is empty." if "boxes" in form.errors else ""
         raise Refused("baseline", empty or "Choose one of the models that can run on this benchmark.", status=422)
-    by, file, boxes = person(request), form.cleaned_data.get("boxes"), None
-    if file is not None:
-        boxes = baselines.take_boxes(benchmark=found, chunks=file.chunks(), name=clean_file_name(file.name))
-    if everything:
-        runs, left_out = baselines.request_all(benchmark=found, by=by, boxes=boxes)
-        unfit = f" {len(left_out)} cannot run on it." if left_out else ""
-        return f"{len(runs)} runs are queued.{unfit} Their results arrive as submissions, like any other."
-    choice = form.cleaned_data["choice"]
-    baselines.request_run(
-        baseline=choice.baseline, variant=choice.variant, checkpoint=choice.checkpoint, benchmark=found, by=by,
-        boxes=boxes,
-    )  # fmt: skip
+    by, file = person(request), form.cleaned_data.get("boxes")
+    chunks, name = (file.chunks(), clean_file_name(file.name)) if file else (None, "")
+    with baselines.boxes_taken(benchmark=found, chunks=chunks, name=name) as boxes:
+        if everything:
+            runs, left_out = baselines.request_all(benchmark=found, by=by, boxes=boxes)
+            unfit = f" {len(left_out)} cannot run on it." if left_out else ""
+            return f"{len(runs)} runs are queued.{unfit} Their results arrive as submissions, like any other."
+        choice = form.cleaned_data["choice"]
+        baselines.request_run(
+            baseline=choice.baseline, variant=choice.variant, checkpoint=choice.checkpoint, benchmark=found, by=by,
+            boxes=boxes,
+        )  # fmt: skip
     return f"{choice.title} is queued. Its result arrives as a submission, like any other."
 
 
@@ -202,9 +225,13 @@ def _cancel_run(request: HttpRequest, found: Benchmark) -> str:
 
 
 def _publish(request: HttpRequest, found: Benchmark) -> str:
-    waiting = _unpublished(found)
-    for each in waiting:
+    publishable, private = _unpublished(found, person(request))
+    for each in publishable:
         submissions.publish(submission=each, by=person(request))
-    if not waiting:
-        raise Refused("nothing", "Every scored method's row has been decided about already.")
-    return f"{len(waiting)} published."
+    if publishable:
+        return f"{len(publishable)} method{'' if len(publishable) == 1 else 's'} published."
+    if private:
+        raise Refused(
+            "nothing", "The submissions that are not on the board are private: only their teams publish them."
+        )
+    raise Refused("nothing", "There is nothing to publish: every scored method is on the board or was taken from it.")

@@ -8,11 +8,12 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 
-from evaluator import load_dataset
+from leaderboard import clock
 from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.numbers import ordinal
 from leaderboard.drawing.skeleton import PartResult
-from leaderboard.models import BoardEvent, Evaluation, Score, State, Submission
+from leaderboard.models import BoardEvent, Evaluation, Phase, Score, State, Submission
+from leaderboard.rankings import rank_range
 from leaderboard.templatetags.poseboard import seconds, size, when
 from leaderboard.views import sentences
 from leaderboard.views.standings import standing
@@ -55,8 +56,9 @@ def primary_scores(evaluations: Iterable[Evaluation]) -> dict[int, Score]:
     scored = {each.pk: each.submission for each in evaluations if each.state == State.SCORED}
     wanted = {}
     for pk, submission in scored.items():
-        dataset = load_dataset(submission.benchmark.dataset)
-        wanted[pk] = (dataset.primary, dataset.primary_part)
+        dataset = submission.benchmark.definition
+        if dataset is not None:
+            wanted[pk] = (dataset.primary, dataset.primary_part)
     rows = Score.objects.filter(evaluation__in=wanted, metric__in={metric for metric, _ in wanted.values()})
     return {row.evaluation_id: row for row in rows if wanted[row.evaluation_id] == (row.metric, row.part)}
 
@@ -90,6 +92,7 @@ def page(submission: Submission, viewer: Any, *, polls: int = 0) -> dict[str, An
         "steps": steps(submission, evaluation),
         "said": said(evaluation),
         "open": evaluation.is_open,
+        "takes_more": submission.benchmark.phase(clock.now()) == Phase.OPEN,
         "polls": polls,
         "poll_seconds": min(SLOWEST_POLL, 2 + max(0, polls - QUICK_POLLS)),
         "problems": evaluation.error_problems[:100] if viewer.details else [],
@@ -151,14 +154,19 @@ def said(evaluation: Evaluation) -> str:
 
 
 def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[str, Any]:
-    dataset = load_dataset(submission.benchmark.dataset)
+    dataset = submission.benchmark.definition
+    if dataset is None:  # what the numbers mean is gone
+        return {}
     scores = {(score.metric, score.part): score for score in evaluation.scores.all()}
     specs = {spec.name: spec for spec in dataset.metrics}
     short = standing(submission.benchmark)
     main = scores.get((dataset.primary, dataset.primary_part))
     best = None
-    if short and short.best and short.best.value is not None and short.best.submission_id != submission.pk:
-        best = (short.best.kind, short.best.value)
+    in_force = submission.benchmark.truth_sha256
+    stale = bool(in_force) and evaluation.truth_sha256 != in_force
+    first = short.best if short and not stale else None
+    if first and first.value is not None and first.submission_id != submission.pk:
+        best = (first.kind, first.value)
     cards = [_card(specs[dataset.primary].title, main, kind, best)] if main else []
     others = [
         (spec, scores[spec.name, "all"])
@@ -170,16 +178,15 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
     rank: dict[str, Any] | None = None
     if row and row.rank and short:
         rank = {"best": row.rank, "worst": row.worst_rank or row.rank, "total": short.measured, "if_published": False}
-    elif main and short:
+    elif main and short and not stale:
         higher = specs[dataset.primary].higher_is_better
-        others_values = [
-            other.value
+        rivals = [
+            other
             for other in short.by_submission.values()
-            if other.value is not None and other.method_id != submission.method_id
+            if other.value is not None and not other.stale and other.method_id != submission.method_id
         ]
-        better = sum((value > main.value) == higher and value != main.value for value in others_values)
-        same = sum(value == main.value for value in others_values)
-        rank = {"best": better + 1, "worst": better + 1 + same, "total": len(others_values) + 1, "if_published": True}
+        best_rank, worst_rank = rank_range(main, rivals, higher_is_better=higher)
+        rank = {"best": best_rank, "worst": worst_rank, "total": len(rivals) + 1, "if_published": True}
     if rank:
         rank["strip"] = graticule.ranks(rank["best"], rank["worst"], rank["total"])
     tables = [table for spec in dataset.metrics if (table := _table(spec, scores, kind))]
@@ -196,6 +203,7 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
         "dataset": dataset,
         "cards": cards,
         "rank": rank,
+        "stale": stale,
         "tables": tables,
         "singles": [
             (spec, scores[spec.name, "all"])
@@ -206,10 +214,11 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
             dataset,
             parts,
             label=f"{specs[dataset.primary].title} of each part on the body; larger rings are larger errors",
+            higher_is_better=spec.higher_is_better,
         ),
         "primary_title": specs[dataset.primary].title,
         "verdict": sentences.submission_verdict(worst_parts=worst_first, best_parts=worst_first[::-1], unit=spec.unit),
-        "people": submission.benchmark.person_count,
+        "people": evaluation.report.get("people", submission.benchmark.person_count),
         "fewest": sentences.FEWEST_PEOPLE,
     }
 

@@ -8,7 +8,9 @@ from typing import Any
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from leaderboard.drawing.numbers import interval_in_words, number, points, points_word
+from evaluator.definitions import NUMBER
+from leaderboard.drawing.numbers import apart, interval_in_words, number, with_unit
+from leaderboard.rankings import clearly_better, extent, leads
 
 FEWEST_PEOPLE = 200
 
@@ -16,8 +18,8 @@ FEWEST_PEOPLE = 200
 def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool = True) -> SafeString | None:
     """About the measured rows, best first. None where nothing is measured.
 
-    Two intervals that do not overlap are called apart; two that do are called undecided, never equal and never better:
-    only a paired test could tell, and the board does not claim one.
+    It says what the ranks and the bold numbers say, by the same rule: a leader is clear of every other row, or the
+    order is not settled. Rows that `clearly_better` does not separate are never called equal and never better.
     """
     rows = [row for row in ranked if row.value is not None]
     if not rows:
@@ -32,58 +34,63 @@ def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool 
     second = rows[1]
     lead = abs(first.value - second.value)
     sharing = [row for row in rows if row.value == first.value]
+    reaching = [row for row in rows[1:] if not clearly_better(first, row, higher_is_better=higher_is_better)]
     if len(sharing) > 1:
-        return format_html(
+        said = format_html(
             "<strong>{} share the {} value, {}.</strong>",
             _listed([row.name for row in sharing]),
             "highest" if higher_is_better else "lowest",
             number(first.value, unit),
         )
-    apart = f"{points(lead, unit)} {points_word(unit)}"
-    ahead = format_html("<strong>{} leads by {}</strong>", first.name, apart)
-    if first.low is None or first.high is None:
-        return format_html("{} over {}. {}", ahead, second.name, _no_interval(people))
-    overlapping = [row for row in rows[1:] if _reaches(row, first)]
-    if not overlapping:
-        rest = _rest(rows[1:], people)
+        more = len([row for row in reaching if row.value != first.value])
+        behind = f"{more} other row{'' if more == 1 else 's'}"
+        return format_html("{} {} cannot be told apart from them.", said, behind) if more else said
+    led_by = apart(lead, unit)
+    if not reaching:
+        ahead = format_html("<strong>{} leads by {}</strong>", first.name, led_by)
+        if not leads(first, rows[1:], higher_is_better=higher_is_better):
+            return format_html("{} over {}. {}", ahead, second.name, _no_interval(people))
+        rest = _rest(rows[1:], people, higher_is_better=higher_is_better)
         return format_html("{}, and its interval lies clear of every other.{}", ahead, rest)
-    if len(overlapping) == 1:
-        return format_html(
-            "<strong>{} has the best number</strong>, {} before {}. "
-            "Their intervals overlap, so {} people alone do not settle the order of the two.",
-            first.name, apart, second.name, f"{people:,}",
-        )  # fmt: skip
+    best = format_html("<strong>{} has the best number</strong>, {} before {}. ", first.name, led_by, second.name)
+    counted = f"{people:,} people alone do not settle"
+    if len(reaching) > 1:
+        how = f"The intervals of {len(reaching)} others overlap its own, so {counted} who leads."
+        return format_html("{}{}", best, how)
+    other = reaching[0]
+    if not _has_interval(first) or not _has_interval(other):
+        holder, held = (other, first) if _has_interval(other) else (first, other)
+        return format_html("{}The interval of {} includes the number of {}, so {} the order of the two.", best,
+                           holder.name, held.name, counted)  # fmt: skip
+    if other is second:
+        return format_html("{}Their intervals overlap, so {} the order of the two.", best, counted)
     return format_html(
-        "<strong>{} has the best number</strong>, {} before {}. "
-        "The intervals of {} others overlap its own, so {} people alone do not settle who leads.",
-        first.name, apart, second.name, len(overlapping), f"{people:,}",
-    )  # fmt: skip
+        "{}The interval of {} overlaps its own, so {} the order of these two.", best, other.name, counted
+    )
 
 
-def _reaches(row: Any, other: Any) -> bool:
-    """Whether the two intervals overlap; a number without an interval is taken as a point."""
-    ends = [
-        (each.value, each.value) if each.low is None or each.high is None else (each.low, each.high)
-        for each in (row, other)
-    ]
-    return bool(ends[0][0] <= ends[1][1] and ends[1][0] <= ends[0][1])
+def _has_interval(row: Any) -> bool:
+    return row.low is not None and row.high is not None
 
 
-def _rest(rows: Sequence[Any], people: int) -> SafeString | str:
-    """About the group behind a clear leader, where their intervals run into one another."""
-    group = [rows[0]]
-    for row in rows[1:]:
-        if not _reaches(row, group[0]):
+def _rest(rows: Sequence[Any], people: int, *, higher_is_better: bool) -> SafeString | str:
+    """About the group behind a clear leader: the rows that follow, none of them clearly better than another."""
+    group: list[Any] = []
+    hardest: Any = None  # whose interval begins best: whoever it is not clearly better than ties with all of them
+    for row in rows:
+        if not _has_interval(row) or (group and clearly_better(hardest, row, higher_is_better=higher_is_better)):
             break
         group.append(row)
+        worse_end = extent(row)[0 if higher_is_better else 1]
+        if hardest is None or (worse_end > extent(hardest)[0] if higher_is_better else worse_end < extent(hardest)[1]):
+            hardest = row
     if len(group) < 3:
         return ""
     span = abs(group[0].value - group[-1].value)
     return format_html(
-        " The next {} lie within {} {}, with intervals that overlap: {} people alone do not put them in order.",
+        " The next {} lie within {}, with intervals that overlap: {} people alone do not put them in order.",
         _count(len(group)),
-        points(span, group[0].unit),
-        points_word(group[0].unit),
+        apart(span, group[0].unit),
         f"{people:,}",
     )
 
@@ -95,8 +102,8 @@ def _no_interval(people: int) -> str:
 
 
 def _with_interval(row: Any) -> str:
-    words, value = interval_in_words(row.low, row.high, row.unit), number(row.value, row.unit)
-    said = f"{value} {row.unit}" if row.unit else value
+    words = interval_in_words(row.low, row.high, row.unit)
+    said = with_unit(number(row.value, row.unit), row.unit)
     return f"{said} (95 % interval {words})" if words else said
 
 
@@ -108,7 +115,7 @@ def reported_note(ranked: Sequence[Any], reported: Sequence[Any], *, higher_is_b
         return ""
     best = printed[0]
     # as printed: a difference that the one decimal of a paper does not show is none
-    decimals = 1 if best.unit else 3
+    decimals = 3 if best.unit in ("", NUMBER) else 1
     best_here = round(max(measured) if higher_is_better else min(measured), decimals)
     printed_best = round(best.value, decimals)
     ahead = printed_best > best_here if higher_is_better else printed_best < best_here
@@ -116,6 +123,17 @@ def reported_note(ranked: Sequence[Any], reported: Sequence[Any], *, higher_is_b
         return ""
     value = number(best.value, best.unit)
     return format_html(" {} printed {}, which was not verified here and is not ranked.", best.name, value)
+
+
+def stale_note(count: int, *, ranked: int) -> str:
+    """About the rows that are listed without a rank because their annotations are no longer in force."""
+    if not count:
+        return ""
+    if not ranked:
+        rows = "The only measured row was" if count == 1 else f"All {count:,} measured rows were"
+        return f" {rows} scored on earlier annotations."
+    rows = "One row was" if count == 1 else f"{count:,} rows were"
+    return f" {rows} scored on earlier annotations and {'is' if count == 1 else 'are'} not ranked."
 
 
 def submission_verdict(

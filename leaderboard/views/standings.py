@@ -19,6 +19,7 @@ class Standing:
     best: rankings.Row | None
     rows: int
     measured: int
+    stale: int
     joints: int
     by_submission: dict[int, rankings.Row]
     part_values: tuple[tuple[str, float, float | None, float | None, str], ...]
@@ -54,8 +55,9 @@ def _short(board: rankings.Board) -> Standing:
         best=best,
         rows=len(board.entries),
         measured=len(measured),
+        stale=len(board.stale),
         joints=len(board.dataset.joints),
-        by_submission={row.submission_id: row for row in board.ranked if row.submission_id},
+        by_submission={row.submission_id: row for row in [*board.ranked, *board.stale] if row.submission_id},
         part_values=parts,
     )
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.files.uploadedfile import UploadedFile
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from evaluator import load_dataset
-from leaderboard import blobs, quotas, submissions, teams, visibility
+from leaderboard import blobs, clock, quotas, submissions, teams, uploads, visibility
 from leaderboard.forms import SubmitForm
-from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, State, Submission
+from leaderboard.middleware import refusal as limit_reached
+from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, Phase, State, Submission
 from leaderboard.refusals import Refused
 from leaderboard.views import results
 from leaderboard.views.answers import kept_private, person, say_refusal, with_retry
@@ -31,12 +33,21 @@ PER_PAGE = 50
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
-    """The form, and what it sends. Without a benchmark, the first open one is chosen; the others are a click away."""
-    mine = visibility.benchmarks_for(request.user).exclude(truth_sha256="")
+    """The form, and what it sends. Without a benchmark, the first open one is chosen; the others are a click away.
+
+    The page's script sends the form with `Accept: application/json` and is answered in JSON, so that a refusal appears
+    in place and the browser keeps the chosen file.
+    """
+    now = clock.now()
+    mine = list(visibility.benchmarks_for(request.user).exclude(truth_sha256=""))
     chosen = slug or request.GET.get("benchmark")
-    benchmark = get_object_or_404(visibility.benchmarks_for(request.user), slug=chosen) if chosen else mine.first()
-    if benchmark is None:
-        return render(request, "submit_nothing.html", {})
+    if chosen:
+        benchmark = get_object_or_404(visibility.benchmarks_for(request.user), slug=chosen)
+    else:
+        found = next((each for each in mine if each.phase(now) == Phase.OPEN), None)
+        if found is None:
+            return render(request, "submit_nothing.html", {"benchmarks": mine, "now": now})
+        benchmark = found
     if not slug:
         return redirect("submit_to", benchmark.slug)
     own = teams.teams_of(person(request))
@@ -51,8 +62,14 @@ def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
         teams=own,
         initial={"team": team, "method": request.GET.get("method", "")},
     )
-    refusal: Refused | None = None
-    if request.method == "POST" and form.is_valid():
+    refusal: Refused | None = limit_reached(request)
+    in_place = request.headers.get("Accept") == "application/json"
+    if form.is_bound:
+        form.is_valid()
+        team = form.cleaned_data.get("team") or team
+    if refusal is not None:
+        form.add_error(None, str(refusal))
+    elif request.method == "POST" and form.is_valid():
         try:
             made, new = _take(request, benchmark, form)
         except Refused as refused:
@@ -63,25 +80,36 @@ def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
         else:
             if not new:
                 messages.info(request, "This file was sent before for this method, so nothing was charged: here it is.")
-            return redirect(made)
+            return JsonResponse({"url": made.get_absolute_url()}) if in_place else redirect(made)
     status = refusal.status if refusal else 400 if form.errors else 200
-    response = render(request, "submit.html", _submit_page(request, benchmark, form, team, list(mine)), status=status)
+    if in_place and form.is_bound:
+        response: HttpResponse = JsonResponse(
+            {"errors": {name: [str(each) for each in errors] for name, errors in form.errors.items()}}, status=status
+        )
+    else:
+        context = _submit_page(request, benchmark, form, team, mine, now)
+        response = render(request, "submit.html", context, status=status)
     return with_retry(response, refusal) if refusal else response
+
+
+# the form itself says that too many files were sent, and keeps its fields
+submit.says_limits = True  # type: ignore[attr-defined]
 
 
 def _take(request: HttpRequest, benchmark: Benchmark, form: SubmitForm) -> tuple[Submission, bool]:
     data = form.cleaned_data
-    blob = blobs.store(data["file"].chunks(), limit=upload_limit())
-    method = teams.method_named(team=data["team"], name=data["method"], **form.stated())
-    return submissions.submit(
+    return uploads.accept(
         user=person(request),
         team=data["team"],
         benchmark=benchmark,
-        method=method,
-        blob=blob,
+        method=data["method"],
+        described=form.stated(),
+        chunks=data["file"].chunks,
+        limit=upload_limit(),
         source=Submission.Source.WEB,
         file_name=data["file"].name or "",
         publish_when_scored=data["visibility"] == "publish",
+        told_publishes_all=data["publishes_all"] == "1",
     )
 
 
@@ -90,9 +118,11 @@ def upload_limit() -> int:
 
 
 def _submit_page(
-    request: HttpRequest, benchmark: Benchmark, form: SubmitForm, team: Any, others: list[Benchmark]
+    request: HttpRequest, benchmark: Benchmark, form: SubmitForm, team: Any, others: list[Benchmark], now: datetime
 ) -> dict[str, Any]:
-    dataset = load_dataset(benchmark.dataset)
+    dataset = benchmark.definition
+    if dataset is None:
+        raise Http404(f"The definition of {benchmark}'s dataset is gone, so nothing can be submitted.")
     standing = quotas.standing(team, benchmark)
     earlier = Method.objects.filter(team__memberships__user=person(request), is_baseline=False).order_by("-pk")[:100]
     described = {
@@ -101,7 +131,13 @@ def _submit_page(
     }
     return {
         "benchmark": benchmark,
-        "benchmarks": others,
+        # the page's own first, where nothing can be submitted to it and it is not among them
+        "benchmarks": others if benchmark in others else [benchmark, *others],
+        "now": now,
+        "phase": benchmark.phase(now),
+        "opens_in": _seconds_until(benchmark.opens_at, now),
+        "closes_in": _seconds_until(benchmark.closes_at, now),
+        "file_lost": _name_of(request),
         "form": form,
         "team": team,
         "standing": standing,
@@ -125,6 +161,17 @@ def _submit_page(
     }
 
 
+def _name_of(request: HttpRequest) -> str:
+    """Of the file that was sent; empty where none was."""
+    file = request.FILES.get("file")
+    return str(file.name) if isinstance(file, UploadedFile) else ""
+
+
+def _seconds_until(moment: datetime | None, now: datetime) -> float | None:
+    """For the page's own timer: a reader's clock may be wrong, so the page counts from when it was made."""
+    return (moment - now).total_seconds() if moment and moment > now else None
+
+
 def _whole(text: str | None) -> int:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 0
 
@@ -133,14 +180,15 @@ def _whole(text: str | None) -> int:
 def sample(request: HttpRequest, slug: str) -> HttpResponseBase:
     """A valid file for download, made from the public image list."""
     benchmark = get_object_or_404(visibility.benchmarks_for(request.user), slug=slug)
+    dataset = benchmark.definition
+    if dataset is None:
+        raise Http404(f"The definition of {benchmark}'s dataset is gone, so there is no sample.")
     if not benchmark.image_list_sha256:
         raise Http404(
             f"{benchmark} has no image list yet, so there is no sample: its organiser imports annotations first."
         )
     images = json.loads(blobs.path(benchmark.image_list_sha256).read_bytes())
-    response = StreamingHttpResponse(
-        sample_of(load_dataset(benchmark.dataset), images), content_type="application/json"
-    )
+    response = StreamingHttpResponse(sample_of(dataset, images), content_type="application/json")
     response["Content-Disposition"] = f'attachment; filename="{benchmark.slug}-sample.json"'
     return response
 

@@ -162,7 +162,7 @@ def test_operations_are_named_once() -> None:
 def broker(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """What the broker's pings answer, last one first; nothing is remembered between tests."""
     answers = [True]
-    monkeypatch.setattr(health, "_broker", (-health.REMEMBER_SECONDS, False))
+    monkeypatch.setattr(health, "_watch", health._Watch())
     monkeypatch.setattr(health, "_ping", lambda: answers.pop())
     return answers
 

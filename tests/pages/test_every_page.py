@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -149,3 +150,34 @@ def test_finding_a_method_a_team_or_a_board(filled: None, client: Client) -> Non
     assert "Alpha" in client.get("/boards/?q=alph").content.decode()
     assert "Alpha" in client.get("/boards/?q=alice").content.decode()
     assert "Nothing of that name" in client.get("/boards/?q=zzz").content.decode()
+
+
+@pytest.mark.parametrize("words", ["convolutional", "wei", "wei 2nd", "resnet", "POSE machines table"])
+def test_finding_a_reported_result(words: str, filled: None, printed: ReportedResult, client: Client) -> None:
+    """By its name, its authors, its backbone, its paper and its source; the link shows its row."""
+    ReportedResult.objects.update(backbone="ResNet-50, 2nd stage")
+    page = client.get("/boards/", {"q": words}).content.decode()
+    assert "1 reported" in squeezed(page) and "Convolutional Pose Machines" in page
+    link = re.search(r'href="(/lsp-test-pc/\?q=[^"]+)"', page)
+    assert link and "Convolutional Pose Machines" in client.get(unescape(link[1])).content.decode()
+
+
+def test_finding_what_is_not_public_finds_nothing(printed: ReportedResult, client: Client) -> None:
+    Benchmark.objects.update(is_public=False)
+    assert "Convolutional" not in client.get("/boards/?q=convolutional").content.decode()
+
+
+def test_finding_a_dataset_that_has_no_board(db: None, client: Client) -> None:
+    page = client.get("/boards/?q=crowdpose").content.decode()
+    assert 'href="/datasets/crowdpose/"' in page and "Nothing of that name" not in page
+
+
+def test_shipped_results_of_hrnet_are_found(db: None, client: Client) -> None:
+    from leaderboard import reported
+
+    Benchmark.objects.create(slug="coco-val2017", dataset="coco", split="val2017", title="COCO")
+    reported.load()
+    page = squeezed(client.get("/boards/?q=hrnet").content.decode())
+    count = sum("hrnet" in " ".join((r.method, r.authors, r.backbone, r.paper_title, r.source)).casefold()
+                for r in ReportedResult.objects.all())  # fmt: skip
+    assert count > 5 and f"{count} reported" in page

@@ -102,6 +102,8 @@ class Handler(BaseHTTPRequestHandler):
                     "entries": [
                         {**row, **best},
                         {**row, "rank": None, "method": "CPM\x1b[31m", "kind": "reported", "value": 0.875},
+                        # a board whose annotations were replaced
+                        *([{**row, **best, "rank": None, "stale": True}] if metric == "pckh@0.5" else []),
                     ],
                 },
             )

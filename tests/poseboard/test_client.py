@@ -87,6 +87,53 @@ def test_a_refusal_is_not_tried_again(client, board, results) -> None:
     assert board.path_counts("POST") == 1
 
 
+LIMITED = {"status": 429, "title": "-", "detail": "Too many requests.", "code": "rate_limited"}
+
+
+def test_a_rate_limit_is_waited_for_and_said(board, results, quick) -> None:
+    said: list[float] = []
+    board.answers["/api/v1/submissions"] = [(429, {"Retry-After": "42"}, LIMITED), (429, {"Retry-After": "7"}, LIMITED)]
+    board.answers["/api/v1/benchmarks"] = [(429, {"Retry-After": "3"}, LIMITED)]
+    with Client(board.url, TOKEN, waiting=said.append) as client:
+        assert client.submit("lsp-test-pc", results, method="A").id == "1"
+        assert len(client.benchmarks()) == 2
+    assert said == quick == [42, 7, 3]
+    # each time the whole file, once taken
+    sent = {headers["Content-Length"] for method, _, headers in board.requests if method == "POST"}
+    assert board.path_counts("POST") == 3 and len(sent) == 1 and len(board.submissions) == 1
+    assert gzip.decompress(board.files["results.json.gz"]) == results.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("waits", "asked"), [(["301"], 1), (["200", "101"], 2), (["100"] * 9, 4), ([""], 1), (["Thu, 1 Jan 2026"], 1)]
+)
+def test_the_patience_with_a_rate_limit_ends(client, board, quick, waits, asked) -> None:
+    board.answers["/api/v1/benchmarks"] = [(429, {"Retry-After": wait}, LIMITED) for wait in waits]
+    with pytest.raises(ApiError, match="Too many requests") as caught:
+        client.benchmarks()
+    assert caught.value.code == "rate_limited" and board.path_counts("GET") == asked and sum(quick) <= 300
+
+
+def test_a_quota_is_not_waited_for_however_short(client, board, results, quick) -> None:
+    problem = {**LIMITED, "detail": "3 at once.", "code": "quota_running"}
+    board.answers["/api/v1/submissions"] = [(429, {"Retry-After": "5"}, problem)]
+    with pytest.raises(ApiError, match="3 at once"):
+        client.submit("lsp-test-pc", results, method="A")
+    assert board.path_counts("POST") == 1 and not quick
+
+
+def test_waiting_for_scores_heeds_a_rate_limit_within_its_own_time(board, results, quick) -> None:
+    said: list[float] = []
+    with Client(board.url, TOKEN, waiting=said.append) as client:
+        submission = client.submit("lsp-test-pc", results, method="A")
+        board.answers[f"/api/v1/submissions/{submission.id}"] = [(429, {"Retry-After": "33"}, LIMITED)]
+        assert client.wait(submission.id).state == "scored"
+        assert said == [33] and 33 in quick
+        board.answers[f"/api/v1/submissions/{submission.id}"] = [(429, {"Retry-After": "33"}, LIMITED)]
+        with pytest.raises(ApiError, match="Too many requests"):
+            client.wait(submission.id, timeout=0)
+
+
 def test_wait_until_scored(client, board, results, quick) -> None:
     submission = client.submit("lsp-test-pc", results, method="A")
     states: list[str] = []
@@ -135,7 +182,7 @@ def test_wait_ends_after_its_time(client, board, results) -> None:
 def test_board(client) -> None:
     result = client.board("lsp-test-pc", metric="pckh@0.5", part="wrist")
     assert (result.metric, result.part) == ("pckh@0.5", "wrist")
-    first, second = result.entries
+    first, second, _ = result.entries
     assert (first.rank, first.method, first.team, first.kind, first.value, first.low) == (
         1,
         "Hourglass",

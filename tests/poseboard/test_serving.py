@@ -173,6 +173,12 @@ def test_board_on_a_terminal(poseboard, logged_in, monkeypatch) -> None:
     assert "\x1b" not in output  # a name does not reach the terminal's controls
 
 
+def test_board_says_on_a_terminal_which_rows_are_stale(poseboard, logged_in, monkeypatch) -> None:
+    monkeypatch.setattr("poseboard.serving.on_terminal", lambda: True)
+    words = " ".join(poseboard("board", "lsp-test-pc", "--metric", "pckh@0.5").stdout.replace("│", " ").split())
+    assert words.count("earlier") == 1 and "earlier" not in poseboard("board", "lsp-test-pc").stdout
+
+
 def test_submission_on_a_terminal(poseboard, logged_in, results, monkeypatch) -> None:
     monkeypatch.setattr("poseboard.serving.on_terminal", lambda: True)
     output = poseboard("submit", "lsp-test-pc", results, "--method", "A", "--wait").stdout

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,58 +20,11 @@ import pytest
 from evaluator.errors import PredictionError, Problem
 from leaderboard.sandbox import DEFENCES
 from leaderboard.scoring import Limits, Scorer, ScoringFailed, _Lease, _Watch
-from leaderboard.verdicts import read_answer
+from leaderboard.verdicts import read_answer, read_problems
 from tests.scoring import hostile
+from tests.scoring.conftest import HERE, LIMITS, LINUX, alive, children_of, need, told, wait_until
 
-HERE = Path(__file__).resolve().parent
-LINUX = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="LINUX ONLY: this part of the sandbox is the kernel's"
-)
-LIMITS = Limits(memory_bytes=256 << 20, cpu_seconds=10, wall_seconds=20)
 TIGHT = Limits(memory_bytes=256 << 20, cpu_seconds=1, wall_seconds=2)
-
-
-@pytest.fixture
-def job(tmp_path: Path) -> dict[str, object]:
-    (tmp_path / "predictions.json").write_text("[]")
-    (tmp_path / "truth.json").write_text("{}")
-    return {"dataset": "lsp", "predictions": tmp_path / "predictions.json", "truth": tmp_path / "truth.json"}
-
-
-@pytest.fixture
-def scorer() -> Iterator[Callable[..., Scorer]]:
-    made: list[Scorer] = []
-
-    def make(target: str, limits: Limits = LIMITS, **options: object) -> Scorer:
-        made.append(Scorer(limits, evaluate_target=f"hostile:{target}", search_path=[HERE], **options))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.close()
-
-
-def told(report: dict) -> dict:
-    return json.loads(report["protocol"])
-
-
-def children_of(process: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-
-
-def alive(process: int) -> bool:
-    """Whether it runs: a zombie that its reaper has not got round to does not."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 5) -> bool:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return true()
 
 
 def test_an_honest_evaluation_gets_the_files_and_its_report_comes_back(job, scorer):
@@ -113,8 +66,9 @@ def test_an_endless_loop_ends_within_its_limit_and_two_seconds(job, scorer, targ
 
 
 def test_the_detail_of_a_crash_is_for_the_log(job, scorer):
-    with pytest.raises(ScoringFailed, match="a fault of the evaluator"):
+    with pytest.raises(ScoringFailed, match=r"RuntimeError .* scoring/hostile\.py:\d+$") as caught:
         scorer("raise_error").run(**job)
+    assert "a fault of the evaluator" not in str(caught.value)
 
 
 def test_the_scoring_process_sees_nothing_of_the_worker(job, scorer, monkeypatch, tmp_path):
@@ -134,12 +88,6 @@ def listener(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         (tmp_path / "port").write_text(str(server.getsockname()[1]))
         yield server
-
-
-def need(runner: Scorer, *names: str) -> None:
-    missing = {name: why for name, why in runner.isolation()["missing"].items() if name in names}
-    if missing:
-        pytest.skip(f"THE SANDBOX LACKS {missing}")
 
 
 @LINUX
@@ -384,22 +332,21 @@ def test_what_the_child_writes_is_checked_too(job, scorer):
 
 
 PROBLEMS = [
-    Problem("wrong_type", 3, "/3/score", 'the score is a string, "0.5" \u2212 \u2603', "a number"),
-    Problem("not_json", None, "", "line 1\nline 2", "JSON"),
+    Problem("wrong_type", 3, "/3/score", 'score is "0.5"', "a number"),
+    Problem("not_json", None, "", "not valid JSON at line 1, column 2", "a JSON list of entries"),
 ]
 
 
 def refused(**changes: object) -> bytes:
-    return json.dumps({"prediction_error": PredictionError(PROBLEMS, 1234).to_dict() | changes}).encode()
+    error = PredictionError(PROBLEMS, 1234).to_dict()
+    return json.dumps({"problems": error["problems"], "total": error["total"]} | changes).encode()
 
 
-def test_the_submitters_error_comes_back_word_for_word(job, scorer):
-    job["predictions"].write_bytes(refused())
-    with pytest.raises(PredictionError) as caught:
-        scorer("answer").run(**job)
-    assert caught.value.problems == PROBLEMS
-    assert caught.value.total == 1234
-    assert str(caught.value) == str(PredictionError(PROBLEMS, 1234))
+def test_the_submitters_error_comes_back_word_for_word():
+    error = read_problems(refused())
+    assert error.problems == PROBLEMS
+    assert error.total == 1234
+    assert str(error) == str(PredictionError(PROBLEMS, 1234))
 
 
 @pytest.mark.parametrize(
@@ -412,15 +359,74 @@ def test_the_submitters_error_comes_back_word_for_word(job, scorer):
         {"problems": [asdict(PROBLEMS[0])] * 101, "total": 101},
         {"problems": [asdict(PROBLEMS[0]) | {"code": "made_up"}]},
         {"problems": [asdict(PROBLEMS[0]) | {"entry": 1.5}]},
-        {"problems": [asdict(PROBLEMS[0]) | {"message": "x" * 5000}]},
+        {"problems": [asdict(PROBLEMS[0]) | {"entry": -1}]},
+        {"problems": [asdict(PROBLEMS[0]) | {"entry": 1 << 60}]},
+        {"problems": [asdict(PROBLEMS[0]) | {"pointer": "/0/of your own"}]},
+        {"problems": [asdict(PROBLEMS[0]) | {"message": "x" * 401}]},
+        {"problems": [asdict(PROBLEMS[0]) | {"expected": "x" * 401}]},
         {"problems": [asdict(PROBLEMS[0]) | {"message": "\x00"}]},
+        {"problems": [asdict(PROBLEMS[0]) | {"message": "a\nb"}]},
+        {"problems": [asdict(PROBLEMS[0]) | {"message": "\u202e"}]},
         {"problems": [asdict(PROBLEMS[0]) | {"more": 1}]},
+        {"valid": True},
+        {"report": {}},
     ],
     ids=str,
 )
 def test_an_error_that_is_none_is_refused(changes):
     with pytest.raises(ScoringFailed, match="protocol"):
-        read_answer(refused(**changes), "lsp")
+        read_problems(refused(**changes))
+
+
+@pytest.mark.parametrize("text", ['{"valid": true}', '{"report": {}}', "[]", '{"prediction_error": true}'])
+def test_a_check_that_finds_nothing_wrong_is_not_an_error_of_the_submitters(text):
+    with pytest.raises(ScoringFailed, match="protocol"):
+        read_problems(text.encode())
+
+
+@pytest.mark.parametrize("content", [{}, [], "text", 1, False, None, PredictionError(PROBLEMS).to_dict()], ids=str)
+def test_who_has_seen_annotations_has_no_words(content):
+    with pytest.raises(ScoringFailed, match="protocol"):
+        read_answer(json.dumps({"prediction_error": content}).encode(), "lsp")
+    assert read_answer(b'{"prediction_error": true}', "lsp") is None
+
+
+HERE_IT_FAILED = {"type": "ValueError", "errno": 13, "frames": [[str(HERE / "hostile.py"), 3]]}
+
+
+def test_of_a_crash_the_log_gets_the_kind_and_the_lines():
+    answer = json.dumps({"failed": ["crashed", HERE_IT_FAILED]}).encode()
+    with pytest.raises(ScoringFailed) as caught:
+        read_answer(answer, "lsp", [HERE])
+    assert str(caught.value) == "crashed: ValueError EACCES scoring/hostile.py:3"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"type": "Secret4711"},
+        {"errno": 4711},
+        {"errno": "secret"},
+        {"frames": [["/etc/secret.py", 3]]},
+        {"frames": [[str(HERE / "secret.py"), 3]]},
+        {"frames": [[str(HERE / "hostile.py"), 4711]]},
+        {"frames": [[str(HERE / ".." / "scoring" / "hostile.py"), 4]]},
+        {"frames": [[["secret"], 3], [3, "secret"]]},
+        {"frames": [[str(HERE / "hostile.py"), 3]] * 5000},
+        {"type": ["secret"]},
+        {"frames": "secret"},
+        {"frames": {"secret": 4711}},
+        {"frames": [["secret"]]},
+        {"more": "secret"},
+    ],
+    ids=lambda changes: str(changes)[:50],
+)
+def test_of_a_crash_no_word_of_the_process_itself_gets_into_the_log(changes):
+    with pytest.raises(ScoringFailed) as caught:
+        read_answer(json.dumps({"failed": ["crashed", HERE_IT_FAILED | changes]}).encode(), "lsp", [HERE])
+    words = str(caught.value)
+    assert "ecret" not in words and "4711" not in words and ".." not in words
+    assert len(words) < 250
 
 
 def test_two_messages_of_the_zygote_at_once_are_both_read():

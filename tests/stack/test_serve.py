@@ -49,7 +49,7 @@ def wait_until(true: Callable[[], bool], seconds: float) -> bool:
 class Stack:
     """A supervisor and what it runs."""
 
-    def __init__(self, data: Path, **environment: str) -> None:
+    def __init__(self, data: Path, *, python: str = sys.executable, code: Path = ROOT, **environment: str) -> None:
         self.data, self.port, self.log = data, free_port(), data.with_suffix(".log")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("POSEBOARD_", "DJANGO_"))}
         for name in ("BROKER_URL", "DATABASE_URL"):
@@ -58,7 +58,7 @@ class Stack:
         started = time.monotonic()
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "manage.py", "serve"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+                [python, "manage.py", "serve"], cwd=code, env=self.environment, stdout=log, stderr=log
             )
         assert wait_until(lambda: "Ready: " in self.text() or self.process.poll() is not None, 90), self.text()
         assert self.process.poll() is None, self.text()

@@ -54,7 +54,7 @@ def wait_until(true, seconds: float = 5) -> bool:
 def test_lines_carry_the_name_of_their_program(tmp_path):
     lines = run(
         """
-status = stack.run_once("speaker", python("print('one'); print(); print('two', end='')"))
+status = stack.run_once(Program("speaker", python("print('one'); print(); print('two', end='')")))
 stack.say(f"status {status}")
 """,
         tmp_path,

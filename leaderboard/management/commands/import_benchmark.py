@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
+from argparse import ArgumentParser, BooleanOptionalAction
 from pathlib import Path
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
+from django.db import IntegrityError
+from django.db.models import F
 
-from evaluator import DatasetDefinitionError, GroundTruthError, dataset_names, load_dataset
-from leaderboard import ground_truth, reported
-from leaderboard.models import Benchmark, User
+from evaluator import GroundTruthError, dataset_names, load_dataset, read_truth
+from evaluator.archives import unpacked
+from evaluator.surfaces import read_surface
+from leaderboard import ground_truth, imports, reported
+from leaderboard.models import AnnotationImport, Benchmark, User
+from leaderboard.transactions import retried
+
+JSON_ENDINGS = (".json", ".gz", ".zip")
 
 
 class Command(BaseCommand):
-    help = "Make a hidden test board from an annotation file: import_benchmark lsp LSP-joints-PC.mat --split test-pc"
+    help = (
+        "Make a hidden test board from an annotation file: import_benchmark lsp LSP-joints-PC.mat --split test-pc. "
+        "On a benchmark that exists it replaces the annotations, and changes nothing else but what is given."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("dataset", help="one of the evaluator's datasets")
-        parser.add_argument("truth", type=Path, help="annotations: the one JSON form, or an official file (.mat, .h5)")
-        parser.add_argument("--split", default="test", help="the benchmark's split, such as test-pc")
+        parser.add_argument(
+            "truth", type=Path, help="annotations: the one JSON form (.json, .json.gz, .zip), or an official file"
+        )
+        parser.add_argument("--split", default=None, help="the benchmark's split, such as test-pc; default: test")
         parser.add_argument(
             "--file-split", default=None, help="the part of an official file to take; default: its test part"
         )
@@ -31,77 +44,140 @@ class Command(BaseCommand):
         parser.add_argument(
             "--surface", type=Path, default=None, help="DensePose: the geodesic tables (.npz, see docs/metrics/gps.md)"
         )
-        parser.add_argument("--boxes", action="store_true", help="give the people's boxes in the public image list")
-        parser.add_argument(
-            "--public-elsewhere", action="store_true", help="say that the annotations can be had elsewhere"
+        for flag, said in (
+            ("boxes", "give the people's boxes in the public image list"),
+            ("public-elsewhere", "say that the annotations can be had elsewhere"),
+            ("publish-all", "every scored submission goes to the board at once"),
+        ):
+            parser.add_argument(f"--{flag}", action=BooleanOptionalAction, default=None, help=said)
+        seen = parser.add_mutually_exclusive_group()
+        seen.add_argument(
+            "--private", dest="is_public", action="store_false", default=None, help="show it to its teams only"
         )
-        parser.add_argument("--private", action="store_true", help="show it to its teams only")
-        parser.add_argument(
-            "--publish-all", action="store_true", help="every scored submission goes to the board at once"
-        )
+        seen.add_argument("--public", dest="is_public", action="store_true", default=None, help="show it to everyone")
         parser.add_argument("--organiser", action="append", default=[], help="user name; may be given again")
         parser.add_argument("--daily-limit", type=int, default=None)
         parser.add_argument("--total-limit", type=int, default=None)
         parser.add_argument("--running-limit", type=int, default=None)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        dataset = options["dataset"]
+        benchmark, given = self.described(options)
+        organisers = [self.person(name) for name in options["organiser"]]
+        try:
+            content = annotation_json(benchmark.dataset, options["truth"], options["file_split"])
+        except (OSError, ValueError) as error:
+            raise CommandError(f"{options['truth']}: {error}") from error
+        try:
+            if options["surface"]:
+                read_surface(options["surface"])
+            checked = ground_truth.check(benchmark, content, surface=options["surface"])
+            images = ground_truth.copy_images(benchmark, checked.images, options["images"]) if options["images"] else 0
+        except (GroundTruthError, OSError) as error:
+            raise CommandError(str(error)) from error
+        try:
+            closed = self.written(benchmark, given, organisers, checked, options)
+        except (IntegrityError, OSError) as error:
+            raise CommandError(f"{benchmark} is as it was: {error}") from error
+        for job in closed:
+            imports.forget(job)
+            self.stdout.write(f"{job.file_name}, which waited to be checked for {benchmark}, was cancelled")
+        self.stdout.write(
+            f"{benchmark}: {checked.summary['images']} images, {checked.summary['people']} people"
+            + (f", {images} images for baselines" if images else "")
+        )
+
+    def described(self, options: dict[str, Any]) -> tuple[Benchmark, dict[str, Any]]:
+        """The benchmark as it would be, checked and not saved, and the fields that were given."""
+        dataset, split = options["dataset"], options["split"]
         if dataset not in dataset_names():
             raise CommandError(f"no dataset {dataset}: choose one of {', '.join(dataset_names())}")
-        try:
-            definition = load_dataset(dataset)
-            content = annotation_json(dataset, options["truth"], options["file_split"])
-        except (OSError, DatasetDefinitionError, GroundTruthError, ValueError) as error:
-            raise CommandError(f"{options['truth']}: {error}") from error
-        slug = options["slug"] or f"{dataset}-{options['split']}"
-        described = {
-            "title": options["title"] or f"{definition.title}, {options['split']}",
+        slug = options["slug"] or f"{dataset}-{'test' if split is None else split}"
+        fields = {
+            "title": options["title"],
             "summary": options["summary"],
             "boxes_given": options["boxes"],
-            "public_elsewhere": options["public_elsewhere"] or definition.public_elsewhere,
-            "is_public": not options["private"],
+            "public_elsewhere": options["public_elsewhere"],
+            "is_public": options["is_public"],
             "publishes_all": options["publish_all"],
             "daily_limit": options["daily_limit"],
             "total_limit": options["total_limit"],
             "running_limit": options["running_limit"],
         }
-        benchmark, made = Benchmark.objects.update_or_create(
-            slug=slug,
-            defaults={key: value for key, value in described.items() if value is not None},
-            create_defaults={
-                "dataset": dataset,
-                "split": options["split"],
-                **{key: value for key, value in described.items() if value is not None},
-            },
-        )
-        for name in options["organiser"]:
-            try:
-                benchmark.organisers.add(User.objects.get(username=name))
-            except User.DoesNotExist as error:
-                raise CommandError(f"no user {name}: create the account first") from error
+        given = {key: value for key, value in fields.items() if value is not None}
+        benchmark = Benchmark.objects.filter(slug=slug).first()
+        if benchmark is None:
+            definition = load_dataset(dataset)
+            split = "test" if split is None else split
+            usual = {"title": f"{definition.title}, {split}", "public_elsewhere": definition.public_elsewhere}
+            benchmark = Benchmark(slug=slug, dataset=dataset, split=split, **(usual | given))
+        elif (benchmark.dataset, benchmark.split) != (dataset, benchmark.split if split is None else split):
+            raise CommandError(
+                f"{slug} is the benchmark of {benchmark.dataset}, split {benchmark.split}, which cannot be changed: "
+                "give these, or another --slug for a new benchmark"
+            )
+        else:
+            for key, value in given.items():
+                setattr(benchmark, key, value)
+        # an address from before a rule existed does not keep its benchmark from new annotations
+        kept = {"slug", "split"} if benchmark.pk else set()
         try:
-            if options["surface"]:
-                ground_truth.put_surface(benchmark, options["surface"])
-            summary = ground_truth.put_into_force(benchmark, content)
-            images = ground_truth.put_images(benchmark, options["images"]) if options["images"] else 0
-        except (GroundTruthError, FileNotFoundError) as error:
-            if made:
-                benchmark.delete()
-            raise CommandError(str(error)) from error
-        reported.load()
-        self.stdout.write(
-            f"{benchmark}: {summary['images']} images, {summary['people']} people"
-            + (f", {images} images for baselines" if images else "")
-        )
+            benchmark.full_clean(exclude=kept | {"teams", "organisers"})
+        except ValidationError as error:
+            said = [f"{field}: {' '.join(texts)}" for field, texts in error.message_dict.items()]
+            raise CommandError(f"{slug}: {' '.join(said).replace('__all__: ', '')}") from error
+        return benchmark, given
+
+    def person(self, name: str) -> User:
+        try:
+            return User.objects.get(username=name)
+        except User.DoesNotExist as error:
+            raise CommandError(f"no user {name}: create the account first") from error
+
+    @retried
+    def written(
+        self,
+        benchmark: Benchmark,
+        given: dict[str, Any],
+        organisers: list[User],
+        checked: ground_truth.CheckedAnnotations,
+        options: dict[str, Any],
+    ) -> list[AnnotationImport]:
+        """Everything in one transaction, the annotations last; the open import that this one closed."""
+        if not Benchmark.objects.filter(pk=benchmark.pk).exists():  # also where an earlier attempt was rolled back
+            benchmark.save(force_insert=True)
+        closed = imports.supersede(benchmark)
+        if options["images"]:
+            given = {**given, "has_images": True}
+        # only what was given: the row may have changed since it was read
+        Benchmark.objects.filter(pk=benchmark.pk).update(version=F("version") + 1, **given)
+        benchmark.organisers.add(*organisers)
+        ground_truth.take_effect(benchmark, checked)
+        reported.load(only=benchmark)
+        if options["surface"]:
+            ground_truth.keep_surface(benchmark, options["surface"])
+        return closed
 
 
 def annotation_json(dataset: str, file: Path, split: str | None) -> bytes:
-    """The annotations in the one JSON form, converted when the file is an official one.
+    """The annotations in the one JSON form, perhaps compressed; converted when the file is an official one.
 
     Official files are read here, in the operator's shell, and never by the web server or a worker.
     """
-    if file.suffix == ".json":
-        return file.read_bytes()
+    if file.name.lower().endswith(JSON_ENDINGS):
+        content = bytes(unpacked(file.read_bytes()))
+        try:
+            read_truth(content, load_dataset(dataset))
+        except GroundTruthError as other_form:
+            # datasets have JSON forms of their own, too
+            try:
+                return _converted(dataset, file, split)
+            except ValueError:
+                raise other_form from None
+        return content
+    return _converted(dataset, file, split)
+
+
+def _converted(dataset: str, file: Path, split: str | None) -> bytes:
     from evaluator.convert import convert_truth
 
     return json.dumps(convert_truth(dataset, file, split=split), allow_nan=False).encode()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from leaderboard import blobs, submissions
+from leaderboard import blobs, uploads
 from leaderboard.models import Benchmark, Submission, Team
 from leaderboard.refusals import Refused
-from leaderboard.teams import METHOD_FIELDS, method_named
+from leaderboard.teams import METHOD_FIELDS
 
 
 class Command(BaseCommand):
-    help = "Submit a predictions file on behalf of a team; it is scored like any other and published."
+    help = (
+        "Submit a predictions file on behalf of a team. It is scored like any other and published, unless the team has "
+        "members: then they decide."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("benchmark")
@@ -30,26 +34,36 @@ class Command(BaseCommand):
         benchmark = Benchmark.objects.filter(slug=options["benchmark"]).first()
         if benchmark is None:
             raise CommandError(f"no benchmark {options['benchmark']}")
-        try:
-            with options["file"].open("rb") as stream:
-                blob = blobs.store(iter(lambda: stream.read(1 << 20), b""), limit=1 << 30)
-        except (OSError, blobs.TooLarge) as error:
-            raise CommandError(str(error)) from error
-        team, _ = Team.objects.get_or_create(name=options["team"])
+        file: Path = options["file"]
+        if not file.is_file():
+            raise CommandError(f"no file {file}")
+
+        def chunks() -> Iterator[bytes]:
+            with file.open("rb") as stream:
+                yield from iter(lambda: stream.read(1 << 20), b"")
+
+        team, new_team = Team.objects.get_or_create(name=options["team"])
+        theirs = team.memberships.exists()
         fields = {field: options[field] for field in METHOD_FIELDS if options[field] is not None}
         if "year" in fields:
             fields["year"] = int(fields["year"])
         try:
-            submission, created = submissions.submit(
+            submission, created = uploads.accept(
                 user=None,
                 team=team,
                 benchmark=benchmark,
-                method=method_named(team=team, name=options["method"], **fields),
-                blob=blob,
+                method=options["method"],
+                described=fields,
+                chunks=chunks,
+                limit=1 << 30,
                 source=Submission.Source.IMPORT,
-                file_name=options["file"].name,
-                publish_when_scored=not options["private"],
+                file_name=file.name,
+                publish_when_scored=not options["private"] and not theirs,
             )
-        except Refused as refused:
-            raise CommandError(refused.message) from refused
+        except (Refused, OSError, blobs.TooLarge) as error:
+            if new_team:  # what is refused leaves no team behind
+                team.delete()
+            raise CommandError(str(error)) from error
         self.stdout.write(f"{submission}: {'queued' if created else 'was there already'}")
+        if created and theirs and not options["private"]:
+            self.stdout.write(f"It stays private until a member of {team} publishes it.")

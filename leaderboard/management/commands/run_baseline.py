@@ -54,7 +54,21 @@ class Command(BaseCommand):
 
     def queue(self, benchmark: Benchmark, options: dict[str, Any]) -> list[BaselineRun]:
         """The runs that were asked for; what cannot run is said."""
-        boxes = self.boxes(benchmark, options["boxes"]) if options["boxes"] else None
+        if file := options["boxes"]:
+            try:
+                with file.open("rb") as stream:
+                    chunks = iter(lambda: stream.read(1 << 20), b"")
+                    with baselines.boxes_taken(
+                        benchmark=benchmark, chunks=chunks, name=file.name, limit=1 << 30
+                    ) as boxes:
+                        return self.request(benchmark, options, boxes)
+            except OSError as error:
+                raise CommandError(str(error)) from error
+        return self.request(benchmark, options, None)
+
+    def request(
+        self, benchmark: Benchmark, options: dict[str, Any], boxes: baselines.BoxFile | None
+    ) -> list[BaselineRun]:
         if options["all"]:
             for choice in choices(benchmark):
                 if choice.why_not:
@@ -71,14 +85,6 @@ class Command(BaseCommand):
                 by=None, boxes=boxes,
             )
         ]  # fmt: skip
-
-    def boxes(self, benchmark: Benchmark, file: Path) -> baselines.BoxFile:
-        try:
-            with file.open("rb") as stream:
-                chunks = iter(lambda: stream.read(1 << 20), b"")
-                return baselines.take_boxes(benchmark=benchmark, chunks=chunks, name=file.name, limit=1 << 30)
-        except OSError as error:
-            raise CommandError(str(error)) from error
 
     def wait(self, run: BaselineRun) -> bool:
         """Whether it ended with a submission."""

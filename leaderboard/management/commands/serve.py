@@ -17,7 +17,7 @@ from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
-from leaderboard import broker, stack
+from leaderboard import broker, folders, stack, system_users
 from leaderboard.supervisor import Program, Supervisor
 
 READY_SECONDS = 120
@@ -35,20 +35,38 @@ class Command(BaseCommand):
             raise CommandError("Start it as manage.py serve: the environment is chosen before the settings are read.")
         with_baselines = stack.runs_baselines(os.environ)
         data = Path(settings.DATA)
-        # hidden annotations and the key that signs sessions lie under it
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        users = system_users.chosen(os.environ)
+        # the settings closed it to everybody else; without two users, no group has any business in it either
+        if users is None and (narrowed := folders.make_private(data, group=False)):
+            self.stderr.write(narrowed)
         with (data / "serve.lock").open("w") as lock:
             hold(lock, data)
             check_port_is_free(stack.port(os.environ))
-            self.serve(data, with_baselines=with_baselines)
+            self.serve(data, users, with_baselines=with_baselines)
 
-    def serve(self, data: Path, *, with_baselines: bool) -> None:
+    def serve(self, data: Path, users: system_users.Accounts | None, *, with_baselines: bool) -> None:
         started = time.monotonic()
-        supervisor = Supervisor(os.environ, stack.ROOT)
+        environment = {**os.environ}
+        if users:
+            self.separate(data, users, environment)
+        supervisor = Supervisor(environment, stack.ROOT)
+
+        def web(program: Program) -> Program:
+            return users.run(program, users.web) if users else program
+
+        def worker(program: Program) -> Program:
+            return users.run(program, users.worker) if users else program
+
+        if users:
+            supervisor.say(f"The web server runs as {users.web.pw_name}, workers as {users.worker.pw_name}.")
+        elif os.geteuid() == 0:
+            supervisor.say(
+                "The web server and the workers share one user, root: docs/deploy.md says how to separate them."
+            )
         try:
             if stack.runs_embedded_broker(os.environ):
                 try:
-                    supervisor.add(Program("broker", broker.command(data), foundation=True))
+                    supervisor.add(worker(Program("broker", broker.command(data, shared=bool(users)), foundation=True)))
                 except broker.NoBrokerError as error:
                     raise CommandError(str(error)) from None
             supervisor.say(f"Preparing the database and pages in {data}")
@@ -57,16 +75,16 @@ class Command(BaseCommand):
             connections.close_all()
             if stack.runs_embedded_broker(os.environ):
                 self.require(supervisor, lambda: broker.answers(data), "the broker does not answer")
-            supervisor.add(stack.web(os.environ))
-            supervisor.add(stack.worker("scoring", "score"))
+            supervisor.add(web(stack.web(os.environ)))
+            supervisor.add(worker(stack.worker("scoring", "score")))
             if with_baselines:
-                supervisor.add(stack.worker("baselines", "baseline"))
+                supervisor.add(worker(stack.worker("baselines", "baseline")))
             else:
                 supervisor.say("No baseline worker: BASELINES=0, or torch is not installed.")
-            supervisor.add(stack.scheduler(os.environ))
+            supervisor.add(worker(stack.scheduler(os.environ)))
             if settings.DEMO and "seed_demo" in get_commands():
                 command = [sys.executable, str(stack.ROOT / "manage.py"), "seed_demo"]
-                if supervisor.run_once("demo", command) != 0 and not supervisor.stopping:
+                if supervisor.run_once(worker(Program("demo", command))) != 0 and not supervisor.stopping:
                     raise CommandError("The demo content could not be made: see the lines above, or start with DEMO=0.")
             port = stack.port(os.environ)
             self.require(supervisor, lambda: healthy(port), "the web server does not answer")
@@ -77,6 +95,29 @@ class Command(BaseCommand):
         finally:
             supervisor.say("Stopping")
             supervisor.stop()
+
+    def separate(self, data: Path, users: system_users.Accounts, environment: dict[str, str]) -> None:
+        """Prepare the folders for two users. The programs get the key by their environment: its file is one user's."""
+        os.umask(0o022)  # what is made as root below, such as the pages' files, is for both users to read
+        environment["POSEBOARD_SECRET_KEY"] = settings.SECRET_KEY
+        chosen = {
+            "uploads": settings.UPLOADS_DIR,
+            "annotations": settings.ANNOTATIONS_DIR,
+            "drop": settings.DROP_DIR,
+            "checkpoints": settings.CHECKPOINTS_DIR,
+            "runs": settings.RUNS_DIR,
+        }
+        database = settings.DATABASES["default"]
+        if str(database["ENGINE"]).endswith("sqlite3"):
+            system_users.make_database(Path(str(database["NAME"])), users)
+        if stack.runs_embedded_broker(os.environ):
+            broker.command(data, shared=True)  # for its folders
+            if (address := broker.socket_path(data).parent) != broker.folder(data):
+                os.chown(address, users.worker.pw_uid, users.group)
+                address.chmod(0o750)
+        system_users.arrange(data, users, folders={name: Path(folder) for name, folder in chosen.items()})
+        if why_not := system_users.can_run(users, stack.ROOT, data):
+            raise CommandError(f"{why_not}. Install PoseBoard and put POSEBOARD_DATA where both users may enter.")
 
     def require(self, supervisor: Supervisor, true: Any, otherwise: str) -> None:
         if not supervisor.run_until(true, seconds=READY_SECONDS, every=0.05) and not supervisor.stopping:
