@@ -308,6 +308,9 @@ def main(target: str) -> NoReturn:
     zygote.held = isolation["held"]
     if target in (EVALUATE, CHECK):
         warm()
+        from evaluator.native.engine import engine
+
+        isolation["engine"] = engine()
     # what is there now is shared with every child: keep the collector from writing to those pages
     gc.collect()
     gc.freeze()
