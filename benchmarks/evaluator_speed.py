@@ -22,7 +22,8 @@ from typing import Any
 from benchmarks import coco_files, single_person
 from benchmarks.one_evaluation import ENGINES, PEERS
 from benchmarks.speed_page import page
-from evaluator import compiled, load_dataset, measure, read_predictions, read_truth, warm_up
+from evaluator import load_dataset, measure, read_predictions, read_truth
+from evaluator.native import engine as engines
 from evaluator.uncertainty import resamples, with_intervals
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,7 +40,7 @@ FRESH_TOOLS = (*ENGINES, "hotcoco", "pycocotools")
 # What takes less than a second of CPU is run three times in its turn: a disturbance is a larger part of it.
 QUICK, QUICK_TIMES = 1.0, 3
 SINGLE_THREAD = dict.fromkeys(
-    [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "NUMBA", "RAYON")],
+    [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "RAYON")],
     "1",
 )
 
@@ -171,7 +172,6 @@ def machine() -> dict[str, Any]:
             line.partition(":")[2].strip() for line in information.read_text().splitlines() if "model name" in line
         ]
         model = names[0] if names else model
-    import numba
     import numpy
 
     return {
@@ -180,7 +180,6 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "numpy": numpy.__version__,
-        "numba": numba.__version__,
         "date": datetime.now(UTC).date().isoformat(),
     }
 
@@ -194,10 +193,8 @@ def main() -> None:
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md")
     options = parser.parse_args()
     for engine in ENGINES.values():
-        if not compiled.has(engine):
-            sys.exit(f"The engine {engine} is missing: make setup, with a C compiler")
-        with compiled.using(engine):
-            warm_up(say)
+        if not engines.has(engine):
+            sys.exit(f"The engine {engine} is missing: make setup builds it")
     (RESULTS / "measured").mkdir(parents=True, exist_ok=True)
     if not options.resume:
         for path in (RESULTS / "measured").glob("*.json"):

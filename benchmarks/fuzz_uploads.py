@@ -14,7 +14,8 @@ import sys
 import time
 from typing import NamedTuple
 
-from evaluator import CODES, PredictionError, compiled, read_images, validate, warm_up
+from evaluator import CODES, PredictionError, read_images, validate
+from evaluator.native import engine as engines
 from tests.evaluator.upload_mutations import image_list, mutated, slow
 
 SLOWEST = 10
@@ -53,13 +54,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--engine", choices=compiled.ENGINES, default=compiled.engine())
+    parser.add_argument("--engine", choices=engines.ENGINES, default=engines.engine())
     parser.add_argument("--mega", type=float, default=20.0, help="megabytes of each slow shape; 0 leaves them out")
     options = parser.parse_args()
     by_kind: dict[str, list[Checked]] = collections.defaultdict(list)
-    with compiled.using(options.engine):
-        if options.engine != "arrays":
-            warm_up(print)
+    with engines.using(options.engine):
         for number in range(options.files):
             upload = mutated(options.seed * 1_000_003 + number)
             name = f"{upload.kind}, {upload.wrapping}, {upload.dataset}, {upload.what} (seed {options.seed}, {number})"

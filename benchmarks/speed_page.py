@@ -13,14 +13,14 @@ own, each on one thread. CPU seconds are those from the paths of the two files t
 imports and one warm-up call on small files. Digests, intervals and diagnosis are not included; nothing is
 kept between runs. *In memory* is matching and accumulation alone, from what was loaded: for the peers
 `evaluate()` and `accumulate()`, for PoseBoard `measure` and the ten numbers. Peak memory is that of the
-whole process. *Without C* is PoseBoard where no compiler was there at installation: numba does the work.
+whole process. *Without C* is PoseBoard with `POSEBOARD_PURE=1`: numpy and the standard library do the work.
 """
 
 ENGINES = """\
 ## How it is done
 
-`evaluator/native/` is C that is built when the package is installed, if a compiler is there; numba is the
-fallback, and numpy the fallback of that, all three with the same bits (`tests/evaluator/test_scan.py`). One
+`evaluator/native/` is C that is built when the package is installed; numpy is the fallback and the readable
+reference, with the same bits (`tests/evaluator/test_scan.py`). One
 pass goes from the bytes of a file to arrays, without an object for a number: where numbers end is found 64
 bytes at a time, their digits are converted side by side, by vector instructions on x86, and up to 15 digits
 need one exact division, more the method of Eisel and Lemire. What the pass does not take is read again by the
@@ -71,8 +71,8 @@ def fresh(result: dict[str, Any]) -> list[str]:
     lines = [
         "## A process of its own",
         "",
-        "From the start of Python to the ten numbers at val2017 size, imports included and nothing warmed up (what",
-        f"numba compiles was compiled before); CPU seconds, {taken(result['runs'])}.",
+        "From the start of Python to the ten numbers at val2017 size, imports included and nothing warmed up;",
+        f"CPU seconds, {taken(result['runs'])}.",
         "",
         "| | CPU seconds | peak memory (MB) |",
         "|---|---:|---:|",
@@ -99,7 +99,7 @@ def page(results: dict[str, Any]) -> str:
     lines = [
         INTRODUCTION,
         f"{about['processor']}, {about['cores']} cores, {about['system']}, Python {about['python']},",
-        f"numpy {about['numpy']}, numba {about['numba']}, {about['date']}.",
+        f"numpy {about['numpy']}, {about['date']}.",
     ]
     for result in results["scales"]:
         lines += ["", f"## COCO keypoints, {result['scale']} size", "", table(result)]

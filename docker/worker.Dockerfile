@@ -31,7 +31,7 @@ COPY evaluator ./evaluator
 # hadolint ignore=SC2086
 RUN python3 -m venv /venv \
     && /venv/bin/pip install --no-cache-dir ${PIP_OPTIONS} "setuptools>=77" \
-    && /venv/bin/python -c "from setuptools import setup; setup()" build_ext --inplace \
+    && PYTHONPATH=evaluator/native /venv/bin/python -c "from setuptools import setup; setup()" build_ext --inplace \
     && test -f evaluator/native/extension.abi3.so
 
 FROM ${BASE} AS program

@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from evaluator.evaluation import Report, evaluate, measure, validate
     from evaluator.ground_truth import public_images, read_truth
     from evaluator.image_list import PublicImages, read_images
+    from evaluator.native.engine import warm_up, warm_up_if_compiled
     from evaluator.poses import Annotations, Predictions
     from evaluator.predictions import Checked, read_predictions
     from evaluator.slices import shown_on_a_hidden_split
     from evaluator.tally import Score
-    from evaluator.warming import warm_up, warm_up_if_compiled
 
 # Of the definitions and the code together: a change that can move a score raises it.
 __version__ = "0.1.0"
@@ -58,8 +58,8 @@ _HOMES = {
     "read_truth": "ground_truth",
     "shown_on_a_hidden_split": "slices",
     "validate": "evaluation",
-    "warm_up": "warming",
-    "warm_up_if_compiled": "warming",
+    "warm_up": "native.engine",
+    "warm_up_if_compiled": "native.engine",
 }
 
 __all__ = [  # noqa: RUF022 - grouped by what they are for

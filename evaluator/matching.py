@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator import compiled
+from evaluator.native import engine
 from evaluator.poses import Booleans, Floats, Integers
 
 Bits = NDArray[np.uint16]
@@ -204,7 +204,7 @@ class Matches:
 def bits(values: Booleans) -> Bits:
     """[A, D] of [A, T, D]: bit t for threshold t."""
     place = (1 << np.arange(values.shape[1])).astype(np.uint16)
-    # in C's order, whatever the order of the values: numba compiles for one, and where files are scored it cannot
+    # in C's order, whatever the order of the values: the C takes no other
     return np.ascontiguousarray((values * place[:, None]).sum(axis=1, dtype=np.uint16))
 
 
@@ -215,8 +215,8 @@ def _spread(packed: Bits) -> Booleans:
 def accumulated(matches: Matches, weights: Floats) -> Iterator[tuple[Floats, Floats]]:
     """`accumulate` for each of the weightings [B, I]."""
     whole = weights.size > 0 and (weights == np.floor(weights)).all() and np.abs(weights).max() < 1 << 20
-    if whole and compiled.worth_it(len(weights) * matches.hit_bits.size):
-        precision, recall = compiled.kernels().accumulate(
+    if whole and (native := engine.native()):
+        precision, recall = native.accumulate(
             matches.hit_bits, matches.false_bits, matches.image, matches.people_image, matches.counts, weights,
             RECALLS, len(THRESHOLDS),
         )  # fmt: skip

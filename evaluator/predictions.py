@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator import compiled, keypoints_3d, uv
+from evaluator import keypoints_3d, uv
 from evaluator.archives import read_upload, refuse, unpacked
 from evaluator.arrays import predictions_from_arrays
 from evaluator.definitions import Dataset
@@ -26,6 +26,7 @@ from evaluator.errors import MOST_COUNTED, shown
 from evaluator.ground_truth import digest
 from evaluator.image_list import PublicImages
 from evaluator.keypoints_3d import Keypoints3dReader
+from evaluator.native import engine
 from evaluator.poses import Floats, Integers, Predictions
 from evaluator.scanning import Skimmer, scanned_predictions
 from evaluator.upload_limits import NO_BENCHMARK, UploadLimits, limits_of
@@ -206,7 +207,7 @@ class KeypointsReader(EntryReader):
 
 def skimming(document: bytes | bytearray, reader: KeypointsReader) -> Callable[[int, int], tuple[int, int]] | None:
     """What `documents.entries` calls to pass the compiled scanner what needs no careful reading, where it can."""
-    if reader.single or not compiled.worth_it(len(document)):
+    if reader.single or engine.native() is None:
         return None
     return Skimmer(document, reader.count // 3, reader.take).take
 

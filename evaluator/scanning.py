@@ -1,4 +1,4 @@
-"""Large files through the compiled scanners. None means: read it carefully, and say what is wrong, if anything is."""
+"""Files through the scanners in C. None means: read it carefully, and say what is wrong, if anything is."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator import compiled
 from evaluator.archives import GZIP_MAGIC, ZIP_MAGICS, unpacked
 from evaluator.definitions import Dataset
 from evaluator.digests import Digest
+from evaluator.native import engine
+from evaluator.native.codes import BEFORE, BETWEEN, DONE, FAILED, FULL, MOST_EXTRAS, NUM_KEYPOINTS, PADDING, PERSON
 from evaluator.poses import Floats, Integers, Predictions
-from evaluator.scan_codes import BEFORE, BETWEEN, DONE, FAILED, FULL, MOST_EXTRAS, NUM_KEYPOINTS, PADDING, PERSON
 from evaluator.upload_limits import NO_BENCHMARK, UploadLimits
 
 CHUNK = 1 << 17  # well within the second-level cache
@@ -42,16 +42,16 @@ def scanned_predictions(
     inflated: gets the document of an archive, so that the careful reader need not inflate it again.
     """
     inflated = [] if inflated is None else inflated
-    if dataset.single_person or dataset.entry != "keypoints":
+    if dataset.single_person or dataset.entry != "keypoints" or engine.native() is None:
         return None
     if isinstance(source, bytes):
-        if len(source) > limits.size or not compiled.worth_it(len(source)):
+        if len(source) > limits.size:
             return None
         found = _entries(io.BytesIO(source), len(source), len(dataset.joints), limits, inflated)
         return _checked(found, image_ids, hashlib.sha256(source).hexdigest()) if found else None
     with Path(source).open("rb", buffering=0) as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size > limits.size or not compiled.worth_it(status.st_size):
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limits.size:
             return None
         found = _entries(file, status.st_size, len(dataset.joints), limits, inflated)
     return _checked(found, image_ids, Digest.of(source, status)) if found else None
@@ -80,7 +80,7 @@ def _entries(
     file: io.RawIOBase | io.BytesIO, size: int, joints: int, limits: UploadLimits, inflated: list[bytes | bytearray]
 ) -> tuple[_Rows, int] | None:
     """All entries of a document, and how many they are."""
-    scan = compiled.scanner()
+    native = engine.native()
     buffer = np.zeros(CHUNK + PADDING, dtype=np.uint8)
     view = memoryview(buffer)  # type: ignore[arg-type]
     rows = _Rows.empty(CHUNK // (LEAST_ENTRY * joints), 3 * joints)
@@ -100,7 +100,7 @@ def _entries(
         place = 0
         while True:
             before = used
-            place, state, used, unsures, why = scan.entries(
+            place, state, used, unsures, why = native.entries(
                 buffer, place, end, state, used, rows.images, rows.scores, rows.keypoints, unsure, extras
             )
             if unsures and not _settle(view, unsure[:unsures], rows):
@@ -163,7 +163,7 @@ class Skimmer:
         view = memoryview(self._buffer)  # type: ignore[arg-type]
         view[:end] = part
         self._buffer[end : end + PADDING] = 0
-        place, state, used, unsures, _ = compiled.scanner().entries(
+        place, state, used, unsures, _ = engine.native().entries(
             self._buffer, 0, end, BETWEEN, 0, rows.images, rows.scores, rows.keypoints, self._unsure, self._extras
         )
         if not used or not _settle(view, self._unsure[:unsures], rows):
@@ -193,7 +193,7 @@ def _checked(found: tuple[_Rows, int], image_ids: Integers | None, digest: str |
     if image_ids is not None and used:
         if not len(image_ids):
             return None
-        places = compiled.kernels().places(image_ids, images)
+        places = engine.native().places(image_ids, images)
         if (image_ids[np.minimum(places, len(image_ids) - 1)] != images).any():
             return None
     return Predictions(
@@ -227,15 +227,13 @@ class ScannedTruth:
 
 def scanned_truth(source: str | Path | bytes, dataset: Dataset) -> ScannedTruth | None:
     """The annotations of a large file, JSON or gzipped JSON, that has the plain form of COCO's own."""
-    if dataset.entry != "keypoints":
+    if dataset.entry != "keypoints" or engine.native() is None:
         return None
     if isinstance(source, bytes):
-        if not compiled.worth_it(len(source)):
-            return None
         return _truth(_padded(source), len(dataset.joints), hashlib.sha256(source).hexdigest())
     with Path(source).open("rb", buffering=0) as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or not compiled.worth_it(status.st_size):
+        if not stat.S_ISREG(status.st_mode):
             return None
         buffer = np.empty(status.st_size + PADDING, dtype=np.uint8)
         view = memoryview(buffer)  # type: ignore[arg-type]
@@ -263,7 +261,6 @@ def _padded(content: bytes) -> NDArray[np.uint8] | None:
 def _truth(buffer: NDArray[np.uint8] | None, joints: int, digest: str | Digest) -> ScannedTruth | None:
     if buffer is None:
         return None
-    scan = compiled.annotation_scanner()
     size = len(buffer) - PADDING
     # Room for the smallest objects there can be; what is not used is never touched, and so takes no memory.
     people, images = size // (6 * joints + 30) + 1, size // 8 + 1
@@ -271,7 +268,7 @@ def _truth(buffer: NDArray[np.uint8] | None, joints: int, digest: str | Digest) 
     present, areas, boxes = np.empty(people, dtype=np.int64), np.empty(people), np.empty((people, 4))
     points, flags = np.empty((people, joints, 2)), np.empty((people, joints), dtype=np.int8)
     spans = np.empty((16, 4), dtype=np.int64)
-    images, rows, fields = scan.annotation_file(
+    images, rows, fields = engine.native().annotation_file(
         buffer, size, image_ids, whole, present, areas, boxes, points, flags, spans
     )
     if images == FAILED:

@@ -258,12 +258,10 @@ def _one_of(values: Iterable[int], then: list[Instruction]) -> list[Instruction]
     return [*jumps, (_EQUAL, 0, len(then), last), *then]
 
 
-def filter_program(machine: str, process: int, *, new_code: bool) -> list[Instruction]:
+def filter_program(machine: str, process: int) -> list[Instruction]:
     """The filter as (code, jump if true, jump if false, operand), for a process of this number.
 
-    Args:
-        machine: of `ARCHITECTURES`.
-        new_code: whether memory may be made executable, as numba does.
+    `machine` is one of `ARCHITECTURES`.
     """
     column = list(ARCHITECTURES).index(machine)
     allow: list[Instruction] = [(_RETURN, 0, 0, _ALLOW)]
@@ -300,8 +298,6 @@ def filter_program(machine: str, process: int, *, new_code: bool) -> list[Instru
         "getsid": [_argument(0), *only(itself)],
         "sched_getaffinity": [_argument(0), *only(itself)],
     }  # fmt: skip
-    if new_code:
-        checked |= {"mmap": allow, "mprotect": allow}
     program = [
         (_LOAD, 0, 0, _AT_ARCHITECTURE),
         (_EQUAL, 1, 0, ARCHITECTURES[machine]),
@@ -324,7 +320,7 @@ def filter_system_calls() -> None:
     libc, machine = _libc(), platform.machine()
     if machine not in ARCHITECTURES:
         raise Unavailable(f"no system call table for {machine}")
-    program = filter_program(machine, os.getpid(), new_code="numba" in sys.modules)
+    program = filter_program(machine, os.getpid())
     packed = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
     # struct sock_fprog: a count, padding, a pointer
     header = ctypes.create_string_buffer(struct.pack("@HP", len(program), ctypes.addressof(packed)))

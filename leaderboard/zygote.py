@@ -293,7 +293,7 @@ def warm() -> None:
         importlib.import_module(f"evaluator.metrics.{file.stem}")
     with suppress(ImportError):  # surface maps are pictures
         importlib.import_module("PIL.PngImagePlugin")
-    evaluator.warm_up_if_compiled()
+    evaluator.warm_up()
 
 
 def main(target: str) -> NoReturn:
@@ -308,6 +308,9 @@ def main(target: str) -> NoReturn:
     zygote.held = isolation["held"]
     if target in (EVALUATE, CHECK):
         warm()
+        from evaluator.native.engine import engine
+
+        isolation["engine"] = engine()
     # what is there now is shared with every child: keep the collector from writing to those pages
     gc.collect()
     gc.freeze()

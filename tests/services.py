@@ -1,4 +1,4 @@
-"""What the tests need besides Python: Chromium, fonts, PostgreSQL, Caddy, and a C compiler before the installation.
+"""What the tests need besides Python: Chromium, fonts, PostgreSQL and Caddy.
 
 python tests/services.py install                   # by apt when that is possible, else says what is missing
 python tests/services.py postgres -- COMMAND ...   # COMMAND with DATABASE_URL of a throw-away PostgreSQL server
@@ -12,7 +12,6 @@ import pwd
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +19,6 @@ from typing import Any
 from urllib.parse import quote
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-BUILDING = {"gcc", "libc6-dev", "python3-dev"}
-INSTALLED = Path(__file__).resolve().parent.parent / ".venv" / ".installed-dev"
 MAC_CHROME = Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 
 
@@ -49,16 +46,8 @@ def missing() -> list[str]:
         "postgresql": postgres_folder(),
         "caddy": shutil.which("caddy"),
         "fonts-dejavu-core": has_fonts(),
-        "gcc": compiler(),
-        "libc6-dev": sys.platform == "darwin" or Path("/usr/include/stdio.h").exists(),
-        "python3-dev": (Path(sysconfig.get_paths()["include"]) / "Python.h").exists(),
     }
     return [name for name, found in wanted.items() if not found]
-
-
-def compiler() -> str | None:
-    """The C compiler that Python's own build tools will call."""
-    return shutil.which(str(sysconfig.get_config_var("CC") or "cc").split()[0])
 
 
 def has_fonts() -> bool:
@@ -74,9 +63,6 @@ def install() -> None:
     if not packages:
         return
     names = " ".join(packages)
-    if not BUILDING.isdisjoint(packages):
-        # what was installed without a compiler has no C: it is installed again with one
-        INSTALLED.unlink(missing_ok=True)
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         sys.exit(f"make test also needs {names}\n  Debian, Ubuntu: sudo apt-get install {names}")
     print(f"Installing {names}", flush=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluator import compiled
 from evaluator.definitions import Dataset
 from evaluator.errors import GroundTruthError
 from evaluator.matching import (
@@ -23,8 +22,9 @@ from evaluator.matching import (
     ordered,
     pairs,
 )
+from evaluator.native import engine
+from evaluator.native.codes import FAILED
 from evaluator.poses import Annotations, Booleans, Floats, Integers, Predictions
-from evaluator.scan_codes import FAILED
 from evaluator.tally import Evidence, Score, defined_scores
 
 TITLE = "Average precision and recall by object keypoint similarity"
@@ -207,21 +207,21 @@ def _matches(
 def _compiled_matches(
     annotations: Annotations, predictions: Predictions, people: _People, sigmas: Floats, extents: Floats | None
 ) -> Matches | None:
-    """The same, compiled; None for small inputs, for arrays that are not finite and for images with very many."""
+    """The same in C; None without it, for arrays that are not finite and for images with very many people."""
     rows, joints = predictions.keypoints.shape[:2]
-    if not compiled.worth_it(predictions.keypoints.size) or not np.isfinite(predictions.scores).all():
+    native = engine.native()
+    if native is None or not np.isfinite(predictions.scores).all():
         return None
-    kernels = compiled.kernels()
     images = len(annotations.image_ids)
     keypoints = np.ascontiguousarray(predictions.keypoints, dtype=np.float64).reshape(rows, 3 * joints)
     scores = np.ascontiguousarray(predictions.scores, dtype=np.float64)
     image_ids, wanted = (
         np.ascontiguousarray(ids, dtype=np.int64) for ids in (annotations.image_ids, predictions.image_ids)
     )
-    image = kernels.places(image_ids, wanted)
+    image = native.places(image_ids, wanted)
     if rows and image.max() >= images:
         return None
-    chosen, image, few = kernels.ordered(image, scores, keypoints, images, MOST_DETECTIONS)
+    chosen, image, few = native.ordered(image, scores, keypoints, images, MOST_DETECTIONS)
     if not few:
         return None
     out = np.empty((len(RANGES), len(chosen)), dtype=bool)
@@ -233,25 +233,25 @@ def _compiled_matches(
     kept: list[tuple[Integers, Integers, Floats]] = []
     following = 0
     while following < len(chosen):
-        following, pairs = kernels.exponents(
+        following, pairs = native.exponents(
             following, image, chosen, keypoints, start, people.points, people.labelled, count, people.around,
             people.areas, (sigmas * 2) ** 2, RANGES, out, detection, person, exponent,
         )  # fmt: skip
         if pairs == FAILED:
             return None
         np.exp(exponent[:pairs], out=exponent[:pairs])
-        near = kernels.similar(detection[:pairs], person[:pairs], exponent[:pairs], people.labelled, count, similarity)
+        near = native.similar(detection[:pairs], person[:pairs], exponent[:pairs], people.labelled, count, similarity)
         kept.append((detection[:near].copy(), person[:near].copy(), similarity[:near].copy()))
     if not kept:
         kept.append((detection[:0], person[:0], similarity[:0]))
     found = [np.concatenate(column) for column in zip(*kept, strict=True)]
     limits = np.minimum(THRESHOLDS, HIGHEST_THRESHOLD)
-    matched, absorbed = kernels.greedy(
+    matched, absorbed = native.greedy(
         len(chosen), found[0], found[1], found[2], people.away, people.crowd, people.position, limits
     )
     if extents is not None:
         out = outside(extents[chosen], RANGES)
-    best_first = kernels.descending(scores[chosen])
+    best_first = native.descending(scores[chosen])
     every = np.uint16((1 << len(limits)) - 1)
     false = np.where(out, np.uint16(0), every & ~matched)
     return Matches(

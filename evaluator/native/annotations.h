@@ -1,4 +1,4 @@
-/* The scanner of annotation files: evaluator/scan_annotations.py in C. It takes and refuses the same texts. */
+/* The scanner of annotation files in COCO's form, with the promise of scan.h: nothing that the careful reader refuses. */
 
 /* The fields of an annotation, as bits of what was present */
 enum { ID = 1, IMAGE = 2, KEYPOINTS = 4, NUM_KEYPOINTS = 8, BOX = 16, AREA = 32, CROWD = 64, PERSON = 128 };
@@ -139,7 +139,8 @@ static int64_t list_of(Text text, int64_t place, int64_t end, bool of_images, in
     }
 }
 
-/* A whole annotation file, as scan_annotations.annotation_file has it; false when it does not fit. */
+/* A whole annotation file into the columns: image ids, and a row per annotation. spans [fields, 4] are the start and end
+   of each top-level key and of its value. False when something does not fit. */
 static bool annotation_file(Text text, int64_t end, int64_t *images, int64_t *rows, int64_t *fields,
                             const Columns *into) {
     *images = *rows = FAILED, *fields = 0;

@@ -1,5 +1,8 @@
-/* Decimal text to double precision: evaluator/decimals.py in C, the same bits. The methods and their sources stand
-   there.
+/* Decimal text to double precision: the very bits that correct rounding gives, whatever the number of digits.
+
+   Up to eight characters are taken at once from a 64-bit word; up to 15 significant digits are exact in double
+   arithmetic (Clinger 1990); more go through a 128-bit product with a power of five (Lemire, "Number parsing at a
+   gigabyte per second", Software: Practice and Experience 2021). What that leaves undecided is told to the caller.
 
    Text ends with PADDING zero bytes: a zero byte ends every token, and words may be loaded from any place in the text.
  */
@@ -24,7 +27,7 @@ static const double POWERS[23] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                   1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
 static const uint64_t WHOLE_POWERS[9] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000};
 
-/* The leading 128 bits of the powers of five, filled by the module from those that decimals.py works out. */
+/* The leading 128 bits of the powers of five, filled by the module from those that powers_of_five.py works out. */
 static uint64_t fives_high[HIGHEST_POWER - LOWEST_POWER + 1], fives_low[HIGHEST_POWER - LOWEST_POWER + 1];
 
 static inline uint64_t load64(Text text, int64_t place) {

@@ -1,5 +1,8 @@
-/* Matching and accumulation: evaluator/kernels.py in C, the same bits. Functions that return false met an index outside
-   its array. */
+/* Matching and accumulation: the decisions of evaluator/matching.py and metrics/oks.py, bit for bit, without arrays in
+   between. Everything is exact arithmetic or comparison, or the same IEEE operations in the same order as there;
+   exponentials are left to numpy in both, so that the two agree wherever numpy does with itself.
+
+   Functions that return false met an index outside its array. */
 
 #define MOST_IN_IMAGE 256
 #define RADIX 11
@@ -169,8 +172,9 @@ static inline double distance_sum_outside(const double *x, const double *y, cons
     return total;
 }
 
-/* kernels.exponents: pairs of detections from *first on and people, until there might be no more room for a
- * detection's. pairs is FAILED when a coordinate is not finite. */
+/* The negated exponents of pairs that may be similar enough, for detections from *first on; it stops when there might be
+   no room for the next detection's. A pair is left out when a bound of its OKS is below the loosest threshold. pairs is
+   FAILED when a coordinate is not finite. */
 static bool exponents(int64_t *first, const Found *of, const People *with, int64_t room, int64_t *detection,
                       int64_t *person, double *exponent, int64_t *pairs) {
     const int64_t joints = with->joints;
@@ -250,7 +254,7 @@ static bool similar(int64_t pairs, int64_t *detection, int64_t *person, const do
     return true;
 }
 
-/* kernels.greedy into matched and absorbed [A, D], which are zero; free [P, A] has the bit of every threshold set. */
+/* `matching.greedy` for pairs in the order of detections, persons ascending, as bits of thresholds into matched and absorbed [A, D], which are zero; free [P, A] has the bit of every threshold set. */
 static bool greedy(int64_t total, int64_t pairs, const int64_t *detection, const int64_t *person,
                    const double *similarity, const bool *ignored, const bool *crowd, const int64_t *position,
                    int64_t areas, int64_t people, const double *limits, int thresholds, uint16_t *matched,

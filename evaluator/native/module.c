@@ -1,11 +1,15 @@
-/* The scanners and kernels in C as a Python module. `__init__.py` beside it gives them the form of the numba modules.
+/* The scanners and kernels in C as a Python module. `compiled.py` beside it makes the arrays that they fill.
 
    Every array is checked for its type and shape here, and the text for the zero bytes behind it, so that no call from
    Python can read or write outside of what it was given. */
 
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
+#if __has_include(<Python.h>)
 #include <Python.h>
+#else
+#include "stable_abi.h"
+#endif
 #include <stdarg.h>
 #include <stdlib.h>
 

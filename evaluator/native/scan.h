@@ -1,10 +1,15 @@
-/* The scanner of uploads: evaluator/scan.py in C. It takes and refuses the same texts, and leaves the same numbers. */
+/* The scanner of uploads: the bytes of COCO results straight into arrays.
+
+   It accepts a part of what the careful readers (evaluator/documents.py, predictions.py, ground_truth.py) accept, with
+   the same values to the last bit, and refuses the rest without saying why: the careful reader then reads the file
+   again and words the error. So refusing too much costs time only. Text is ASCII here; escapes are for strings that
+   nobody reads. */
 
 #define LARGEST 1e6
 #define MOST_EXTRAS 16
-#define MOST_DIGITS 4000
-#define DEEP 30
-#define SHALLOW 4
+#define MOST_DIGITS 4000 /* json refuses whole numbers of more than 4,300 */
+#define DEEP 30          /* levels in what is skipped of an annotation file */
+#define SHALLOW 4        /* and of an upload */
 
 enum { BEFORE, FIRST, BETWEEN, DONE };
 enum { STOPPED, FULL };
@@ -331,7 +336,9 @@ static int64_t entry(Text text, int64_t place, int64_t end, int64_t row, const R
     }
 }
 
-/* Entries of an upload from a place on, as scan.entries has them; returns how the call ended. */
+/* Entries of an upload from a place on, until the list ends, the rows are full or something does not fit. The text ends
+   at `end`, where the zero bytes begin. Returns STOPPED or FULL. A stop is an error, or the end of a buffer that does
+   not hold the whole text: the place is then where the next call starts with more of it. */
 static int entries(Text text, int64_t end, int64_t *place, int64_t *state, int64_t *row, const Rows *into,
                    Unsure *unsure) {
     if (*state == BEFORE) {

@@ -3,6 +3,7 @@
    fours. */
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #include <smmintrin.h>
 #define HAS_WIDE 1
 #define WIDE_FUNCTION __attribute__((target("sse4.1")))
@@ -21,7 +22,10 @@ static void prepare_wide(void) {
         }
 }
 
-static bool wide_is_there(void) { return __builtin_cpu_supports("sse4.1"); }
+static bool wide_is_there(void) {
+    unsigned a, b, c = 0, d;
+    return __get_cpuid(1, &a, &b, &c, &d) && c & bit_SSE4_1;
+}
 
 /* As `plain_number`, which it leaves everything to but numbers without a sign, with a point after one to six digits. */
 WIDE_FUNCTION static inline bool wide_number(Text text, int64_t place, int64_t stop, double *value) {

@@ -15,7 +15,7 @@ OURS = {"evaluator", "baselines", "poseboard", "leaderboard"}
 
 # package: what else it may import besides the standard library and itself
 ALLOWED = {
-    "evaluator": {"numpy", "numba", "llvmlite", "PIL", "pycocotools"},
+    "evaluator": {"numpy", "PIL", "pycocotools", "setuptools"},
     "evaluator/convert": {"numpy", "scipy", "h5py", "evaluator"},
     "baselines": {"torch", "numpy", "PIL", "safetensors", "ai_edge_litert", "evaluator"},
     "poseboard": {"evaluator", "httpx", "typer", "rich", "cryptography", "click"},

@@ -1,4 +1,4 @@
-"""Texts for the compiled scanners: well-formed in many ways, broken in many ways, and seeded."""
+"""Texts for the scanners: well-formed in many ways, broken in many ways, and seeded."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from evaluator import GroundTruthError, PredictionError, compiled, load_dataset, read_predictions, read_truth
+from evaluator import GroundTruthError, PredictionError, load_dataset, read_predictions, read_truth
 from evaluator.definitions import Dataset
 from evaluator.image_list import PublicImages
+from evaluator.native.engine import using
 from evaluator.scanning import scanned_predictions, scanned_truth
 
 JOINTS = 2
@@ -186,7 +187,7 @@ def check_upload(text: bytes) -> bool:
     found = scanned_predictions(text, SMALL, IDS)
     if found is None:
         return False
-    with compiled.without():
+    with using("numpy"):
         try:
             expected = read_predictions(text, SMALL, IMAGES)
         except PredictionError as error:
@@ -204,7 +205,7 @@ def check_annotations(text: bytes) -> bool:
         found: Any = read_truth(text, SMALL)
     except GroundTruthError as error:
         found = str(error)
-    with compiled.without():
+    with using("numpy"):
         try:
             expected: Any = read_truth(text, SMALL)
         except GroundTruthError as error:

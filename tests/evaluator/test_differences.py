@@ -15,6 +15,8 @@ from tests.evaluator.parity_cases import NAMES, difference, parity_case, referen
 from tests.evaluator.pose_cases import multi_person
 from tests.evaluator.test_oks import annotation, entry, person
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 AP = NAMES.index("ap")
 
 

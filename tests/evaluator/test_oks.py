@@ -13,6 +13,8 @@ from evaluator import GroundTruthError, PredictionError, evaluate, load_dataset,
 from evaluator.metrics.oks import STATISTICS, measure, oks
 from tests.evaluator.pose_cases import multi_person, scores_of
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 COCO = load_dataset("coco")
 
 

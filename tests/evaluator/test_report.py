@@ -19,7 +19,7 @@ def fresh(code: str) -> list[str]:
     return done.stdout.split()
 
 
-HEAVY = ("numpy", "scipy", "h5py", "numba", "django", "celery", "torch", "httpx", "evaluator.convert")
+HEAVY = ("numpy", "scipy", "h5py", "django", "celery", "torch", "httpx", "evaluator.convert")
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:

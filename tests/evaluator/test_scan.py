@@ -1,4 +1,4 @@
-"""The compiled scanners and kernels against the careful reader and the array code: the same bits, nothing let in."""
+"""The C against the careful reader and numpy: the same bits, and nothing accepted that the reader rejects."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ import numpy as np
 import pytest
 
 from evaluator import (
-    compiled,
     evaluate,
     load_dataset,
     measure,
-    native,
     read_predictions,
     read_truth,
     scanning,
-    warm_up,
 )
 from evaluator.matching import accumulate
+from evaluator.native import compiled
+from evaluator.native.engine import using
 from tests.evaluator.pose_cases import multi_person
 from tests.evaluator.scanner_cases import (
     IDS,
@@ -43,21 +42,20 @@ from tests.evaluator.upload_corpus import CORPUS
 COCO = load_dataset("coco")
 
 
-@pytest.fixture(autouse=True, scope="module", params=["native", "numba"])
-def engine(request: pytest.FixtureRequest) -> Iterator[str]:
-    with compiled.using(request.param):
-        assert warm_up()
-        yield request.param
+@pytest.fixture(autouse=True, scope="module")
+def in_c() -> Iterator[None]:
+    with using("native"):
+        yield
 
 
-def readers(engine: str) -> Iterator[None]:
-    """Once with every reader of numbers that an engine has: the C has one for processors with vector instructions."""
+def readers() -> Iterator[None]:
+    """Once with each reader of numbers: there is one for processors with vector instructions."""
     try:
-        for wide in [False, True] if engine == "native" else [True]:
-            assert engine == "numba" or native.prepare(wide) <= wide
+        for wide in [False, True]:
+            assert compiled.prepare(wide) <= wide
             yield
     finally:
-        native.prepare()
+        compiled.prepare()
 
 
 def entries_of(texts: list[str]) -> bytes:
@@ -66,7 +64,7 @@ def entries_of(texts: list[str]) -> bytes:
     return ("[" + ",".join(f'{{"image_id": 1, "keypoints": [{row}], "score": 1}}' for row in rows) + "]").encode()
 
 
-def test_numbers_become_what_float_makes_of_them(engine: str) -> None:
+def test_numbers_become_what_float_makes_of_them() -> None:
     rng = random.Random(5)
     texts = [number(rng) for _ in range(60_000)]
     texts = [text for text in texts if abs(float(text)) <= 1e6]
@@ -83,7 +81,7 @@ def test_numbers_become_what_float_makes_of_them(engine: str) -> None:
     assert len(texts) > 50_000
     # A whole number has no negative zero: json reads -0 as an int.
     expected = np.array([float(json.loads(text)) for text in texts])
-    for _ in readers(engine):
+    for _ in readers():
         found = scanning.scanned_predictions(entries_of(texts), SMALL, IDS)
         assert found is not None
         assert same_bits(found.keypoints.reshape(-1)[: len(texts)], expected)
@@ -95,9 +93,9 @@ def test_well_formed_uploads_are_taken_and_read_alike() -> None:
     assert taken > 1200
 
 
-def test_damaged_uploads_are_never_taken_for_good_ones(engine: str) -> None:
+def test_damaged_uploads_are_never_taken_for_good_ones() -> None:
     rng = random.Random(2)
-    for _ in readers(engine):
+    for _ in readers():
         taken = sum(check_upload(damaged(rng, upload(rng))) for _ in range(4000))
         assert 130 < taken < 2700
 
@@ -145,10 +143,10 @@ def case(tmp_path: Path, seed: int, **sizes: Any) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_report_is_the_same_bits_with_and_without_compiled_code(seed: int, tmp_path: Path) -> None:
+def test_a_report_is_the_same_bits_in_c_and_numpy(seed: int, tmp_path: Path) -> None:
     truth, predictions = case(tmp_path, seed, images=250, most_people=6, most_detections=30)
     found = evaluate("coco", predictions, truth, intervals=seed == 0)
-    with compiled.without():
+    with using("numpy"):
         expected = evaluate("coco", predictions, truth, intervals=seed == 0)
     assert found == expected
     assert [score.value.hex() for score in found.scores] == [score.value.hex() for score in expected.scores]
@@ -171,7 +169,7 @@ def test_ties_and_overfull_images_are_the_same_with_and_without(tmp_path: Path) 
     for shuffle in range(20):
         random.Random(shuffle).shuffle(entries)
         seen.add(tuple(score.value.hex() for score in evaluate("coco", json.dumps(entries).encode(), text).scores))
-        with compiled.without():
+        with using("numpy"):
             seen.add(tuple(score.value.hex() for score in evaluate("coco", entries, truth).scores))
     assert len(seen) == 1
 
@@ -188,7 +186,7 @@ def test_what_is_not_finite_in_arrays_gives_the_same_with_and_without(value: flo
         dataclasses.replace(clean, scores=clean.scores * value),
     ):
         found = measure(COCO, predictions, annotated)[0].scores()
-        with compiled.without():
+        with using("numpy"):
             assert measure(COCO, predictions, annotated)[0].scores() == found
 
 
@@ -199,7 +197,7 @@ def test_weighted_accumulation_is_the_same_bits_with_and_without() -> None:
     weights = rng.integers(0, 4, (50, tally.images)).astype(float)
     weights[0] = 0
     found = tally.values(weights)  # type: ignore[attr-defined]
-    with compiled.without():
+    with using("numpy"):
         assert same_bits(tally.values(weights), found)  # type: ignore[attr-defined]
         precision, recall = accumulate(tally.matches, weights[1])  # type: ignore[attr-defined]
     assert precision.shape == (3, 10, 101)
@@ -231,7 +229,7 @@ def test_a_tie_among_people_who_do_not_count_goes_by_the_file() -> None:
         annotated = read_truth(document, COCO)
         assert annotated.positions.tolist() == [order.index(crowd), order.index(person), 2]
         found = evaluate("coco", entries, document).scores
-        with compiled.without():
+        with using("numpy"):
             assert evaluate("coco", entries, document).scores == found
         assert found[0].value == pytest.approx(expected, abs=1e-12)
         assert found[0].value == pytest.approx(reference(document, entries, "coco")[0], abs=1e-12)

@@ -13,6 +13,8 @@ from evaluator import dataset_names, diagnose, evaluate, load_dataset, measure, 
 from evaluator.uncertainty import image_weights, paired_differences
 from tests.evaluator.pose_cases import case
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 DATASETS = dataset_names()
 SHUFFLES = 100
 
@@ -104,7 +106,7 @@ def test_what_is_no_place_wins_nothing_in_the_core(dataset: str, value: float) -
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e308])
-def test_compiled_matching_gives_such_detections_nothing(value: float) -> None:
+def test_matching_gives_such_detections_nothing(value: float) -> None:
     truth, entries = case("coco", 3, images=400, most_people=6, most_detections=20)
     coco = load_dataset("coco")
     annotations = read_truth(truth, coco)

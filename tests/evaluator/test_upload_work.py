@@ -6,7 +6,6 @@ import gzip
 import json
 import random
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,16 @@ from evaluator import (
     CODES,
     PredictionError,
     Predictions,
-    compiled,
     documents,
     load_dataset,
     read_images,
     read_predictions,
     upload_limits,
     validate,
-    warm_up,
 )
 from evaluator.entries import EntryReader
 from evaluator.errors import MOST_COUNTED, shown
+from evaluator.native.engine import using
 from evaluator.upload_limits import NO_BENCHMARK, limits_of
 from tests.evaluator import scanner_cases
 from tests.evaluator.upload_corpus import IMAGES, entry, text
@@ -36,14 +34,6 @@ from tests.evaluator.upload_mutations import image_list, mutated, slow
 SHAPES = tuple(slow(0))
 # Without compiled code every entry is looked at, as in any file of a dataset of one person per image.
 SKIMMED = {"one bad entry before good ones", "one text that is not ASCII", "an entry too many"}
-
-
-@pytest.fixture
-def engine(request: pytest.FixtureRequest) -> Iterator[str]:
-    with compiled.using(request.param):
-        if request.param != "arrays":
-            assert warm_up()
-        yield request.param
 
 
 class Work:
@@ -78,7 +68,6 @@ def code_of(dataset: str, content: bytes, images: Any) -> str:
     return found.code
 
 
-@pytest.mark.parametrize("engine", ["native", "arrays"], indirect=True)
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_file_made_to_be_slow_causes_little_work(name: str, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # a tenth of the bounds, for files of a tenth of the size
@@ -146,13 +135,12 @@ def many(rng: random.Random) -> bytes:
     return b"[" + b",".join(rows) + b"]"
 
 
-@pytest.mark.parametrize("engine", ["native", "numba"], indirect=True)
-def test_what_the_scanner_takes_between_careful_entries_is_what_the_careful_reader_reads(engine: str) -> None:
+def test_what_the_scanner_takes_between_careful_entries_is_what_the_careful_reader_reads() -> None:
     rng, refused, taken = random.Random(11), 0, 0
     for _ in range(200):
         content = many(rng)
         found = outcome(content)
-        with compiled.without():
+        with using("numpy"):
             expected = outcome(content)
         assert same(found, expected), content
         refused, taken = refused + isinstance(found, dict), taken + isinstance(found, Predictions)
@@ -167,7 +155,7 @@ def test_it_does_not_matter_in_which_parts_a_document_is_decoded(window: int, mo
         f"[{piece}]".encode() for piece in ("1" * 40 + "e-39", "12e5, 1.5E+30, -0.25", "NaN, Infinity, -Infinity")
     ]
     cases += [f'["{"é" * count}", {"1" * count}, tru]'.encode() for count in range(30)]
-    with compiled.without():
+    with using("numpy"):
         expected = [outcome(content) for content in cases]
         monkeypatch.setattr(documents, "WINDOW", window)
         for content, whole in zip(cases, expected, strict=True):

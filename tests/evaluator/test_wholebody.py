@@ -12,17 +12,16 @@ import pytest
 
 from evaluator import (
     GroundTruthError,
-    compiled,
     diagnose,
     evaluate,
     load_dataset,
     read_predictions,
     read_truth,
-    warm_up,
 )
 from evaluator.errors import DatasetDefinitionError
 from evaluator.metrics.oks import STATISTICS
 from evaluator.metrics.wholebody import measure
+from evaluator.native.engine import using
 from tests.evaluator.pose_cases import multi_person, scores_of
 
 WHOLE = load_dataset("coco_wholebody")
@@ -331,8 +330,7 @@ def test_intervals_of_every_part_and_the_diagnosis_of_all_joints() -> None:
 
 
 @pytest.mark.parametrize("official", [False, True])
-def test_files_and_compiled_code_give_the_same_bits(tmp_path: Path, official: bool) -> None:
-    assert warm_up()
+def test_files_and_both_engines_give_the_same_bits(engine: str, tmp_path: Path, official: bool) -> None:
     truth, entries = multi_person("coco_wholebody", 7, images=60, most_people=5, most_detections=25)
     for number, row in enumerate(entries):
         row["score"] = round(row["score"], 1)  # ties
@@ -341,7 +339,7 @@ def test_files_and_compiled_code_give_the_same_bits(tmp_path: Path, official: bo
                 "keypoints"
             ][51:]
             row["image_id"] = entries[number - 1]["image_id"]
-    with compiled.without():
+    with using("numpy"):
         expected = [score.value.hex() for score in evaluate(WHOLE, entries, truth).scores]
     if official:
         for row in truth["annotations"]:

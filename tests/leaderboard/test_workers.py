@@ -49,6 +49,12 @@ def test_what_a_sandbox_goes_without_is_named() -> None:
     assert len(named) == 3
 
 
+@pytest.mark.parametrize(("engine", "said"), [("native", False), ("numpy", True)])
+def test_status_page_says_where_the_evaluators_c_is_missing(engine: str, said: bool) -> None:
+    workers.report(name="a:1", queue="score", isolation={**CONFINED, "engine": engine})
+    assert ("C was not built" in Client().get("/status/").content.decode()) is said
+
+
 def test_status_page_tells_of_workers_but_not_where_they_run() -> None:
     page = Client().get("/status/").content.decode()
     assert "none has been seen lately" in page

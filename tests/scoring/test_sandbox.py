@@ -189,12 +189,12 @@ def test_a_defence_that_fails_after_it_held_at_the_start_fails_the_job(job, scor
 # --- the filter itself, for both architectures ------------------------------------------------------------------------
 
 
-def decision(machine: str, number: int, *arguments: int, new_code: bool = False, architecture: int = 0) -> int:
+def decision(machine: str, number: int, *arguments: int, architecture: int = 0) -> int:
     """What the filter returns for a system call: the kernel's classic BPF machine, as far as the filter uses it."""
     words = [number, architecture or ARCHITECTURES[machine], 0, 0]
     for argument in (*arguments, *[0] * (6 - len(arguments))):
         words += [argument & 0xFFFFFFFF, argument >> 32 & 0xFFFFFFFF]
-    program = sandbox.filter_program(machine, 4242, new_code=new_code)
+    program = sandbox.filter_program(machine, 4242)
     at = value = 0
     while True:
         code, if_true, if_false, operand = program[at]
@@ -224,7 +224,7 @@ def test_what_is_listed_passes_and_nothing_else(machine):
     assert decision(machine, 1, architecture=0x40000003) == KILL  # i386 on x86_64
     numbers = [row[column] for row in TABLES.values() if row[column] is not None]
     assert len(numbers) == len(set(numbers))
-    assert all(jump < 256 for row in sandbox.filter_program(machine, 1, new_code=False) for jump in row[1:3])
+    assert all(jump < 256 for row in sandbox.filter_program(machine, 1) for jump in row[1:3])
 
 
 THREAD = 0x3D0F00
@@ -280,8 +280,6 @@ def test_a_checked_call_passes_with_some_arguments_only(machine, name, arguments
         assert (name, machine) == ("open", "aarch64")
         return
     assert decision(machine, number, *map(int, arguments)) == (ALLOW if passes else EPERM)
-    if name in ("mmap", "mprotect"):
-        assert decision(machine, number, *arguments, new_code=True) == ALLOW
 
 
 HEADERS = {
