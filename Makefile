@@ -34,7 +34,7 @@ help:
 	@echo "make serve   run PoseBoard on this machine, with demo content: http://127.0.0.1:$(or $(PORT),8000)"
 	@echo "make setup   make .venv with everything for development"
 	@echo "make test    check the style and types, run every test, on SQLite and on PostgreSQL"
-	@echo "make lint    ruff and mypy"
+	@echo "make lint    ruff, mypy and import-linter"
 	@echo "make format  let ruff format the code"
 	@echo "make bench   measure the evaluator beside its peers, write docs/benchmarks.md (half an hour)"
 	@echo "make bench-baselines  measure the networks beside timm, write docs/baselines.md (twenty minutes)"
@@ -49,7 +49,7 @@ serve: $(SERVING)
 test: test-services $(DEV) lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 	OMP_NUM_THREADS=1 $(BIN)/python tests/services.py postgres -- $(BIN)/python -m pytest -n 2 --dist loadgroup \
-	    tests/leaderboard tests/api tests/faults
+	    tests/leaderboard tests/faults --ignore tests/leaderboard/pages --ignore tests/leaderboard/sandbox
 
 test-services: | $(BIN)/python
 	@$(BIN)/python tests/services.py install
@@ -58,6 +58,7 @@ lint: $(DEV)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 format: $(DEV)
 	$(BIN)/ruff check --fix $(SOURCES)

@@ -7,13 +7,13 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "leaderboard.settings")
-    from leaderboard import stack
+    from leaderboard.local import programs
 
     # before the settings are read: they read the environment once
     if sys.argv[1:2] == ["serve"]:
-        stack.choose_environment(os.environ)
+        programs.choose_environment(os.environ)
     else:
-        stack.find_broker(os.environ)
+        programs.find_broker(os.environ)
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

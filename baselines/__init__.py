@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from baselines.estimators import Estimator
+    from baselines.estimators.protocol import Estimator
 
 __all__ = ["architectures", "load", "module", "names"]
 
@@ -50,10 +50,10 @@ def architectures() -> list[str]:
 def module(name: str) -> ModuleType:
     """The module of an architecture. Raises BaselineFailed for an unknown name."""
     if name not in _ARCHITECTURES:
-        from baselines.estimators import BaselineFailed
+        from baselines.estimators.protocol import BaselineFailed
 
         raise BaselineFailed("unknown_baseline", f"there is no baseline {name!r}: one of {', '.join(_ARCHITECTURES)}")
-    return import_module(f"baselines.{name}")
+    return import_module(f"baselines.models.{name}")
 
 
 def load(
@@ -70,7 +70,7 @@ def load(
     `checkpoint` is the JSON of a checkpoint to use instead of the one that ships; `checkpoints` the folder of fetched
     weights; `device` a torch device (a GPU when there is one, else the CPU). Raises BaselineFailed.
     """
-    from baselines.estimators import BaselineFailed
+    from baselines.estimators.protocol import BaselineFailed
     from evaluator import load_dataset
 
     found = module(name)

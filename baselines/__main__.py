@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from baselines import architectures, module
-from baselines.estimators import BaselineFailed
+from baselines.estimators.protocol import BaselineFailed
 
 # The split on which shipped checkpoints claim their scores; a test computes them again.
 CLAIM: dict[str, Any] = {"dataset": "mannequins", "split": "test", "seed": 7, "images": 200}
 
-RECIPE_OPTIONS: dict[str, tuple[type, str]] = {  # fields of baselines.recipes.Recipe, which imports torch
+RECIPE_OPTIONS: dict[str, tuple[type, str]] = {  # fields of baselines.train.recipes.Recipe, which imports torch
     "epochs": (int, "passes over the training people"),
     "batch": (int, "people a step"),
     "optimiser": (str, "adam, adamw, rmsprop or sgd"),
@@ -151,7 +151,7 @@ def _costs(name: str) -> list[dict[str, Any]]:
         if isinstance(settings, dict):
             import torch
 
-            from baselines import costs
+            from baselines.run import costs
 
             arguments = dict(settings)
             size, joints = arguments.pop("input_size"), arguments.pop("joints", 16)
@@ -180,7 +180,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _train(chosen: argparse.Namespace, given: list[str]) -> int:
-    from baselines import train as training
+    from baselines.train import loop as training
 
     recipe = {name: value for name in (*RECIPE_OPTIONS, "drops") if (value := getattr(chosen, name)) is not None}
     if "drops" in recipe:
@@ -227,7 +227,7 @@ def _render_where_none(chosen: argparse.Namespace, folder: Path) -> None:
 def _fit_grouping(chosen: argparse.Namespace, given: list[str]) -> int:
     from dataclasses import replace
 
-    from baselines.fit_grouping import fit_checkpoint
+    from baselines.train.fit_grouping import fit_checkpoint
 
     _choose_data(chosen)
     with tempfile.TemporaryDirectory() as scratch:
@@ -253,7 +253,7 @@ def _fit_grouping(chosen: argparse.Namespace, given: list[str]) -> int:
 def _train_detector(chosen: argparse.Namespace, given: list[str]) -> int:
     from dataclasses import fields
 
-    from baselines.train_detector import Plan, train
+    from baselines.train.detector import Plan, train
 
     values = {f.name: getattr(chosen, f.name, None) for f in fields(Plan)}
     plan = Plan(**{name: value for name, value in values.items() if value is not None})
@@ -277,7 +277,7 @@ def claimed_results(
     name: str, checkpoint: Path, truth: dict[str, Any], folder: Path, *, grouping: bool | None = None
 ) -> list[dict[str, Any]]:
     """The predictions that a claim is about, for the annotated images in `folder`."""
-    from baselines.predict import predict
+    from baselines.run.predict import predict
     from evaluator import public_images
 
     listed = public_images(truth, boxes=True)
@@ -286,16 +286,16 @@ def claimed_results(
 
 
 def _fetch(chosen: argparse.Namespace, _: list[str]) -> int:
-    from baselines.blazepose import FOLDER
-    from baselines.fetch import fetch_blazepose
+    from baselines.models.blazepose import FOLDER
+    from baselines.weights.fetch import fetch_blazepose
 
     fetch_blazepose(chosen.variant, chosen.to or FOLDER)
     return 0
 
 
 def _predict(chosen: argparse.Namespace, _: list[str]) -> int:
-    from baselines.kept import Kept
-    from baselines.predict import predict
+    from baselines.run.predict import predict
+    from baselines.run.resume import Kept
 
     results, run = predict(
         chosen.name, json.loads(chosen.images.read_text()), chosen.folder, chosen.dataset,
@@ -312,8 +312,8 @@ def _predict(chosen: argparse.Namespace, _: list[str]) -> int:
 
 def _check_checkpoint(chosen: argparse.Namespace, _: list[str]) -> int:
     """0 when the outputs are the original's to the tolerance, 1 when they are not, 2 when there is nothing to run."""
-    from baselines import parity
-    from baselines.checkpoints import CheckpointError
+    from baselines.weights import parity
+    from baselines.weights.checkpoints import CheckpointError
 
     try:
         found = parity.check(chosen.keys, chosen.outputs)

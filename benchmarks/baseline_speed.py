@@ -28,7 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines import costs, hrnet, resnet
+from baselines.models import blocks_resnet, hrnet
+from baselines.run import costs
 from benchmarks import peers
 from benchmarks.peers import RESULTS, ROOT, say
 
@@ -100,7 +101,7 @@ class OurResNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = resnet.ResNet(50)
+        self.network = blocks_resnet.ResNet(50)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.network(images)
@@ -201,8 +202,10 @@ def forward_speed(name: str, rounds: int, compile_too: bool) -> list[dict[str, A
 
 def whole_runs(images: int) -> dict[str, Any]:
     """HRNet-W32 over a split, one person an image: seconds of the runs and of their forward passes alone."""
-    from baselines import checkpoints, heatmap_estimator, predict
+    from baselines.estimators import heatmap
     from baselines.mannequins import generate
+    from baselines.run import predict
+    from baselines.weights import checkpoints
     from evaluator import load_dataset, public_images
 
     definition = load_dataset("mannequins")
@@ -213,7 +216,7 @@ def whole_runs(images: int) -> dict[str, Any]:
         "hrnet", "w32", "", "0" * 64, joints, pairs, {}, SIZE, 1.25, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225),
         "heatmaps", "", "",
     )  # fmt: skip
-    made = heatmap_estimator.HeatmapEstimator(network, described, list(range(17)), "cpu")
+    made = heatmap.HeatmapEstimator(network, described, list(range(17)), "cpu")
     bare = made.forward
     seen: list[Any] = []  # the batches of a run
 

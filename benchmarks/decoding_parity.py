@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from baselines import crops, heatmaps, oks_nms, pose_nms
+from baselines.decode import heatmaps, oks_nms, pose_nms
+from baselines.run import crops
 from evaluator import load_dataset
 
 PEOPLE, JOINTS = 12, 17

@@ -55,8 +55,8 @@ def use_sanitized(path: str) -> None:
 
 def fuzz(cases: int, seed: int) -> int:
     """How many texts were taken and read alike."""
-    from evaluator import scanning
     from evaluator.native import compiled
+    from evaluator.reading import large_files
     from tests.evaluator.scanner_cases import annotations, check_annotations, check_upload, damaged, upload
 
     rng = random.Random(seed)
@@ -67,7 +67,7 @@ def fuzz(cases: int, seed: int) -> int:
         if rng.random() < 0.7:
             text = damaged(rng, text)
         # Nothing behind the zero bytes, so that reading there is seen; or several parts with an entry across them.
-        scanning.CHUNK = len(text) + 1 if rng.random() < 0.8 else rng.randrange(60, 300)
+        large_files.CHUNK = len(text) + 1 if rng.random() < 0.8 else rng.randrange(60, 300)
         compiled.prepare(wide=rng.random() < 0.5)
         taken += check(text)
         if time.monotonic() - said > 20:

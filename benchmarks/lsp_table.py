@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from baselines import module
-from baselines.checkpoints import Checkpoint
+from baselines.weights.checkpoints import Checkpoint
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "baselines.md"
@@ -107,7 +107,7 @@ def measured(name: str, epochs: int, annotations: Path, images: Path, out: Path,
 
 def scored(name: str, checkpoint: Path, annotations: Path, images: Path) -> float:
     """PCK@0.2 on the 1,000 test images."""
-    from baselines.predict import predict
+    from baselines.run.predict import predict
     from evaluator import evaluate, public_images
     from evaluator.convert import convert_truth
 
@@ -119,7 +119,7 @@ def scored(name: str, checkpoint: Path, annotations: Path, images: Path) -> floa
 
 
 def _parameters(path: Path) -> int:
-    from baselines import costs
+    from baselines.run import costs
 
     found = Checkpoint.read(path)
     return costs.parameters(module(found.baseline).build(len(found.joints), **found.network))

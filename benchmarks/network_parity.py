@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines import parity
+from baselines.weights import parity
 from benchmarks import caffe_network, decoding_parity, peers
 from benchmarks.peers import ROOT, say
 

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from evaluator import evaluate, load_dataset
-from leaderboard.sandbox import Limits
-from leaderboard.scoring import Scorer
+from leaderboard.sandbox.confinement import Limits
+from leaderboard.sandbox.scorer import Scorer
 
 
 def files(folder: Path, people: int) -> tuple[Path, Path]:

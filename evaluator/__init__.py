@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 from evaluator.errors import CODES, DatasetDefinitionError, GroundTruthError, PredictionError, Problem
 
 if TYPE_CHECKING:
-    from evaluator.arrays import annotations_from_arrays, predictions_from_arrays
-    from evaluator.definitions import Dataset, MetricSpec, dataset_names, load_dataset, part_label
-    from evaluator.diagnosis import Diagnosis, Slice, diagnose
+    from evaluator.dataset import Dataset, MetricSpec, dataset_names, load_dataset, part_label
+    from evaluator.diagnosis.joints import Diagnosis, Slice, diagnose
     from evaluator.evaluation import Report, evaluate, measure, validate
-    from evaluator.ground_truth import public_images, read_truth
-    from evaluator.image_list import PublicImages, read_images
     from evaluator.native.engine import warm_up, warm_up_if_compiled
     from evaluator.poses import Annotations, Predictions
-    from evaluator.predictions import Checked, read_predictions
+    from evaluator.reading.annotations import public_images, read_truth
+    from evaluator.reading.arrays import annotations_from_arrays, predictions_from_arrays
+    from evaluator.reading.image_list import PublicImages, read_images
+    from evaluator.reading.predictions import Checked, read_predictions
     from evaluator.slices import shown_on_a_hidden_split
     from evaluator.tally import Score
 
@@ -35,27 +35,27 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Annotations": "poses",
-    "Checked": "predictions",
-    "Dataset": "definitions",
-    "Diagnosis": "diagnosis",
-    "MetricSpec": "definitions",
+    "Checked": "reading.predictions",
+    "Dataset": "dataset",
+    "Diagnosis": "diagnosis.joints",
+    "MetricSpec": "dataset",
     "Predictions": "poses",
-    "PublicImages": "image_list",
+    "PublicImages": "reading.image_list",
     "Report": "evaluation",
     "Score": "tally",
-    "Slice": "diagnosis",
-    "annotations_from_arrays": "arrays",
-    "dataset_names": "definitions",
-    "diagnose": "diagnosis",
+    "Slice": "diagnosis.joints",
+    "annotations_from_arrays": "reading.arrays",
+    "dataset_names": "dataset",
+    "diagnose": "diagnosis.joints",
     "evaluate": "evaluation",
-    "load_dataset": "definitions",
+    "load_dataset": "dataset",
     "measure": "evaluation",
-    "part_label": "definitions",
-    "predictions_from_arrays": "arrays",
-    "public_images": "ground_truth",
-    "read_images": "image_list",
-    "read_predictions": "predictions",
-    "read_truth": "ground_truth",
+    "part_label": "dataset",
+    "predictions_from_arrays": "reading.arrays",
+    "public_images": "reading.annotations",
+    "read_images": "reading.image_list",
+    "read_predictions": "reading.predictions",
+    "read_truth": "reading.annotations",
     "shown_on_a_hidden_split": "slices",
     "validate": "evaluation",
     "warm_up": "native.engine",

@@ -11,7 +11,7 @@ from evaluator.errors import GroundTruthError
 from evaluator.poses import Annotations, Booleans, Floats
 
 if TYPE_CHECKING:
-    from evaluator.definitions import Dataset
+    from evaluator.dataset import Dataset
 
 
 def euclidean(a: Floats, b: Floats) -> Floats:

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 
 import evaluator
-from evaluator.arrays import predictions_of_people
-from evaluator.definitions import Dataset, load_dataset
-from evaluator.digests import DigestField, deferred
+from evaluator.dataset import Dataset, load_dataset
 from evaluator.errors import GroundTruthError
-from evaluator.ground_truth import Truth, listed, read_truth
-from evaluator.image_list import PublicImages, read_images
-from evaluator.keypoints_3d import poses_of_people
 from evaluator.metrics import load_metric
 from evaluator.poses import Annotations, Predictions
-from evaluator.predictions import Checked, Source, check_upload, read_predictions
-from evaluator.surfaces import Surface, read_surface
+from evaluator.reading.annotations import Truth, listed, read_truth
+from evaluator.reading.arrays import predictions_of_people
+from evaluator.reading.digests import DigestField, deferred
+from evaluator.reading.image_list import PublicImages, read_images
+from evaluator.reading.keypoints_3d import poses_of_people
+from evaluator.reading.predictions import Checked, Source, check_upload, read_predictions
+from evaluator.reading.upload_limits import NO_BENCHMARK, limits_of
+from evaluator.surface.surfaces import Surface, read_surface
 from evaluator.tally import Score, Tally
 from evaluator.uncertainty import groups_of, image_weights, with_intervals
-from evaluator.upload_limits import NO_BENCHMARK, limits_of
 
 Images = PublicImages | Mapping[str, Any] | str | Path | bytes
 
@@ -84,7 +84,7 @@ def evaluate(
     when not given.
     intervals: add 95 % bootstrap intervals over images, or over groups of images (videos, scenes, subjects): `groups`
     maps each image id to its group, else the truth's images may say `group`.
-    surface: DensePose's geodesic tables, a path or `evaluator.surfaces.Surface`.
+    surface: DensePose's geodesic tables, a path or `evaluator.surface.surfaces.Surface`.
 
     Raises PredictionError (the submitter's fault), GroundTruthError (the operator's), DatasetDefinitionError.
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.digests import DigestField
+from evaluator.reading.digests import DigestField
 
 if TYPE_CHECKING:
-    from evaluator.surface_points import SurfacePoints
-    from evaluator.surfaces import Surface
-    from evaluator.uv import UvMaps
+    from evaluator.reading.uv import UvMaps
+    from evaluator.surface.surface_points import SurfacePoints
+    from evaluator.surface.surfaces import Surface
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

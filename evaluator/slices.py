@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.definitions import Dataset
+from evaluator.dataset import Dataset
 from evaluator.poses import Annotations, Floats
 
 FEWEST_PEOPLE = 50  # in a slice of a hidden split that is shown

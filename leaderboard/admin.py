@@ -9,7 +9,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.views.generic import RedirectView
 
-from leaderboard.accounts import AdminSignInForm
+from leaderboard.access.accounts import AdminSignInForm
 from leaderboard.models import (
     AnnotationImport,
     ApiToken,

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from csp.constants import NONE, SELF
 from limits import RateLimitItem, parse_many
 
-from leaderboard import folders
+from leaderboard.files import folders
 
 
 def text(name: str, default: str = "") -> str:
@@ -151,12 +151,12 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
-    "leaderboard.faults.spooled_files_closed",
-    "leaderboard.bodies.BodyLimits",
+    "leaderboard.web.faults.spooled_files_closed",
+    "leaderboard.web.bodies.BodyLimits",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     # before the one for CSRF, which reads the body: what is refused is not read
-    "leaderboard.middleware.RateLimits",
+    "leaderboard.access.page_limits.RateLimits",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -239,13 +239,13 @@ ACCOUNT_EMAIL_VERIFICATION = "mandatory" if text("POSEBOARD_EMAIL_HOST") else "n
 ACCOUNT_USERNAME_BLACKLIST = ["admin", "api", "poseboard", "staff"]
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_SESSION_REMEMBER = True
-ACCOUNT_ADAPTER = "leaderboard.accounts.Adapter"
+ACCOUNT_ADAPTER = "leaderboard.access.accounts.Adapter"
 ACCOUNT_FORMS = {
-    "signup": "leaderboard.accounts.SignupForm",
-    "reset_password": "leaderboard.accounts.ResetPasswordForm",
-    "change_password": "leaderboard.accounts.ChangePasswordForm",
+    "signup": "leaderboard.access.accounts.SignupForm",
+    "reset_password": "leaderboard.access.accounts.ResetPasswordForm",
+    "change_password": "leaderboard.access.accounts.ChangePasswordForm",
 }
-# leaderboard.rate_limits has them all: allauth's own are counted in each process for itself, and answer 200
+# leaderboard.access.rate_limits has them all: allauth's own are counted in each process for itself, and answer 200
 ACCOUNT_RATE_LIMITS = False
 EMAIL_HOST = text("POSEBOARD_EMAIL_HOST")
 EMAIL_PORT = whole("POSEBOARD_EMAIL_PORT", 587)

@@ -30,14 +30,16 @@ from django.db import close_old_connections, connection
 
 import evaluator
 from evaluator import GroundTruthError, PredictionError
-from leaderboard import baselines, blobs, ground_truth, imports, jobs, storage, submissions, workers
-from leaderboard.doorbell import flush, ring
-from leaderboard.jobs import Claim
+from leaderboard.files import blobs
 from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Release, State, Submission
-from leaderboard.sandbox import Limits
-from leaderboard.scoring import Scorer, ScoringFailed
-from leaderboard.verdicts import check_named, where
-from leaderboard.zygote import ROOT, located
+from leaderboard.operations import annotation_imports, baseline_runs, releases, storage, submissions
+from leaderboard.queue import leases, workers
+from leaderboard.queue.leases import Claim
+from leaderboard.queue.wake import flush, ring
+from leaderboard.sandbox.confinement import Limits
+from leaderboard.sandbox.report_check import check_named, where
+from leaderboard.sandbox.scorer import Scorer, ScoringFailed
+from leaderboard.sandbox.zygote import ROOT, located
 
 log = logging.getLogger(__name__)
 
@@ -135,11 +137,11 @@ def score() -> str:
 
 
 def _next_to_score() -> Work | None:
-    if (waiting := jobs.claim_next(AnnotationImport)) is not None:
+    if (waiting := leases.claim_next(AnnotationImport)) is not None:
         return waiting, check_annotations
     if not sandbox_runs():
         return None
-    if (claim := jobs.claim_next(Evaluation)) is not None:
+    if (claim := leases.claim_next(Evaluation)) is not None:
         return claim, evaluate
     return None
 
@@ -186,9 +188,9 @@ def evaluate(claim: Claim[Evaluation]) -> str:
             report = scorer().run(
                 dataset=benchmark.dataset,
                 predictions=blobs.path(submission.sha256),
-                truth=ground_truth.truth_path(benchmark, evaluation.truth_sha256),
+                truth=releases.truth_path(benchmark, evaluation.truth_sha256),
                 images=blobs.path(evaluation.image_list_sha256 or benchmark.image_list_sha256),
-                surface=ground_truth.surface_of(benchmark),
+                surface=releases.surface_of(benchmark),
                 heartbeat=claim.renew,
                 every=settings.HEARTBEAT_SECONDS,
             )
@@ -234,20 +236,20 @@ def check_annotations(claim: Claim[AnnotationImport]) -> str:
     job = claim.job
 
     def work() -> str:
-        file = imports.dropped(job)
+        file = annotation_imports.dropped(job)
         try:
             # a large file takes longer to check than a lease lasts
             with _LeaseKeeper(claim):
                 # where the web server is another user, the file is its own and the group's
                 with suppress(PermissionError):
                     file.chmod(0o600)
-                checked = ground_truth.check(job.benchmark, file.read_bytes())
+                checked = releases.check(job.benchmark, file.read_bytes())
         except GroundTruthError as error:
-            imports.reject(claim, str(error))
+            annotation_imports.reject(claim, str(error))
             return f"{job}: rejected"
-        return f"{job}: in force" if ground_truth.put_claimed_into_force(claim, checked) else f"{job}: fenced out"
+        return f"{job}: in force" if releases.put_claimed_into_force(claim, checked) else f"{job}: fenced out"
 
-    return _guarded(job, work, lambda reference: imports.fail(claim, reference), reads_annotations=True)
+    return _guarded(job, work, lambda reference: annotation_imports.fail(claim, reference), reads_annotations=True)
 
 
 @shared_task(name="leaderboard.tasks.run_baseline")
@@ -262,14 +264,14 @@ def run_baseline() -> str:
 
 
 def _next_baseline() -> Work | None:
-    baselines.forget_ended()
-    claim = jobs.claim_next(BaselineRun)
+    baseline_runs.forget_ended()
+    claim = leases.claim_next(BaselineRun)
     return None if claim is None else (claim, run_and_give_back)
 
 
 def run_and_give_back(claim: Claim[BaselineRun]) -> str:
     # torch is imported here, in the worker's own process: a device does not survive a fork
-    from baselines.memory import give_back
+    from baselines.run.memory import give_back
 
     try:
         return run_claimed(claim)
@@ -279,9 +281,9 @@ def run_and_give_back(claim: Claim[BaselineRun]) -> str:
 
 def run_claimed(claim: Claim[BaselineRun]) -> str:
     """Predict, from where a lost worker stopped, and hand the file to `submissions.submit`."""
-    from baselines.kept import Kept
-    from baselines.predict import BaselineFailed, predict
-    from baselines.seen import see_with
+    from baselines.preview import see_with
+    from baselines.run.predict import BaselineFailed, predict
+    from baselines.run.resume import Kept
 
     run = claim.job
     benchmark = run.benchmark
@@ -289,7 +291,7 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
     box_file = blobs.path(run.boxes_sha256) if run.boxes_sha256 else None
 
     def work() -> str:
-        kept = Kept(baselines.kept_folder(run), claim.fence)
+        kept = Kept(baseline_runs.kept_folder(run), claim.fence)
         if kept.got_further() or kept.can_halve():
             # only attempts that come no further, with a batch that cannot be smaller, are counted
             run.attempts = 1
@@ -300,7 +302,7 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
                 predictions, record = predict(
                     run.baseline,
                     json.loads(blobs.path(benchmark.image_list_sha256).read_bytes()),
-                    ground_truth.images_folder(benchmark),
+                    releases.images_folder(benchmark),
                     benchmark.dataset,
                     variant=run.variant or None,
                     checkpoint=checkpoint,
@@ -313,21 +315,21 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
             return f"{run}: lease lost"
         except BaselineFailed as failure:
             log.error("%s failed (%s): %s", run, failure.code, failure)
-            baselines.fail(claim, code=failure.code, message=str(failure), final=failure.final)
+            baseline_runs.fail(claim, code=failure.code, message=str(failure), final=failure.final)
             return f"{run}: {failure.code}"
-        if not baselines.record(claim, predictions, baselines.described(run, record.to_dict())):
+        if not baseline_runs.record(claim, predictions, baseline_runs.described(run, record.to_dict())):
             return f"{run}: fenced out"
         seen = see_with(
             run.baseline, benchmark.dataset, variant=run.variant or None, checkpoint=checkpoint,
             checkpoints=settings.CHECKPOINTS_DIR,
         )  # fmt: skip
         if seen is not None:
-            baselines.keep_seen(run, seen)
+            baseline_runs.keep_seen(run, seen)
         return f"{run}: submitted"
 
     def failed(reference: str) -> bool:
         message = f"The run failed on our side: the operator finds why under {reference}."
-        return baselines.fail(claim, code="crashed", message=message, final=False)
+        return baseline_runs.fail(claim, code="crashed", message=message, final=False)
 
     return _guarded(run, work, failed)
 
@@ -384,17 +386,17 @@ class _LeaseKeeper:
 def sweep() -> str:
     """The guarantee: end what failed three times, ring for what waits. Any ring may be lost and this still holds."""
     ended = submissions.error_exhausted()
-    ended += _end_exhausted(AnnotationImport, imports.fail)
+    ended += _end_exhausted(AnnotationImport, annotation_imports.fail)
     ended += _end_exhausted(
         BaselineRun,
-        lambda claim, reference: baselines.fail(
+        lambda claim, reference: baseline_runs.fail(
             claim, code="worker_lost", message=f"Its worker was lost three times ({reference}).", final=True
         ),
     )
-    waiting = jobs.claimable(Evaluation).count() + jobs.claimable(AnnotationImport).count()
+    waiting = leases.claimable(Evaluation).count() + leases.claimable(AnnotationImport).count()
     # as many as there are workers, each of which works through what waits; some may be there and not listed yet
     ring("score", min(waiting, max(4, workers.serving("score"))))
-    ring("baseline", min(jobs.claimable(BaselineRun).count(), max(1, workers.serving("baseline"))))
+    ring("baseline", min(leases.claimable(BaselineRun).count(), max(1, workers.serving("baseline"))))
     return f"{waiting} waiting, {ended} ended"
 
 
@@ -410,7 +412,7 @@ def collect(when_short: bool = False) -> str:
     workers.forget_dead()
     age = storage.HOUR if storage.is_short() else storage.DAY
     gone = blobs.collect_orphans(_known_blobs, older_than_seconds=age)
-    gone += imports.collect_orphans() + storage.forget_partial()
+    gone += annotation_imports.collect_orphans() + storage.forget_partial()
     return f"{gone} files deleted"
 
 
@@ -418,16 +420,16 @@ def _known_blobs() -> set[str]:
     known = set(Submission.objects.values_list("sha256", flat=True))
     for model in (Benchmark, Release, Evaluation):
         known |= set(model.objects.values_list("image_list_sha256", flat=True).distinct())
-    return known | baselines.kept_blobs()
+    return known | baseline_runs.kept_blobs()
 
 
 @shared_task(name="leaderboard.tasks.collect_runs")
 def collect_runs() -> str:
     """Delete what the baseline workers, who alone have that folder, kept of runs that have ended."""
-    baselines.forget_ended()
+    baseline_runs.forget_ended()
     storage.forget_partial()
     return "forgotten"
 
 
 def _end_exhausted(model: type[Any], end: Callable[[Claim[Any], str], bool]) -> int:
-    return sum(end(Claim(job, job.fence), f"{model.__name__} {job.pk}") for job in jobs.exhausted(model))
+    return sum(end(Claim(job, job.fence), f"{model.__name__} {job.pk}") for job in leases.exhausted(model))

@@ -6,9 +6,9 @@ from django.contrib import admin
 from django.urls import include, path
 
 from leaderboard.api import api
-from leaderboard.health import healthz
+from leaderboard.views.health import healthz
 
-handler500 = "leaderboard.faults.server_error"
+handler500 = "leaderboard.web.faults.server_error"
 urlpatterns = [
     path("healthz", healthz, name="healthz"),
     path("api/v1/", api.urls),

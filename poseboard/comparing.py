@@ -46,7 +46,7 @@ def compare(
     """Compare two prediction files: A minus B by metric and part, with paired 95 % intervals and p values."""
     from evaluator import load_dataset, measure, read_predictions, read_truth
     from evaluator.evaluation import on_surface
-    from evaluator.ground_truth import listed
+    from evaluator.reading.annotations import listed
     from evaluator.uncertainty import groups_of, image_weights, paired_differences
 
     definition = load_dataset(dataset or _dataset(existing(truth)))

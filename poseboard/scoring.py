@@ -81,7 +81,7 @@ def evaluate(
         if diagnosis and why is None:
             raise Failure(Exit.BAD_FILE, f"--diagnosis: {dataset} has none; it is for keypoints in the image")
     if report_file is not None:
-        from evaluator.report_page import report_page
+        from evaluator.diagnosis.page import report_page
 
         report_file.write_text(report_page(definition, report, why), encoding="utf-8")
         note(f"{report_file}: the report")
@@ -105,9 +105,9 @@ def _diagnosed(
 ) -> tuple[Definition, Report, Diagnosis | None]:
     """The scores, and the diagnosis where there is one, from files that are read once."""
     import evaluator
-    from evaluator.diagnosis import diagnosable
+    from evaluator.diagnosis.joints import diagnosable
     from evaluator.evaluation import on_surface
-    from evaluator.ground_truth import listed
+    from evaluator.reading.annotations import listed
 
     definition = evaluator.load_dataset(dataset)
     annotations = on_surface(evaluator.read_truth(truth, definition), surface)
@@ -129,7 +129,7 @@ def validate(
 ) -> None:
     """Check a prediction file by the server's rules, without scoring it."""
     import evaluator
-    from evaluator.image_list import read_images
+    from evaluator.reading.image_list import read_images
 
     if images is not None and truth is not None:
         raise Failure(Exit.BAD_FILE, "give --images or --truth, not both")

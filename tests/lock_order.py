@@ -1,4 +1,4 @@
-"""Reads the SQL of every transaction of a test, and notes where one locks rows against leaderboard.transactions."""
+"""Reads the SQL of every transaction of a test, and notes locks out of the order of LOCK_ORDER."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
-from leaderboard.transactions import LOCK_ORDER, QUOTA_ORDER
+from leaderboard.models.transactions import LOCK_ORDER, QUOTA_ORDER
 
 TABLE = re.compile(r'^(?:UPDATE|INSERT INTO|SELECT .*? FROM) "leaderboard_(\w+)"', re.DOTALL)
 LOCKING_SELECT = re.compile(r" FOR (NO KEY )?UPDATE\b")

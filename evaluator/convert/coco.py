@@ -20,7 +20,7 @@ def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None
     Raises ConversionError for what is no JSON, and evaluator.GroundTruthError for annotations that cannot be scored
     against.
     """
-    from evaluator.ground_truth import read_truth
+    from evaluator.reading.annotations import read_truth
 
     document = read_json(path)
     if not isinstance(document, dict):
@@ -39,7 +39,7 @@ def predictions(
     """The list as it is. Raises evaluator.PredictionError for what the server would refuse."""
     if limbs is not None:
         raise ConversionError("sticks are added to an official file of keypoints, not to predictions in JSON")
-    from evaluator.archives import read_upload, unpacked
+    from evaluator.reading.archives import read_upload, unpacked
 
     content = read_upload(path)
     validate(dataset, content)

@@ -13,8 +13,8 @@ from evaluator.convert import coco
 from evaluator.convert.coco import truth
 from evaluator.convert.documents import read_json
 from evaluator.convert.errors import ConversionError
-from evaluator.documents import Problems
 from evaluator.errors import shown
+from evaluator.reading.json_documents import Problems
 
 __all__ = ["predictions", "truth"]
 

@@ -3,7 +3,7 @@
 A metric is a module with `TITLE`, `SOURCE`, `HIGHER_IS_BETTER`, `PARTS`, `INVARIANCES` and
 `measure(annotations, predictions, dataset, *, names, ...) -> Tally`, whose further keywords a dataset's TOML passes.
 Three more where they differ: `ENTRY`, what an entry must give of a person ("keypoints" unless said, see
-`evaluator.definitions.ENTRIES`); `UNIT`, that of the scores ("mm", "px"; "" unless said); and `RANGE`, the lowest and
+`evaluator.dataset.ENTRIES`); `UNIT`, that of the scores ("mm", "px"; "" unless said); and `RANGE`, the lowest and
 the highest score that there can be, None where there is none: (0.0, 1.0) unless said, and (None, None) with a unit.
 Without a unit a score in the range (0.0, 1.0) is a fraction, which is shown in percent, and any other a plain number,
 which is shown as it is.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from evaluator.definitions import Dataset
+    from evaluator.dataset import Dataset
     from evaluator.poses import Annotations, Predictions
     from evaluator.tally import Tally
 

@@ -10,15 +10,15 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.definitions import Dataset
+from evaluator.dataset import Dataset
 from evaluator.errors import DatasetDefinitionError, GroundTruthError, PredictionError, Problem
 from evaluator.matching import THRESHOLDS, Candidates, Detections, Matches, assigned, bits, ordered, pairs
 from evaluator.metrics.oks import MOST_DETECTIONS, RANGES, STATISTICS, MatchTally, outside
 from evaluator.poses import Annotations, Booleans, Floats, Integers, Predictions
-from evaluator.surface_points import SurfacePoints, enlarged
-from evaluator.surfaces import PART_KAPPA, Surface
+from evaluator.reading.uv import Maps, UvMaps, decoded
+from evaluator.surface.surface_points import SurfacePoints, enlarged
+from evaluator.surface.surfaces import PART_KAPPA, Surface
 from evaluator.tally import Evidence, Score, defined_scores
-from evaluator.uv import Maps, UvMaps, decoded
 
 TITLE = "Average precision and recall by geodesic point similarity"
 SOURCE = (

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from evaluator.definitions import Dataset
+from evaluator.dataset import Dataset
 from evaluator.distances import euclidean, within
 from evaluator.errors import GroundTruthError
 from evaluator.matching import Detections, ordered, pairs

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluator.definitions import Dataset
+from evaluator.dataset import Dataset
 from evaluator.errors import GroundTruthError
 from evaluator.matching import (
     EPSILON,

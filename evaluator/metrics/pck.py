@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evaluator.definitions import Dataset
+from evaluator.dataset import Dataset
 from evaluator.distances import NORMALISERS, area_under_curve, euclidean, within
 from evaluator.poses import Annotations, Predictions, aligned
 from evaluator.tally import RateTally, by_image

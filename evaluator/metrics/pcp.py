@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evaluator.definitions import Dataset
+from evaluator.dataset import Dataset
 from evaluator.distances import euclidean, limbs_of, within
 from evaluator.poses import Annotations, Predictions, aligned
 from evaluator.tally import RateTally, by_image

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evaluator.definitions import Dataset
+from evaluator.dataset import Dataset
 from evaluator.metrics import pck
 from evaluator.poses import Annotations, Predictions
 from evaluator.tally import RateTally

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from evaluator.definitions import Dataset
+from evaluator.dataset import Dataset
 from evaluator.errors import DatasetDefinitionError
 from evaluator.metrics.oks import MatchTally, areas_of, extents_of, matches
 from evaluator.poses import Annotations, Floats, Integers, Predictions

@@ -1,6 +1,6 @@
 /* The scanner of uploads: the bytes of COCO results straight into arrays.
 
-   It accepts a part of what the careful readers (evaluator/documents.py, predictions.py, ground_truth.py) accept, with
+   It accepts a part of what the careful readers (evaluator/reading/json_documents.py, predictions.py, ground_truth.py) accept, with
    the same values to the last bit, and refuses the rest without saying why: the careful reader then reads the file
    again and words the error. So refusing too much costs time only. Text is ASCII here; escapes are for strings that
    nobody reads. */

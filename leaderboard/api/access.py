@@ -14,9 +14,10 @@ from django.http import HttpRequest
 from ninja.security.base import AuthBase
 from ninja.utils import check_csrf
 
-from leaderboard import rate_limits, tokens, visitors
+from leaderboard.access import rate_limits, visitors
 from leaderboard.api.problems import REALM, Problem
 from leaderboard.models import ApiToken, User
+from leaderboard.operations import tokens
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 

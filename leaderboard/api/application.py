@@ -114,7 +114,7 @@ def guarded(view: View) -> View:
 
 
 def _check_length(request: HttpRequest) -> None:
-    """Refuse a body of unknown length before any of it is written; `leaderboard.bodies` refuses what is too large."""
+    """Refuse a body of unknown length before any of it is written; `web.bodies` refuses what is too large."""
     if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
         raise problems.Problem(411, "length_required", "Send the body with a Content-Length.")
     try:

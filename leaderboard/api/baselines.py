@@ -13,14 +13,15 @@ from ninja.files import UploadedFile
 from ninja.responses import Status
 from pydantic import BaseModel
 
-from leaderboard import baselines, choices
 from leaderboard.api import fields
 from leaderboard.api.access import anyone, caller, reads, submits
 from leaderboard.api.application import REVALIDATED
 from leaderboard.api.cursors import Page, page_of
 from leaderboard.api.problems import Problem, not_found
+from leaderboard.boards import runnable
+from leaderboard.boards.visibility import Anyone, benchmarks_for, organised_by
 from leaderboard.models import BaselineRun, Benchmark, Checkpoint, User
-from leaderboard.visibility import Anyone, benchmarks_for, organised_by
+from leaderboard.operations import baseline_runs
 
 router = Router(tags=["baselines"])
 
@@ -114,11 +115,11 @@ def _shown(run: BaselineRun) -> RunOut:
         error_code=run.error_code,
         error_message=run.error_message,
         submission_id=run.submission_id,
-        record=baselines.public_record(run.record),
+        record=baseline_runs.public_record(run.record),
     )
 
 
-def _offered(choice: choices.Choice) -> ChoiceOut:
+def _offered(choice: runnable.Choice) -> ChoiceOut:
     return ChoiceOut(
         baseline=choice.baseline,
         variant=choice.variant,
@@ -145,8 +146,8 @@ def _started(response: HttpResponse, wanted: NewRun, user: User, boxes: Uploaded
         if checkpoint is None:
             raise Problem(422, "no_such_checkpoint", f"There is no checkpoint {wanted.checkpoint}: see the choices.")
     chunks, name = (boxes.chunks(), fields.clean_file_name(boxes.name)) if boxes else (None, "")
-    with baselines.boxes_taken(benchmark=benchmark, chunks=chunks, name=name) as kept:
-        run = baselines.request_run(
+    with baseline_runs.boxes_taken(benchmark=benchmark, chunks=chunks, name=name) as kept:
+        run = baseline_runs.request_run(
             baseline=wanted.baseline, variant=wanted.variant, checkpoint=checkpoint, benchmark=benchmark, by=user,
             boxes=kept,
         )  # fmt: skip
@@ -164,14 +165,14 @@ def runs_for(user: Anyone) -> QuerySet[BaselineRun]:
 def list_baselines(request: HttpRequest, response: HttpResponse) -> BaselinesOut:
     """The reference models this site can run."""
     response["Cache-Control"] = REVALIDATED
-    return BaselinesOut(items=[BaselineOut(name=name) for name in choices.available()])
+    return BaselinesOut(items=[BaselineOut(name=name) for name in runnable.available()])
 
 
 @router.get("/choices", response=ChoicesOut, auth=reads)
 def list_choices(request: HttpRequest, query: Query[ChoicesQuery]) -> ChoicesOut:
     """The weights that are here, and which of them can run on a benchmark that the caller organises."""
     found = _organised(caller(request), query.benchmark)
-    return ChoicesOut(items=[_offered(choice) for choice in choices.choices(found)])
+    return ChoicesOut(items=[_offered(choice) for choice in runnable.choices(found)])
 
 
 @router.get("/runs", response=RunsOut, auth=reads)
@@ -202,7 +203,7 @@ def start_run_with_boxes(
 def start_all_runs(request: HttpRequest, wanted: NewRuns) -> Status[AllRunsOut]:
     """Queue a run of everything that can run on the benchmark, and say what cannot and why."""
     user = caller(request)
-    runs, left_out = baselines.request_all(benchmark=_organised(user, wanted.benchmark), by=user)
+    runs, left_out = baseline_runs.request_all(benchmark=_organised(user, wanted.benchmark), by=user)
     shown = BaselineRun.objects.filter(pk__in=[run.pk for run in runs]).select_related("benchmark").order_by("pk")
     return Status(202, AllRunsOut(items=[_shown(run) for run in shown], left_out=[_offered(each) for each in left_out]))
 
@@ -222,6 +223,6 @@ def cancel_run(request: HttpRequest, run_id: int) -> RunOut:
     run = runs_for(caller(request)).filter(pk=run_id).first()
     if run is None:
         raise not_found()
-    baselines.cancel(run=run, by=caller(request))
+    baseline_runs.cancel(run=run, by=caller(request))
     run.refresh_from_db()
     return _shown(run)

@@ -12,13 +12,15 @@ from ninja import Router
 from pydantic import BaseModel, Field
 
 from evaluator import DatasetDefinitionError, load_dataset
-from leaderboard import blobs, clock, quotas
 from leaderboard.api.access import anyone, caller, reads
 from leaderboard.api.application import REVALIDATED
 from leaderboard.api.problems import Problem, not_found
 from leaderboard.api.teams import team_of
+from leaderboard.boards.visibility import Anyone, benchmarks_for
+from leaderboard.files import blobs
 from leaderboard.models import Benchmark
-from leaderboard.visibility import Anyone, benchmarks_for
+from leaderboard.operations import quotas
+from leaderboard.queue import clock
 
 router = Router(tags=["benchmarks"])
 

@@ -15,11 +15,11 @@ from django.utils.cache import get_conditional_response
 from ninja import Field, Query, Router
 from pydantic import AfterValidator, BaseModel
 
-from leaderboard import rankings
 from leaderboard.api.access import anyone
 from leaderboard.api.application import REVALIDATED
 from leaderboard.api.benchmarks import visible
-from leaderboard.baselines import public_record
+from leaderboard.boards import rankings
+from leaderboard.operations.baseline_runs import public_record
 
 router = Router(tags=["boards"])
 

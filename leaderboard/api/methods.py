@@ -10,13 +10,13 @@ from django.http import HttpRequest
 from ninja import Field, Query, Router
 from pydantic import BaseModel
 
-from leaderboard import teams
 from leaderboard.api import fields
 from leaderboard.api.access import caller, reads, reads_if_signed_in, submits
 from leaderboard.api.cursors import Page, page_of
 from leaderboard.api.problems import not_found
+from leaderboard.boards.visibility import benchmarks_for
 from leaderboard.models import BoardEvent, Method
-from leaderboard.visibility import benchmarks_for
+from leaderboard.operations import teams
 
 router = Router(tags=["methods"])
 

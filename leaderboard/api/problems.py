@@ -22,11 +22,12 @@ from ninja.errors import HttpError, ValidationError
 from pydantic import BaseModel
 
 from evaluator import DatasetDefinitionError
-from leaderboard import faults, storage
-from leaderboard.blobs import TooLarge
-from leaderboard.rankings import UnknownMetric
-from leaderboard.rate_limits import RateLimited
-from leaderboard.refusals import Refused
+from leaderboard.access.rate_limits import RateLimited
+from leaderboard.boards.rankings import UnknownMetric
+from leaderboard.files.blobs import TooLarge
+from leaderboard.operations import storage
+from leaderboard.operations.refusals import Refused
+from leaderboard.web import faults
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from leaderboard.api.access import anyone
 from leaderboard.api.application import REVALIDATED
 from leaderboard.api.benchmarks import visible
+from leaderboard.boards.visibility import benchmarks_for
 from leaderboard.models import ReportedResult
-from leaderboard.visibility import benchmarks_for
 
 router = Router(tags=["reported results"])
 

@@ -15,7 +15,6 @@ from ninja.files import UploadedFile
 from ninja.responses import Status
 from pydantic import BaseModel
 
-from leaderboard import blobs, submissions, uploads
 from leaderboard.api import fields
 from leaderboard.api.access import caller, reads, reads_if_signed_in, submits
 from leaderboard.api.benchmarks import visible
@@ -24,8 +23,10 @@ from leaderboard.api.cursors import Page, page_of
 from leaderboard.api.methods import Description
 from leaderboard.api.problems import Problem, not_found
 from leaderboard.api.teams import TeamName, team_of
+from leaderboard.boards.visibility import may_see_details, own_submissions, submissions_for
+from leaderboard.files import blobs
 from leaderboard.models import BoardEvent, Evaluation, State, Submission
-from leaderboard.visibility import may_see_details, own_submissions, submissions_for
+from leaderboard.operations import submissions, uploads
 
 router = Router(tags=["submissions"])
 

@@ -8,11 +8,11 @@ from django.http import HttpRequest
 from ninja import Router
 from pydantic import BaseModel
 
-from leaderboard import teams
 from leaderboard.api.access import caller, reads, signed_in
 from leaderboard.api.problems import Problem
+from leaderboard.boards.visibility import organised_by
 from leaderboard.models import Membership, Team, User
-from leaderboard.visibility import organised_by
+from leaderboard.operations import teams
 
 router = Router(tags=["accounts"])
 

@@ -8,10 +8,10 @@ from django.http import HttpRequest
 from ninja import Router
 from pydantic import BaseModel
 
-from leaderboard import tokens
 from leaderboard.api.access import caller, reads, signed_in
 from leaderboard.api.problems import Problem, not_found
 from leaderboard.models import ApiToken
+from leaderboard.operations import tokens
 
 router = Router(tags=["tokens"])
 

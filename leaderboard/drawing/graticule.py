@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.utils.safestring import SafeString
 
-from evaluator.definitions import NUMBER
+from evaluator.dataset import NUMBER
 from leaderboard.drawing import marks
 from leaderboard.drawing.numbers import factor, interval_in_words, number, short, with_unit
 from leaderboard.drawing.svg import el, join

@@ -1,14 +1,14 @@
 """How numbers are written: one decimal in tables, en dashes in ranges, `–` when missing.
 
 Fractions are printed in percent without the sign, lengths in their unit, plain numbers as they are: a unit is "" for
-fractions, `evaluator.definitions.NUMBER` for plain numbers, or "mm".
+fractions, `evaluator.dataset.NUMBER` for plain numbers, or "mm".
 """
 
 from __future__ import annotations
 
 import math
 
-from evaluator.definitions import NUMBER, unit_name
+from evaluator.dataset import NUMBER, unit_name
 
 MISSING = "–"
 MINUS = "−"

@@ -8,7 +8,7 @@ import django.db.models.functions.datetime
 from django.db import migrations, models
 from django.db.models.functions import Now
 
-import leaderboard.addresses
+import leaderboard.models.addresses
 
 OPEN = ("queued", "running")
 
@@ -92,18 +92,18 @@ class Migration(migrations.Migration):
                 help_text="Its address, such as lsp-test-pc.",
                 max_length=60,
                 unique=True,
-                validators=[leaderboard.addresses.validate_slug_is_free],
+                validators=[leaderboard.models.addresses.validate_slug_is_free],
             ),
         ),
         migrations.AlterField(
             model_name="benchmark",
             name="dataset",
-            field=models.CharField(max_length=40, validators=[leaderboard.addresses.validate_dataset]),
+            field=models.CharField(max_length=40, validators=[leaderboard.models.addresses.validate_dataset]),
         ),
         migrations.AlterField(
             model_name="benchmark",
             name="split",
-            field=models.CharField(max_length=40, validators=[leaderboard.addresses.split_validator]),
+            field=models.CharField(max_length=40, validators=[leaderboard.models.addresses.split_validator]),
         ),
         migrations.RunPython(close_all_but_the_last_open_import, migrations.RunPython.noop),
         migrations.AddConstraint(

@@ -13,9 +13,9 @@ from django.db.models.functions import Now
 from django.urls import reverse
 
 from evaluator import DatasetDefinitionError, load_dataset
-from evaluator.definitions import Dataset
-from leaderboard.addresses import split_validator, validate_dataset, validate_slug_is_free
+from evaluator.dataset import Dataset
 from leaderboard.models.accounts import Team, User
+from leaderboard.models.addresses import split_validator, validate_dataset, validate_slug_is_free
 from leaderboard.models.jobs import OPEN_STATES, Job, job_constraints
 
 

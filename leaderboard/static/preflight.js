@@ -130,7 +130,7 @@ function surfaceMap(problems, entry, item) {
   }
 }
 
-// How much a file for this benchmark may hold, as evaluator/upload_limits.py has it: {size in bytes, entries}.
+// How much a file for this benchmark may hold, as evaluator/reading/upload_limits.py has it: {size in bytes, entries}.
 export function limits(rules, imageList) {
   if (!imageList) return { size: LARGEST_INFLATED, entries: Infinity };
   const people = imageList.images.reduce((sum, image) => sum + (image.people ? image.people.length : 1), 0);

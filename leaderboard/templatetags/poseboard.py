@@ -14,11 +14,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 import evaluator
-from evaluator.definitions import unit_name
-from leaderboard import accounts, baselines
+from evaluator.dataset import unit_name
+from leaderboard.access import accounts
 from leaderboard.drawing import graticule, marks, numbers, skeleton
 from leaderboard.drawing.svg import el
 from leaderboard.models import BaselineRun, Benchmark, Phase
+from leaderboard.operations import baseline_runs
 
 register = template.Library()
 
@@ -198,7 +199,7 @@ def millions(value: float | None) -> str:
 @register.filter
 def run_title(run: BaselineRun) -> str:
     """The model of a run, by the name that its method gets."""
-    return baselines.titled(run)
+    return baseline_runs.titled(run)
 
 
 @register.filter

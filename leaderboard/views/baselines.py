@@ -10,13 +10,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from leaderboard import blobs, choices
+from leaderboard.boards import runnable
+from leaderboard.boards.summaries import row_of
+from leaderboard.boards.visibility import benchmarks_for
 from leaderboard.drawing import architecture
 from leaderboard.drawing.numbers import number
+from leaderboard.files import blobs
 from leaderboard.models import BaselineRun, Benchmark, ReportedResult
-from leaderboard.views.answers import kept_private
-from leaderboard.views.standings import row_of
-from leaderboard.visibility import benchmarks_for
+from leaderboard.views.responses import kept_private
 
 
 def _runs(request: HttpRequest, **only: Any) -> list[BaselineRun]:
@@ -33,7 +34,7 @@ def _lines(runs: list[BaselineRun]) -> list[tuple[BaselineRun, Any]]:
 @require_safe
 def baselines(request: HttpRequest) -> HttpResponse:
     runs = _runs(request)
-    can_run = choices.available()
+    can_run = runnable.available()
     models = [
         {
             "about": each,
@@ -41,7 +42,7 @@ def baselines(request: HttpRequest) -> HttpResponse:
             "has_weights": name in can_run,
             "largest": max(each.variants, key=lambda variant: variant.parameters),
         }
-        for name, each in choices.catalogue().items()
+        for name, each in runnable.catalogue().items()
     ]
     context = {
         "section": "baselines",
@@ -72,7 +73,7 @@ class Result:
 @require_safe
 def baseline(request: HttpRequest, name: str) -> HttpResponse:
     """One architecture: its drawing, what it costs, its weights, its numbers here and in papers, what it sees."""
-    about = choices.catalogue().get(name)
+    about = runnable.catalogue().get(name)
     if about is None:
         raise Http404(f"There is no baseline {name}: all of them stand on the baselines' page.")
     runs = _runs(request, baseline=name)
@@ -85,7 +86,7 @@ def baseline(request: HttpRequest, name: str) -> HttpResponse:
         "steps": architecture.table(about.blocks),
         "weights": [
             {**each, "claimed": number(each["claim"]["value"], "") if each["claim"] else ""}
-            for each in choices.weights_of(name)
+            for each in runnable.weights_of(name)
         ],
         "results": _results(request, about, lines),
         "lines": lines,

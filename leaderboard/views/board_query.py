@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 from django.utils.dateparse import parse_date, parse_datetime
 
-from evaluator.definitions import Column
-from leaderboard.rankings import Board, Row
+from evaluator.dataset import Column
+from leaderboard.boards.rankings import Board, Row
 
 KINDS = ("submission", "baseline", "reported")
 FIRST_ROWS = 100

@@ -21,18 +21,20 @@ from django.views.decorators.http import require_safe
 
 import evaluator
 from evaluator import DatasetDefinitionError
-from evaluator.definitions import Column, Dataset
-from leaderboard import blobs, clock, rankings
+from evaluator.dataset import Column, Dataset
+from leaderboard.boards import rankings, wording
+from leaderboard.boards.rankings import Board, Row
+from leaderboard.boards.summaries import standing
+from leaderboard.boards.visibility import benchmarks_for
 from leaderboard.drawing import charts, graticule
+from leaderboard.files import blobs
 from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Method, ReportedResult
 from leaderboard.models.jobs import OPEN_STATES
-from leaderboard.rankings import Board, Row
+from leaderboard.queue import clock
 from leaderboard.templatetags.poseboard import abbreviated
-from leaderboard.views import exports, sentences
-from leaderboard.views.answers import public_for_anonymous
+from leaderboard.views import exports
 from leaderboard.views.board_query import FIRST_ROWS, BoardQuery, chosen, columns_of, parse
-from leaderboard.views.standings import standing
-from leaderboard.visibility import benchmarks_for
+from leaderboard.views.responses import public_for_anonymous
 
 MOST_FOUND = 50
 """Rows of each kind that a search lists."""
@@ -188,13 +190,13 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun],
         "has": titles,
         "siblings": siblings,
         "runs": [] if query.moment else runs,
-        "verdict": sentences.board_verdict(
+        "verdict": wording.board_verdict(
             found.ranked, people=found.in_force.people, higher_is_better=found.metric.higher_is_better
         ),
-        "reported_note": sentences.reported_note(
+        "reported_note": wording.reported_note(
             found.ranked, found.reported, higher_is_better=found.metric.higher_is_better
         ),
-        "stale_note": sentences.stale_note(len(found.stale), ranked=len(found.ranked)),
+        "stale_note": wording.stale_note(len(found.stale), ranked=len(found.ranked)),
         "charts": [
             charts.best_over_time(
                 plain_rows, metric_title=found.metric.title, higher_is_better=found.metric.higher_is_better

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
-from leaderboard.rankings import Row
+from leaderboard.boards.rankings import Row
 
 # A brace counts for BibTeX even after a backslash, so braces are named; the rest is as in a LaTeX text.
 _ESCAPES = {

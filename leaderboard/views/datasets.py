@@ -9,13 +9,13 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 import evaluator
-from leaderboard import clock
+from leaderboard.boards.summaries import standing
+from leaderboard.boards.visibility import benchmarks_for
 from leaderboard.drawing import skeleton
-from leaderboard.views.answers import public_for_anonymous
+from leaderboard.queue import clock
 from leaderboard.views.metric_cards import card_of
+from leaderboard.views.responses import public_for_anonymous
 from leaderboard.views.samples import excerpt
-from leaderboard.views.standings import standing
-from leaderboard.visibility import benchmarks_for
 
 
 @require_safe

@@ -9,10 +9,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from evaluator.definitions import Column, unit_name
-from leaderboard.baselines import public_record
+from evaluator.dataset import Column, unit_name
+from leaderboard.boards.rankings import Board, Cell, Row
 from leaderboard.drawing import numbers
-from leaderboard.rankings import Board, Cell, Row
+from leaderboard.operations.baseline_runs import public_record
 from leaderboard.views import citations
 
 TYPES = {

@@ -11,13 +11,13 @@ from django.shortcuts import render
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from leaderboard import clock
+from leaderboard.boards.summaries import Standing, standing
+from leaderboard.boards.visibility import benchmarks_for
 from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.skeleton import PartResult
 from leaderboard.models import Benchmark, BoardEvent, Phase
-from leaderboard.views.answers import public_for_anonymous
-from leaderboard.views.standings import Standing, standing
-from leaderboard.visibility import benchmarks_for
+from leaderboard.queue import clock
+from leaderboard.views.responses import public_for_anonymous
 
 NEWEST = 6
 

@@ -11,12 +11,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from leaderboard import teams, visibility
-from leaderboard.forms import MethodForm
+from leaderboard.boards import visibility
+from leaderboard.boards.summaries import standing
 from leaderboard.models import BoardEvent, Method, Team
-from leaderboard.refusals import Refused
-from leaderboard.views.answers import kept_private, person
-from leaderboard.views.standings import standing
+from leaderboard.operations import teams
+from leaderboard.operations.refusals import Refused
+from leaderboard.views.forms import MethodForm
+from leaderboard.views.responses import kept_private, person
 
 
 def _visible(request: HttpRequest) -> Any:

@@ -15,15 +15,16 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from evaluator import DatasetDefinitionError
-from leaderboard import baselines, clock, imports, submissions
 from leaderboard.api.fields import clean_file_name
-from leaderboard.choices import Choice
-from leaderboard.choices import choices as weights_for
-from leaderboard.forms import BaselineForm, BenchmarkForm, ImportForm, NewBenchmarkForm
+from leaderboard.boards.runnable import Choice
+from leaderboard.boards.runnable import choices as weights_for
+from leaderboard.boards.visibility import Anyone, agreed, organised_by, own_submissions
 from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Evaluation, State, Submission, User
-from leaderboard.refusals import Refused
-from leaderboard.views.answers import kept_private, person, say_refusal
-from leaderboard.visibility import Anyone, agreed, organised_by, own_submissions
+from leaderboard.operations import annotation_imports, baseline_runs, submissions
+from leaderboard.operations.refusals import Refused
+from leaderboard.queue import clock
+from leaderboard.views.forms import BaselineForm, BenchmarkForm, ImportForm, NewBenchmarkForm
+from leaderboard.views.responses import kept_private, person, say_refusal
 
 RUNS_SHOWN = 30
 
@@ -187,7 +188,7 @@ def _import(request: HttpRequest, found: Benchmark) -> str:
     form = ImportForm(request.POST, request.FILES)
     if not form.is_valid():
         raise Refused("file", "Choose an annotation file first.", status=422)
-    imports.take(benchmark=found, uploaded_file=form.cleaned_data["file"], by=person(request))
+    annotation_imports.take(benchmark=found, uploaded_file=form.cleaned_data["file"], by=person(request))
     return "The file is in the drop. A worker checks it; nobody can read it back from here."
 
 
@@ -200,13 +201,13 @@ def _run(request: HttpRequest, found: Benchmark) -> str:
         raise Refused("baseline", empty or "Choose one of the models that can run on this benchmark.", status=422)
     by, file = person(request), form.cleaned_data.get("boxes")
     chunks, name = (file.chunks(), clean_file_name(file.name)) if file else (None, "")
-    with baselines.boxes_taken(benchmark=found, chunks=chunks, name=name) as boxes:
+    with baseline_runs.boxes_taken(benchmark=found, chunks=chunks, name=name) as boxes:
         if everything:
-            runs, left_out = baselines.request_all(benchmark=found, by=by, boxes=boxes)
+            runs, left_out = baseline_runs.request_all(benchmark=found, by=by, boxes=boxes)
             unfit = f" {len(left_out)} cannot run on it." if left_out else ""
             return f"{len(runs)} runs are queued.{unfit} Their results arrive as submissions, like any other."
         choice = form.cleaned_data["choice"]
-        baselines.request_run(
+        baseline_runs.request_run(
             baseline=choice.baseline, variant=choice.variant, checkpoint=choice.checkpoint, benchmark=found, by=by,
             boxes=boxes,
         )  # fmt: skip
@@ -220,7 +221,7 @@ def _cancel_run(request: HttpRequest, found: Benchmark) -> str:
         benchmark=found,
         pk=int(number) if number.isascii() and number.isdigit() and len(number) < 10 else 0,
     )
-    baselines.cancel(run=run, by=person(request))
+    baseline_runs.cancel(run=run, by=person(request))
     return "The run was cancelled."
 
 

@@ -8,11 +8,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
-from leaderboard import teams, tokens
-from leaderboard.forms import TokenForm
 from leaderboard.models import ApiToken
-from leaderboard.refusals import Refused
-from leaderboard.views.answers import kept_private, person, say_refusal
+from leaderboard.operations import teams, tokens
+from leaderboard.operations.refusals import Refused
+from leaderboard.views.forms import TokenForm
+from leaderboard.views.responses import kept_private, person, say_refusal
 
 
 @kept_private

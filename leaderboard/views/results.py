@@ -8,15 +8,15 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 
-from leaderboard import clock
+from leaderboard.boards import wording
+from leaderboard.boards.rankings import rank_range
+from leaderboard.boards.summaries import standing
 from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.numbers import ordinal
 from leaderboard.drawing.skeleton import PartResult
 from leaderboard.models import BoardEvent, Evaluation, Phase, Score, State, Submission
-from leaderboard.rankings import rank_range
+from leaderboard.queue import clock
 from leaderboard.templatetags.poseboard import seconds, size, when
-from leaderboard.views import sentences
-from leaderboard.views.standings import standing
 
 # the first polls follow one another closely, later ones ever less: 2, 2, 2, 3, 4 ... 10 seconds
 QUICK_POLLS = 5
@@ -217,9 +217,9 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
             higher_is_better=spec.higher_is_better,
         ),
         "primary_title": specs[dataset.primary].title,
-        "verdict": sentences.submission_verdict(worst_parts=worst_first, best_parts=worst_first[::-1], unit=spec.unit),
+        "verdict": wording.submission_verdict(worst_parts=worst_first, best_parts=worst_first[::-1], unit=spec.unit),
         "people": evaluation.report.get("people", submission.benchmark.person_count),
-        "fewest": sentences.FEWEST_PEOPLE,
+        "fewest": wording.FEWEST_PEOPLE,
     }
 
 

@@ -10,10 +10,10 @@ from django.shortcuts import render
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
-from leaderboard import workers
-from leaderboard.health import broker_answers
 from leaderboard.models import AnnotationImport, BaselineRun, Evaluation, State
-from leaderboard.views.answers import public_for_anonymous
+from leaderboard.queue import workers
+from leaderboard.views.health import broker_answers
+from leaderboard.views.responses import public_for_anonymous
 
 
 @require_safe

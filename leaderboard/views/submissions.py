@@ -17,13 +17,16 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from leaderboard import blobs, clock, quotas, submissions, teams, uploads, visibility
-from leaderboard.forms import SubmitForm
-from leaderboard.middleware import refusal as limit_reached
+from leaderboard.access.page_limits import refusal as limit_reached
+from leaderboard.boards import visibility
+from leaderboard.files import blobs
 from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, Phase, State, Submission
-from leaderboard.refusals import Refused
+from leaderboard.operations import quotas, submissions, teams, uploads
+from leaderboard.operations.refusals import Refused
+from leaderboard.queue import clock
 from leaderboard.views import results
-from leaderboard.views.answers import kept_private, person, say_refusal, with_retry
+from leaderboard.views.forms import SubmitForm
+from leaderboard.views.responses import kept_private, person, say_refusal, with_retry
 from leaderboard.views.samples import sample as sample_of
 
 PER_PAGE = 50

@@ -30,10 +30,10 @@ MAY_CONVERT = {"leaderboard/management/commands/import_benchmark.py"}
 # inside functions only, so that the web process needs no torch
 MAY_USE_BASELINES = {
     "leaderboard/tasks.py",
-    "leaderboard/baselines.py",
-    "leaderboard/checkpoints.py",
-    "leaderboard/choices.py",
-    "leaderboard/demo.py",
+    "leaderboard/operations/baseline_runs.py",
+    "leaderboard/operations/checkpoints.py",
+    "leaderboard/boards/runnable.py",
+    "leaderboard/local/demo.py",
 }
 
 
@@ -109,10 +109,10 @@ def test_only_tasks_sees_celery_evaluator_and_baselines_together() -> None:
 BROAD = {
     "leaderboard/tasks.py": "no job may be stuck, and no text of ours may reach a user",
     "leaderboard/api/application.py": "the API answers every error as problem details",
-    "leaderboard/broker.py": "a private name of a package may break in any way",
-    "leaderboard/zygote.py": "the scoring child turns what the evaluator raises into an answer",
-    "baselines/checkpoints.py": "pickle's errors have no class of their own",
-    "baselines/train.py": "nor have those of a state file that cannot be read",
+    "leaderboard/local/broker.py": "a private name of a package may break in any way",
+    "leaderboard/sandbox/zygote.py": "the scoring child turns what the evaluator raises into an answer",
+    "baselines/weights/checkpoints.py": "pickle's errors have no class of their own",
+    "baselines/train/loop.py": "nor have those of a state file that cannot be read",
 }
 
 
@@ -136,7 +136,7 @@ def test_broad_excepts_are_few_and_known() -> None:
         ("import poseboard", ["django", "celery", "torch"]),
         ("import baselines", ["torch", "django"]),
         ("import leaderboard.wsgi", ["torch", "scipy", "h5py"]),
-        ("import leaderboard.zygote", ["django", "celery", "torch"]),
+        ("import leaderboard.sandbox.zygote", ["django", "celery", "torch"]),
     ],
 )
 def test_fresh_import_stays_light(statement: str, absent: list[str], tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_no_module_of_the_evaluator_imports_itself_in_a_circle() -> None:
             full for node in froms for alias in node.names for full in (node.module, f"{node.module}.{alias.name}")
         }
         needs[name] = found & set(modules) - {name}
-    assert needs["evaluator.evaluation"] >= {"evaluator.ground_truth", "evaluator.predictions"}
+    assert needs["evaluator.evaluation"] >= {"evaluator.reading.annotations", "evaluator.reading.predictions"}
     while leaves := {name for name, others in needs.items() if not others & set(needs)}:
         for name in leaves:
             del needs[name]

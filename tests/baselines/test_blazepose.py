@@ -5,10 +5,11 @@ import os
 import numpy as np
 import pytest
 
-from baselines import blazepose, fetch
-from baselines.blazepose import VARIANTS, joints_from_landmarks
-from baselines.estimators import BaselineFailed
-from baselines.predict import predict
+from baselines.estimators.protocol import BaselineFailed
+from baselines.models import blazepose
+from baselines.models.blazepose import VARIANTS, joints_from_landmarks
+from baselines.run.predict import predict
+from baselines.weights import fetch
 from evaluator import dataset_names, evaluate, load_dataset
 
 

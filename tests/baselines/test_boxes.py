@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines.boxes import from_file, given
-from baselines.estimators import BaselineFailed, Poses
+from baselines.estimators.protocol import BaselineFailed, Poses
 from baselines.mannequins import generate
-from baselines.predict import predict
+from baselines.run.boxes import from_file, given
+from baselines.run.predict import predict
 from evaluator import evaluate, public_images, validate
 from tests.baselines.test_kept import Counting
 
@@ -69,7 +69,7 @@ def test_the_annotated_boxes_in_a_file_give_the_same_poses(
     split: tuple[Path, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, truth = split
-    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: Counting())
+    monkeypatch.setattr("baselines.run.predict.load", lambda *_, **__: Counting())
     file = tmp_path / "boxes.json"
     rows = [{"image_id": p["image_id"], "bbox": p["bbox"], "score": 0.8} for p in truth["annotations"]]
     file.write_text(json.dumps(rows))
@@ -112,7 +112,7 @@ class WholeImages:
 
 def test_a_bottom_up_network_takes_whole_images(split: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, truth = split
-    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: WholeImages())
+    monkeypatch.setattr("baselines.run.predict.load", lambda *_, **__: WholeImages())
     listed = public_images(truth, boxes=True)
     (folder / "images" / listed["images"][1]["file_name"]).rename(folder / "gone")
     results, run = predict("whole", listed, folder / "images", "mannequins")
@@ -139,7 +139,7 @@ def test_a_network_for_both_takes_crops_where_there_are_boxes(
     split: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, truth = split
-    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: Both())
+    monkeypatch.setattr("baselines.run.predict.load", lambda *_, **__: Both())
     results, run = predict("both", public_images(truth, boxes=True), folder / "images", "mannequins")
     assert run.boxes == "given" and {entry["score"] for entry in results} == {0.3} and "person_id" in results[0]
     results, run = predict("both", public_images(truth, boxes=False), folder / "images", "mannequins")
@@ -156,7 +156,7 @@ def test_on_a_benchmark_of_single_people_the_best_pose_in_the_box_is_taken(
             found = super().poses_from(image)
             return Poses(found.joints[:, :14], found.confidence[:, :14], found.score)
 
-    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: LspWhole())
+    monkeypatch.setattr("baselines.run.predict.load", lambda *_, **__: LspWhole())
     Image.new("RGB", (40, 60)).save(tmp_path / "a.png")
 
     def first(people: list[dict]) -> list:
@@ -192,7 +192,7 @@ def test_a_bottom_up_network_that_knows_crops_uses_the_boxes_it_is_given(
             return Poses(np.full((answer, 17, 2), 32.0), np.full((answer, 17), 0.5), np.full(answer, 0.5))
 
     folder, truth = split
-    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: Both())
+    monkeypatch.setattr("baselines.run.predict.load", lambda *_, **__: Both())
     listed = public_images(truth, boxes=True)
     results, run = predict("both", listed, folder / "images", "mannequins")
     people = {(image["id"], person["person_id"]) for image in listed["images"] for person in image["people"]}

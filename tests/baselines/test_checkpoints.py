@@ -11,14 +11,16 @@ import pytest
 import safetensors.torch
 import torch
 
-from baselines import checkpoints, names, simple_methods
+from baselines import names
 from baselines.__main__ import CLAIM, claimed_results
-from baselines.checkpoints import Checkpoint, CheckpointError, sha256_of
-from baselines.fit_grouping import MARGIN
 from baselines.mannequins import generate
-from baselines.recipes import ARCHITECTURES
+from baselines.models import simple_methods
+from baselines.train.fit_grouping import MARGIN
+from baselines.train.recipes import ARCHITECTURES
+from baselines.weights import checkpoints
+from baselines.weights.checkpoints import Checkpoint, CheckpointError, sha256_of
 from evaluator import load_dataset, measure, public_images, read_predictions, read_truth
-from evaluator.ground_truth import listed
+from evaluator.reading.annotations import listed
 from evaluator.uncertainty import paired_differences, resamples
 
 

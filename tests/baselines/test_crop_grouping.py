@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 
 import baselines.__main__ as command
-from baselines import checkpoints, crop_grouping, fit_grouping, grouping, heatmaps, load
-from baselines.checkpoints import Checkpoint, CheckpointError
-from baselines.estimators import BaselineFailed
-from baselines.fit_grouping import MARGIN
-from baselines.grouping import Detections, Model
+from baselines import load
+from baselines.decode import grouping, heatmaps
+from baselines.decode.grouping import Detections, Model
+from baselines.estimators import crop_grouping
+from baselines.estimators.protocol import BaselineFailed
 from baselines.mannequins import generate
-from baselines.predict import predict
+from baselines.run.predict import predict
+from baselines.train import fit_grouping
+from baselines.train.fit_grouping import MARGIN
+from baselines.weights import checkpoints
+from baselines.weights.checkpoints import Checkpoint, CheckpointError
 from evaluator import evaluate, public_images
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from baselines import crops
+from baselines.run import crops
 
 
 def test_a_box_lands_in_the_middle_of_its_crop():

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from baselines import memory
-from baselines.checkpoints import Checkpoint
-from baselines.estimators import BaselineFailed
-from baselines.heatmap_estimator import HeatmapEstimator
-from baselines.predict import predict
+from baselines.estimators.heatmap import HeatmapEstimator
+from baselines.estimators.protocol import BaselineFailed
+from baselines.run import memory
+from baselines.run.predict import predict
+from baselines.weights.checkpoints import Checkpoint
 from evaluator import load_dataset
 
 IMAGES = 6
@@ -59,7 +59,7 @@ def run(network: Heatmaps, folder: Path, monkeypatch: pytest.MonkeyPatch):
         "heatmaps", "", "",
     )  # fmt: skip
     made = HeatmapEstimator(network, checkpoint, list(range(14)), "cpu")
-    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: made)
+    monkeypatch.setattr("baselines.run.predict.load", lambda *_, **__: made)
     images = [{"id": n, "file_name": f"{n}.png", "people": [{"person_id": 0}]} for n in range(IMAGES)]
     return predict("toy", {"images": images}, folder, "lsp")
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from baselines import blazepose, fetch
-from baselines.estimators import BaselineFailed
+from baselines.estimators.protocol import BaselineFailed
+from baselines.models import blazepose
+from baselines.weights import fetch
 
 CONTENT = b"weights" * 100
 

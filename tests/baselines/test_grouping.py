@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import bottom_up, grouping
-from baselines.bottom_up import Seen
-from baselines.deepercut import OFFSET_SCALE, STRIDE, Maps
-from baselines.estimators import Poses
-from baselines.grouping import Detections, Model
+from baselines.decode import grouping
+from baselines.decode.grouping import Detections, Model
+from baselines.estimators import bottom_up
+from baselines.estimators.bottom_up import Seen
+from baselines.estimators.protocol import Poses
+from baselines.models.deepercut import OFFSET_SCALE, STRIDE, Maps
 
 
 def test_the_objective_by_hand():

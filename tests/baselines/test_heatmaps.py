@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from baselines import heatmaps
+from baselines.decode import heatmaps
 
 
 def test_a_target_is_decoded_to_a_quarter_pixel():

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from baselines import images
-from baselines.images import UnreadableImage, read_image
+from baselines.run import images
+from baselines.run.images import UnreadableImage, read_image
 
 
 def _scene() -> Image.Image:

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines.estimators import Poses
-from baselines.kept import Answer, Kept
+from baselines.estimators.protocol import Poses
 from baselines.mannequins import generate
-from baselines.predict import predict
+from baselines.run.predict import predict
+from baselines.run.resume import Answer, Kept
 from evaluator import public_images
 
 WHAT = {"checkpoint": "a" * 64, "size": (96, 128)}
@@ -94,10 +94,10 @@ KILLED_FOR_MEMORY = """
 import json, os, signal, sys
 from pathlib import Path
 import numpy as np
-import baselines.predict
-from baselines.estimators import Poses
-from baselines.kept import Kept
-from baselines.predict import predict
+import baselines.run.predict
+from baselines.estimators.protocol import Poses
+from baselines.run.predict import predict
+from baselines.run.resume import Kept
 
 class Large:
     name, variant, device, precision, checkpoint_sha256 = "large", "only", "cpu", "float32", "0" * 64
@@ -111,7 +111,7 @@ class Large:
     def decode(self, people):
         return Poses(np.full((people, 17, 2), 8.0), np.full((people, 17), 0.5), np.full(people, 0.5))
 
-baselines.predict.load = lambda *_, **__: Large()
+baselines.run.predict.load = lambda *_, **__: Large()
 folder, listed, kept = map(Path, sys.argv[1:])
 _, run = predict("large", json.loads(listed.read_text()), folder, "mannequins", kept=Kept.after_all(kept))
 print(json.dumps(run.to_dict()))
@@ -163,7 +163,7 @@ def test_a_run_that_is_broken_off_gives_the_same_file_as_one_that_is_not(
 ) -> None:
     folder, listed = split
     estimator = Counting()
-    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: estimator)
+    monkeypatch.setattr("baselines.run.predict.load", lambda *_, **__: estimator)
     whole, _ = predict("counting", listed, folder / "images", "mannequins")
     people = estimator.people
     estimator.people = 0

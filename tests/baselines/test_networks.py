@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import baselines
-from baselines import costs
-from baselines.estimators import BaselineFailed
-from baselines.initial_weights import keep_variance
+from baselines.estimators.protocol import BaselineFailed
+from baselines.models.initial_weights import keep_variance
+from baselines.run import costs
 
 # parameters exact; GMAC within 1 %
 PUBLISHED = [

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from baselines import module
-from baselines.objectives import Beliefs, Heatmaps, Parts, Regional, Windows, centred, gaussians, heatmap_loss
-from baselines.recipes import ARCHITECTURES
-from baselines.train import optimiser_of
+from baselines.train.loop import optimiser_of
+from baselines.train.objectives import Beliefs, Heatmaps, Parts, Regional, Windows, centred, gaussians, heatmap_loss
+from baselines.train.recipes import ARCHITECTURES
 
 ONE = np.ones((1, 1), np.float32)
 
@@ -109,7 +109,7 @@ def test_windows_by_degrees():
 
 
 def _maps(scores, offsets, pairs):
-    from baselines.deepercut import Maps
+    from baselines.models.deepercut import Maps
 
     return Maps(scores, offsets, pairs)
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from baselines.oks_nms import person_scores, suppress
+from baselines.decode.oks_nms import person_scores, suppress
 from benchmarks.decoding_parity import crowd
 from evaluator import load_dataset
 from evaluator.metrics.oks import oks

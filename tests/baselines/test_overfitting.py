@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import baselines
-from baselines.recipes import ARCHITECTURES
+from baselines.train.recipes import ARCHITECTURES
 
 SIZE = (64, 64)  # width, height
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import checkpoints, module
+from baselines import module
 from baselines.__main__ import main
-from baselines.checkpoints import CheckpointError
-from baselines.recognition import recognise
+from baselines.weights import checkpoints
+from baselines.weights.checkpoints import CheckpointError
+from baselines.weights.recognition import recognise
 
 FORMATS = {
     "hrnet_w32_coco17": ("hrnet", "w32"),

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from baselines import checkpoints, jain2014, part_priors
+from baselines.models import jain2014, part_priors
+from baselines.weights import checkpoints
 
 
 def _people(count: int = 400) -> tuple[np.ndarray, np.ndarray]:

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from baselines import crops, heatmaps
-from baselines.estimators import BaselineFailed
+from baselines.decode import heatmaps
+from baselines.estimators.protocol import BaselineFailed
 from baselines.mannequins import generate
-from baselines.people import Augmentation, People, Pictures, batches, order, read_people, split
+from baselines.run import crops
+from baselines.train.data import Augmentation, People, Pictures, batches, order, read_people, split
 from evaluator import load_dataset
 
 MANNEQUINS = load_dataset("mannequins")

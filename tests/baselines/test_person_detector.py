@@ -11,11 +11,14 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from baselines import checkpoints, costs, crops, person_detector, train_detector
-from baselines.checkpoints import FOLDER, Checkpoint
-from baselines.estimators import BaselineFailed
-from baselines.person_detector import Detections, decode, distinct, fitted, overlaps
-from baselines.train_detector import CLAIM, average_precision, centre_targets, measured, moved
+from baselines.estimators.protocol import BaselineFailed
+from baselines.models import person_detector
+from baselines.models.person_detector import Detections, decode, distinct, fitted, overlaps
+from baselines.run import costs, crops
+from baselines.train import detector
+from baselines.train.detector import CLAIM, average_precision, centre_targets, measured, moved
+from baselines.weights import checkpoints
+from baselines.weights.checkpoints import FOLDER, Checkpoint
 
 DESCRIPTION = FOLDER / "person_detector-mannequins.json"
 
@@ -131,9 +134,9 @@ def test_altered_or_foreign_weights_are_refused(tmp_path) -> None:
 
 
 def test_a_short_training_learns(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(train_detector, "measured", lambda _: (0.5, 0.6))
+    monkeypatch.setattr(detector, "measured", lambda _: (0.5, 0.6))
     said: list[str] = []
-    made = train_detector.train(tmp_path, train_detector.Plan(images=32, epochs=3, batch=8), "command", said.append)
+    made = detector.train(tmp_path, detector.Plan(images=32, epochs=3, batch=8), "command", said.append)
     losses = [float(line.split("loss ")[1].split(",")[0]) for line in said if "loss" in line]
     assert losses[-1] < losses[0]
     assert made.claim["value"] == 0.5 and Checkpoint.read(tmp_path / "person_detector-mannequins.json") == made

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from baselines import architectures, load, names
-from baselines.estimators import BaselineFailed, Poses
+from baselines.estimators.protocol import BaselineFailed, Poses
 from baselines.mannequins import generate
-from baselines.predict import predict
+from baselines.run.predict import predict
 from evaluator import load_dataset, public_images, validate
 
 
@@ -46,7 +46,7 @@ class Middle:
 @pytest.fixture
 def middle(monkeypatch) -> Middle:
     estimator = Middle()
-    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: estimator)
+    monkeypatch.setattr("baselines.run.predict.load", lambda *_, **__: estimator)
     return estimator
 
 

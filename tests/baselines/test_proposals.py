@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from baselines import proposals
+from baselines.train import proposals
 
 TORSO = (0, 1, 2, 3)
 # shoulders, hips, feet: standing, sitting

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines import checkpoints, parity
 from baselines.__main__ import main
-from baselines.checkpoints import CheckpointError
-from baselines.recognition import Recognised, recognise
+from baselines.weights import checkpoints, parity
+from baselines.weights.checkpoints import CheckpointError
+from baselines.weights.recognition import Recognised, recognise
 from tests.baselines import plain_hourglasses as hourglasses
 from tests.baselines import plain_networks as plain
 from tests.baselines.plain_networks import Shapes, Weights

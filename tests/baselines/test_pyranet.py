@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from baselines import pyranet
+from baselines.models import pyranet
 
 UNITS, CHANNELS = 10, 64
 

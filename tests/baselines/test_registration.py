@@ -7,9 +7,10 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from baselines import checkpoint_formats, cpm, simple_baseline
-from baselines.predict import predict
-from baselines.registration import PREPARATIONS, describe
+from baselines.models import cpm, simple_baseline
+from baselines.run.predict import predict
+from baselines.weights import formats
+from baselines.weights.registration import PREPARATIONS, describe
 from evaluator import load_dataset
 from tests.baselines import plain_networks
 
@@ -45,7 +46,7 @@ def test_each_toolkit_prepares_images_in_its_way(named, bgr, mean, weights, tmp_
 
 
 def test_every_form_has_a_converter_and_a_preparation():
-    assert PREPARATIONS.keys() == checkpoint_formats.CONVERTERS.keys()
+    assert PREPARATIONS.keys() == formats.CONVERTERS.keys()
     # CPM: 128 / 255 is pixel 128, which is 128 / 256 - 1 / 2 = 0; pixel 255 is 255 / 256 - 1 / 2
     mean, std = PREPARATIONS["cpm_caffe"].mean[0], PREPARATIONS["cpm_caffe"].std[0]
     assert (128 / 255 - mean) / std == 0
@@ -65,7 +66,7 @@ def test_a_pose_machine_sees_nothing_beyond_the_image(tmp_path: Path, monkeypatc
     seen = []
     forward = estimator.forward
     monkeypatch.setattr(estimator, "forward", lambda crops: seen.append(crops) or forward(crops))
-    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: estimator)
+    monkeypatch.setattr("baselines.run.predict.load", lambda *_, **__: estimator)
     Image.new("RGB", (40, 20), (255, 0, 0)).save(tmp_path / "a.png")  # a square crop: above and below there is nothing
     predict("cpm", {"images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 20}]}, tmp_path, "lsp")
     assert seen[0].shape == (1, 64, 64, 3)

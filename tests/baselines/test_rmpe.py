@@ -8,11 +8,11 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from baselines import rmpe
-from baselines.estimators import Poses
-from baselines.pose_nms import Constants, similarity, suppress
-from baselines.predict import predict
-from baselines.registration import describe
+from baselines.decode.pose_nms import Constants, similarity, suppress
+from baselines.estimators.protocol import Poses
+from baselines.models import rmpe
+from baselines.run.predict import predict
+from baselines.weights.registration import describe
 from benchmarks.decoding_parity import crowd
 from evaluator import load_dataset
 
@@ -157,7 +157,7 @@ class _Middle:
 
 def test_a_run_merges_the_poses_of_a_person(tmp_path, monkeypatch):
     """Of three boxes two are of one person: their middles are 2 pixels apart, and the merged joints lie between."""
-    monkeypatch.setattr("baselines.predict.load", lambda *_, **__: _Middle())
+    monkeypatch.setattr("baselines.run.predict.load", lambda *_, **__: _Middle())
     Image.new("RGB", (200, 100)).save(tmp_path / "a.png")
     rows = [([20, 20, 40, 60], 0.9), ([22, 20, 40, 60], 0.8), ([120, 20, 40, 60], 0.7)]
     boxes = [{"image_id": 1, "category_id": 1, "bbox": box, "score": score} for box, score in rows]

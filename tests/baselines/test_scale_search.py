@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from baselines import heatmaps
-from baselines.scale_search import search, zoomed
+from baselines.decode import heatmaps
+from baselines.decode.scale_search import search, zoomed
 
 
 def test_zooming_by_hand():

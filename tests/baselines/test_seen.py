@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from baselines import load
-from baselines.seen import drawn, person, see, strip
+from baselines.preview import drawn, person, see, strip
 from evaluator import load_dataset
 
 JOINTS = tuple(load_dataset("mannequins").joints)

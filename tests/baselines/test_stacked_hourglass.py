@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from baselines import costs
-from baselines.objectives import heatmap_loss
-from baselines.stacked_hourglass import VARIANTS, build
+from baselines.models.stacked_hourglass import VARIANTS, build
+from baselines.run import costs
+from baselines.train.objectives import heatmap_loss
 
 
 def test_the_full_network_has_the_published_size_and_cost():

@@ -16,12 +16,13 @@ import pytest
 import torch
 
 import baselines.__main__ as command
-from baselines import checkpoints, stacked_hourglass
-from baselines import train as training
-from baselines.checkpoints import Checkpoint
-from baselines.estimators import BaselineFailed
+from baselines.estimators.protocol import BaselineFailed
 from baselines.mannequins import generate
-from baselines.recipes import ARCHITECTURES
+from baselines.models import stacked_hourglass
+from baselines.train import loop as training
+from baselines.train.recipes import ARCHITECTURES
+from baselines.weights import checkpoints
+from baselines.weights.checkpoints import Checkpoint
 
 ROOT = Path(__file__).parents[2]
 
@@ -167,24 +168,25 @@ def test_validation_of_everyone_counts_joints_at_anybody(data, tmp_path):
 RUN = """
 import json, sys
 from pathlib import Path
-from baselines import stacked_hourglass, train
+from baselines.models import stacked_hourglass
+from baselines.train import loop
 stacked_hourglass.VARIANTS["tiny"] = {"stacks": 1, "channels": 8, "levels": 2, "input_size": (48, 64)}
 data, out, pause, way = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "pause", json.loads(sys.argv[4])
-task = train.task(
+task = loop.task(
     "stacked_hourglass", "mannequins", data / "annotations.json", data / "images", out, variant="tiny", device="cpu",
     recipe={"epochs": 4, "batch": 4, "validation": 0.2, "learning_rate": 1e-3, **way["recipe"]},
     precision=way["precision"], save_seconds=0.0,
 )
 if pause:  # at the second step of the second epoch, when the first of it is saved, wait to be killed
-    step = train.Progress.step
+    step = loop.Progress.step
     def stopping(self, done, **figures):
         step(self, done, **figures)
         if self.title.startswith("epoch 2") and done == 2:
             (out / "waiting").touch()
             import time
             time.sleep(600)
-    train.Progress.step = stopping
-print(train.train(task).sha256)
+    loop.Progress.step = stopping
+print(loop.train(task).sha256)
 """
 
 

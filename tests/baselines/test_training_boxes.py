@@ -6,14 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from baselines import proposals, rmpe
-from baselines import train as training
-from baselines.checkpoints import Checkpoint
-from baselines.estimators import BaselineFailed
-from baselines.heatmaps import flip_order
+from baselines.decode.heatmaps import flip_order
+from baselines.estimators.protocol import BaselineFailed
 from baselines.mannequins import generate
-from baselines.people import Augmentation, People, batches, read_people
-from baselines.recipes import ARCHITECTURES
+from baselines.models import rmpe
+from baselines.train import loop as training
+from baselines.train import proposals
+from baselines.train.data import Augmentation, People, batches, read_people
+from baselines.train.recipes import ARCHITECTURES
+from baselines.weights.checkpoints import Checkpoint
 from evaluator import load_dataset
 
 MANNEQUINS = load_dataset("mannequins")

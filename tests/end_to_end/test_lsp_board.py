@@ -22,7 +22,7 @@ METHODS = {
     "pishchulin13iccv": ("Strong Appearance", 2013),
 }
 ACCOUNT = """
-from leaderboard import tokens
+from leaderboard.operations import tokens
 from leaderboard.models import User
 user = User.objects.create_user({name!r}, {name!r} + "@example.org")
 print(tokens.create(user=user, name="test", scopes=["read", "submit"])[1])

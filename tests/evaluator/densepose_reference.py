@@ -15,7 +15,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from scipy.ndimage import zoom
 
-from evaluator.surfaces import Surface
+from evaluator.surface.surfaces import Surface
 
 KAPPA = [0.351, 0.107, 0.126, 0.237, 0.173, 0.142, 0.128, 0.150]
 CHARTS = [2, 2, 2, 4, 4, 4, 4, 2]  # how many charts each coarse part has

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from evaluator import GroundTruthError, PredictionError, load_dataset, read_predictions, read_truth
-from evaluator.definitions import Dataset
-from evaluator.image_list import PublicImages
+from evaluator.dataset import Dataset
 from evaluator.native.engine import using
-from evaluator.scanning import scanned_predictions, scanned_truth
+from evaluator.reading.image_list import PublicImages
+from evaluator.reading.large_files import scanned_predictions, scanned_truth
 
 JOINTS = 2
 # The scanners know of a dataset how many joints it has, and that an image may have many people.

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from evaluator.surface_points import GRID, enlarged
-from evaluator.surface_points import run_lengths as unpacked
-from evaluator.surfaces import cylinder
-from evaluator.uv import uv_entry
+from evaluator.reading.uv import uv_entry
+from evaluator.surface.surface_points import GRID, enlarged
+from evaluator.surface.surface_points import run_lengths as unpacked
+from evaluator.surface.surfaces import cylinder
 
 Document = dict[str, Any]
 Entries = list[dict[str, Any]]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from evaluator import evaluate, load_dataset, read_predictions, read_truth
-from evaluator.diagnosis import CLASSES, Diagnosis, diagnose, flipped, similarity_closeness
+from evaluator.diagnosis.joints import CLASSES, Diagnosis, diagnose, flipped, similarity_closeness
 from tests.evaluator.pose_cases import case
 
 LSP = load_dataset("lsp")

@@ -18,9 +18,9 @@ from evaluator import (
     read_predictions,
     read_truth,
 )
-from evaluator.diagnosis import diagnosable
-from evaluator.report_figures import percent, ring, scale
-from evaluator.report_page import report_page
+from evaluator.diagnosis.figures import percent, ring, scale
+from evaluator.diagnosis.joints import diagnosable
+from evaluator.diagnosis.page import report_page
 from tests.evaluator.pose_cases import case
 
 

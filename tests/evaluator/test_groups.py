@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from evaluator import GroundTruthError, evaluate, load_dataset, public_images, read_truth
-from evaluator.scanning import scanned_truth
+from evaluator.reading.large_files import scanned_truth
 from evaluator.tally import RateTally
 from evaluator.uncertainty import (
     FEWEST_OUTCOMES,

@@ -22,8 +22,8 @@ from evaluator import (
 )
 from evaluator.metrics import multi_person_ap
 from evaluator.metrics.multi_person_ap import average_precision, measure
+from evaluator.reading.large_files import scanned_truth
 from evaluator.regions import inside
-from evaluator.scanning import scanned_truth
 from tests.evaluator.pose_cases import Document, Entries, multi_person, scores_of
 
 POSETRACK = load_dataset("posetrack")

@@ -13,17 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluator import (
-    evaluate,
-    load_dataset,
-    measure,
-    read_predictions,
-    read_truth,
-    scanning,
-)
+from evaluator import evaluate, load_dataset, measure, read_predictions, read_truth
 from evaluator.matching import accumulate
 from evaluator.native import compiled
 from evaluator.native.engine import using
+from evaluator.reading import large_files
 from tests.evaluator.pose_cases import multi_person
 from tests.evaluator.scanner_cases import (
     IDS,
@@ -82,7 +76,7 @@ def test_numbers_become_what_float_makes_of_them() -> None:
     # A whole number has no negative zero: json reads -0 as an int.
     expected = np.array([float(json.loads(text)) for text in texts])
     for _ in readers():
-        found = scanning.scanned_predictions(entries_of(texts), SMALL, IDS)
+        found = large_files.scanned_predictions(entries_of(texts), SMALL, IDS)
         assert found is not None
         assert same_bits(found.keypoints.reshape(-1)[: len(texts)], expected)
 
@@ -103,7 +97,7 @@ def test_damaged_uploads_are_never_taken_for_good_ones() -> None:
 def test_nothing_of_the_hostile_corpus_is_taken() -> None:
     for name, (dataset, content, _, _) in CORPUS.items():
         if dataset == "coco" and not content.startswith((b"\x1f\x8b", b"PK")):
-            assert scanning.scanned_predictions(content, COCO, np.array([785, 40083])) is None, name
+            assert large_files.scanned_predictions(content, COCO, np.array([785, 40083])) is None, name
 
 
 def test_annotation_files_are_read_alike_or_left_alone() -> None:
@@ -116,7 +110,7 @@ def test_annotation_files_are_read_alike_or_left_alone() -> None:
 def test_an_entry_may_lie_across_the_parts_in_which_a_file_is_read(
     chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scanning, "CHUNK", chunk)
+    monkeypatch.setattr(large_files, "CHUNK", chunk)
     rng = random.Random(chunk)
     taken = 0
     for _ in range(300):
@@ -126,11 +120,11 @@ def test_an_entry_may_lie_across_the_parts_in_which_a_file_is_read(
         text = f",{gap}".join(rows)
         path = tmp_path / "upload.json"
         path.write_text(f"[{text}]")
-        found = scanning.scanned_predictions(path, SMALL, IDS)
+        found = large_files.scanned_predictions(path, SMALL, IDS)
         assert found is not None
         assert found.keypoints[:, 0, 0].tolist() == list(range(200))
-        assert scanning.scanned_predictions(f"[{text}] x".encode(), SMALL, IDS) is None
-        assert scanning.scanned_predictions(f"[{text}".encode(), SMALL, IDS) is None
+        assert large_files.scanned_predictions(f"[{text}] x".encode(), SMALL, IDS) is None
+        assert large_files.scanned_predictions(f"[{text}".encode(), SMALL, IDS) is None
     assert taken > (30 if chunk > 300 else 3)
 
 

@@ -12,8 +12,8 @@ from scipy.ndimage import zoom
 from scipy.spatial.distance import cdist
 
 from evaluator import GroundTruthError
-from evaluator.surface_points import enlarged, run_lengths
-from evaluator.surfaces import Surface, cylinder, read_surface
+from evaluator.surface.surface_points import enlarged, run_lengths
+from evaluator.surface.surfaces import Surface, cylinder, read_surface
 
 SURFACE = cylinder(columns=2, rows=4)
 

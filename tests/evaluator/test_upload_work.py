@@ -11,21 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluator import (
-    CODES,
-    PredictionError,
-    Predictions,
-    documents,
-    load_dataset,
-    read_images,
-    read_predictions,
-    upload_limits,
-    validate,
-)
-from evaluator.entries import EntryReader
+from evaluator import CODES, PredictionError, Predictions, load_dataset, read_images, read_predictions, validate
 from evaluator.errors import MOST_COUNTED, shown
 from evaluator.native.engine import using
-from evaluator.upload_limits import NO_BENCHMARK, limits_of
+from evaluator.reading import json_documents, upload_limits
+from evaluator.reading.entries import EntryReader
+from evaluator.reading.upload_limits import NO_BENCHMARK, limits_of
 from tests.evaluator import scanner_cases
 from tests.evaluator.upload_corpus import IMAGES, entry, text
 from tests.evaluator.upload_mutations import IMAGES as SIZES
@@ -41,7 +32,7 @@ class Work:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.entries = self.decoded = 0
-        read, fill = EntryReader.read, documents._Window._fill
+        read, fill = EntryReader.read, json_documents._Window._fill
 
         def counted_read(reader: EntryReader, number: int, entry: Any) -> None:
             self.entries += 1
@@ -52,7 +43,7 @@ class Work:
             self.decoded += window._end - window._base
 
         monkeypatch.setattr(EntryReader, "read", counted_read)
-        monkeypatch.setattr(documents._Window, "_fill", counted_fill)
+        monkeypatch.setattr(json_documents._Window, "_fill", counted_fill)
 
 
 def code_of(dataset: str, content: bytes, images: Any) -> str:
@@ -80,7 +71,7 @@ def test_a_file_made_to_be_slow_causes_little_work(name: str, engine: str, monke
     if engine == "native" or name not in SKIMMED:
         assert work.entries <= shape.entries
     # an entry that goes on after its window is read again in a larger one
-    assert work.decoded <= 2 * len(content) + 8 * documents.WINDOW
+    assert work.decoded <= 2 * len(content) + 8 * json_documents.WINDOW
     # it takes some tenths of a second at most
     assert time.process_time() - started < 10
 
@@ -157,7 +148,7 @@ def test_it_does_not_matter_in_which_parts_a_document_is_decoded(window: int, mo
     cases += [f'["{"é" * count}", {"1" * count}, tru]'.encode() for count in range(30)]
     with using("numpy"):
         expected = [outcome(content) for content in cases]
-        monkeypatch.setattr(documents, "WINDOW", window)
+        monkeypatch.setattr(json_documents, "WINDOW", window)
         for content, whole in zip(cases, expected, strict=True):
             assert same(outcome(content), whole), content
 
@@ -211,7 +202,7 @@ def test_what_is_shown_of_a_value_is_its_beginning() -> None:
 
 def test_the_first_byte_that_is_not_utf8_is_named_wherever_a_part_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = random.Random(9)
-    monkeypatch.setattr(documents, "CHUNK", 5)
+    monkeypatch.setattr(json_documents, "CHUNK", 5)
     for _ in range(400):
         content = bytearray('["aé€😀b"]'.encode() * rng.randrange(1, 4))
         content[rng.randrange(1, len(content))] = rng.choice([0x80, 0xC3, 0xE2, 0xF0, 0xFF, 0x41])

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from evaluator import CODES, PredictionError, Predictions, evaluate, load_dataset, read_predictions, validate
-from evaluator.archives import unpacked
+from evaluator.reading.archives import unpacked
 from tests.evaluator.upload_corpus import CORPUS, IMAGES, VALID, entry, text, zipped
 
 
@@ -49,7 +49,7 @@ def test_the_corpus_is_large_and_shows_every_code() -> None:
 
 
 def test_a_file_of_more_than_a_gigabyte_is_refused_while_it_inflates(monkeypatch: pytest.MonkeyPatch) -> None:
-    import evaluator.archives as archives
+    import evaluator.reading.archives as archives
 
     monkeypatch.setattr(archives, "MOST_BYTES", 1000)
     noise = random.Random(1).randbytes(5000)

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from evaluator import PredictionError, load_dataset, read_predictions, validate
-from evaluator import uv as uv_module
-from evaluator.uv import WrongImage, decoded, encoded, packed, sized, uv_entry
+from evaluator.reading import uv as uv_module
+from evaluator.reading.uv import WrongImage, decoded, encoded, packed, sized, uv_entry
 from tests.evaluator.upload_corpus import IMAGES, chunk, dense, png
 
 MAP = np.stack([np.arange(24) % 25, np.arange(24) * 10, 255 - np.arange(24)]).reshape(3, 4, 6).astype(np.uint8)

@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from evaluator import load_dataset, upload_limits
-from evaluator.uv import uniform_entry
+from evaluator import load_dataset
+from evaluator.reading import upload_limits
+from evaluator.reading.uv import uniform_entry
 from tests.evaluator import scanner_cases
 
 MEGA = 1 << 20

@@ -47,14 +47,14 @@ from django.conf import settings
 from django.core.management import call_command
 from django.test import Client
 
-from leaderboard import ground_truth, tokens
 from leaderboard.models import Benchmark, Method, Quota, Submission, User
-from leaderboard.teams import own_team
+from leaderboard.operations import releases, tokens
+from leaderboard.operations.teams import own_team
 from tests.leaderboard.conftest import predictions, truth_document
 
 call_command("migrate", verbosity=0)
 board = Benchmark.objects.create(slug="lsp-test-pc", dataset="lsp", split="test-pc", title="LSP", daily_limit=50)
-ground_truth.put_into_force(board, json.dumps(truth_document()).encode())
+releases.put_into_force(board, json.dumps(truth_document()).encode())
 user = User.objects.create_user("alice", "alice@example.org", "a-long-password")
 team = own_team(user)
 _, token = tokens.create(user=user, name="test", scopes=["read", "submit"])

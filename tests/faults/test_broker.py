@@ -20,9 +20,10 @@ import httpx
 import pytest
 from redis import Redis
 
-from leaderboard import broker, health, stack
-from leaderboard.stack import Program
-from tests.api.conftest import API, ROOT, SETTLE, Server, _wait_until_up, free_port, fresh_database
+from leaderboard.local import broker, programs
+from leaderboard.local.programs import Program
+from leaderboard.views import health
+from tests.leaderboard.api.conftest import API, ROOT, SETTLE, Server, _wait_until_up, free_port, fresh_database
 from tests.leaderboard.conftest import predictions
 
 # what a request took while the broker was away: 2 s; while it was frozen: 10 s. Each test sends several at once or in a
@@ -33,9 +34,10 @@ QUEUE = """
 import sys
 import django
 django.setup()
-from leaderboard import blobs, submissions
+from leaderboard.files import blobs
 from leaderboard.models import Benchmark, User
-from leaderboard.teams import method_named, own_team
+from leaderboard.operations import submissions
+from leaderboard.operations.teams import method_named, own_team
 from tests.leaderboard.conftest import predictions
 alice, board = User.objects.get(username="alice"), Benchmark.objects.get()
 method = method_named(team=own_team(alice), name="Queued")
@@ -81,7 +83,7 @@ class Site(Server):
         return process
 
     def start_worker(self, name: str) -> subprocess.Popen[bytes]:
-        program: Program = stack.worker(name, "score")
+        program: Program = programs.worker(name, "score")
         before = len(self.ask("SELECT name FROM leaderboard_worker"))
         process = self.start(program.command, f"{name}.log")
         wait_until(lambda: len(self.ask("SELECT name FROM leaderboard_worker")) > before)
@@ -240,13 +242,13 @@ def test_requests_do_not_wait_for_a_broker_that_is_frozen_or_away(site: Site) ->
 FORKED = """
 import django, os, signal, threading
 django.setup()
-from leaderboard import doorbell
-doorbell.ring("score")
-assert doorbell.flush(30)
+from leaderboard.queue import wake
+wake.ring("score")
+assert wake.flush(30)
 held, over = threading.Event(), threading.Event()
 
 def hold():
-    with doorbell._bell.changed:
+    with wake._bell.changed:
         held.set()
         over.wait()
 
@@ -256,19 +258,19 @@ held.wait()
 child = os.fork()
 if child == 0:
     signal.alarm(60)
-    doorbell.ring("score")
-    os._exit(not doorbell.flush(30))
+    wake.ring("score")
+    os._exit(not wake.flush(30))
 assert os.waitpid(child, 0)[1] == 0
 over.set()
 holder.join()
-doorbell.ring("score")
+wake.ring("score")
 """
 
 
 def test_a_process_that_ends_at_once_still_rings(site: Site) -> None:
     """Management commands, and processes that were forked while another rang."""
     running = site.start_broker()
-    ring = "import django; django.setup(); from leaderboard.doorbell import ring; ring('baseline', 3)"
+    ring = "import django; django.setup(); from leaderboard.queue.wake import ring; ring('baseline', 3)"
     site.python("-c", ring)
     assert site.rings("baseline") == 3
     site.python("-c", FORKED)

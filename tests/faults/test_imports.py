@@ -21,10 +21,11 @@ from django.core.management import call_command
 from django.db import IntegrityError, OperationalError, connection, connections, transaction
 from django.db.models import F
 
-from leaderboard import ground_truth, imports, migrations, tasks
-from leaderboard.jobs import Claim, claim_next
+from leaderboard import migrations, tasks
 from leaderboard.models import AnnotationImport, Benchmark, Release, State, User
-from leaderboard.refusals import Refused
+from leaderboard.operations import annotation_imports, releases
+from leaderboard.operations.refusals import Refused
+from leaderboard.queue.leases import Claim, claim_next
 from tests.faults.test_races import at_once
 from tests.leaderboard.conftest import truth_document
 
@@ -40,7 +41,9 @@ def digest(images: int) -> str:
 
 
 def drop(benchmark: Benchmark, by: User, data: bytes, name: str = "t.json") -> AnnotationImport:
-    return imports.take(benchmark=benchmark, uploaded_file=SimpleNamespace(name=name, chunks=lambda: [data]), by=by)
+    return annotation_imports.take(
+        benchmark=benchmark, uploaded_file=SimpleNamespace(name=name, chunks=lambda: [data]), by=by
+    )
 
 
 def files(settings: Any) -> list[str]:
@@ -49,7 +52,7 @@ def files(settings: Any) -> list[str]:
 
 def during_the_first_check(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
     """Let `act` happen after the first file was checked and before its worker writes."""
-    real, first = ground_truth.check, iter([True])
+    real, first = releases.check, iter([True])
 
     def check(*args: Any, **options: Any) -> Any:
         checked = real(*args, **options)
@@ -57,7 +60,7 @@ def during_the_first_check(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
             act()
         return checked
 
-    monkeypatch.setattr(ground_truth, "check", check)
+    monkeypatch.setattr(releases, "check", check)
 
 
 def test_a_fenced_out_worker_does_not_put_its_file_back_over_a_later_one(
@@ -99,7 +102,9 @@ def test_of_imports_that_come_at_once_one_is_taken_and_the_others_leave_no_file(
             all_have_looked.wait()
             return [content(3)]
 
-        return imports.take(benchmark=benchmark, uploaded_file=SimpleNamespace(name="t.json", chunks=chunks), by=alice)
+        return annotation_imports.take(
+            benchmark=benchmark, uploaded_file=SimpleNamespace(name="t.json", chunks=chunks), by=alice
+        )
 
     results = at_once(6, take)
     assert Counter(type(each).__name__ for each in results) == {"AnnotationImport": 1, "Refused": 5}
@@ -202,7 +207,7 @@ def test_no_file_stays_in_the_drop_after_its_import_has_ended(
     tasks.score()
     drop(benchmark, alice, b"{}")
     tasks.score()
-    monkeypatch.setattr(ground_truth, "read_truth", lambda *_: 1 / 0)
+    monkeypatch.setattr(releases, "read_truth", lambda *_: 1 / 0)
     drop(benchmark, alice, content(3))
     for _ in range(3):
         assert len(files(settings)) == 1
@@ -229,7 +234,9 @@ def test_a_refused_import_leaves_no_file(benchmark: Benchmark, alice: User, sett
 
     job.benchmark.imports.update(state=State.CANCELLED)
     with pytest.raises(OSError, match="closed"):
-        imports.take(benchmark=benchmark, uploaded_file=SimpleNamespace(name="t.json", chunks=broken), by=alice)
+        annotation_imports.take(
+            benchmark=benchmark, uploaded_file=SimpleNamespace(name="t.json", chunks=broken), by=alice
+        )
     assert files(settings) == [job.drop_name]
 
 

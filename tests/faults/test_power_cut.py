@@ -16,8 +16,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.signals import post_save
 from django.test import Client
 
-from leaderboard import blobs, files, ground_truth, tokens
+from leaderboard.files import blobs, writing
 from leaderboard.models import ApiToken, Benchmark, Submission, User
+from leaderboard.operations import releases, tokens
 from tests.leaderboard.conftest import predictions
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,7 +40,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Any]]]:
         monkeypatch.setattr(owner, name, watched)
 
     watch(os, "fsync", lambda handle: os.fstat(handle).st_ino)
-    monkeypatch.setattr(files, "_FULL_SYNC", None)  # macOS: the other name of the same
+    monkeypatch.setattr(writing, "_FULL_SYNC", None)  # macOS: the other name of the same
     watch(os, "link", lambda source, target: Path(target))
     watch(BaseDatabaseWrapper, "_commit", lambda self: None)
 
@@ -96,8 +97,8 @@ def test_annotations_are_on_the_disk_before_they_are_in_force(
     from tests.leaderboard.conftest import truth_document
 
     calls.clear()
-    ground_truth.put_into_force(benchmark, json.dumps(truth_document(images=3)).encode())
-    truth = ground_truth.truth_path(benchmark, benchmark.truth_sha256)
+    releases.put_into_force(benchmark, json.dumps(truth_document(images=3)).encode())
+    truth = releases.truth_path(benchmark, benchmark.truth_sha256)
     image_list = blobs.path(benchmark.image_list_sha256)
     last_commit = len(calls) - 1 - calls[::-1].index(("commit", None))
     for file in (truth, image_list):
@@ -108,11 +109,11 @@ def test_annotations_are_on_the_disk_before_they_are_in_force(
 def test_dropped_file_is_on_the_disk_before_its_import_is_queued(
     calls: list[tuple[str, Any]], benchmark: Benchmark, alice: User, settings: Any
 ) -> None:
-    from leaderboard import imports
+    from leaderboard.operations import annotation_imports
 
     calls.clear()
-    job = imports.take(benchmark=benchmark, uploaded_file=SimpleUploadedFile("truth.json", b"{}"), by=alice)
-    dropped = imports.dropped(job)
+    job = annotation_imports.take(benchmark=benchmark, uploaded_file=SimpleUploadedFile("truth.json", b"{}"), by=alice)
+    dropped = annotation_imports.dropped(job)
     order = [("fsync", inode(dropped)), ("fsync", inode(dropped.parent)), ("commit", None)]
     places = [calls.index(each) for each in order]
     assert places == sorted(places)

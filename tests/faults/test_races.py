@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from leaderboard import blobs, quotas, submissions
-from leaderboard.jobs import claim_next
+from leaderboard.files import blobs
 from leaderboard.models import Benchmark, Evaluation, Method, Quota, Score, State, Submission, Team, User
-from leaderboard.refusals import Refused
-from leaderboard.teams import own_team
+from leaderboard.operations import quotas, submissions
+from leaderboard.operations.refusals import Refused
+from leaderboard.operations.teams import own_team
+from leaderboard.queue.leases import claim_next
 from tests.leaderboard.conftest import predictions, report
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from leaderboard import blobs, ground_truth, submissions
-from leaderboard.jobs import Claim, claim_next
+from leaderboard.files import blobs
 from leaderboard.models import Benchmark, Evaluation, Membership, Method, Submission, Team, User
-from leaderboard.teams import own_team
+from leaderboard.operations import releases, submissions
+from leaderboard.operations.teams import own_team
+from leaderboard.queue.leases import Claim, claim_next
 
 IMAGES = 8
 JOINTS = [
@@ -99,7 +100,7 @@ def charlie(db: None) -> User:
 @pytest.fixture
 def benchmark(db: None) -> Benchmark:
     board = Benchmark.objects.create(slug="lsp-test-pc", dataset="lsp", split="test-pc", title="LSP", running_limit=50)
-    ground_truth.put_into_force(board, json.dumps(truth_document()).encode())
+    releases.put_into_force(board, json.dumps(truth_document()).encode())
     return board
 
 

@@ -169,7 +169,7 @@ def test_convert_says_what_it_wrote(poseboard, lsp) -> None:
     result = poseboard("convert", "truth", "lsp", lsp / "joints.mat", "-o", lsp / "t.json", "--split", "train")
     assert result.exit_code == 0 and result.stdout == "" and "t.json: 1000 images, 1000 people" in result.stderr
     document = poseboard.json("convert", "predictions", "lsp", lsp / "pred.mat", "-o", lsp / "p.json")
-    from evaluator.ground_truth import digest
+    from evaluator.reading.annotations import digest
 
     assert document["entries"] == 1000 and document["sha256"] == digest(lsp / "p.json")
     umask = os.umask(0)
@@ -231,8 +231,8 @@ def test_a_reader_that_stops_early_is_no_traceback(converted) -> None:
 
 
 def test_videos_and_whole_bodies_from_official_files_to_scores(poseboard, tmp_path) -> None:
-    from tests.convert.test_convert_json import wholebody_parts
-    from tests.convert.test_convert_posetrack import new_video
+    from tests.evaluator.convert.test_convert_json import wholebody_parts
+    from tests.evaluator.convert.test_convert_posetrack import new_video
 
     (tmp_path / "videos").mkdir()
     (tmp_path / "poses").mkdir()

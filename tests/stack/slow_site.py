@@ -23,9 +23,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from leaderboard import stack
-from tests.api.conftest import SETTLE, Server, _wait_until_up, free_port, fresh_database
+from leaderboard.local import programs
 from tests.conftest import ROOT
+from tests.leaderboard.api.conftest import SETTLE, Server, _wait_until_up, free_port, fresh_database
 
 LOGIN, SUBMISSIONS = "/account/login/", "/api/v1/submissions"
 
@@ -101,7 +101,7 @@ def site(folder: Path, *, options: list[str] | None = None, config: str = "", **
         session = server.python("-c", SIGN_IN).split()[-1]
         if config:
             (folder / "config.py").write_text(config)
-        command = [*stack.web(variables).command, *(["--config", str(folder / "config.py")] if config else [])]
+        command = [*programs.web(variables).command, *(["--config", str(folder / "config.py")] if config else [])]
         log = stacked.enter_context((data / "gunicorn.log").open("w"))
         process = subprocess.Popen([*command, *(options or [])], cwd=ROOT, env=variables, stdout=log, stderr=log)
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from kombu import Connection
 
-from leaderboard import broker
+from leaderboard.local import broker
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
-from leaderboard import folders, system_users
+from leaderboard.files import folders
+from leaderboard.local import system_users
 from tests.leaderboard.conftest import predictions, truth_document
 from tests.stack.test_serve import ROOT, Stack, wait_until
 
@@ -227,7 +228,7 @@ def owners(stack: Stack) -> dict[str, str]:
 
 SETUP = """
 from django.test import Client
-from leaderboard import tokens
+from leaderboard.operations import tokens
 from leaderboard.models import Benchmark, User
 user = User.objects.create_user("olga", "olga@example.org", "a-long-password")
 Benchmark.objects.create(slug="lsp-test-pc", dataset="lsp", split="test-pc", title="LSP").organisers.add(user)
@@ -240,7 +241,7 @@ print(client.cookies["session"].value, tokens.create(user=user, name="t", scopes
 MAKE_A_BLOB = """
 import os
 os.environ["DJANGO_SETTINGS_MODULE"] = "leaderboard.settings"
-from leaderboard import blobs
+from leaderboard.files import blobs
 blobs.store([b"another"], limit=100)
 """
 

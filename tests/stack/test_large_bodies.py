@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from leaderboard import bodies
+from leaderboard.web import bodies
 from tests.conftest import ROOT
 from tests.leaderboard.conftest import predictions
 from tests.stack.slow_site import LOGIN, SUBMISSIONS, Site, open_socket, raw, read_all, site, status

@@ -19,7 +19,8 @@ import httpx
 import pytest
 from redis import Redis
 
-from leaderboard import broker, rate_limits, stack
+from leaderboard.access import rate_limits
+from leaderboard.local import broker, programs
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = "a-long-password"
@@ -103,7 +104,7 @@ def servers(tmp_path: Path, valkey: Any) -> Iterator[Callable[..., list[str]]]:
             }
             if not running:
                 subprocess.run([sys.executable, "-c", SETTLE], cwd=ROOT, env=environment, check=True)
-            program = stack.web(environment)
+            program = programs.web(environment)
             running.append(subprocess.Popen(program.command, cwd=ROOT, env=environment))
             urls.append(environment["POSEBOARD_URL"])
         for url in urls:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard import broker
+from leaderboard.local import broker
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]

@@ -16,8 +16,8 @@ BEGIN = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from leaderboard import supervisor
-from leaderboard.supervisor import Program, Supervisor
+from leaderboard.local import supervisor
+from leaderboard.local.supervisor import Program, Supervisor
 supervisor.STOP_SECONDS = 1
 stack = Supervisor(os.environ, Path.cwd())
 def python(text):

@@ -13,11 +13,11 @@ from django.db import IntegrityError
 from django.db.models import F
 
 from evaluator import GroundTruthError, dataset_names, load_dataset, read_truth
-from evaluator.archives import unpacked
-from evaluator.surfaces import read_surface
-from leaderboard import ground_truth, imports, reported
+from evaluator.reading.archives import unpacked
+from evaluator.surface.surfaces import read_surface
 from leaderboard.models import AnnotationImport, Benchmark, User
-from leaderboard.transactions import retried
+from leaderboard.models.transactions import retried
+from leaderboard.operations import annotation_imports, releases, reported_results
 
 JSON_ENDINGS = (".json", ".gz", ".zip")
 
@@ -70,8 +70,8 @@ class Command(BaseCommand):
         try:
             if options["surface"]:
                 read_surface(options["surface"])
-            checked = ground_truth.check(benchmark, content, surface=options["surface"])
-            images = ground_truth.copy_images(benchmark, checked.images, options["images"]) if options["images"] else 0
+            checked = releases.check(benchmark, content, surface=options["surface"])
+            images = releases.copy_images(benchmark, checked.images, options["images"]) if options["images"] else 0
         except (GroundTruthError, OSError) as error:
             raise CommandError(str(error)) from error
         try:
@@ -79,7 +79,7 @@ class Command(BaseCommand):
         except (IntegrityError, OSError) as error:
             raise CommandError(f"{benchmark} is as it was: {error}") from error
         for job in closed:
-            imports.forget(job)
+            annotation_imports.forget(job)
             self.stdout.write(f"{job.file_name}, which waited to be checked for {benchmark}, was cancelled")
         self.stdout.write(
             f"{benchmark}: {checked.summary['images']} images, {checked.summary['people']} people"
@@ -139,22 +139,22 @@ class Command(BaseCommand):
         benchmark: Benchmark,
         given: dict[str, Any],
         organisers: list[User],
-        checked: ground_truth.CheckedAnnotations,
+        checked: releases.CheckedAnnotations,
         options: dict[str, Any],
     ) -> list[AnnotationImport]:
         """Everything in one transaction, the annotations last; the open import that this one closed."""
         if not Benchmark.objects.filter(pk=benchmark.pk).exists():  # also where an earlier attempt was rolled back
             benchmark.save(force_insert=True)
-        closed = imports.supersede(benchmark)
+        closed = annotation_imports.supersede(benchmark)
         if options["images"]:
             given = {**given, "has_images": True}
         # only what was given: the row may have changed since it was read
         Benchmark.objects.filter(pk=benchmark.pk).update(version=F("version") + 1, **given)
         benchmark.organisers.add(*organisers)
-        ground_truth.take_effect(benchmark, checked)
-        reported.load(only=benchmark)
+        releases.take_effect(benchmark, checked)
+        reported_results.load(only=benchmark)
         if options["surface"]:
-            ground_truth.keep_surface(benchmark, options["surface"])
+            releases.keep_surface(benchmark, options["surface"])
         return closed
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from leaderboard import blobs, uploads
+from leaderboard.files import blobs
 from leaderboard.models import Benchmark, Submission, Team
-from leaderboard.refusals import Refused
-from leaderboard.teams import METHOD_FIELDS
+from leaderboard.operations import uploads
+from leaderboard.operations.refusals import Refused
+from leaderboard.operations.teams import METHOD_FIELDS
 
 
 class Command(BaseCommand):

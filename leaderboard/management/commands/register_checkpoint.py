@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from leaderboard import checkpoints
-from leaderboard.refusals import Refused
+from leaderboard.operations import checkpoints
+from leaderboard.operations.refusals import Refused
 
 
 class Command(BaseCommand):

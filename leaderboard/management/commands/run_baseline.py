@@ -9,10 +9,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from leaderboard import baselines
-from leaderboard.choices import choices
+from leaderboard.boards.runnable import choices
 from leaderboard.models import BaselineRun, Benchmark, Checkpoint
-from leaderboard.refusals import Refused
+from leaderboard.operations import baseline_runs
+from leaderboard.operations.refusals import Refused
 
 
 class Command(BaseCommand):
@@ -58,7 +58,7 @@ class Command(BaseCommand):
             try:
                 with file.open("rb") as stream:
                     chunks = iter(lambda: stream.read(1 << 20), b"")
-                    with baselines.boxes_taken(
+                    with baseline_runs.boxes_taken(
                         benchmark=benchmark, chunks=chunks, name=file.name, limit=1 << 30
                     ) as boxes:
                         return self.request(benchmark, options, boxes)
@@ -67,20 +67,20 @@ class Command(BaseCommand):
         return self.request(benchmark, options, None)
 
     def request(
-        self, benchmark: Benchmark, options: dict[str, Any], boxes: baselines.BoxFile | None
+        self, benchmark: Benchmark, options: dict[str, Any], boxes: baseline_runs.BoxFile | None
     ) -> list[BaselineRun]:
         if options["all"]:
             for choice in choices(benchmark):
                 if choice.why_not:
                     self.stdout.write(f"{choice} is left out: {choice.why_not}")
-            return baselines.request_all(benchmark=benchmark, by=None, boxes=boxes)[0]
+            return baseline_runs.request_all(benchmark=benchmark, by=None, boxes=boxes)[0]
         checkpoint = None
         if options["checkpoint"] is not None:
             checkpoint = Checkpoint.objects.filter(pk=options["checkpoint"]).first()
             if checkpoint is None:
                 raise CommandError(f"no checkpoint {options['checkpoint']}: register_checkpoint prints its number")
         return [
-            baselines.request_run(
+            baseline_runs.request_run(
                 baseline=options["baseline"], variant=options["variant"], checkpoint=checkpoint, benchmark=benchmark,
                 by=None, boxes=boxes,
             )

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from leaderboard import demo
+from leaderboard.local import demo
 
 
 class Command(BaseCommand):

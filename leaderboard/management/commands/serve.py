@@ -17,8 +17,9 @@ from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 
-from leaderboard import broker, folders, stack, system_users
-from leaderboard.supervisor import Program, Supervisor
+from leaderboard.files import folders
+from leaderboard.local import broker, programs, system_users
+from leaderboard.local.supervisor import Program, Supervisor
 
 READY_SECONDS = 120
 
@@ -33,7 +34,7 @@ class Command(BaseCommand):
     def handle(self, *_: Any, **__: Any) -> None:
         if "PYTHONUNBUFFERED" not in os.environ or "BROKER_URL" not in os.environ:
             raise CommandError("Start it as manage.py serve: the environment is chosen before the settings are read.")
-        with_baselines = stack.runs_baselines(os.environ)
+        with_baselines = programs.runs_baselines(os.environ)
         data = Path(settings.DATA)
         users = system_users.chosen(os.environ)
         # the settings closed it to everybody else; without two users, no group has any business in it either
@@ -41,7 +42,7 @@ class Command(BaseCommand):
             self.stderr.write(narrowed)
         with (data / "serve.lock").open("w") as lock:
             hold(lock, data)
-            check_port_is_free(stack.port(os.environ))
+            check_port_is_free(programs.port(os.environ))
             self.serve(data, users, with_baselines=with_baselines)
 
     def serve(self, data: Path, users: system_users.Accounts | None, *, with_baselines: bool) -> None:
@@ -49,7 +50,7 @@ class Command(BaseCommand):
         environment = {**os.environ}
         if users:
             self.separate(data, users, environment)
-        supervisor = Supervisor(environment, stack.ROOT)
+        supervisor = Supervisor(environment, programs.ROOT)
 
         def web(program: Program) -> Program:
             return users.run(program, users.web) if users else program
@@ -64,7 +65,7 @@ class Command(BaseCommand):
                 "The web server and the workers share one user, root: docs/deploy.md says how to separate them."
             )
         try:
-            if stack.runs_embedded_broker(os.environ):
+            if programs.runs_embedded_broker(os.environ):
                 try:
                     supervisor.add(worker(Program("broker", broker.command(data, shared=bool(users)), foundation=True)))
                 except broker.NoBrokerError as error:
@@ -73,20 +74,20 @@ class Command(BaseCommand):
             call_command("migrate", interactive=False, verbosity=0)
             collect_static_files()
             connections.close_all()
-            if stack.runs_embedded_broker(os.environ):
+            if programs.runs_embedded_broker(os.environ):
                 self.require(supervisor, lambda: broker.answers(data), "the broker does not answer")
-            supervisor.add(web(stack.web(os.environ)))
-            supervisor.add(worker(stack.worker("scoring", "score")))
+            supervisor.add(web(programs.web(os.environ)))
+            supervisor.add(worker(programs.worker("scoring", "score")))
             if with_baselines:
-                supervisor.add(worker(stack.worker("baselines", "baseline")))
+                supervisor.add(worker(programs.worker("baselines", "baseline")))
             else:
                 supervisor.say("No baseline worker: BASELINES=0, or torch is not installed.")
-            supervisor.add(worker(stack.scheduler(os.environ)))
+            supervisor.add(worker(programs.scheduler(os.environ)))
             if settings.DEMO and "seed_demo" in get_commands():
-                command = [sys.executable, str(stack.ROOT / "manage.py"), "seed_demo"]
+                command = [sys.executable, str(programs.ROOT / "manage.py"), "seed_demo"]
                 if supervisor.run_once(worker(Program("demo", command))) != 0 and not supervisor.stopping:
                     raise CommandError("The demo content could not be made: see the lines above, or start with DEMO=0.")
-            port = stack.port(os.environ)
+            port = programs.port(os.environ)
             self.require(supervisor, lambda: healthy(port), "the web server does not answer")
             if supervisor.stopping:
                 return
@@ -110,13 +111,13 @@ class Command(BaseCommand):
         database = settings.DATABASES["default"]
         if str(database["ENGINE"]).endswith("sqlite3"):
             system_users.make_database(Path(str(database["NAME"])), users)
-        if stack.runs_embedded_broker(os.environ):
+        if programs.runs_embedded_broker(os.environ):
             broker.command(data, shared=True)  # for its folders
             if (address := broker.socket_path(data).parent) != broker.folder(data):
                 os.chown(address, users.worker.pw_uid, users.group)
                 address.chmod(0o750)
         system_users.arrange(data, users, folders={name: Path(folder) for name, folder in chosen.items()})
-        if why_not := system_users.can_run(users, stack.ROOT, data):
+        if why_not := system_users.can_run(users, programs.ROOT, data):
             raise CommandError(f"{why_not}. Install PoseBoard and put POSEBOARD_DATA where both users may enter.")
 
     def require(self, supervisor: Supervisor, true: Any, otherwise: str) -> None:

@@ -1,0 +1,166 @@
+"""All people of a whole image, from DeeperCut's maps: without boxes, at several sizes of the image.
+
+The detectors know people of one size, that of their training. So the image is looked at in sizes that bring people of
+a whole, of 0.7, ... of its height to that size; what is found at several of them is settled by object keypoint
+similarity.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from baselines.decode import grouping, oks_nms
+from baselines.decode.grouping import Detections, Model
+from baselines.estimators.protocol import Poses
+from baselines.models.deepercut import DeeperCut, positions
+
+HEIGHTS = (1.0, 0.7, 0.5, 0.35, 0.25)  # of people, as shares of the image's height
+RADIUS = 10.0  # pixels: of two detections of one class so near to each other the better one stays
+NEARBY = 0.1 * grouping.STANDING  # pixels: how far a joint may be from where it is expected
+LEAST_JOINTS = 3  # that a person must have been found with
+SAME_PERSON = 0.4  # object keypoint similarity of two findings at different sizes
+SIGMA = 0.08  # of all joints in that similarity: about what COCO has for a shoulder
+FRAME = 16  # pixels of black around an image
+MULTIPLE = 16  # of pixels, that the network's input must be
+LARGEST_INPUT = 4_000_000  # pixels
+
+Floats = NDArray[np.float64]
+
+
+class Seen(NamedTuple):
+    """What the network finds in images: scores [B, K, H', W'] between 0 and 1; the part of each place at `points`
+    [B, K, 2, H', W'], and the other parts of the same person at `targets` [B, K, K, 2, H', W'], by part of the place
+    and other part (nothing of note where they are the same; None without pairwise terms). In pixels, x first."""
+
+    scores: NDArray[np.floating]
+    points: NDArray[np.floating]
+    targets: NDArray[np.floating] | None
+
+
+def look(network: DeeperCut, images: Tensor) -> Seen:
+    """What the network finds in images [B, 3, H, W]."""
+    with torch.inference_mode():
+        maps = network.maps(images)
+        points, targets = positions(maps.offsets), None
+        if maps.pairs is not None:
+            k = network.num_joints
+            middles = positions(torch.zeros_like(maps.offsets[:, :1]))  # [B, 1, 2, H', W']: of the places
+            apart = ~torch.eye(k, dtype=torch.bool, device=images.device)
+            targets = torch.zeros(len(images), k, k, *points.shape[2:], device=images.device)
+            targets[:, apart] = (network.pair_pixels(maps.pairs) + middles).float()
+        return Seen(
+            maps.scores.float().cpu().numpy(),
+            points.float().cpu().numpy(),
+            None if targets is None else targets.cpu().numpy(),
+        )
+
+
+def averaged(seen: Seen, mirror_image: Seen, order: list[int], width: float) -> Seen:
+    """The mean of what is seen in images `width` pixels wide and in their mirror images, of which every part is that at
+    `order` [K] on the other side."""
+
+    def back(points: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Points [B, K, ..., 2, H', W'] of the mirror image."""
+        turned = points[:, order][..., ::-1].copy()
+        turned[..., 0, :, :] = width - turned[..., 0, :, :]
+        return turned
+
+    scores = (seen.scores + mirror_image.scores[:, order][..., ::-1]) / 2
+    points = (seen.points + back(mirror_image.points)) / 2
+    if seen.targets is None or mirror_image.targets is None:
+        return Seen(scores, points, None)
+    return Seen(scores, points, (seen.targets + back(mirror_image.targets[:, :, order])) / 2)
+
+
+def detections(seen: Seen, person_height: float) -> list[Detections]:
+    """The detections in every image, as seen where a person is `person_height` pixels tall."""
+    factor = grouping.STANDING / person_height
+    each = range(len(seen.scores))
+    targets = [None if seen.targets is None else seen.targets[i] for i in each]
+    return [grouping.detect(seen.scores[i], seen.points[i], targets[i], RADIUS).resized(factor) for i in each]
+
+
+def people(found: Detections, classes: int, model: Model | None) -> tuple[Floats, Floats, Floats]:
+    """Joints [P, K, 2], confidence [P, K] and score [P] of the people that detections are of.
+
+    Without a model nothing tells people apart: then there is one person, of the best detection of every class.
+    """
+    if model is not None:
+        found = grouping.calibrated(found, model)
+        return grouping.people(found, grouping.grouped(found, model), classes)
+    first = np.full(len(found.scores), -1)
+    for k in np.unique(found.classes):
+        own = np.flatnonzero(found.classes == k)
+        first[own[found.scores[own].argmax()]] = 0
+    return grouping.people(found, first, classes)
+
+
+def settled(joints: Floats, confidence: Floats, scores: Floats, points: Floats) -> Floats:
+    """Joints [P, K, 2], of which those without confidence [P, K] go from where they are expected to the likeliest place
+    nearby: the highest product of the score [K, H', W'] of a place and a Gaussian of how far the point [K, 2, H', W']
+    that it leads to is from there."""
+    joints = joints.copy()
+    for person, part in zip(*np.nonzero(confidence == 0), strict=True):
+        away = ((points[part] - joints[person, part, :, None, None]) ** 2).sum(axis=0)  # [H', W']
+        likely = scores[part] * np.exp(-away / (2 * NEARBY**2))
+        if likely.any():
+            joints[person, part] = points[part].reshape(2, -1)[:, likely.argmax()]
+    return joints
+
+
+def poses_from(
+    view: Callable[[NDArray[np.uint8]], Seen],
+    image: NDArray[np.uint8],
+    *,
+    classes: int,
+    person_height: float,
+    model: Model | None,
+) -> Poses:
+    """The people of an RGB image [H, W, 3], best score first, in its continuous coordinates.
+
+    `view` is what the network finds of `classes` parts in RGB images [B, H, W, 3]; `person_height`: of the people that
+    it was trained with, pixels. A joint that was not found has confidence 0, and is at the likeliest place near to
+    where the others expect it.
+    """
+    found = []
+    picture = Image.fromarray(image)
+    for share in HEIGHTS:
+        size = _size(picture.size, person_height / (share * picture.height))
+        if size is None:
+            continue
+        scale = np.array([size[0] / picture.width, size[1] / picture.height])
+        pixels = _framed(np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)))
+        seen = view(pixels[None])
+        joints, confidence, score = people(detections(seen, person_height)[0], classes, model)
+        joints = settled(joints, confidence, seen.scores[0], seen.points[0] * (grouping.STANDING / person_height))
+        joints = joints * (person_height / grouping.STANDING)
+        found.append(((joints - FRAME) / scale, confidence, score))
+    if not found:
+        return Poses(np.zeros((0, classes, 2)), np.zeros((0, classes)), np.zeros(0))
+    joints, confidence, score = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    enough = (confidence > 0).sum(axis=1) >= LEAST_JOINTS
+    joints, confidence, score = joints[enough], confidence[enough], score[enough]
+    if not len(score):
+        return Poses(joints, confidence, score)
+    areas = np.maximum(joints.max(axis=1) - joints.min(axis=1), 1.0).prod(axis=1)
+    kept = oks_nms.suppress(joints, score, areas, np.full(joints.shape[1], SIGMA), SAME_PERSON)
+    return Poses(joints[kept], confidence[kept], score[kept])
+
+
+def _size(size: tuple[int, int], scale: float) -> tuple[int, int] | None:
+    """The (width, height) of an image of this scale, None when it is too small or too large to look at."""
+    width, height = (max(1, round(side * scale)) for side in size)
+    return None if min(width, height) < MULTIPLE or width * height > LARGEST_INPUT else (width, height)
+
+
+def _framed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pixels [H, W, 3] with black around them, as the network saw it around people at the border in training, up to
+    multiples of what the network takes."""
+    height, width = pixels.shape[:2]
+    down, across = (FRAME + -(side + 2 * FRAME) % MULTIPLE for side in (height, width))
+    return np.pad(pixels, ((FRAME, down), (FRAME, across), (0, 0)))

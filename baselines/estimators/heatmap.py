@@ -1,0 +1,181 @@
+"""Networks that answer with heatmaps, as estimators: normalise, run, average with the mirrored image, decode."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from baselines.decode import heatmaps
+from baselines.decode.grouping import STANDING, Detections, Model
+from baselines.decode.oks_nms import JOINT_THRESHOLD
+from baselines.decode.scale_search import search
+from baselines.estimators import crop_grouping
+from baselines.estimators.protocol import BaselineFailed, Poses
+from baselines.run import costs, memory
+from baselines.weights import checkpoints as stored
+from baselines.weights.checkpoints import Checkpoint, CheckpointError
+from baselines.weights.recognition import recognise, shapes_of
+
+if TYPE_CHECKING:
+    from evaluator import Dataset
+
+BATCH = {"cuda": 64, "cpu": 16}  # at most
+
+
+def choose_device(device: str | None) -> str:
+    """The device asked for, else a GPU when there is one, else the CPU."""
+    return device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+class HeatmapEstimator:
+    """A network [B, 3, H, W] -> [B, stages, K, H/s, W/s] for the joints at `order` of its checkpoint's.
+
+    `grouped`: the person in the middle of a crop is put together from local maxima, as `model` has them belong to one
+    person; otherwise every joint is where its map is highest.
+    """
+
+    precision = "float32"
+    sees_ways = False  # from one joint to another: then they are the training people's
+
+    def __init__(self, network: nn.Module, checkpoint: Checkpoint, order: list[int], device: str) -> None:
+        self.model: Model | None = checkpoint.model
+        self.grouped = checkpoint.grouped
+        self.name, self.variant = checkpoint.baseline, checkpoint.variant
+        self.input_size, self.padding = checkpoint.input_size, checkpoint.padding
+        self.parameters, self.gmacs = costs.parameters(network), costs.gmacs(network, checkpoint.input_size)
+        self.checkpoint_sha256 = checkpoint.sha256
+        # the peak of a distribution over the pixels is small even where the network is sure
+        self.joint_threshold = 0.0 if checkpoint.output == "logits" else JOINT_THRESHOLD
+        self.fill = checkpoint.fill
+        # pose NMS is part of RMPE; its constants are for heatmaps' peaks, too
+        self.merges_poses = checkpoint.baseline == "rmpe" and checkpoint.output == "heatmaps"
+        self.device = device
+        self.batch = memory.batch_size(network, self.input_size, device, BATCH.get(device.split(":")[0], 16))
+        self.flip = checkpoint.flip
+        self._checkpoint, self._order = checkpoint, order
+        self._network = network.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._mirrored = heatmaps.flip_order(checkpoint.joints, checkpoint.flip_pairs)
+        self._mean = torch.tensor(checkpoint.mean, device=device)[:, None, None]
+        self._std = torch.tensor(checkpoint.std, device=device)[:, None, None]
+
+    def forward(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.floating], NDArray[np.floating] | None]:
+        """What the network says of RGB crops [B, H, W, 3] and of their mirror images: maps [B, K, H/s, W/s] each."""
+        return self._maps(crops), self._maps(crops[:, :, ::-1]) if self.flip else None
+
+    @property
+    def grouping_sha256(self) -> str:
+        """Digest of what people are put together by, and whether they are in crops."""
+        fitted = json.dumps([self.grouped, self.model.to_json() if self.model else None])
+        return hashlib.sha256(fitted.encode()).hexdigest()
+
+    @property
+    def person_height(self) -> float:
+        """Of a person whose box gives the crop its height, pixels of the crop."""
+        return self.input_size[1] / self.padding
+
+    def decode(self, answer: Any) -> Poses:
+        """Poses of the people of a forward pass."""
+        joints, confidence = self.best(answer)
+        if self.grouped and self.model is not None:
+            size = np.array(self.input_size) * STANDING / self.person_height
+            for row, found in enumerate(self.detections(answer)):
+                grouped, sure = crop_grouping.person(found, self.model, size)
+                joints[row] = np.where(sure[:, None] > 0, grouped * self.person_height / STANDING, joints[row])
+                confidence[row] = sure
+        confidence = np.clip(confidence[:, self._order], 0.0, 1.0)
+        return Poses(joints[:, self._order], confidence, confidence.mean(axis=1))
+
+    def best(self, answer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where every joint of the checkpoint is most likely, on its own [B, K, 2], and how likely [B, K]."""
+        maps = self._averaged(answer)
+        joints, confidence = heatmaps.DECODERS[self._checkpoint.decoding](maps)
+        return (joints + self._checkpoint.origin) * self._stride(maps), confidence
+
+    def detections(self, answer: Any) -> list[Detections]:
+        """What may be a joint, in every crop of a forward pass, where a person is STANDING tall."""
+        maps, factor = self._averaged(answer), STANDING / self.person_height
+        stride, peaks = self._stride(maps) * factor, self.best(answer)[0] * factor
+        return [
+            crop_grouping.detections(each, own, stride, self._checkpoint.origin, self.model)
+            for each, own in zip(maps, peaks, strict=True)
+        ]
+
+    def _averaged(self, answer: Any) -> NDArray[np.floating]:
+        """Heatmaps [B, K, H', W'] of a forward pass, the mean with those of the mirror images."""
+        maps, mirrored = (None if each is None else self._probabilities(each) for each in answer)
+        assert maps is not None
+        if mirrored is None:
+            return maps
+        back = heatmaps.flip_back(mirrored, self._mirrored, shift=self._checkpoint.flip_shift)
+        return (maps + back) / 2
+
+    def _stride(self, maps: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Pixels of the crop that a pixel of maps [B, K, H', W'] stands for, [2]."""
+        return np.array([self.input_size[0] / maps.shape[3], self.input_size[1] / maps.shape[2]])
+
+    def stages(self, crops: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """Every stage's heatmaps [B, stages, K, H/s, W/s] of RGB crops, joints in the dataset's order."""
+        with torch.inference_mode():
+            maps: NDArray[np.floating] = self._network(self._input(crops)).float().cpu().numpy()
+        return self._probabilities(maps)[:, :, self._order]
+
+    def _maps(self, crops: NDArray[np.uint8]) -> NDArray[np.floating]:
+        """The last stage's maps, of all scales if several are looked at."""
+        scales, finer = self._checkpoint.scales, self._checkpoint.finer
+        with torch.inference_mode():
+            images = self._input(crops)
+            if scales == (1.0,) and finer == 1:
+                maps = self._network(images)[:, -1]  # [B, K, H/s, W/s]
+            else:
+                maps = search(lambda seen: self._network(seen)[:, -1], images, scales, finer)
+        answer: NDArray[np.floating] = maps.float().cpu().numpy()
+        return answer
+
+    def _input(self, crops: NDArray[np.uint8]) -> Tensor:
+        seen = crops[..., ::-1] if self._checkpoint.bgr else crops
+        images = torch.from_numpy(np.ascontiguousarray(seen)).to(self.device).permute(0, 3, 1, 2)  # [B, 3, H, W]
+        return ((images.float() / 255.0 - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+
+    def _probabilities(self, maps: NDArray[np.floating]) -> NDArray[np.floating]:
+        """The network's maps as heatmaps with values between 0 and about 1."""
+        return heatmaps.softmax(maps) if self._checkpoint.output == "logits" else maps
+
+
+def load_estimator(
+    name: str,
+    variant: str,
+    build: Callable[..., nn.Module],
+    dataset: "Dataset",
+    checkpoint: Path | None,
+    device: str | None,
+    kind: type[HeatmapEstimator] = HeatmapEstimator,
+) -> HeatmapEstimator:
+    """A heatmap network with the given checkpoint, or the one that ships with the variant. Raises BaselineFailed."""
+    try:
+        found = Checkpoint.read(checkpoint) if checkpoint else stored.shipped(name, variant)
+        if found is None:
+            message = f"{name} {variant} has no checkpoint here: register one, or choose a variant that has"
+            raise BaselineFailed("no_checkpoint", message)
+        if found.baseline != name:
+            raise CheckpointError("mismatch", f"{found.file} is for {found.baseline}, not for {name}")
+        missing = [joint for joint in dataset.joints if joint not in found.joints]
+        if missing:
+            raise BaselineFailed("other_joints", f"{name} {variant} was not trained for {', '.join(missing)}")
+        network = build(len(found.joints), **found.network)
+        stored.fill(network, _weights(found, checkpoint.parent if checkpoint else stored.FOLDER))
+    except CheckpointError as error:
+        raise BaselineFailed(f"checkpoint_{error.code}", str(error)) from error
+    order = [found.joints.index(joint) for joint in dataset.joints]
+    return kind(network, found, order, choose_device(device))
+
+
+def _weights(checkpoint: Checkpoint, folder: Path) -> dict[str, Tensor]:
+    """The weights of a checkpoint under our names. Raises CheckpointError."""
+    weights = stored.read_weights(folder / checkpoint.file, checkpoint.sha256)
+    return recognise(shapes_of(weights)).convert(weights) if checkpoint.public else weights

@@ -1,0 +1,161 @@
+"""Regional Multi-person Pose Estimation (AlphaPose), Fang, Xie, Tai and Lu, ICCV 2017 (arXiv 1612.00137).
+
+Top-down, made robust to boxes that are off: a spatial transformer moves the person to the middle of the crop, a
+single-person estimator finds the joints there, and the inverse transformer moves its heatmaps back (section 3.1). What
+several boxes found of the same person is settled by `pose_nms`. The estimator is FastPose, that of the authors'
+release: a ResNet that squeezes and excites, then upsampling by shuffling pixels. Its weights have that release's names.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.models.blocks_resnet import ResNet
+
+if TYPE_CHECKING:
+    from baselines.estimators.heatmap import HeatmapEstimator
+    from evaluator import Dataset
+
+TITLE = "RMPE (AlphaPose)"
+SOURCE = "Fang, Xie, Tai, Lu: RMPE: Regional Multi-person Pose Estimation. ICCV 2017, arXiv 1612.00137"
+INPUT_SIZE = (192, 256)  # width, height
+# arguments of build(), the number of joints that the published count is for, and the input size (width, height)
+VARIANTS: dict[str, dict[str, Any]] = {
+    "fastpose-r50": {"depth": 50, "joints": 17, "input_size": (192, 256)},
+    "fastpose-r152": {"depth": 152, "joints": 17, "input_size": (192, 256)},
+    "narrow": {
+        "depth": 18,
+        "width": 12,
+        "shuffled": (44, 64),
+        "transformer": 4,
+        "joints": 17,
+        "input_size": (128, 192),
+    },
+}
+DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
+SIGMA = 2.0  # of the Gaussian targets, heatmap pixels
+OUTSIDE = 2.0  # a place of a grid from -1 to 1 that no map reaches
+
+
+class UpsampleByShuffle(nn.Module):
+    """Dense upsampling convolution (Wang et al., arXiv 1702.08502): 3x3, BN, ReLU, channels shuffled into pixels."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(F.relu(self.bn(self.conv(x))), 2)  # [B, C, H, W] to [B, outputs / 4, 2H, 2W]
+
+
+class FastPose(nn.Module):
+    """Images [B, 3, H, W] to heatmaps [B, 1, K, H/4, W/4]. H and W are multiples of 32."""
+
+    def __init__(self, num_joints: int, depth: int, width: int, shuffled: tuple[int, int]) -> None:
+        super().__init__()
+        self.preact = ResNet(depth, width=width, squeeze_excite=True)
+        self.duc1 = UpsampleByShuffle(self.preact.channels // 4, shuffled[0])
+        self.duc2 = UpsampleByShuffle(shuffled[0] // 4, shuffled[1])
+        self.conv_out = nn.Conv2d(shuffled[1] // 4, num_joints, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = F.pixel_shuffle(self.preact(images), 2)  # [B, 2048, H/32, W/32] to [B, 512, H/16, W/16]
+        x = self.duc2(self.duc1(x))  # [B, 256, H/8, W/8] to [B, 128, H/4, W/4]
+        return self.conv_out(x)[:, None]  # [B, 1, K, H/4, W/4]
+
+
+class SpatialTransformer(nn.Module):
+    """A ResNet-18 looks at the crop and says which part of it the estimator is to see (section 3.1).
+
+    Images [B, 3, H, W] to theta [B, 2, 3], which takes places of the output to places of the input, both from -1 to 1
+    (equation 1). It starts as the identity.
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.trunk = ResNet(18, width=width)
+        self.affine = nn.Linear(self.trunk.channels, 6)
+        nn.init.zeros_(self.affine.weight)
+        with torch.no_grad():
+            self.affine.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.trunk(images).mean(dim=(2, 3))  # [B, 512]
+        return self.affine(x).reshape(-1, 2, 3)  # [B, 6] to [B, 2, 3]
+
+
+def inverse(theta: Tensor) -> Tensor:
+    """gamma [B, 2, 3], the way back: [g1 g2] = [t1 t2]^-1 and g3 = -[g1 g2] t3 (equations 3 and 4)."""
+    turned = torch.linalg.inv_ex(theta[:, :, :2]).inverse  # [B, 2, 2]; not finite where there is none
+    return torch.cat([turned, -turned @ theta[:, :, 2:]], dim=2)  # [B, 2, 3]
+
+
+def compose(first: Tensor, second: Tensor) -> Tensor:
+    """The affine map [B, 2, 3] that does `first`, then `second`."""
+    turned = second[:, :, :2]
+    return torch.cat([turned @ first[:, :, :2], turned @ first[:, :, 2:] + second[:, :, 2:]], dim=2)  # [B, 2, 3]
+
+
+def transform(maps: Tensor, theta: Tensor) -> Tensor:
+    """Maps [B, C, H, W] sampled where theta [B, 2, 3] takes each output place (equation 1); zero outside.
+
+    Everything beyond twice the size is outside, however far: places that are not finite would be read from memory that
+    is not there.
+    """
+    grid = F.affine_grid(theta, list(maps.shape), align_corners=False)  # [B, H, W, 2]
+    grid = grid.nan_to_num(OUTSIDE, OUTSIDE, -OUTSIDE).clamp(-OUTSIDE, OUTSIDE)
+    return F.grid_sample(maps, grid, align_corners=False)  # [B, C, H, W]
+
+
+class RegionalEstimator(nn.Module):
+    """Symmetric spatial transformer around an estimator: images [B, 3, H, W] to heatmaps [B, 1, K, H/4, W/4]."""
+
+    def __init__(self, estimator: nn.Module, *, width: int = 64) -> None:
+        super().__init__()
+        self.transformer = SpatialTransformer(width)
+        self.estimator = estimator
+
+    def forward(self, images: Tensor) -> Tensor:
+        theta = self.transformer(images)  # [B, 2, 3]
+        maps = self.estimator(transform(images, theta))[:, -1]  # [B, K, H/4, W/4], as the estimator saw the person
+        return transform(maps, inverse(theta))[:, None]  # [B, 1, K, H/4, W/4], in the crop's own frame
+
+    def parallel(self, images: Tensor) -> Tensor:
+        """Heatmaps [B, 1, K, H/4, W/4] without the way back, for training only (parallel SPPE, section 3.1).
+
+        They are compared with the pose moved to the middle. The estimator is frozen in this branch, so that the error
+        teaches the transformer alone to bring people to the middle.
+        """
+        moved = transform(images, self.transformer(images))
+        frozen = {name: value.detach() for name, value in self.estimator.named_parameters()}
+        answer: Tensor = torch.func.functional_call(self.estimator, frozen, (moved,))
+        return answer[:, -1:]  # [B, 1, K, H/4, W/4]
+
+
+def build(
+    num_joints: int,
+    *,
+    depth: int = 50,
+    width: int = 64,
+    shuffled: tuple[int, int] = (1024, 512),
+    transformer: int = 0,
+) -> FastPose | RegionalEstimator:
+    """FastPose with fresh weights, within a symmetric spatial transformer if asked for.
+
+    `depth`: of the ResNet, `width`: channels of its first stage; `shuffled`: channels of the two upsampling
+    convolutions before their pixels are shuffled; `transformer`: width of the transformer's ResNet-18, 0 for none.
+    """
+    estimator = FastPose(num_joints, depth, width, shuffled)
+    return RegionalEstimator(estimator, width=transformer) if transformer else estimator
+
+
+def estimator(
+    variant: str, dataset: "Dataset", *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
+) -> "HeatmapEstimator":
+    """FastPose with its weights, ready to predict. Raises BaselineFailed."""
+    from baselines.estimators.heatmap import load_estimator
+
+    return load_estimator("rmpe", variant, build, dataset, checkpoint, device)

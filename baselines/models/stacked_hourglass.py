@@ -1,0 +1,157 @@
+"""Stacked Hourglass Networks for Human Pose Estimation, Newell, Yang and Deng, ECCV 2016 (arXiv 1603.06937).
+
+Heatmap regression: a stem to a quarter of the input size, then stacks of hourglasses. Each pools down to a few pixels,
+climbs up again adding what it saw at every size on the way down, and predicts heatmaps; the next one starts from its
+features and its heatmaps (intermediate supervision, section 3.4).
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from baselines.estimators.heatmap import HeatmapEstimator
+    from evaluator import Dataset
+
+TITLE = "Stacked Hourglass"
+SOURCE = "Newell, Yang, Deng: Stacked Hourglass Networks for Human Pose Estimation. ECCV 2016, arXiv 1603.06937"
+INPUT_SIZE = (256, 256)  # width, height
+# arguments of build(), and the input size (width, height)
+VARIANTS: dict[str, dict[str, Any]] = {
+    "full": {"stacks": 8, "channels": 256, "levels": 4, "input_size": (256, 256)},
+    "stacks2": {"stacks": 2, "channels": 256, "levels": 4, "input_size": (256, 256)},
+    "narrow": {"stacks": 2, "channels": 64, "levels": 3, "input_size": (128, 192)},
+}
+DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
+SIGMA = 1.0  # of the Gaussian targets, heatmap pixels (section 3.2)
+
+
+class Residual(nn.Module):
+    """Pre-activation bottleneck (section 3.3): BN-ReLU-1x1, BN-ReLU-3x3, BN-ReLU-1x1, plus the input.
+
+    The skip is a 1x1 convolution only where the number of channels changes.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        middle = outputs // 2
+        self.norm1, self.conv1 = nn.BatchNorm2d(inputs), nn.Conv2d(inputs, middle, 1)
+        self.norm2, self.conv2 = nn.BatchNorm2d(middle), nn.Conv2d(middle, middle, 3, padding=1)
+        self.norm3, self.conv3 = nn.BatchNorm2d(middle), nn.Conv2d(middle, outputs, 1)
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(F.relu(self.norm1(x)))
+        y = self.conv2(F.relu(self.norm2(y)))
+        y = self.conv3(F.relu(self.norm3(y)))
+        return y + self.skip(x)
+
+
+class Hourglass(nn.Module):
+    """One hourglass of `levels` sizes (section 3.1): the side branch keeps a size, the inner one goes a size down.
+
+    `blocks`: residual units in every place; `widths`: channels of the smaller sizes, largest first, where they have
+    others (the paper's have not); the last holds for all that follow.
+    """
+
+    def __init__(self, levels: int, channels: int, blocks: int = 1, widths: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        wider = widths[0] if widths else channels
+        self.side = _residuals(channels, channels, blocks)
+        self.down = _residuals(channels, wider, blocks)
+        self.inner: nn.Module = (
+            Hourglass(levels - 1, wider, blocks, widths[1:]) if levels > 1 else _residuals(wider, wider, blocks)
+        )
+        self.up = _residuals(wider, channels, blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.down(F.max_pool2d(x, 2))  # [B, C, H/2, W/2]
+        y = self.up(self.inner(y))
+        return self.side(x) + F.interpolate(y, scale_factor=2.0, mode="nearest")  # [B, C, H, W]
+
+
+def _residuals(inputs: int, outputs: int, blocks: int) -> nn.Module:
+    """So many residual units; one alone is not wrapped."""
+    first = Residual(inputs, outputs)
+    return first if blocks == 1 else nn.Sequential(first, *(Residual(outputs, outputs) for _ in range(blocks - 1)))
+
+
+class StackedHourglass(nn.Module):
+    """Images [B, 3, H, W] to heatmaps [B, stacks, K, H/4, W/4]; the last stack is the answer."""
+
+    def __init__(
+        self,
+        num_joints: int,
+        stacks: int,
+        channels: int,
+        levels: int,
+        stem: tuple[int, int, int],
+        blocks: int = 1,
+        widths: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, stem[0], 7, stride=2, padding=3)
+        self.norm = nn.BatchNorm2d(stem[0])
+        self.res1 = Residual(stem[0], stem[1])
+        self.res2 = Residual(stem[1], stem[2])
+        self.res3 = Residual(stem[2], channels)
+        self.hourglasses = nn.ModuleList(Hourglass(levels, channels, blocks, widths) for _ in range(stacks))
+        self.features = nn.ModuleList(
+            nn.Sequential(
+                _residuals(channels, channels, blocks),
+                nn.Conv2d(channels, channels, 1),
+                nn.BatchNorm2d(channels),
+                nn.ReLU(),
+            )
+            for _ in range(stacks)
+        )
+        self.heatmaps = nn.ModuleList(nn.Conv2d(channels, num_joints, 1) for _ in range(stacks))
+        self.from_features = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(stacks - 1))
+        self.from_heatmaps = nn.ModuleList(nn.Conv2d(num_joints, channels, 1) for _ in range(stacks - 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = F.relu(self.norm(self.conv(images)))  # [B, C/4, H/2, W/2]
+        x = F.max_pool2d(self.res1(x), 2)  # [B, C/2, H/4, W/4]
+        x = self.res3(self.res2(x))  # [B, C, H/4, W/4]
+        answers = []
+        for stack, hourglass in enumerate(self.hourglasses):
+            features = self.features[stack](hourglass(x))
+            answers.append(self.heatmaps[stack](features))  # [B, K, H/4, W/4]
+            if stack < len(self.from_features):
+                x = x + self.from_features[stack](features) + self.from_heatmaps[stack](answers[-1])
+        return torch.stack(answers, dim=1)  # [B, stacks, K, H/4, W/4]
+
+
+def build(
+    num_joints: int,
+    *,
+    stacks: int = 8,
+    channels: int = 256,
+    levels: int = 4,
+    early: bool = False,
+    stem: tuple[int, int, int] | None = None,
+    blocks: int = 1,
+    widths: tuple[int, ...] = (),
+) -> StackedHourglass:
+    """The network with fresh weights. Input width and height must be multiples of 4 * 2**levels.
+
+    `early`: the stem reaches its full width at the second of its three blocks, as in one widespread implementation, and
+    not at the third. `stem`: channels of its convolution and of its first two blocks, where they do not follow from
+    `channels` (a quarter, a half, a half). `blocks`, `widths`: as some implementations have them,
+    see Hourglass.
+    """
+    if stem is None:
+        stem = (channels // 4, channels // 2, channels if early else channels // 2)
+    return StackedHourglass(num_joints, stacks, channels, levels, stem, blocks, tuple(widths))
+
+
+def estimator(
+    variant: str, dataset: "Dataset", *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
+) -> "HeatmapEstimator":
+    """The network with its weights, ready to predict. Raises BaselineFailed."""
+    from baselines.estimators.heatmap import load_estimator
+
+    return load_estimator("stacked_hourglass", variant, build, dataset, checkpoint, device)

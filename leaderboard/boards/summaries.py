@@ -1,0 +1,67 @@
+"""The short form of a board that cards and lists show, kept until the board's version changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.core.cache import cache
+
+from evaluator import DatasetDefinitionError
+from leaderboard.boards import rankings
+from leaderboard.models import Benchmark
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A benchmark's board in a few numbers: its best row, how many rows of each kind, the rank of each submission."""
+
+    metric_title: str
+    best: rankings.Row | None
+    rows: int
+    measured: int
+    stale: int
+    joints: int
+    by_submission: dict[int, rankings.Row]
+    part_values: tuple[tuple[str, float, float | None, float | None, str], ...]
+
+
+def standing(benchmark: Benchmark) -> Standing | None:
+    """None where the dataset's definition cannot be read: the page then says so instead of failing."""
+    key = f"standing:{benchmark.pk}:{benchmark.version}"
+    kept: Standing | None = cache.get(key)
+    if kept is None:
+        try:
+            board = rankings.board(benchmark)
+        except (DatasetDefinitionError, LookupError, OSError):
+            return None
+        kept = _short(board)
+        cache.set(key, kept, 3600)
+    return kept
+
+
+def _short(board: rankings.Board) -> Standing:
+    measured = [row for row in board.ranked if row.value is not None]
+    printed = [row for row in board.reported if row.value is not None]
+    best = measured[0] if measured else printed[0] if printed else None
+    parts: tuple[tuple[str, float, float | None, float | None, str], ...] = ()
+    if best is not None:
+        parts = tuple(
+            (part, cell.value, cell.low, cell.high, cell.unit)
+            for (metric, part), cell in best.cells.items()
+            if metric == board.metric.name and part != "all"
+        )
+    return Standing(
+        metric_title=board.metric.title,
+        best=best,
+        rows=len(board.entries),
+        measured=len(measured),
+        stale=len(board.stale),
+        joints=len(board.dataset.joints),
+        by_submission={row.submission_id: row for row in [*board.ranked, *board.stale] if row.submission_id},
+        part_values=parts,
+    )
+
+
+def row_of(benchmark: Benchmark, submission_id: int) -> rankings.Row | None:
+    found = standing(benchmark)
+    return found.by_submission.get(submission_id) if found else None

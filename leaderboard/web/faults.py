@@ -1,0 +1,77 @@
+"""What pages answer when the disk is full or the database is away, and what is tidied up after each request."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.defaults import server_error as plain_server_error
+
+from leaderboard.operations import storage
+
+log = logging.getLogger(__name__)
+
+_PIECE = 1 << 16
+_DATABASE_RETRY_SECONDS = 5
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """The handler of what no view caught: 507 for want of space, 503 without the database, else 500.
+
+    Also of what middleware raised, such as a session that cannot be saved, on the API's addresses as well.
+    """
+    error = sys.exc_info()[1]
+    if request.path.startswith("/api/"):
+        from leaderboard.api import problems
+
+        return problems.answer(request, error)
+    if storage.is_full(error):
+        read_on(request)
+        return out_of_storage(request)
+    if isinstance(error, OperationalError | InterfaceError):
+        return _unavailable(request, 503, _DATABASE_RETRY_SECONDS)
+    return plain_server_error(request)
+
+
+def out_of_storage(request: HttpRequest) -> HttpResponse:
+    """The page for a disk that is full."""
+    return _unavailable(request, 507, storage.RETRY_SECONDS)
+
+
+def _unavailable(request: HttpRequest, status: int, retry_after: int) -> HttpResponse:
+    # without the request: its context processors ask the database
+    response = render(None, "unavailable.html", {"full": status == 507}, status=status)
+    response["Retry-After"] = str(retry_after)
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def read_on(request: HttpRequest) -> None:
+    """Read what comes anyway, up to a bound: a client that is still sending would see a broken pipe, not the answer."""
+    try:
+        length = int(request.META.get("CONTENT_LENGTH") or 0)
+        most = min(length, 4 * settings.UPLOAD_LIMIT)
+        while most > 0 and (piece := request.read(min(_PIECE, most))):
+            most -= len(piece)
+    except (OSError, ValueError):
+        log.debug("the rest of the body cannot be read")
+
+
+def spooled_files_closed(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Middleware: what was spooled of a body is deleted with the request, also where its parsing broke off."""
+
+    def respond(request: HttpRequest) -> HttpResponseBase:
+        response = get_response(request)
+        if request.content_type == "multipart/form-data":
+            for handler in request.upload_handlers:
+                if (file := getattr(handler, "file", None)) is not None:
+                    file.close()
+        return response
+
+    return respond

@@ -1,0 +1,294 @@
+"""Baseline runs through the worker's task: scored like everyone's, taken over, failing with a name."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
+from PIL import Image
+
+from baselines.estimators.protocol import Poses
+from baselines.mannequins import generate
+from evaluator import load_dataset
+from leaderboard import tasks
+from leaderboard.files import blobs
+from leaderboard.models import BaselineRun, Benchmark, Checkpoint, Evaluation, Method, State, User
+from leaderboard.operations import baseline_runs, releases
+from leaderboard.queue import leases
+from tests.leaderboard.conftest import IMAGES
+
+pytestmark = pytest.mark.django_db
+
+
+class Middle:
+    """An estimator that puts every joint in the middle of the crop; `fail` is what its network raises, from which call
+    on."""
+
+    name, variant, device, precision, checkpoint_sha256 = "middle", "narrow", "cpu", "float32", "0" * 64
+    input_size, padding, batch, parameters, gmacs = (24, 32), 1.25, 1, 12_345, 0.5
+    joint_threshold = 0.2
+
+    def __init__(self) -> None:
+        self.calls, self.fail, self.sound = 0, None, 0
+
+    def forward(self, crops: np.ndarray) -> int:
+        self.calls += 1
+        if self.fail is not None and self.calls > self.sound:
+            raise self.fail
+        return len(crops)
+
+    def decode(self, people: int) -> Poses:
+        return Poses(np.tile([12.0, 16.0], (people, 14, 1)), np.full((people, 14), 0.5), np.full(people, 0.5))
+
+
+@pytest.fixture
+def middle(monkeypatch: pytest.MonkeyPatch) -> Middle:
+    made = Middle()
+    for user in ("run.predict", "preview"):
+        monkeypatch.setattr(f"baselines.{user}.load", lambda *_, **__: made)
+    return made
+
+
+@pytest.fixture
+def run(benchmark: Benchmark, tmp_path: Path, settings: Any) -> BaselineRun:
+    settings.RUNS_DIR, settings.CHECKPOINTS_DIR = tmp_path / "runs", tmp_path / "checkpoints"
+    (tmp_path / "images").mkdir()
+    for number in range(1001, 1001 + IMAGES):
+        Image.new("RGB", (120, 180), (number % 256, 80, 80)).save(tmp_path / "images" / f"im{number}.jpg")
+    releases.put_images(benchmark, tmp_path / "images")
+    return baseline_runs.request_run(baseline="stacked_hourglass", benchmark=benchmark, by=None)
+
+
+def again(run: BaselineRun) -> BaselineRun:
+    run.refresh_from_db()
+    return run
+
+
+def lose_the_worker(run: BaselineRun) -> None:
+    """As a kill -9 leaves it: the row says RUNNING, and the lease runs out."""
+    BaselineRun.objects.filter(pk=run.pk).update(lease_expires_at=Now() - timedelta(seconds=1))
+
+
+def test_a_run_ends_in_a_submission_with_what_it_cost(run: BaselineRun, middle: Middle) -> None:
+    assert tasks.run_baseline().endswith("submitted")
+    assert tasks.run_baseline() == "nothing to do"
+    submission = again(run).submission
+    assert run.state == State.DONE and submission is not None and run.images_done == IMAGES
+    assert submission.source == "baseline"
+    assert run.record["boxes"] == "whole image" and run.record["taken_over"] == 0
+    method = Method.objects.get()
+    assert (method.parameters, method.gflops, method.is_baseline) == (12_345, 0.5, True)
+    assert Evaluation.objects.get(submission=submission).state == State.QUEUED
+    # what was kept of the run is gone
+    assert not baseline_runs.kept_folder(run).exists()
+
+
+def test_one_ring_is_enough_for_all_runs_that_wait(
+    run: BaselineRun, middle: Middle, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    baseline_runs.request_run(baseline="stacked_hourglass", variant="narrow", benchmark=benchmark, by=None)
+    given_back: list[int] = []
+    monkeypatch.setattr("baselines.run.memory.give_back", lambda: given_back.append(middle.calls))
+    assert tasks.run_baselines() == "2 done"
+    assert set(BaselineRun.objects.values_list("state", flat=True)) == {State.DONE}
+    # the first gave its memory back before the second began
+    assert given_back == [IMAGES, 2 * IMAGES]
+    assert tasks.run_baselines() == "nothing to do"
+
+
+def test_a_lost_worker_s_images_are_not_predicted_again(
+    run: BaselineRun, middle: Middle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Nothing catches it, as nothing catches a kill."""
+
+    middle.fail, middle.sound = Killed(), 5
+    with pytest.raises(Killed):
+        tasks.run_baseline()
+    assert again(run).state == State.RUNNING
+    lose_the_worker(run)
+    middle.fail, middle.calls = None, 0
+    assert tasks.run_baseline().endswith("submitted")
+    # of five batches of one person, the fourth was certainly decoded when the sixth was asked for
+    assert 3 <= again(run).record["taken_over"] <= 5
+    assert middle.calls == IMAGES - run.record["taken_over"]
+    assert run.record["people"] == IMAGES
+    assert run.attempts == 1
+
+
+def test_only_attempts_that_come_no_further_are_counted(run: BaselineRun, middle: Middle) -> None:
+    for attempt in (1, 2, 3):
+        claim = leases.claim_next(BaselineRun)
+        assert claim is not None and claim.job.attempts == attempt
+        lose_the_worker(run)
+    assert leases.claim_next(BaselineRun) is None
+    tasks.sweep()
+    assert again(run).state == State.ERRORED and run.error_code == "worker_lost"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "attempts", "words"),
+    [
+        (RuntimeError("the shapes differ"), "network_failed", 1, "failed on image 1003: RuntimeError: the shapes"),
+        # the first attempt answers two images and is not counted
+        (MemoryError(), "out_of_memory", 4, "does not fit into the memory of cpu"),
+    ],
+)
+def test_a_failure_ends_the_run_with_its_name(
+    run: BaselineRun, middle: Middle, error: Exception, code: str, attempts: int, words: str
+) -> None:
+    middle.fail, middle.sound = error, 2
+    for _ in range(attempts):
+        assert again(run).state == State.QUEUED
+        middle.calls = 0
+        assert tasks.run_baseline().endswith(code)
+        middle.sound = 0  # a further attempt does not come further
+    assert again(run).state == State.ERRORED and run.error_code == code and words in run.error_message
+    assert run.submission is None
+    assert tasks.run_baseline() == "nothing to do"
+    assert not baseline_runs.kept_folder(run).exists()
+
+
+def test_a_run_that_is_cancelled_stops(run: BaselineRun, middle: Middle, alice: User) -> None:
+    middle_forward = middle.forward
+
+    def cancelling(crops: np.ndarray) -> int:
+        if middle.calls == 2:
+            baseline_runs.cancel(run=run, by=alice)
+        return middle_forward(crops)
+
+    middle.forward = cancelling  # type: ignore[method-assign]
+    settled = tasks.run_baseline()
+    assert settled.endswith(("lease lost", "fenced out"))
+    assert again(run).state == State.CANCELLED and run.submission is None
+
+
+def test_a_broken_image_is_left_out_and_named(run: BaselineRun, middle: Middle, benchmark: Benchmark) -> None:
+    (releases.images_folder(benchmark) / "im1004.jpg").write_bytes(b"no image")
+    tasks.run_baseline()
+    assert again(run).state == State.DONE
+    assert run.record["images"] == IMAGES - 1 and run.record["people"] == IMAGES - 1
+    (said,) = run.record["left_out"]
+    assert said.startswith("im1004.jpg")
+
+
+def test_all_that_have_weights_are_queued_with_one_command(run: BaselineRun, settings: Any) -> None:
+    from baselines.models import blazepose
+
+    BaselineRun.objects.all().delete()
+    folder = Path(settings.CHECKPOINTS_DIR)
+    folder.mkdir()
+    for variant in ("lite", "heavy"):
+        (folder / blazepose.VARIANTS[variant].file).touch()
+    said = io.StringIO()
+    call_command("run_baseline", "lsp-test-pc", "--all", stdout=said)
+    queued = set(BaselineRun.objects.values_list("baseline", "variant"))
+    assert queued == {("blazepose", "lite"), ("blazepose", "heavy")}
+    assert "stacked_hourglass narrow is left out: it was not trained for neck, head_top" in said.getvalue()
+    assert "blazepose full is left out: its weights are not here" in said.getvalue()
+    call_command("run_baseline", "--all", "lsp-test-pc", stdout=said)
+    assert BaselineRun.objects.count() == 2  # the same runs are waiting
+    with pytest.raises(CommandError, match="name one baseline, or --all"):
+        call_command("run_baseline", "blazepose", "lsp-test-pc", "--all")
+    with pytest.raises(CommandError, match="name one baseline, or --all"):
+        call_command("run_baseline", "lsp-test-pc")
+
+
+def test_registered_checkpoints_run_under_a_name_of_their_own(
+    run: BaselineRun, middle: Middle, benchmark: Benchmark, client: Any
+) -> None:
+    BaselineRun.objects.all().delete()
+    lsp = list(load_dataset("lsp").joints)
+    fitting, other = (
+        Checkpoint.objects.create(
+            family="hrnet", variant="w32", sha256=letter * 64, file="w.pth", size=1, joints=joints,
+            licence="MIT", source="the authors' release",
+        )
+        for letter, joints in (("a", lsp), ("b", lsp[:5]))
+    )  # fmt: skip
+    fitting.path.parent.mkdir()
+    fitting.path.touch()
+    said = io.StringIO()
+    call_command("run_baseline", "--all", "lsp-test-pc", stdout=said)
+    assert f"hrnet w32 with checkpoint {other.pk} is left out: it was not trained for left_ankle" in said.getvalue()
+    call_command("run_baseline", "hrnet", "lsp-test-pc", "--checkpoint", str(fitting.pk), stdout=said)
+    (queued,) = BaselineRun.objects.all()
+    assert (queued.baseline, queued.variant, queued.checkpoint) == ("hrnet", "w32", fitting)
+    tasks.run_baseline()
+    method = Method.objects.get()
+    assert method.name == "HRNet, narrow, weights aaaaaaaa"  # the variant is the one that the estimator names
+    assert method.description == "Weights from the authors' release, under MIT."
+    page = client.get("/baselines/hrnet/").content.decode()
+    assert f"registered here as checkpoint {fitting.pk}" in page and "the authors&#x27; release" in page
+    for wrong in (
+        ["cpm", "lsp-test-pc", "--checkpoint", str(fitting.pk)],
+        ["hrnet", "lsp-test-pc", "--checkpoint", "99"],
+    ):
+        with pytest.raises(CommandError, match=r"is for hrnet w32|no checkpoint 99"):
+            call_command("run_baseline", *wrong)
+    with pytest.raises(CommandError, match="There is no baseline alphapose"):
+        call_command("run_baseline", "alphapose", "lsp-test-pc")
+
+
+def test_a_file_of_boxes_stays_with_its_run_through_a_kill(
+    middle: Middle, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Nothing catches it, as nothing catches a kill."""
+
+    settings.RUNS_DIR = tmp_path / "runs"
+    truth = generate(tmp_path / "drawn", split="test", images=6, seed=7)
+    board = Benchmark.objects.create(slug="mannequins-test", dataset="mannequins", split="test", title="Mannequins")
+    releases.put_into_force(board, json.dumps(truth).encode())
+    releases.put_images(board, tmp_path / "drawn" / "images")
+    rows = [{"image_id": image["id"], "bbox": [8, 8, 60, 90], "score": 0.5} for image in truth["images"]]
+    file = tmp_path / "people.json"
+    file.write_text(json.dumps(rows))
+    call_command("run_baseline", "hrnet", board.slug, "--boxes", str(file), stdout=io.StringIO())
+    file.unlink()  # what was given is kept
+    run = BaselineRun.objects.get()
+    joints = np.tile([12.0, 16.0], (1, 17, 1))
+    monkeypatch.setattr(middle, "decode", lambda people: Poses(joints, np.full((1, 17), 0.5), np.full(1, 0.5)))
+    middle.fail, middle.sound = Killed(), 4
+    with pytest.raises(Killed):
+        tasks.run_baseline()
+    lose_the_worker(run)
+    middle.fail, middle.calls = None, 0
+    assert tasks.run_baseline().endswith("submitted")
+    assert again(run).record["taken_over"] >= 2 and run.record["people"] == 6
+    assert run.record["boxes"] == f"file people.json, {run.boxes_sha256[:12]}"
+    assert Method.objects.get().name == f"HRNet, narrow, boxes {run.boxes_sha256[:8]}"
+    # score of a person: 0.5 of the box times 0.5, the mean of the joints
+    assert run.submission is not None
+    assert {entry["score"] for entry in json.loads(blobs.path(run.submission.sha256).read_bytes())} == {0.25}
+    monkeypatch.setattr(blobs.time, "time", lambda: 4e9)  # long after
+    tasks.collect()
+    assert blobs.path(run.boxes_sha256).exists()
+
+
+def test_a_file_of_boxes_is_refused_where_the_people_are_listed(benchmark: Benchmark, tmp_path: Path) -> None:
+    (tmp_path / "people.json").write_text('[{"image_id": 1001, "bbox": [1, 2, 3, 4]}]')
+    with pytest.raises(CommandError, match="lists its people: a run takes no file of boxes"):
+        call_command("run_baseline", "hrnet", "lsp-test-pc", "--boxes", str(tmp_path / "people.json"))
+    Benchmark.objects.update(dataset="coco")
+    with pytest.raises(CommandError, match="No such file"):
+        call_command("run_baseline", "hrnet", "lsp-test-pc", "--boxes", str(tmp_path / "none.json"))
+    assert not BaselineRun.objects.exists()
+
+
+def test_a_run_is_described_as_a_paper_is_cited() -> None:
+    record = {"variant": "narrow", "input_size": [96, 128], "gmacs": 0.2, "boxes": "given"}
+    four = baseline_runs.described(BaselineRun(baseline="cpm"), record)
+    assert (four["authors"], four["year"], four["approach"]) == ("Wei et al.", 2016, Method.Approach.TOP_DOWN)
+    assert four["title"] == "Convolutional Pose Machines, narrow"
+    three = baseline_runs.described(BaselineRun(baseline="stacked_hourglass"), record)
+    assert three["authors"] == "Newell, Yang, Deng"
+    alone = baseline_runs.described(BaselineRun(baseline="deepercut"), {**record, "boxes": "none: bottom-up"})
+    assert alone["approach"] == Method.Approach.BOTTOM_UP

@@ -1,0 +1,380 @@
+"""Files that somebody may be reading: stored once, never replaced but when damaged, deleted when nobody needs them."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from leaderboard import tasks
+from leaderboard.files import blobs, writing
+from leaderboard.models import AnnotationImport, Benchmark, Evaluation, State, Submission, User
+from leaderboard.operations import annotation_imports, releases, storage
+from leaderboard.sandbox.scorer import Limits, Scorer
+from tests.leaderboard.conftest import predictions, truth_document
+from tests.leaderboard.sandbox import hostile
+
+LIMIT = 1 << 20
+
+
+def store(content: bytes = b"[]") -> blobs.Blob:
+    return blobs.store([content], limit=LIMIT)
+
+
+def stored() -> list[Path]:
+    """Whatever is in the uploads folder."""
+    return [file for file in Path(os.fspath(blobs.path("0" * 64))).parent.parent.rglob("*") if file.is_file()]
+
+
+def grow_old(file: Path, seconds: float) -> None:
+    moment = time.time() - seconds
+    os.utime(file, (moment, moment))
+
+
+# --- stored once -----------------------------------------------------------------------------------------------------
+
+
+def test_same_bytes_again_leave_the_file_that_is_there() -> None:
+    first = store()
+    before = blobs.path(first.sha256).stat()
+    again = store()
+    after = blobs.path(first.sha256).stat()
+    assert again == first
+    assert (after.st_ino, after.st_nlink) == (before.st_ino, 1)
+    assert after.st_mtime_ns > before.st_mtime_ns  # the collector starts to count anew
+    assert stored() == [blobs.path(first.sha256)]
+
+
+@pytest.mark.parametrize("without", ["link", "link and lock"])
+def test_same_bytes_again_where_the_file_system_has_no_hard_links(
+    without: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mock of exFAT, network and other file systems, which cannot be mounted everywhere that tests run."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOTSUP if "lock" in without else errno.EPERM, "not supported")
+
+    monkeypatch.setattr(os, "link", refused)
+    if "lock" in without:
+        monkeypatch.setattr("fcntl.flock", refused)
+    first = store()
+    before = blobs.path(first.sha256).stat()
+    assert store() == first
+    assert blobs.path(first.sha256).stat().st_ino == before.st_ino
+    assert stored() == [blobs.path(first.sha256)]
+
+
+@contextmanager
+def stored_again_and_again(content: bytes) -> Iterator[None]:
+    """Somebody else sends the same bytes all the time."""
+    done = threading.Event()
+
+    def send() -> None:
+        while not done.wait(0.005):
+            store(content)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        done.set()
+        sender.join()
+
+
+def test_scoring_reads_its_file_after_the_same_bytes_were_stored_again(tmp_path: Path) -> None:
+    """The sandbox holds the very file that was there when the scoring started."""
+    truth = tmp_path / "truth.json"
+    truth.write_text("{}")
+    file = blobs.path(store(b"[1]").sha256)
+    target = f"hostile:{hostile.read_when_stored_again.__name__}"
+    limits = Limits(memory_bytes=256 << 20, cpu_seconds=20, wall_seconds=30)
+    here = [Path(hostile.__file__).parent]
+    with Scorer(limits, evaluate_target=target, search_path=here) as scorer, stored_again_and_again(b"[1]"):
+        report = scorer.run(dataset="lsp", predictions=file, truth=truth)
+    assert json.loads(report["protocol"]) == {"predictions": "[1]", "again": True}
+
+
+@pytest.mark.django_db
+def test_submissions_are_scored_while_the_same_bytes_are_stored_again(
+    send: Callable[..., Submission], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "_scorer", None)
+    try:
+        for miss in range(4):
+            submission = send(miss=miss)
+            with stored_again_and_again(predictions(miss=miss)):
+                assert tasks.score() == f"{submission} scored"
+            assert submission.evaluation.attempts == 1
+    finally:
+        if tasks._scorer is not None:
+            tasks._scorer.close()
+
+
+@pytest.mark.parametrize("damage", ["cut short", "other bytes", "a symbolic link", "empty"])
+def test_damaged_file_is_noticed_and_replaced_whole(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = blobs.path(store(b"[1, 2, 3]").sha256)
+    if damage == "a symbolic link":
+        (tmp_path / "elsewhere").write_bytes(b"[1, 2, 3]")
+        file.unlink()
+        file.symlink_to(tmp_path / "elsewhere")
+    else:
+        file.write_bytes({"cut short": b"[1, 2", "other bytes": b"[9, 9, 9]", "empty": b""}[damage])
+    assert not blobs.is_intact(file.name) or file.is_symlink()
+    store(b"[1, 2, 3]")
+    assert file.read_bytes() == b"[1, 2, 3]" and not file.is_symlink()
+    assert "was damaged" in caplog.text
+    assert stored() == [file]
+
+
+def test_too_large_a_stream_leaves_nothing() -> None:
+    with pytest.raises(blobs.TooLarge):
+        blobs.store([b"x" * 60, b"y" * 60], limit=100)
+    assert stored() == []
+
+
+# --- deleted when a request came to nothing --------------------------------------------------------------------------
+
+
+def refuse(content: bytes, meanwhile: Callable[[Path], object] = lambda file: None) -> Path:
+    """A request that stores a file and is refused after that; returns where the file was."""
+    file = None
+    try:
+        with storage.taken([content], limit=LIMIT) as blob:
+            file = blobs.path(blob.sha256)
+            assert file.exists()
+            meanwhile(file)
+            raise LookupError
+    except LookupError:
+        assert file is not None
+        return file
+
+
+@pytest.mark.django_db
+def test_blob_of_a_refused_request_is_deleted_at_once() -> None:
+    refuse(b"[]")
+    assert stored() == []
+
+
+@pytest.mark.django_db
+def test_blob_that_another_request_found_meanwhile_stays() -> None:
+    """The other one, which has no row yet, was told that the file is there."""
+    assert refuse(b"[]", meanwhile=lambda file: store(b"[]")).exists()
+
+
+@pytest.mark.django_db
+def test_blob_that_was_there_before_a_refused_request_stays() -> None:
+    store(b"[]")
+    assert refuse(b"[]").exists()
+
+
+@pytest.mark.django_db
+def test_blob_that_a_row_names_stays(send: Callable[..., Submission]) -> None:
+    blobs.path(send().sha256).unlink()  # lost
+    assert refuse(predictions()).exists()
+
+
+def test_whoever_keeps_a_file_finds_it_however_many_delete_theirs() -> None:
+    """In each round seven requests with the same bytes are refused and one is accepted, in any order."""
+    for number in range(20):
+        content, together = b"[%d]" % number, threading.Barrier(8)
+
+        def request(refused: bool, content: bytes = content, together: threading.Barrier = together) -> None:
+            together.wait()
+            blob = store(content)
+            if refused:
+                blobs.discard(blob)
+
+        threads = [threading.Thread(target=request, args=(each > 0,)) for each in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        digest, _ = blobs.digest([content], limit=LIMIT)
+        assert blobs.is_intact(digest), f"round {number}"
+
+
+# --- collected -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def roomy(settings: Any) -> None:
+    settings.FREE_DISK, settings.SITE_STORAGE = 0, 0
+
+
+@pytest.fixture
+def short(settings: Any) -> None:
+    """Less space than should be left free."""
+    settings.FREE_DISK, settings.SITE_STORAGE = 1 << 60, 0
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("roomy")
+def test_orphans_are_collected_after_a_day(send: Callable[..., Submission]) -> None:
+    named, orphan, young = (blobs.path(digest) for digest in (send().sha256, store(b"1").sha256, store(b"2").sha256))
+    partial = blobs.path("0" * 64).parent.parent / "partial" / "unfinished"
+    partial.write_bytes(b"x")
+    for file in (named, orphan, partial):
+        grow_old(file, 25 * 3600)
+    grow_old(young, 23 * 3600)
+    assert tasks.collect() == "2 files deleted"
+    assert named.exists() and young.exists()
+    assert not orphan.exists() and not partial.exists()
+    assert tasks.collect(when_short=True) == "there is enough space"
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("short")
+def test_orphans_of_an_hour_are_collected_when_space_runs_out(send: Callable[..., Submission]) -> None:
+    named, orphan, young = (blobs.path(digest) for digest in (send().sha256, store(b"1").sha256, store(b"2").sha256))
+    for file in (named, orphan):
+        grow_old(file, 3700)
+    grow_old(young, 3500)
+    assert tasks.collect(when_short=True) == "1 files deleted"
+    assert named.exists() and young.exists() and not orphan.exists()
+
+
+@pytest.mark.django_db
+def test_site_limit_that_is_nearly_reached_is_want_of_space(send: Callable[..., Submission], settings: Any) -> None:
+    settings.FREE_DISK, settings.SITE_STORAGE = 0, 0
+    size = send().size
+    assert not storage.is_short()
+    settings.SITE_STORAGE = size + 10
+    assert storage.is_short()
+
+
+@pytest.mark.usefixtures("db", "roomy")
+def test_old_orphan_that_is_stored_again_while_orphans_are_collected_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collector has seen it old and unnamed; a request then finds it there, and has not written its row yet."""
+    file = blobs.path(store().sha256)
+    grow_old(file, 48 * 3600)
+
+    def known() -> set[str]:
+        store()
+        return set()
+
+    assert blobs.collect_orphans(known) == 0
+    assert file.exists()
+    grow_old(file, 48 * 3600)
+    assert blobs.collect_orphans(set()) == 1
+
+
+def test_nothing_else_in_the_folder_is_collected() -> None:
+    root = blobs.path(store().sha256).parent.parent
+    others = [root / "lost+found" / "#1", root / "README", root / "ab" / "notes.txt"]
+    for file in others:
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"x")
+        grow_old(file, 48 * 3600)
+    assert blobs.collect_orphans(set()) == 0
+    assert all(file.exists() for file in others)
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("roomy")
+def test_leftovers_in_the_other_folders_are_collected(
+    benchmark: Benchmark, alice: User, settings: Any, tmp_path: Path
+) -> None:
+    settings.CHECKPOINTS_DIR = tmp_path / "checkpoints"
+    settings.RUNS_DIR = tmp_path / "runs"
+    waiting = AnnotationImport.objects.create(benchmark=benchmark, uploaded_by=alice, drop_name=f"{'a' * 32}.json")
+    left = [
+        Path(settings.DROP_DIR) / f"{'b' * 32}.json",
+        releases.folder(benchmark) / f"{writing.PARTIAL}1",
+        releases.images_folder(benchmark) / "deep" / f"{writing.PARTIAL}2",
+        settings.CHECKPOINTS_DIR / "partial-3.pth",
+    ]
+    wanted = [annotation_imports.dropped(waiting), releases.truth_path(benchmark, benchmark.truth_sha256)]
+    for file in (*left, wanted[0]):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+    for file in (*left, *wanted):
+        grow_old(file, 48 * 3600)
+    run = settings.RUNS_DIR / "77"
+    run.mkdir(parents=True)
+    assert tasks.collect() == f"{len(left)} files deleted"
+    assert not any(file.exists() for file in left) and all(file.exists() for file in wanted)
+    tasks.collect_runs()
+    assert not run.exists()
+
+
+# --- other files that somebody may have open -------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_same_annotations_and_images_again_leave_the_files_that_are_there(benchmark: Benchmark, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for image in truth_document()["images"]:
+        Image.fromarray(np.zeros((180, 120, 3), np.uint8)).save(source / image["file_name"])
+    releases.put_images(benchmark, source)
+    kept = [
+        releases.truth_path(benchmark, benchmark.truth_sha256),
+        blobs.path(benchmark.image_list_sha256),
+        *releases.images_folder(benchmark).iterdir(),
+    ]
+    before = [file.stat().st_ino for file in kept]
+    releases.put_into_force(benchmark, json.dumps(truth_document()).encode())
+    releases.put_images(benchmark, source)
+    assert [file.stat().st_ino for file in kept] == before
+    assert kept[0].stat().st_mode & 0o777 == 0o600
+    # another image of that name: who has the old one open reads it to its end
+    first = releases.images_folder(benchmark) / "im1001.jpg"
+    with first.open("rb") as held:
+        (source / first.name).write_bytes(b"other")
+        releases.put_images(benchmark, source)
+        assert first.read_bytes() == b"other"
+        assert held.read(2) == b"\xff\xd8"
+    assert not list(releases.folder(benchmark).rglob(f"{writing.PARTIAL}*"))
+
+
+@pytest.mark.django_db
+def test_write_that_fails_leaves_neither_a_part_nor_a_change(benchmark: Benchmark, monkeypatch: Any) -> None:
+    target = releases.folder(benchmark) / "surface.npz"
+    with writing.written(target) as out:
+        out.write(b"old")
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError), writing.written(target) as out:
+        out.write(b"new")
+    assert target.read_bytes() == b"old"
+    assert not list(target.parent.glob(f"{writing.PARTIAL}*"))
+
+
+@pytest.mark.django_db
+def test_annotation_file_whose_import_is_not_queued_leaves_nothing(
+    benchmark: Benchmark, alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class File:
+        name = "truth.json"
+
+        def chunks(self) -> Iterator[bytes]:
+            yield b"{}"
+
+    def broken(**_: object) -> None:
+        raise RuntimeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AnnotationImport.objects, "create", broken)
+        with pytest.raises(RuntimeError):
+            annotation_imports.take(benchmark=benchmark, uploaded_file=File(), by=alice)
+    assert not list(Path(settings.DROP_DIR).iterdir())
+    job = annotation_imports.take(benchmark=benchmark, uploaded_file=File(), by=alice)
+    assert [file.name for file in Path(settings.DROP_DIR).iterdir()] == [job.drop_name]
+    assert job.state == State.QUEUED
+    assert not Evaluation.objects.exists()

@@ -1,0 +1,276 @@
+"""What a worker does with what it claims, in the real sandbox."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from evaluator import evaluate
+from evaluator.convert import convert_truth
+from leaderboard import tasks
+from leaderboard.files import blobs
+from leaderboard.models import AnnotationImport, Benchmark, Evaluation, Method, State, User
+from leaderboard.operations import annotation_imports, releases, submissions
+from leaderboard.operations.refusals import Refused
+from leaderboard.operations.teams import own_team
+from leaderboard.queue import workers
+from tests.evaluator.convert.test_convert_posetrack import new_video
+from tests.evaluator.pose_cases import in_space
+from tests.evaluator.surface_cases import SURFACE, on_surface
+from tests.leaderboard.conftest import IMAGES, claim, predictions, truth_document
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _fresh_scorer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(tasks, "_scorer", None)
+    yield
+    if tasks._scorer is not None:
+        tasks._scorer.close()
+
+
+def upload(name: str, content: bytes) -> SimpleNamespace:
+    return SimpleNamespace(name=name, chunks=lambda: [content])
+
+
+def test_score_is_the_one_a_researcher_gets_offline(send) -> None:
+    submission = send(miss=5)
+    assert tasks.score() == f"{submission} scored"
+    stored = {(score.metric, score.part): score.value for score in Evaluation.objects.get().scores.all()}
+    offline = evaluate("lsp", predictions(miss=5), json.dumps(truth_document()).encode())
+    assert stored == {(score.metric, score.part): score.value for score in offline.scores}
+    assert stored["pck@0.2", "all"] == pytest.approx(9 / 14)
+    assert tasks.score() == "nothing to do"
+
+
+def test_densepose_is_scored_on_the_operators_surface_in_the_sandbox(db: None, alice: User, tmp_path: Path) -> None:
+    """The tables lie beside the annotations; without them, or a surface of ours, annotations are not taken."""
+    truth, entries = on_surface("densepose", 3, images=6)
+    expected = {(s.metric, s.part): s.value for s in evaluate("densepose", entries, truth).scores}
+    del truth["info"]["surface"]
+    file = tmp_path / "densepose.json"
+    file.write_text(json.dumps(truth))
+    with pytest.raises(CommandError, match="geodesic tables"):
+        call_command("import_benchmark", "densepose", str(file), split="minival")
+    assert not Benchmark.objects.exists()
+    tables = tmp_path / "surface.npz"
+    tables.write_bytes(b"no tables")
+    with pytest.raises(CommandError, match=r"surface\.npz: not a \.npz file"):
+        call_command("import_benchmark", "densepose", str(file), split="minival", surface=tables)
+    arrays = {name: getattr(SURFACE, name) for name in ("part", "u", "v", "vertex", "distances")}
+    np.savez(tables, **arrays)
+    call_command("import_benchmark", "densepose", str(file), split="minival", surface=tables, stdout=io.StringIO())
+    benchmark = Benchmark.objects.get()
+    assert releases.surface_of(benchmark) == releases.folder(benchmark) / "surface.npz"
+    assert releases.surface_path(benchmark).stat().st_mode & 0o777 == 0o600
+    team = own_team(alice)
+    method = Method.objects.create(team=team, name="Dense")
+    blob = blobs.store([json.dumps(entries).encode()], limit=1 << 24)
+    sent = submissions.submit(benchmark=benchmark, method=method, team=team, user=alice, blob=blob, source="web")[0]
+    assert tasks.score() == f"{sent} scored"
+    stored = {(score.metric, score.part): score.value for score in Evaluation.objects.get().scores.all()}
+    assert stored == expected
+
+
+def test_poses_in_space_are_scored_in_the_sandbox_and_stored_in_millimetres(db: None, alice: User) -> None:
+    truth, entries = in_space("mpi_inf_3dhp", 3, images=6)
+    benchmark = Benchmark.objects.create(slug="dhp", dataset="mpi_inf_3dhp", split="test", title="3DHP")
+    releases.put_into_force(benchmark, json.dumps(truth).encode())
+    team = own_team(alice)
+    method = Method.objects.create(team=team, name="Lifted")
+    for content, said in ((entries, "scored"), (entries[1:], "rejected: missing_person")):
+        blob = blobs.store([json.dumps(content).encode()], limit=1 << 24)
+        sent = submissions.submit(benchmark=benchmark, method=method, team=team, user=alice, blob=blob, source="web")[0]
+        assert tasks.score() == f"{sent} {said}"
+    scores = Evaluation.objects.get(state=State.SCORED).scores
+    assert {score.metric: score.unit for score in scores.all()} == {
+        "pck3d@150mm": "", "pck3d_auc": "", "mpjpe": "mm", "pa_mpjpe": "mm",
+    }  # fmt: skip
+    assert scores.get(metric="mpjpe", part="all").value > 1
+
+
+def test_bad_file_is_rejected_word_for_word(send) -> None:
+    content = b'[{"image_id": 77, "person_id": 0, "keypoints": [1, 2, 3], "score": 1}]'
+    send(content=content)
+    assert "rejected" in tasks.score()
+    evaluation = Evaluation.objects.get()
+    assert evaluation.state == State.REJECTED
+    assert evaluation.error_problems[0]["entry"] == 0
+    assert evaluation.error_message
+
+
+def test_lost_truth_is_our_fault_and_says_no_path(send, benchmark: Benchmark) -> None:
+    submission = send()
+    releases.truth_path(benchmark, benchmark.truth_sha256).unlink()
+    for _ in range(3):
+        assert "failed" in tasks.score()
+    evaluation = Evaluation.objects.get(submission=submission)
+    assert evaluation.state == State.ERRORED
+    assert "annotations" not in evaluation.error_message
+    assert "/" not in evaluation.error_message
+
+
+def test_organisers_file_comes_into_force_after_a_worker_checked_it(benchmark: Benchmark, alice: User) -> None:
+    before = benchmark.truth_sha256
+    document = truth_document(images=3)
+    job = annotation_imports.take(
+        benchmark=benchmark, uploaded_file=upload("t.json", json.dumps(document).encode()), by=alice
+    )
+    assert annotation_imports.dropped(job).stat().st_mode & 0o444 == 0
+    with pytest.raises(Refused, match="being checked"):
+        annotation_imports.take(benchmark=benchmark, uploaded_file=upload("t.json", b"{}"), by=alice)
+    tasks.score()
+    job.refresh_from_db()
+    benchmark.refresh_from_db()
+    assert job.state == State.DONE
+    assert job.summary["people"] == 3
+    assert job.summary["joints"][0] == {"joint": "right_ankle", "annotated": 3, "occluded": 0}
+    assert benchmark.image_count == 3
+    assert benchmark.truth_sha256 != before
+    assert not annotation_imports.dropped(job).exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[1, 2", b'{"images": [], "annotations": [{"id": 1}]}'])
+def test_damaged_annotation_file_changes_nothing(benchmark: Benchmark, alice: User, content: bytes) -> None:
+    before = benchmark.truth_sha256
+    annotation_imports.take(benchmark=benchmark, uploaded_file=upload("t.json", content), by=alice)
+    tasks.score()
+    job = AnnotationImport.objects.get()
+    benchmark.refresh_from_db()
+    assert job.state == State.REJECTED, job.error_message
+    assert job.error_message
+    assert benchmark.truth_sha256 == before
+
+
+def test_new_annotations_leave_running_evaluations_on_the_old_ones(send, benchmark: Benchmark) -> None:
+    submission = send()
+    claim()
+    releases.put_into_force(benchmark, json.dumps(truth_document(images=3)).encode())
+    # the public image list is the new one by now, the evaluation keeps the annotations it was claimed with
+    assert submission.evaluation.truth_sha256 != benchmark.truth_sha256
+
+
+def test_import_benchmark_and_submission_from_the_shell(db: None, tmp_path) -> None:
+    truth, predicted = tmp_path / "truth.json", tmp_path / "predicted.json"
+    truth.write_text(json.dumps(truth_document()))
+    predicted.write_bytes(predictions(miss=2))
+    said = io.StringIO()
+    call_command("import_benchmark", "lsp", str(truth), "--split", "test-pc", stdout=said)
+    call_command("import_submission", "lsp-test-pc", str(predicted), "--method", "A", "--team", "Authors", stdout=said)
+    assert f"lsp-test-pc: {IMAGES} images, {IMAGES} people" in said.getvalue()
+    tasks.score()
+    assert Benchmark.objects.get().events.get(current=True).kind == "published"
+
+
+def test_a_folder_of_videos_becomes_a_benchmark_and_scores(db: None, tmp_path) -> None:
+    (tmp_path / "videos").mkdir()
+    for video in (1, 2):
+        (tmp_path / "videos" / f"{video}.json").write_text(json.dumps(new_video(video)))
+    said = io.StringIO()
+    call_command("import_benchmark", "posetrack", str(tmp_path / "videos"), "--split", "val-2018", stdout=said)
+    assert "posetrack-val-2018: 4 images, 2 people" in said.getvalue()
+    document = convert_truth("posetrack", tmp_path / "videos")
+    found = tmp_path / "found.json"
+    entries = [
+        {
+            "image_id": row["image_id"],
+            "score": 0.5,
+            "keypoints": [
+                value
+                for x, y, flag in zip(*(row["keypoints"][at::3] for at in range(3)), strict=True)
+                for value in ((x, y, 0.5) if flag else (None, None, None))
+            ],
+        }
+        for row in document["annotations"]
+    ]
+    found.write_text(json.dumps(entries))
+    call_command("import_submission", "posetrack-val-2018", str(found), "--method", "A", "--team", "T", stdout=said)
+    tasks.score()
+    evaluation = Benchmark.objects.get().submissions.get().evaluation
+    assert evaluation.scores.get(metric="map@0.5", part="all").value == 1.0
+    assert evaluation.scores.get(metric="map@0.5", part="right_knee").value == 1.0
+
+
+def test_sweep_rings_for_what_waits(send) -> None:
+    send()
+    assert tasks.sweep() == "1 waiting, 0 ended"
+
+
+@pytest.fixture
+def rung(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Which queue a task rang, and how often."""
+    rings: list[tuple[str, int]] = []
+    monkeypatch.setattr(tasks, "ring", lambda queue, times=1: rings.append((queue, times)))
+    return rings
+
+
+def test_one_ring_is_enough_for_all_that_waits(send, benchmark: Benchmark, alice: User, settings, rung) -> None:
+    settings.SWEEP_SECONDS = 600
+    Benchmark.objects.update(daily_limit=50)
+    for miss in range(6):
+        send(miss=miss)
+    content = json.dumps(truth_document()).encode()
+    annotation_imports.take(benchmark=benchmark, uploaded_file=upload("t.json", content), by=alice)
+    assert tasks.score_all() == "7 done"
+    assert set(Evaluation.objects.values_list("state", "attempts")) == {(State.SCORED, 1)}
+    assert AnnotationImport.objects.get().state == State.DONE
+    assert tasks.score_all() == "nothing to do"
+    assert rung == []
+
+
+def test_a_worker_takes_turns_with_what_else_is_in_its_queue(send, settings, rung) -> None:
+    """After so long it leaves the rest to a new ring, which comes after a sweep that waits."""
+    settings.SWEEP_SECONDS = 0
+    for miss in range(2):
+        send(miss=miss)
+    for waiting in (1, 0):
+        assert tasks.score_all() == "1 done, there may be more"
+        assert Evaluation.objects.filter(state=State.QUEUED).count() == waiting
+    assert rung == [("score", 1)] * 2
+    assert tasks.score_all() == "nothing to do"
+
+
+def test_what_fails_on_our_side_is_left_to_another_worker(send, benchmark: Benchmark, settings, rung) -> None:
+    """A worker that cannot score must not use up the attempts of everything that waits."""
+    settings.SWEEP_SECONDS = 600
+    for miss in range(3):
+        send(miss=miss)
+    releases.truth_path(benchmark, benchmark.truth_sha256).unlink()
+    assert tasks.score_all() == "1 done, there may be more"
+    assert sorted(Evaluation.objects.values_list("state", "attempts")) == [("queued", 0), ("queued", 0), ("queued", 1)]
+    assert rung == [("score", 1)]
+
+
+def test_a_stopping_worker_rings_for_others(send, rung, monkeypatch: pytest.MonkeyPatch) -> None:
+    send()
+    monkeypatch.setattr(tasks, "_stopping", [0])
+    tasks.take_nothing_more()
+    assert tasks.score_all() == "0 done, there may be more"
+    assert Evaluation.objects.get().state == State.QUEUED
+    assert rung == [("score", 1)]
+
+
+def test_a_sweep_rings_for_each_worker_or_each_that_waits(send, benchmark: Benchmark, rung) -> None:
+    Benchmark.objects.update(daily_limit=50)
+    send()
+    assert tasks.sweep() == "1 waiting, 0 ended"
+    assert rung == [("score", 1), ("baseline", 0)]
+    for miss in range(1, 8):
+        send(miss=miss)
+    rung.clear()
+    tasks.sweep()
+    assert rung[0] == ("score", 4)  # no worker is listed, and some may be there
+    for number in range(6):
+        workers.report(name=f"a:{number}", queue="score, other", isolation=None)
+    workers.report(name="b:1", queue="baseline", isolation=None)
+    rung.clear()
+    tasks.sweep()
+    assert rung[0] == ("score", 6)
