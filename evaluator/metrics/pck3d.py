@@ -9,7 +9,7 @@ import numpy as np
 from evaluator.alignment import distances, root_centred
 from evaluator.dataset import Dataset
 from evaluator.poses import Annotations, Predictions
-from evaluator.reading.keypoints_3d import by_joint_and_action, poses_in_space
+from evaluator.space import by_joint_and_action, poses_in_space
 from evaluator.tally import RateTally
 
 TITLE = "Percentage of correct keypoints in space"
