@@ -83,7 +83,7 @@ def seed(say: Callable[[str], None]) -> None:
     # a site that was first started without torch gets its baseline runs when torch is there
     test = Benchmark.objects.get(slug="mannequins-test")
     if runnable.can_run_here() and not test.baseline_runs.exists():
-        shipped = {choice.baseline: choice for choice in runnable.choices(test) if not choice.why_not}
+        shipped = {choice.baseline: choice for choice in runnable.runnable(test) if not choice.why_not}
         for name in BASELINES:
             if name in shipped:
                 baseline_runs.request_run(baseline=name, variant=shipped[name].variant, benchmark=test, by=None)
@@ -117,7 +117,7 @@ def _token(user: User) -> None:
 def _mannequins(people: dict[str, User], say: Callable[[str], None]) -> None:
     """Render the splits, keep the test split's seed with its annotations, and submit what simple methods predict."""
     from baselines.mannequins import generate
-    from baselines.models.simple_methods import DESCRIPTIONS, demo_predictions
+    from baselines.run.simple_methods import DESCRIPTIONS, demo_predictions
 
     say(f"rendering Mannequins: {TRAIN_IMAGES} training, {VAL_IMAGES} validation, {TEST_IMAGES} hidden test images")
     organiser = people["organiser"]

@@ -16,8 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from evaluator import DatasetDefinitionError
 from leaderboard.api.fields import clean_file_name
-from leaderboard.boards.runnable import Choice
-from leaderboard.boards.runnable import choices as weights_for
+from leaderboard.boards.runnable import Runnable, runnable
 from leaderboard.boards.visibility import Anyone, agreed, organised_by, own_submissions
 from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Evaluation, State, Submission, User
 from leaderboard.operations import annotation_imports, baseline_runs, submissions
@@ -95,7 +94,7 @@ def benchmark(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _baselines_offered(found: Benchmark, chosen: str) -> dict[str, Any]:
     """What can be run, and what cannot and why."""
-    choices = weights_for(found) if found.has_images and found.definition else []
+    choices = runnable(found) if found.has_images and found.definition else []
     return {
         "baseline_form": _baseline_form(found, choices, initial={"choice": chosen}),
         "can_run": sum(not choice.why_not for choice in choices),
@@ -103,7 +102,7 @@ def _baselines_offered(found: Benchmark, chosen: str) -> dict[str, Any]:
     }
 
 
-def _baseline_form(found: Benchmark, choices: list[Choice], *data: Any, **options: Any) -> BaselineForm:
+def _baseline_form(found: Benchmark, choices: list[Runnable], *data: Any, **options: Any) -> BaselineForm:
     dataset = found.definition
     boxes_taken = dataset is not None and not dataset.single_person
     return BaselineForm(*data, choices=choices, boxes_taken=boxes_taken, **options)
@@ -195,7 +194,7 @@ def _import(request: HttpRequest, found: Benchmark) -> str:
 def _run(request: HttpRequest, found: Benchmark) -> str:
     """Queue the model that was chosen, or every one that can run."""
     everything = "all" in request.POST
-    form = _baseline_form(found, weights_for(found), request.POST, request.FILES)
+    form = _baseline_form(found, runnable(found), request.POST, request.FILES)
     if not form.is_valid() and not (everything and set(form.errors) == {"choice"}):
         empty = "The file of boxes is empty." if "boxes" in form.errors else ""
         raise Refused("baseline", empty or "Choose one of the models that can run on this benchmark.", status=422)
