@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 from evaluator.errors import CODES, DatasetDefinitionError, GroundTruthError, PredictionError, Problem
 
 if TYPE_CHECKING:
-    from evaluator.dataset import Dataset, MetricSpec, dataset_names, load_dataset, part_label
+    from evaluator.dataset import Dataset, MetricSpec, part_label
+    from evaluator.datasets import dataset_names, load_dataset
     from evaluator.diagnosis.joints import Diagnosis, Slice, diagnose
-    from evaluator.evaluation import Report, evaluate, measure, validate
+    from evaluator.evaluation import Report, evaluate, measure, public_images, validate
     from evaluator.native.engine import warm_up, warm_up_if_compiled
     from evaluator.poses import Annotations, Predictions
-    from evaluator.reading.annotations import public_images, read_truth
+    from evaluator.reading.annotations import read_truth
     from evaluator.reading.arrays import annotations_from_arrays, predictions_from_arrays
     from evaluator.reading.image_list import PublicImages, read_images
     from evaluator.reading.predictions import Checked, read_predictions
@@ -45,14 +46,14 @@ _HOMES = {
     "Score": "tally",
     "Slice": "diagnosis.joints",
     "annotations_from_arrays": "reading.arrays",
-    "dataset_names": "dataset",
+    "dataset_names": "datasets",
     "diagnose": "diagnosis.joints",
     "evaluate": "evaluation",
-    "load_dataset": "dataset",
+    "load_dataset": "datasets",
     "measure": "evaluation",
     "part_label": "dataset",
     "predictions_from_arrays": "reading.arrays",
-    "public_images": "reading.annotations",
+    "public_images": "evaluation",
     "read_images": "reading.image_list",
     "read_predictions": "reading.predictions",
     "read_truth": "reading.annotations",

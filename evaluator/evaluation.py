@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,11 +12,13 @@ from typing import Any
 import numpy as np
 
 import evaluator
-from evaluator.dataset import Dataset, load_dataset
+from evaluator.dataset import Dataset
+from evaluator.datasets import load_dataset
 from evaluator.errors import GroundTruthError
 from evaluator.metrics import load_metric
 from evaluator.poses import Annotations, Predictions
 from evaluator.reading.annotations import Truth, listed, read_truth
+from evaluator.reading.archives import GZIP_MAGIC
 from evaluator.reading.arrays import predictions_of_people
 from evaluator.reading.digests import DigestField, deferred
 from evaluator.reading.image_list import PublicImages, read_images
@@ -137,3 +141,47 @@ def validate(dataset: str | Dataset, predictions: Source, *, images: Images | No
     """
     definition = load_dataset(dataset) if isinstance(dataset, str) else dataset
     return check_upload(predictions, definition, None if images is None else read_images(images))
+
+
+def public_images(
+    truth: str | Path | bytes | Mapping[str, Any] | Annotations,
+    *,
+    boxes: bool,
+    dataset: str | None = None,
+    split: str | None = None,
+) -> dict[str, Any]:
+    """The public image list of a ground truth, ready for JSON: images, their people on single-person datasets.
+
+    `boxes`: the benchmark gives each person's box (baselines run on them, boards say so). `dataset` and `split` are
+    taken from the file's info when not given.
+    """
+    if isinstance(truth, Annotations):
+        annotations = truth
+        dataset = dataset or truth.dataset
+    else:
+        if dataset is None:
+            document = truth if isinstance(truth, Mapping) else json.loads(_bytes(truth))
+            dataset = (document.get("info") or {}).get("dataset")
+            truth = document if isinstance(truth, Mapping) else truth
+        if not dataset:
+            raise GroundTruthError("the annotations do not say of which dataset they are")
+        annotations = read_truth(truth, load_dataset(dataset))
+    definition = load_dataset(dataset)
+    # which images were filmed together is nobody's business but the bootstrap's
+    images = [{key: value for key, value in image.items() if key != "group"} for image in annotations.images]
+    if definition.single_person or boxes:
+        for image in images:
+            image["people"] = []
+        for row in np.flatnonzero(~annotations.crowd).tolist():
+            person: dict[str, Any] = {"person_id": int(annotations.person_ids[row])}
+            if boxes and np.isfinite(annotations.boxes[row]).all():
+                person["box"] = annotations.boxes[row].tolist()
+            images[annotations.image[row]]["people"].append(person)
+        for image in images:
+            image["people"].sort(key=lambda person: person["person_id"])
+    return {"dataset": dataset, "split": split or annotations.split, "images": images}
+
+
+def _bytes(source: str | Path | bytes) -> bytes:
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    return gzip.decompress(content) if content[:2] == GZIP_MAGIC else content

@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from evaluator.dataset import Dataset, load_dataset
+from evaluator.dataset import Dataset
+from evaluator.datasets import load_dataset
 from evaluator.errors import GroundTruthError, PredictionError, Problem
 from evaluator.poses import Floats
 from evaluator.reading.entries import LARGEST, NUMBERS

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.compat.coco_index import COCO, Entry
-from evaluator.dataset import load_dataset
+from evaluator.datasets import load_dataset
 from evaluator.errors import GroundTruthError
 from evaluator.matching import (
     EPSILON,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.dataset import Dataset, load_dataset
+from evaluator.dataset import Dataset
 from evaluator.errors import GroundTruthError
 from evaluator.poses import Annotations, Floats, Integers, counted, nowhere
 from evaluator.reading.arrays import annotations_from_arrays, check_annotations
@@ -356,50 +356,6 @@ def _check_people(annotations: Annotations, dataset: Dataset) -> None:
         (image, person), times = keys.most_common(1)[0]
         if times > 1:
             raise GroundTruthError(f"image {annotations.image_ids[image]} has person {person} twice")
-
-
-def public_images(
-    truth: str | Path | bytes | Mapping[str, Any] | Annotations,
-    *,
-    boxes: bool,
-    dataset: str | None = None,
-    split: str | None = None,
-) -> dict[str, Any]:
-    """The public image list of a ground truth, ready for JSON: images, their people on single-person datasets.
-
-    `boxes`: the benchmark gives each person's box (baselines run on them, boards say so). `dataset` and `split` are
-    taken from the file's info when not given.
-    """
-    if isinstance(truth, Annotations):
-        annotations = truth
-        dataset = dataset or truth.dataset
-    else:
-        if dataset is None:
-            document = truth if isinstance(truth, Mapping) else json.loads(_bytes(truth))
-            dataset = (document.get("info") or {}).get("dataset")
-            truth = document if isinstance(truth, Mapping) else truth
-        if not dataset:
-            raise GroundTruthError("the annotations do not say of which dataset they are")
-        annotations = read_truth(truth, load_dataset(dataset))
-    definition = load_dataset(dataset)
-    # which images were filmed together is nobody's business but the bootstrap's
-    images = [{key: value for key, value in image.items() if key != "group"} for image in annotations.images]
-    if definition.single_person or boxes:
-        for image in images:
-            image["people"] = []
-        for row in np.flatnonzero(~annotations.crowd).tolist():
-            person: dict[str, Any] = {"person_id": int(annotations.person_ids[row])}
-            if boxes and np.isfinite(annotations.boxes[row]).all():
-                person["box"] = annotations.boxes[row].tolist()
-            images[annotations.image[row]]["people"].append(person)
-        for image in images:
-            image["people"].sort(key=lambda person: person["person_id"])
-    return {"dataset": dataset, "split": split or annotations.split, "images": images}
-
-
-def _bytes(source: str | Path | bytes) -> bytes:
-    content = source if isinstance(source, bytes) else Path(source).read_bytes()
-    return gzip.decompress(content) if content[:2] == GZIP_MAGIC else content
 
 
 def listed(annotations: Annotations, dataset: Dataset) -> PublicImages:

@@ -145,7 +145,7 @@ class Zygote:
         options: dict[str, Any] = {}
         if job["target"] == EVALUATE:
             options["intervals"] = True
-            from evaluator.dataset import load_dataset
+            from evaluator.datasets import load_dataset
             from evaluator.reading.annotations import read_truth
 
             dataset = load_dataset(job["dataset"])

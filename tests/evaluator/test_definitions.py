@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from evaluator import DatasetDefinitionError, dataset_names, load_dataset
-from evaluator.dataset import FOLDER, read_dataset
+from evaluator.datasets import FOLDER, read_dataset
 from evaluator.metrics import INVARIANCES, load_metric, metric_names
 
 RATES = ["pck@0.2", "pck_auc", "pcp_strict@0.5", "pcp_loose@0.5", "pdj_torso@0.2", "pdj_bbox@0.05"]

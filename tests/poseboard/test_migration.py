@@ -159,7 +159,7 @@ def test_examples_in_docstrings() -> None:
     shown = {
         "evaluator",
         "evaluator.reading.arrays",
-        "evaluator.dataset",
+        "evaluator.datasets",
         "evaluator.diagnosis.joints",
         "evaluator.evaluation",
     }

@@ -21,7 +21,7 @@ from django.test import Client
 from typer.testing import CliRunner
 
 import evaluator.metrics
-from evaluator import dataset, evaluate, load_dataset
+from evaluator import datasets, evaluate, load_dataset
 from evaluator.dataset import NUMBER
 from evaluator.diagnosis.page import report_page
 from leaderboard import tasks
@@ -70,13 +70,13 @@ def define(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable
         folder.mkdir()
         (folder / "nme.py").write_text(METRIC % says)
         monkeypatch.setattr(evaluator.metrics, "__path__", [*evaluator.metrics.__path__, str(folder)])
-        text = (dataset.FOLDER / "lsp.toml").read_text()
+        text = (datasets.FOLDER / "lsp.toml").read_text()
         text = text.replace('"pck@0.2", "', '"nme", "').replace('primary = "pck@0.2"', 'primary = "nme"')
         (tmp_path / "datasets").mkdir()
-        for file in dataset.FOLDER.glob("*.toml"):
+        for file in datasets.FOLDER.glob("*.toml"):
             (tmp_path / "datasets" / file.name).write_text(file.read_text())
         (tmp_path / "datasets" / "lsp.toml").write_text(text.replace("[[metrics]]", LSP + "[[metrics]]", 1))
-        monkeypatch.setattr(dataset, "FOLDER", tmp_path / "datasets")
+        monkeypatch.setattr(datasets, "FOLDER", tmp_path / "datasets")
         load_dataset.cache_clear()
 
     yield define
