@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 
 from evaluator.dataset import Dataset
-from evaluator.datasets.fields import FIELDS, Place, read_fields
+from evaluator.datasets.checks import Place, read_fields
+from evaluator.datasets.fields import FIELDS
 from evaluator.errors import DatasetDefinitionError
 from evaluator.metrics import load_metric
 

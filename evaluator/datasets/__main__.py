@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evaluator.datasets.fields import FIELDS, METRIC_FIELDS, REQUIRED, SCORE_FIELDS, Field
+from evaluator.datasets.checks import REQUIRED, Field
+from evaluator.datasets.fields import FIELDS, METRIC_FIELDS, SCORE_FIELDS
 
 INTRODUCTION = """\
 # Dataset definitions

@@ -16,7 +16,8 @@ import pytest
 from evaluator import Dataset, DatasetDefinitionError, dataset_names, load_dataset
 from evaluator.datasets import FOLDER, read_dataset
 from evaluator.datasets.__main__ import page
-from evaluator.datasets.fields import FIELDS, REQUIRED
+from evaluator.datasets.checks import REQUIRED
+from evaluator.datasets.fields import FIELDS
 from evaluator.metrics import INVARIANCES, PARTS, load_metric, metric_names
 
 RATES = ["pck@0.2", "pck_auc", "pcp_strict@0.5", "pcp_loose@0.5", "pdj_torso@0.2", "pdj_bbox@0.05"]
