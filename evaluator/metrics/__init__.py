@@ -62,18 +62,18 @@ PARTS: dict[str, str] = {
     "none": "none: the metric scores `all` alone",
 }
 
-# What does not hold for a metric has a counter-example in tests/evaluator/test_counter_examples.py.
+# Whatever does not hold for a metric has a counter-example in the tests.
 INVARIANCES: dict[str, str] = {
     "translation": "moving annotations and predictions together changes nothing",
     "scale": "scaling annotations and predictions together changes nothing",
-    "rotation": "turning annotations and predictions together, by any angle, changes nothing",
-    "mirror": "mirroring annotations and predictions, left and right joints exchanged, changes nothing",
+    "rotation": "rotating annotations and predictions together, by any angle, changes nothing",
+    "mirror": "mirroring annotations and predictions, with left and right joints exchanged, changes nothing",
     "confidence": "the predicted confidences and scores do not matter",
     "rank": "only the order of the confidences and scores matters",
-    "unannotated": "where a predicted joint lies that nobody annotated in its image does not matter",
+    "unannotated": "the position of a predicted joint that is not annotated in its image does not matter",
     "farther": "moving one predicted joint away from its annotation never improves a score",
-    "perfect": "predicting the annotations themselves gives the best score that there is",
-    "nobody": "predicting nobody gives the worst score that there is",
+    "perfect": "predicting the annotations themselves gives the best possible score",
+    "nobody": "predicting no people gives the worst possible score",
 }
 
 
