@@ -1,4 +1,4 @@
-"""One file adds a metric, one a dataset, one a baseline: done in a copy of the tree, and nothing else is edited there."""
+"""One file adds a metric, one a dataset, one a baseline: done in a copy of the tree, where nothing else is edited."""
 
 from __future__ import annotations
 
