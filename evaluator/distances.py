@@ -21,10 +21,12 @@ def euclidean(a: Floats, b: Floats) -> Floats:
     return np.where(np.isfinite(distance), distance, np.nan)
 
 
+TORSO = ("left_shoulder", "right_hip")
+
+
 def torso(annotations: Annotations, dataset: Dataset) -> Floats:
     """[P] |left shoulder - right hip| of the annotation (Sapp and Taskar, MODEC, CVPR 2013)."""
-    shoulder = annotations.keypoints[:, dataset.joint("left_shoulder")]
-    hip = annotations.keypoints[:, dataset.joint("right_hip")]
+    shoulder, hip = (annotations.keypoints[:, dataset.joint(joint)] for joint in TORSO)
     return euclidean(shoulder, hip)
 
 
@@ -60,6 +62,23 @@ NORMALISERS: dict[str, Callable[[Annotations, Dataset], Floats]] = {
     "joint_box": joint_box,
     "head": head,
 }
+
+
+def check_normaliser(dataset: Dataset, name: str) -> None:
+    """ValueError for an unknown normaliser, DatasetDefinitionError for a joint that it needs."""
+    if name not in NORMALISERS:
+        raise ValueError(f"normaliser: no {name!r}; there are {', '.join(NORMALISERS)}")
+    if name == "torso":
+        for joint in TORSO:
+            dataset.joint(joint)
+
+
+def check_thresholds(threshold: float, step: float | None = None) -> None:
+    """ValueError unless there is a curve or a point of it: 0 < step <= threshold."""
+    if threshold <= 0:
+        raise ValueError(f"threshold: expected a number above 0, found {threshold}")
+    if step is not None and not 0 < step <= threshold:
+        raise ValueError(f"step: expected a number above 0 and up to the threshold, found {step}")
 
 
 def limbs_of(keypoints: Floats, dataset: Dataset) -> Floats:

@@ -1,24 +1,21 @@
-"""The datasets' official files -> the one JSON form of annotations and of predictions.
+"""Official files and other tools' outputs, converted to the one JSON form. May import the rest of the evaluator.
 
-The folder is the registry: `convert/<dataset>.py` has `truth(...)` and `predictions(...)`. Binary files (.mat, .h5)
-are read by scipy and h5py in a process of their own, because scipy crashes its process on some damaged files; so this
-package belongs to the client and to an operator's shell and is never imported by the web server or a worker.
+The folder is the registry: `convert/<dataset>.py` has `truth(...)` and `predictions(...)`. A dataset without one uses
+COCO keypoint JSON. Binary files (.mat, .h5) are read by scipy and h5py in a separate process, because scipy crashes on
+some damaged files. This package is for the client and an operator's shell; no web server or worker imports it.
 """
 
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from evaluator import dataset_names
 from evaluator.convert.errors import ConversionError
 
 __all__ = ["ConversionError", "convert_predictions", "convert_truth"]
-
-CONVERTIBLE = (
-    "coco", "crowdpose", "ochuman", "coco_wholebody", "mpii", "mpii_multi", "posetrack", "lsp", "flic", "mannequins",
-    "densepose", "human36m", "mpi_inf_3dhp",
-)  # fmt: skip
 
 
 def convert_truth(
@@ -26,9 +23,9 @@ def convert_truth(
 ) -> dict[str, Any]:
     """An official annotation file as the annotation JSON (see docs/formats.md).
 
-    `split` chooses the part of a file that holds several (LSP: test, train); `companion` is the second file of a
-    dataset that needs two (MPII `valid.json`: its `gt_valid.mat`; found beside the first when it is not given).
-    Raises ConversionError, with a message for the person who has the file.
+    `split` selects a part of a file that has several (LSP: test, train); `companion` is the second file of a
+    dataset that needs two (MPII `valid.json`: its `gt_valid.mat`); by default it is looked for next to the first.
+    Raises ConversionError, whose message is for whoever has the file.
     """
     module = _module(dataset)
     path = _existing(path, folder=getattr(module, "FOLDERS", False))
@@ -59,14 +56,15 @@ def convert_predictions(
 
 
 def _module(dataset: str) -> Any:
-    if dataset not in CONVERTIBLE:
-        raise ConversionError(f"no converter for the dataset {dataset!r}: there are {', '.join(sorted(CONVERTIBLE))}")
-    return importlib.import_module(f"evaluator.convert.{dataset}")
+    if dataset not in dataset_names():
+        raise ConversionError(f"no converter for the dataset {dataset!r}: there are {', '.join(dataset_names())}")
+    own = f"evaluator.convert.{dataset}"
+    return importlib.import_module(own if find_spec(own) else "evaluator.convert.coco")
 
 
 def _existing(path: Path, *, folder: bool = False) -> Path:
     if not path.exists():
         raise ConversionError(f"{path}: no such file")
     if not path.is_file() and not (folder and path.is_dir()):
-        raise ConversionError(f"{path}: is not a file")
+        raise ConversionError(f"{path} is not a file")
     return path

@@ -1,7 +1,7 @@
 """The reading process that evaluator.convert.reading starts: READER FILE OUT.npz, for some with COMPANION.
 
 It ends with 0 and the arrays in OUT.npz; with 2 and one line on standard error; or, on a damaged file, with whatever
-exception or signal the libraries end it with, which evaluator.convert.reading puts in words.
+exception or signal the libraries end it with, which evaluator.convert.reading turns into a message.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 class Unreadable(Exception):
-    """The one line that standard error gets."""
+    """Its text is the one line that is written to standard error."""
 
 
 def main(reader: str, path: Path, out: Path) -> None:
@@ -35,7 +35,7 @@ def main(reader: str, path: Path, out: Path) -> None:
     matlab = not hdf5 or head.startswith(MATLAB_73)
     if reader in STRUCTURE_READERS:
         if hdf5:
-            raise Unreadable(f"{reader} is read from its original file only; save this one again with -v7")
+            raise Unreadable(f"{reader} can only be read from its original file; save this one again with -v7")
         arrays = STRUCTURE_READERS[reader](path)
     elif hdf5:
         arrays = _hdf5(path, matlab=matlab)

@@ -1,6 +1,6 @@
-"""COCO keypoint JSON (Lin et al., ECCV 2014), which is also the one JSON form: it passes through, checked.
+"""COCO keypoint JSON (Lin et al., ECCV 2014), which is also the one JSON form: it is checked and passed through.
 
-CrowdPose and Mannequins, and files of any dataset that were converted before, take the same way.
+The same holds for every dataset without a converter of its own, and for files that were converted before.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from evaluator.convert.errors import ConversionError
 def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None) -> dict[str, Any]:
     """The document as it is, with dataset and split named in its `info`.
 
-    Raises ConversionError for what is no JSON, and evaluator.GroundTruthError for annotations that cannot be scored
-    against.
+    Raises ConversionError for what is not JSON, and evaluator.GroundTruthError for annotations that cannot be used.
     """
     from evaluator.reading.annotations import read_truth
 
     document = read_json(path)
     if not isinstance(document, dict):
-        raise ConversionError(f"{path.name}: an object with images, annotations and categories is expected")
+        raise ConversionError(f"{path.name}: expected an object with images, annotations and categories")
     read_truth(path, load_dataset(dataset))
     info = document.get("info")
     named = {**(info if isinstance(info, dict) else {}), "dataset": dataset}
@@ -36,9 +35,9 @@ def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None
 def predictions(
     path: Path, *, dataset: str, limbs: Path | None, split: str | None, truth: dict[str, Any] | None
 ) -> list[dict[str, Any]]:
-    """The list as it is. Raises evaluator.PredictionError for what the server would refuse."""
+    """The list as it is. Raises evaluator.PredictionError for what the server would reject."""
     if limbs is not None:
-        raise ConversionError("sticks are added to an official file of keypoints, not to predictions in JSON")
+        raise ConversionError("sticks can be added to an official keypoint file only, not to predictions in JSON")
     from evaluator.reading.archives import read_upload, unpacked
 
     content = read_upload(path)

@@ -1,4 +1,4 @@
-"""COCO-WholeBody (Jin et al., ECCV 2020): COCO keypoint JSON whose feet, face and hands have keys of their own.
+"""COCO-WholeBody (Jin et al., ECCV 2020): COCO keypoint JSON in which feet, face and hands have their own keys.
 
 Annotations pass through: the evaluator reads both forms. Predictions become one list `keypoints` of all joints.
 """
@@ -25,7 +25,7 @@ def predictions(
     """Results in COCO-WholeBody's own form with the keys of a person's parts put together, in the order of the joints.
 
     Files of the one form pass through. Raises evaluator.PredictionError, with entry and key, for keys that are missing
-    or of another length, and for what the server would refuse.
+    or of another length, and for what the server would reject.
     """
     entries = read_json(path) if path.suffix != ".zip" else None
     fields = load_dataset(dataset).keypoint_fields
@@ -33,7 +33,7 @@ def predictions(
     if not isinstance(entries, list) or not any(isinstance(row, dict) and row.keys() & set(others) for row in entries):
         return coco.predictions(path, dataset=dataset, limbs=limbs, split=split, truth=truth)
     if limbs is not None:
-        raise ConversionError("sticks are added to an official file of keypoints, not to predictions in JSON")
+        raise ConversionError("sticks can be added to an official keypoint file only, not to predictions in JSON")
     problems = Problems()
     whole = []
     for number, row in enumerate(entries):

@@ -1,4 +1,4 @@
-"""Build the one JSON form of annotations and of predictions out of arrays, and take over files that already have it."""
+"""The one JSON form of annotations and predictions, built from arrays or read from files that already have it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 
 @dataclass(frozen=True)
 class People:
-    """What an official annotation file says of N people, in its order.
+    """What an official annotation file says about N people, in its order.
 
     `points` [N, K, 2] in pixels; `flags` [N, K]: 0 not annotated, 1 occluded, 2 visible; `boxes` [N, 4] x, y, w, h;
-    `image_ids`, `person_ids` [N]; `file_names`: one a person, None where the file has no names; `extra`: more keys of
-    the annotations, one list of N values each.
+    `image_ids`, `person_ids` [N]; `file_names`: one per person, None if the file has no names; `extra`: further keys of
+    the annotations, with a list of N values each.
     """
 
     points: NDArray[np.float64]
@@ -93,7 +93,7 @@ def prediction_entries(
 ) -> list[dict[str, Any]]:
     """The prediction JSON of points [N, K, 2], NaN where missing, for the (image id, person id) of `rows`.
 
-    Official single-person files carry no confidence: every joint and every entry gets 1. `limbs` is [N, L, 4].
+    Official single-person files have no confidences: every joint and every entry gets 1. `limbs` is [N, L, 4].
     """
     entries = []
     for index, (image_id, person_id) in enumerate(rows):
@@ -114,13 +114,13 @@ def rows_of(truth: dict[str, Any], count: int, name: str) -> list[tuple[int, int
     """(image id, person id) of a document's annotations, in its order; ConversionError unless there are `count`."""
     annotations = truth.get("annotations")
     if not isinstance(annotations, list):
-        raise ConversionError("the ground truth given for the order of the rows has no list 'annotations'")
+        raise ConversionError("the annotations given for the order of the rows have no list 'annotations'")
     if len(annotations) != count:
-        raise ConversionError(f"{name} has {count} rows, but the ground truth has {len(annotations)} people")
+        raise ConversionError(f"{name} has {count} rows, but the annotations have {len(annotations)} people")
     try:
         return [(int(each["image_id"]), int(each.get("person_id", 0))) for each in annotations]
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise ConversionError("an annotation of the ground truth has no whole number 'image_id'") from None
+        raise ConversionError("an annotation has no whole number 'image_id'") from None
 
 
 def joints_box(points: NDArray[np.float64], flags: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -138,7 +138,7 @@ def number(value: float) -> float | int:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON of a .json or .json.gz file; ConversionError in words for anything else."""
+    """The JSON of a .json or .json.gz file; ConversionError for anything else."""
     raw = path.read_bytes()
     if raw.startswith(GZIP):
         try:
@@ -146,9 +146,9 @@ def read_json(path: Path) -> Any:
         except (OSError, EOFError, zlib.error) as error:
             raise ConversionError(f"{path.name}: damaged gzip ({error})") from None
     try:
-        return json.loads(raw.decode("utf-8"), parse_constant=_refuse_constant)
+        return json.loads(raw.decode("utf-8"), parse_constant=_reject_constant)
     except UnicodeDecodeError as error:
-        raise ConversionError(f"{path.name}: not UTF-8 text at byte {error.start}; JSON is expected") from None
+        raise ConversionError(f"{path.name}: not UTF-8 text at byte {error.start}; expected JSON") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ConversionError(f"{path.name}: not JSON: {error.msg} at {where}") from None
@@ -158,8 +158,8 @@ def read_json(path: Path) -> Any:
         raise ConversionError(f"{path.name}: not JSON: {error}") from None
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a number of JSON")
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def read_annotations(path: Path) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def read_annotations(path: Path) -> dict[str, Any]:
         raise ConversionError(f"{path}: no such file")
     document = read_json(path)
     if not isinstance(document, dict):
-        raise ConversionError(f"{path.name}: annotations are expected, an object with a list 'annotations'")
+        raise ConversionError(f"{path.name}: expected annotations: an object with a list 'annotations'")
     return document
 
 

@@ -2,7 +2,7 @@
 
 Annotations: joints 2x12x1016, eleven joints and, in column 12, width and height of the torso box.
 Predictions: pred 2x11x1016. Image ids are 1..1016, the order of the file, which has no names of images.
-Coordinates are taken over unchanged.
+Coordinates are copied unchanged.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None
 def predictions(
     path: Path, *, dataset: str, limbs: Path | None, split: str | None, truth: dict[str, Any] | None
 ) -> list[dict[str, Any]]:
-    """pred 2x11x1016; FLIC has no official file of sticks, its limbs follow from the keypoints."""
+    """pred 2x11x1016; FLIC has no official stick file, its limbs are derived from the keypoints."""
     _split(split)
     if limbs is not None:
-        raise ConversionError("FLIC has no official file of sticks: its limbs are derived from the keypoints")
+        raise ConversionError("FLIC has no official stick file: its limbs are derived from the keypoints")
     if looks_like_json(path):
         return coco.predictions(path, dataset=dataset, limbs=limbs, split=split, truth=truth)
     file = read_arrays(path)

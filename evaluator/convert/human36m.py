@@ -1,8 +1,8 @@
 """Human3.6M (Ionescu et al., TPAMI 2014): poses in space as arrays.
 
-Its own files (CDF) need the authors' licence and tools; everyone makes arrays of them. Annotations: a .npz, .mat or
+Its own files (CDF) need the authors' licence and tools, and are exchanged as arrays. Annotations: a .npz, .mat or
 .h5 file with `keypoints_3d` N x 17 x 3 in millimetres, and for each pose its `action` (a name, or the number of
-human36m.toml) and, if there are, `group` (its video), `image_id`, `person_id`, `file_name`. Predictions: N x 17 x 3 in
+human36m.toml) and optionally `group` (its video), `image_id`, `person_id`, `file_name`. Predictions: N x 17 x 3 in
 the same order, .npy or any of these. Joints in the order of human36m.toml, which is the usual one of 17.
 """
 

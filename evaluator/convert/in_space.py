@@ -22,7 +22,7 @@ from evaluator.convert.layout import LARGEST_COORDINATE, numbers, oriented
 from evaluator.convert.reading import OfficialFile, read_arrays
 
 POINTS = ("keypoints_3d", "pred", "preds", "predictions")
-SMALLEST_POSE = 100.0  # millimetres: a person is larger, and in metres smaller than this number
+SMALLEST_POSE = 100.0  # millimetres: every person is larger than this, and in metres the number is smaller
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def read(path: Path) -> OfficialFile:
 
 
 def points(file: OfficialFile, dataset: str, name: str | None = None) -> Floats:
-    """The array of poses as [N, K, 3]: the one of this name, else of a usual one, else the only one of the file."""
+    """The array of poses as [N, K, 3]: the array of this name, of a usual name, or the only one in the file."""
     joints = len(load_dataset(dataset).joints)
     known = [each for each in POINTS if each in file.arrays]
     name = name or (known[0] if known else next(iter(file.arrays)) if len(file.arrays) == 1 else POINTS[0])
@@ -63,7 +63,7 @@ def points(file: OfficialFile, dataset: str, name: str | None = None) -> Floats:
         row, joint, axis = (int(index) for index in wrong[0])
         raise ConversionError(
             f"{where}: row {row + 1}, joint {joint + 1}: {'xyz'[axis]} is {found[row, joint, axis]}; "
-            f"finite millimetres of magnitude up to {LARGEST_COORDINATE:.0f} are expected"
+            f"expected finite millimetres of magnitude up to {LARGEST_COORDINATE:.0f}"
         )
     _check_size(found, where)
     return found
@@ -77,12 +77,12 @@ def _check_size(found: Floats, where: str) -> None:
     size = np.median((high - low).max(axis=1))
     if 0 < size < SMALLEST_POSE:
         raise ConversionError(
-            f"{where}: the poses are {size:.3g} large; multiply metres by 1000, millimetres are expected"
+            f"{where}: the largest extent of a pose is {size:.3g}; expected millimetres (multiply metres by 1000)"
         )
 
 
 def labels(file: OfficialFile, name: str, count: int) -> list[Any] | None:
-    """One value a row of an array that a file may have; ConversionError when there are more or fewer."""
+    """One value per row from an optional array of a file; ConversionError when there are more or fewer."""
     if name not in file.arrays:
         return None
     values: list[Any] = file.arrays[name].ravel().tolist()
@@ -105,7 +105,7 @@ def action_names(file: OfficialFile, dataset: str, given: Sequence[Any] | None) 
     """The dataset's action of each row, from its name (`Walking 1` is walking) or its number, counted from 1."""
     actions = load_dataset(dataset).actions
     if given is None:
-        raise ConversionError(f"{file.path.name}: no action of each pose; expected one of {', '.join(actions)}")
+        raise ConversionError(f"{file.path.name}: no action for each pose; expected one of {', '.join(actions)}")
     usual = {action.replace("_", ""): action for action in actions} | OTHER_NAMES
     found = []
     for row, value in enumerate(given, 1):
@@ -119,7 +119,7 @@ def action_names(file: OfficialFile, dataset: str, given: Sequence[Any] | None) 
     return found
 
 
-# What Human3.6M's own folders say otherwise.
+# What Human3.6M's own folders are called instead.
 OTHER_NAMES = {"takingphoto": "photo", "walkingdog": "walk_dog", "walktogether": "walk_together"}
 
 
@@ -170,11 +170,11 @@ def _missing(point: Sequence[float]) -> bool:
 
 
 def entries(path: Path, poses: Floats, truth: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The prediction JSON of poses [N, K, 3]; ConversionError for a joint without a place."""
+    """The prediction JSON of poses [N, K, 3]; ConversionError for a missing joint."""
     lost = np.argwhere(np.isnan(poses).any(axis=2))
     if len(lost):
         row, joint = lost[0] + 1
-        raise ConversionError(f"{path.name}: row {row}, joint {joint} is missing: every joint needs a place")
+        raise ConversionError(f"{path.name}: row {row}, joint {joint} is missing: every joint needs a position")
     rows = rows_of(truth, len(poses), path.name) if truth else [(image, 0) for image in range(1, len(poses) + 1)]
     return [
         {"image_id": image, "person_id": person, "keypoints_3d": [number(v) for point in pose for v in point]}
@@ -184,4 +184,4 @@ def entries(path: Path, poses: Floats, truth: dict[str, Any] | None) -> list[dic
 
 def no_sticks(limbs: Path | None) -> None:
     if limbs is not None:
-        raise ConversionError("poses in space have no file of sticks")
+        raise ConversionError("3D poses have no stick file")

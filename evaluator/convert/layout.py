@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from evaluator.convert.errors import ConversionError
 from evaluator.convert.reading import OfficialFile
 
-LARGEST_COORDINATE = 1e6  # the reader of predictions takes no larger one
+LARGEST_COORDINATE = 1e6  # predictions with a larger one are rejected
 
 
 def numbers(file: OfficialFile, name: str, array: NDArray[np.generic]) -> NDArray[np.float64]:
     """`array` as float64; ConversionError unless it holds real numbers."""
     if array.dtype.kind not in "buif":
-        raise ConversionError(f"{file.path.name}: {name} holds {array.dtype} values; real numbers are expected")
+        raise ConversionError(f"{file.path.name}: {name} has {array.dtype} values; expected real numbers")
     return array.astype(np.float64)
 
 
@@ -48,7 +48,7 @@ def reject_infinite(file: OfficialFile, name: str, points: NDArray[np.float64]) 
         row, point, axis = (int(index) for index in wrong[0])
         raise ConversionError(
             f"{file.path.name}: {name}: row {row + 1}, point {point + 1}: {'xy'[axis]} is {points[row, point, axis]}; "
-            f"finite numbers of magnitude up to {LARGEST_COORDINATE:.0f} are expected, or NaN for a missing point"
+            f"expected finite numbers of magnitude up to {LARGEST_COORDINATE:.0f}, or NaN for a missing point"
         )
 
 
@@ -57,4 +57,4 @@ def reject_unfinite(file: OfficialFile, name: str, values: NDArray[np.float64]) 
     wrong = np.argwhere(~np.isfinite(values))
     if len(wrong):
         where = ", ".join(str(int(index) + 1) for index in wrong[0])
-        raise ConversionError(f"{file.path.name}: {name}[{where}] is {values[tuple(wrong[0])]}; a number is expected")
+        raise ConversionError(f"{file.path.name}: {name}[{where}] is {values[tuple(wrong[0])]}; expected a number")

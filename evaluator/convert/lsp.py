@@ -2,7 +2,7 @@
 
 `joints.mat`: joints 3x14x2000 (x, y, 1 where the joint is occluded); images 1..1000 train, 1001..2000 test.
 Predictions: pred 2x14x1000, sticks 2x20x1000 (start and end of the ten sticks, in the order of the dataset's limbs).
-Coordinates are taken over unchanged: annotations and predictions share one origin, and no score depends on it.
+Coordinates are copied unchanged: annotations and predictions share one origin, and no score depends on it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """MPI-INF-3DHP (Mehta et al., 3DV 2017), its test set: TS1/annot_data.mat to TS6/annot_data.mat.
 
 Each has univ_annot3 3x17x1xN in millimetres (the poses that the authors' evaluation takes), valid_frame and
-activity_annotation, N numbers. Name one: those beside it (`../TS2/annot_data.mat`) are read too. The valid frames of
+activity_annotation, N numbers. Name one: the others (`../TS2/annot_data.mat`) are read too. The valid frames of
 all, in order, are images 1, 2, ...
-Predictions: what research code hands to the authors' script, TS1 .. TS6 of 3x17x1xT valid frames in one .mat file; or
+Predictions: what research code passes to the authors' script, TS1 .. TS6 of 3x17x1xT valid frames in one .mat file; or
 one array N x 17 x 3 of all. Annotations as arrays like those of Human3.6M are read too.
 """
 
@@ -25,7 +25,7 @@ POSES = "univ_annot3"
 
 
 def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None) -> dict[str, Any]:
-    """The valid frames of the sequences; each is a group, so that intervals draw whole videos."""
+    """The valid frames of the sequences; each is a group, so that intervals resample whole videos."""
     if path.suffix == ".npz" or looks_like_json(path):
         return human36m.truth(path, dataset=dataset, split=split, companion=companion)
     poses, activities, groups, names = [], [], [], []
@@ -50,7 +50,7 @@ def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None
         names += [f"{sequence}/imageSequence/img_{frame + 1:06d}.jpg" for frame in frames.tolist()]
     together = np.concatenate(poses)
     if not len(together):
-        raise ConversionError(f"{path.name}: no valid frame")
+        raise ConversionError(f"{path.name}: no valid frames")
     return in_space.document(dataset, split or "test", together, activities, groups=groups, file_names=names)
 
 
@@ -68,7 +68,7 @@ def predictions(
 
 
 def _sequences(path: Path) -> list[tuple[str, Path]]:
-    """(name, file) of the sequences beside this one, in order; of this one alone where folders are called otherwise."""
+    """(name, file) of this sequence and its neighbours, in order; of this one alone if its folder is not named so."""
     path = path.resolve()
     if not FOLDER.match(path.parent.name):
         return [(path.stem, path)]

@@ -1,15 +1,15 @@
 """MPII Human Pose (Andriluka et al., CVPR 2014), single-person. Official files count pixels from 1, our form from 0.
 
-Read, told apart by what is in them:
+Accepted, recognised by their content:
 
 - .h5 with `part` [N, 16, 2], `visible` [N, 16], `normalize` [N] (0.6 x head box diagonal) and, if there, `center`,
   `scale`, `imgname`: the files that came with Stacked Hourglass (Newell et al., ECCV 2016). (0, 0): not annotated.
 - `gt_valid.mat` (`pos_gt_src` 16x2xN, `jnt_missing` 16xN, `headboxes_src` 2x2xN), with `valid.json` for names and
-  boxes, in the layout that came with HRNet (Sun et al., CVPR 2019); either may be named, the other is found beside it.
+  boxes, in the layout that came with HRNet (Sun et al., CVPR 2019); name either; the other is looked for next to it.
 - `mpii_human_pose_v1_u12_1.mat`, the official RELEASE structure.
 
 In the first two row i is image i, person 0, also where two people share a photograph. RELEASE knows images: annolist(i)
-is image i, and its people that are marked as single are persons 0, 1, ... of it, in the order of the structure.
+is image i, and those of its people who are marked as single are its persons 0, 1, ..., in the order of the structure.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None
         boxes = companion or path.with_name("gt_" + path.name.removesuffix(".gz").removesuffix(".json") + ".mat")
         if not boxes.is_file():
             raise ConversionError(
-                f"{path.name} has no head boxes: they are in {boxes.name}, which is not beside it "
-                "(or name it: --with FILE)"
+                f"{path.name} has no head boxes: they are in {boxes.name}, which is not in the same folder; "
+                "name it with --with FILE"
             )
         return _head_box_file(read_arrays(boxes), _valid_json(path, document), dataset, split)
-    if path.name.startswith("mpii_human_pose_v1"):  # reading it twice would cost half a minute
+    if path.name.startswith("mpii_human_pose_v1"):  # reading it twice would take half a minute longer
         return _release(path, dataset, split)
     file = read_arrays(path)
     if "RELEASE" in file.structures:
@@ -73,9 +73,9 @@ def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None
 def predictions(
     path: Path, *, dataset: str, limbs: Path | None, split: str | None, truth: dict[str, Any] | None
 ) -> list[dict[str, Any]]:
-    """preds Nx16x2 (.h5 or .mat), or 16x2xN as the official toolkit keeps it; counted from 1 as every official file."""
+    """preds Nx16x2 (.h5 or .mat), or 16x2xN as in the official toolkit; counted from 1 like every official file."""
     if limbs is not None:
-        raise ConversionError("MPII has no official file of sticks")
+        raise ConversionError("MPII has no official stick file")
     if looks_like_json(path):
         return coco.predictions(path, dataset=dataset, limbs=limbs, split=split, truth=truth)
     file = read_arrays(path)
@@ -127,7 +127,9 @@ def _head_box_file(
     head = HEAD_BIAS * np.linalg.norm(boxes[1] - boxes[0], axis=0)
     people = people or {}
     if people and len(people["names"]) != count:
-        raise ConversionError(f"{file.path.name} has {count} people, the .json beside it {len(people['names'])}")
+        raise ConversionError(
+            f"{file.path.name} has {count} people, but the .json next to it has {len(people['names'])}"
+        )
     visible = people.get("visible", np.ones((count, JOINTS)))
     flags = np.where(missing, 0, np.where(visible > 0, 2, 1))
     points = np.where(missing[:, :, None], np.nan, points) - 1
@@ -196,7 +198,7 @@ def _document(
     reject_infinite(file, "annotated joint", points)
     reject_unfinite(file, "head size", head)
     if (head <= 0).any():
-        raise ConversionError(f"{file.path.name}: person {int(np.argmax(head <= 0)) + 1} has a head box of no size")
+        raise ConversionError(f"{file.path.name}: person {int(np.argmax(head <= 0)) + 1} has an empty head box")
     extra: dict[str, Any] = {"head_size": [float(size) for size in head]}
     if "ridx" in people:
         extra["ridx"] = people["ridx"]
@@ -216,7 +218,7 @@ def _document(
 
 
 def _person_boxes(points: NDArray[np.float64], flags: NDArray[np.int64], people: dict[str, Any]) -> NDArray[np.float64]:
-    """The square of side 200 x scale around the given centre, which MPII gives for all; else the joints' box."""
+    """The square of side 200 x scale around the given centre, which MPII gives for all; otherwise the joints' box."""
     if "center" not in people:
         return joints_box(points, flags)
     side = PERSON_HEIGHT * np.asarray(people["scale"], dtype=np.float64)[:, None]

@@ -1,10 +1,11 @@
 """MPII Human Pose, multi-person (Pishchulin et al., DeepCut, CVPR 2016). Official files count pixels from 1.
 
-Read: `mpii_human_pose_v1_u12_1.mat`, the RELEASE structure, with `groups_v12.mat` of the evaluation toolkit (beside it,
-or named by `--with`); and predictions as `pred_keypoints_mpii_multi.mat`, the toolkit's structure `pred`.
+Accepted: `mpii_human_pose_v1_u12_1.mat`, the RELEASE structure, with `groups_v12.mat` of the evaluation toolkit (in the
+same folder, or named by `--with`); and predictions as `pred_keypoints_mpii_multi.mat`, the toolkit's structure `pred`.
 
-An image of our form is a group: the groups of the split, counted from 1 in the order of the images and of the groups in
-each, which is the order of `pred`. Both groups of one photograph have its file name and are one `group` for resampling.
+An image of the one JSON form is a group: the groups of the split, counted from 1 in the order of the images and of the
+groups in each, which is the order of `pred`. The groups of one photograph have its file name and are one `group` for
+resampling.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None
     beside = companion or path.with_name("groups_v12.mat")
     if not beside.is_file():
         raise ConversionError(
-            f"the groups of people are in {beside.name}, which is not beside {path.name} (or name it: --with FILE)"
+            f"the groups of people are in {beside.name}, which is not in the folder of {path.name}; "
+            "name it with --with FILE"
         )
     file = read_mpii_groups(path, beside)
     arrays = file.arrays
@@ -51,7 +53,7 @@ def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None
             chosen.append(rows[image, rectangle])
             places.append(image_id + 1)
     if not chosen:
-        raise ConversionError(f"{path.name}: nobody in the groups of {'train' if train else 'test'} is annotated")
+        raise ConversionError(f"{path.name}: the groups of {'train' if train else 'test'} contain no annotated people")
     document = document_of(file, dataset, split or "train", np.array(chosen), places)
     names = arrays["group:name"]
     document["images"] = [
@@ -66,7 +68,7 @@ def predictions(
 ) -> list[dict[str, Any]]:
     """Element i of `pred` is image i. An entry's score is the mean of its joints' scores."""
     if limbs is not None:
-        raise ConversionError("MPII has no official file of sticks")
+        raise ConversionError("MPII has no official stick file")
     if looks_like_json(path):
         return coco.predictions(path, dataset=dataset, limbs=limbs, split=split, truth=truth)
     file = read_mpii_poses(path)

@@ -2,8 +2,8 @@
 
 The structure, as its README has it: `annolist(i).image.name`; `annolist(i).annorect(r)` with the head box x1 y1 x2 y2,
 `scale`, `objpos` and `annopoints.point(p)` with x, y, id (0..15) and is_visible; `img_train(i)`; `single_person{i}`:
-the r of the people who stand apart. Fields are missing, or empty, where there is nothing to say: the rectangles of
-test images have no head box and no points, and the points of the head (8, 9) no is_visible.
+the r of the people who are clearly separated from others. Fields that do not apply are missing or empty: the rectangles
+of test images have no head box and no points, and the points of the head (8, 9) no is_visible.
 """
 
 from __future__ import annotations
@@ -58,16 +58,16 @@ def people(release: Any, *, single_only: bool) -> dict[str, NDArray[np.generic]]
 
 
 def groups(release: Any, cells: Any) -> dict[str, NDArray[np.generic]]:
-    """The official groups of people who do not stand apart, as rows (image, group in it, rectangle), counted from 1.
+    """The official groups of people who are close together, as rows (image, group in it, rectangle), counted from 1.
 
     `cells` is the variable `groups` as scipy reads it without squeezing: a cell for each image, which holds a cell of
-    lists of rectangles. Groups of whom anybody is marked as single are left out, as the toolkit leaves them. Returns
+    lists of rectangles. Groups in which anybody is marked as single are left out, as in the toolkit. Returns
     `image`, `group`, `rectangle` [N], and of the images `train`, bool, and `name`.
     """
     train, singles = _list(release.img_train), _list(release.single_person)
     per_image = list(np.asarray(cells, dtype=object).flat)
     if len(per_image) != len(train):
-        raise ValueError(f"groups are of {len(per_image)} images, RELEASE has {len(train)}")
+        raise ValueError(f"groups are for {len(per_image)} images, but RELEASE has {len(train)}")
     rows: list[tuple[int, int, int]] = []
     for index, (cell, single) in enumerate(zip(per_image, singles, strict=True), start=1):
         alone = {int(each) for each in _list(single)}
@@ -88,8 +88,8 @@ def groups(release: Any, cells: Any) -> dict[str, NDArray[np.generic]]:
 
 
 def poses(pred: Any) -> dict[str, NDArray[np.generic]]:
-    """Predictions in the toolkit's structure, one element a group: `groups` [N] (from 1), `points` [N, 16, 3] with the
-    score of each joint, NaN where there is none.
+    """Predictions in the toolkit's structure, one element per group: `groups` [N] (from 1), `points` [N, 16, 3] with
+    the score of each joint, NaN where there is none.
     """
     numbers, points = [], []
     for number, element in enumerate(_list(pred), start=1):
@@ -124,7 +124,7 @@ def _joints(points: list[Any]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def _visible(value: Any) -> bool:
-    """A number, a text '0' or '1', or nothing at all: then the joint is one that can always be seen."""
+    """A number, a text '0' or '1', or nothing for joints that are always visible."""
     if isinstance(value, np.ndarray):
         value = value.item() if value.size == 1 else None
     return value is None or value == "" or int(value) != 0

@@ -1,11 +1,11 @@
-"""PoseTrack (Andriluka et al., CVPR 2018): a JSON file for each video, in the form of 2018 or of 2017, or a folder.
+"""PoseTrack (Andriluka et al., CVPR 2018): one JSON file per video, in the format of 2018 or 2017, or a folder of them.
 
-2018: COCO keypoint JSON with more keys: `bbox_head` of people, `ignore_regions_x` and `_y` of images, and for
-predictions `scores`, one for each joint. Its joints are told by the names in `categories`, where ears stand too that
-nobody annotated. 2017: `annolist`, frames with `annorect`, points with an `id`, every number in a list of its own.
-Frames have no number there: they are numbered from 1, and predictions find theirs by the image's name (`--truth`).
+2018: COCO keypoint JSON with further keys: `bbox_head` of people, `ignore_regions_x` and `_y` of images, and for
+predictions `scores`, one per joint. The names in `categories` give the order of the joints; they include ears, which
+are never annotated. 2017: `annolist`, frames with `annorect`, points with an `id`, every number in a list of its own.
+Frames have no ids in that format: they are numbered from 1, and predictions are matched by image name (`--truth`).
 
-Coordinates stay as they are. The video of a frame becomes its `group`.
+Coordinates are copied unchanged. The video of a frame becomes its `group`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NOTHING = [0, 0, 0]
 
 
 def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None) -> dict[str, Any]:
-    """The videos' annotations as one document, with `head_size`; JSON of the one form passes through, checked."""
+    """The videos' annotations as one document, with `head_size`; the one JSON form is checked and passed through."""
     files = _files(path)
     if len(files) == 1 and _is_own(files[0][1], dataset):
         return coco.truth(files[0][0], dataset=dataset, split=split, companion=companion)
@@ -64,9 +64,9 @@ def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None
 def predictions(
     path: Path, *, dataset: str, limbs: Path | None, split: str | None, truth: dict[str, Any] | None
 ) -> list[dict[str, Any]]:
-    """The videos' poses as one list. An entry's score is its own, else the mean of its joints' confidences."""
+    """The videos' poses as one list. An entry's score is its own, otherwise the mean of its joints' confidences."""
     if limbs is not None:
-        raise ConversionError("PoseTrack has no official file of sticks")
+        raise ConversionError("PoseTrack has no official stick file")
     if path.is_file() and (not looks_like_json(path) or not isinstance(read_json(path), dict)):
         return coco.predictions(path, dataset=dataset, limbs=limbs, split=split, truth=truth)
     entries = []
@@ -94,7 +94,7 @@ def _files(path: Path) -> list[tuple[Path, dict[str, Any]]]:
     for each in paths:
         document = read_json(each)
         if not isinstance(document, dict) or not ("annolist" in document or "annotations" in document):
-            raise ConversionError(f"{each.name}: an object with images and annotations, or annolist, is expected")
+            raise ConversionError(f"{each.name}: expected an object with images and annotations, or with annolist")
         found.append((each, document))
     return found
 
@@ -113,7 +113,7 @@ People = list[tuple[list[float | int], dict[str, Any]]]
 
 
 def _flagged(points: Points) -> list[float | int]:
-    """Keypoints with flags: 2 visible, 1 annotated all the same."""
+    """Keypoints with flags: 2 visible, 1 annotated but not visible."""
     keypoints: list[float | int] = []
     for joint in range(JOINTS):
         x, y, visible = points.get(joint, (0, 0, -1))
@@ -124,26 +124,26 @@ def _flagged(points: Points) -> list[float | int]:
 def _head(file: Path, what: str, points: Points, sides: tuple[float, float] | None) -> dict[str, Any]:
     if sides is None:
         if points:
-            raise ConversionError(f"{file.name}: {what} has joints and no head box, by which they are measured")
+            raise ConversionError(f"{file.name}: {what} has joints but no head box, which scoring needs")
         return {}
     size = HEAD_BIAS * math.hypot(*sides)
     if points and not (math.isfinite(size) and size > 0):
-        raise ConversionError(f"{file.name}: {what} has a head box of no size")
+        raise ConversionError(f"{file.name}: {what} has an empty head box")
     return {"head_size": size}
 
 
 @contextmanager
 def _form(file: Path, year: int) -> Iterator[None]:
-    """Says of which form a file is not, where a key is missing or something else stands at its place."""
+    """Turns a missing or unexpected value into an error that names the format."""
     try:
         yield
     except ConversionError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise ConversionError(f"{file.name}: not PoseTrack's form of {year} ({error!r})") from None
+        raise ConversionError(f"{file.name}: not in PoseTrack's format of {year} ({error!r})") from None
 
 
-# The form of 2018
+# The format of 2018
 
 
 def _new_truth(file: Path, document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], People]]:
@@ -176,20 +176,20 @@ def _new_poses(file: Path, document: dict[str, Any]) -> Iterator[tuple[int, Poin
 
 
 def _places(file: Path, document: dict[str, Any]) -> list[int | None]:
-    """The joint that stands at each place of `keypoints`; None for one that PoseTrack never annotates."""
+    """The joint at each position of `keypoints`; None for one that PoseTrack never annotates."""
     joints = load_dataset("posetrack").joints
     try:
         names = [OTHER_NAMES.get(name, name) for name in document["categories"][0]["keypoints"]]
     except (KeyError, TypeError, IndexError):
-        raise ConversionError(f"{file.name}: no names of joints in categories[0].keypoints") from None
+        raise ConversionError(f"{file.name}: categories[0].keypoints does not name the joints") from None
     lacking = [joint for joint in joints if joint not in names]
     if lacking:
-        raise ConversionError(f"{file.name}: no {lacking[0]} among the joints of its categories")
+        raise ConversionError(f"{file.name}: its categories do not list the joint {lacking[0]}")
     return [joints.index(name) if name in joints else None for name in names]
 
 
 def _new_points(keypoints: list[float], places: list[int | None], third: list[float]) -> Points:
-    """What is at (0, 0) with the flag 0 is not there."""
+    """A joint at (0, 0) with the flag 0 is missing."""
     if len(keypoints) != 3 * len(places):
         raise ValueError(f"{len(keypoints)} numbers for {len(places)} joints")
     points = {}
@@ -200,7 +200,7 @@ def _new_points(keypoints: list[float], places: list[int | None], third: list[fl
     return points
 
 
-# The form of 2017
+# The format of 2017
 
 
 def _old_truth(file: Path, document: dict[str, Any], before: int) -> Iterator[tuple[dict[str, Any], People]]:
@@ -218,7 +218,7 @@ def _old_truth(file: Path, document: dict[str, Any], before: int) -> Iterator[tu
                 points = _old_points(rectangle, "is_visible", 1.0)
                 corners = [_one(rectangle[key]) for key in ("x1", "y1", "x2", "y2")] if "x1" in rectangle else None
                 sides = (corners[2] - corners[0], corners[3] - corners[1]) if corners else None
-                people.append((_flagged(points), _head(file, f"somebody in {name}", points, sides)))
+                people.append((_flagged(points), _head(file, f"a person in {name}", points, sides)))
             yield image, people
 
 
@@ -227,7 +227,8 @@ def _old_poses(
 ) -> Iterator[tuple[int, Points, float | None]]:
     if truth is None:
         raise ConversionError(
-            f"{file.name}: frames of 2017 have names only; the converted annotations number them: --truth FILE"
+            f"{file.name}: frames of the 2017 format have names but no ids; "
+            "give the converted annotations, which number them: --truth FILE"
         )
     numbers = {image.get("file_name"): image["id"] for image in truth["images"]}
     with _form(file, 2017):
@@ -241,7 +242,7 @@ def _old_poses(
 
 
 def _old_points(rectangle: dict[str, Any], third: str, otherwise: float) -> Points:
-    """`otherwise`: what the official evaluation takes a point for that does not say."""
+    """`otherwise`: the third value that the official evaluation assumes for a point without one."""
     points: Points = {}
     for each in rectangle.get("annopoints") or []:
         for point in each.get("point", []):

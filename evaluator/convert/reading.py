@@ -1,7 +1,4 @@
-"""Read .mat and .h5 files in a process of their own.
-
-scipy's reader can end its process with a segmentation fault on a damaged file; here that becomes a message.
-"""
+"""Reads .mat and .h5 files in a separate process, so that a crash of scipy on a damaged file becomes a message."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from numpy.typing import NDArray
 from evaluator.convert.child import STRUCTURES
 from evaluator.convert.errors import ConversionError
 
-# Reading the largest official file (MPII's RELEASE structure) takes about 20 s; a damaged one must not hang for ever.
+# Reading the largest official file (MPII's RELEASE structure) takes about 20 s; a damaged one must not hang forever.
 TIME_LIMIT_SECONDS = 300
 
 
@@ -27,7 +24,7 @@ TIME_LIMIT_SECONDS = 300
 class OfficialFile:
     """The numeric arrays of a file by name, axes in the order in which MATLAB or the writing program shows them.
 
-    `structures` names the variables of a .mat file that are no arrays.
+    `structures` names the variables of a .mat file that are not arrays.
     """
 
     path: Path
@@ -91,9 +88,9 @@ def _in_child(reader: str, path: Path, *companions: Path) -> OfficialFile:
             return OfficialFile(path=path, arrays=arrays, structures=structures)
     if done.returncode < 0:
         raise ConversionError(
-            f"{path.name}: the file is damaged (its reader was ended by {_signal_name(-done.returncode)})"
+            f"{path.name}: the file is damaged (reading it ended with {_signal_name(-done.returncode)})"
         )
-    lines = done.stderr.strip().splitlines() or ["the reader failed without a word"]
+    lines = done.stderr.strip().splitlines() or ["the reader failed without a message"]
     if done.returncode == 2:
         raise ConversionError(f"{path.name}: {lines[-1]}")
     raise ConversionError(f"{path.name}: damaged, or neither a MATLAB file nor an HDF5 file ({lines[-1][:300]})")

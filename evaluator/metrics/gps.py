@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.dataset import Dataset
-from evaluator.errors import DatasetDefinitionError, GroundTruthError, PredictionError, Problem
+from evaluator.errors import GroundTruthError, PredictionError, Problem
 from evaluator.matching import THRESHOLDS, Candidates, Detections, Matches, assigned, bits, ordered, pairs
 from evaluator.metrics.oks import MOST_DETECTIONS, RANGES, STATISTICS, MatchTally, outside
 from evaluator.poses import Annotations, Booleans, Floats, Integers, Predictions
@@ -32,6 +32,9 @@ PARTS = "none"
 # where nobody annotated a point, too; and for scaling and moving a point away, as in OKS.
 INVARIANCES = frozenset({"rank", "perfect", "nobody"})
 
+SCORES = tuple(
+    f"{similarity}_{name}{kappa}" for similarity in ("gpsm", "gps") for kappa in ("", "@*") for name in STATISTICS
+)
 SAME_BOX = 0.8  # the overlap from which a detection may be of a person whose surface nobody annotated
 
 
@@ -71,14 +74,7 @@ def family_of(name: str) -> tuple[Family, str]:
     """What a score's name says: `gpsm_ap50` is GPSm and the statistic ap50, `gps_ap@0.255` GPS with that kappa."""
     head, _, kappa = name.partition("@")
     similarity, _, statistic = head.partition("_")
-    try:
-        family = Family({"gps": False, "gpsm": True}[similarity], float(kappa) if kappa else None)
-        STATISTICS[statistic]
-    except (KeyError, ValueError):
-        raise DatasetDefinitionError(
-            f"metrics: {name!r} is no score of gps: such as gpsm_ap50 or gps_ap@0.255"
-        ) from None
-    return family, statistic
+    return Family(similarity == "gpsm", float(kappa) if kappa else None), statistic
 
 
 def measure(annotations: Annotations, predictions: Predictions, dataset: Dataset, *, names: Sequence[str]) -> GpsTally:

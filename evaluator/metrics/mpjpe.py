@@ -24,6 +24,11 @@ PARTS = "joints and actions"
 INVARIANCES = frozenset({"translation", "rotation", "mirror", "confidence", "rank", "unannotated", "perfect"})
 
 
+def check(dataset: Dataset, *, root: str, similarity: bool = False, every_joint: bool = False) -> None:
+    if root not in dataset.joints:
+        raise ValueError(f"root: no joint {root!r}")
+
+
 def measure(
     annotations: Annotations,
     predictions: Predictions,

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from evaluator.dataset import Dataset
-from evaluator.distances import euclidean, within
+from evaluator.distances import check_thresholds, euclidean, within
 from evaluator.errors import GroundTruthError
 from evaluator.matching import Detections, ordered, pairs
 from evaluator.poses import Annotations, Booleans, Floats, Integers, Predictions
@@ -93,6 +93,10 @@ def average_precision(weights: Floats, hit: Booleans, people: float) -> float:
     precision = np.cumsum(share) / np.where(total > 0, total, 1.0)
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float((share * envelope).sum() / people)
+
+
+def check(dataset: Dataset, *, threshold: float) -> None:
+    check_thresholds(threshold)
 
 
 def measure(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluator.dataset import Dataset
-from evaluator.errors import GroundTruthError
+from evaluator.errors import DatasetDefinitionError, GroundTruthError
 from evaluator.matching import (
     EPSILON,
     HIGHEST_THRESHOLD,
@@ -67,6 +67,16 @@ STATISTICS: dict[str, Statistic] = {
         ("_large", 0, 10, "large"),
     )
 }
+
+
+SCORES = tuple(STATISTICS)
+
+
+def check(dataset: Dataset, *, box_share: float | None = None) -> None:
+    if not len(dataset.sigmas):
+        raise DatasetDefinitionError(f"{dataset.name}.toml: sigmas: missing, and OKS divides by them")
+    if box_share is not None and box_share <= 0:
+        raise ValueError(f"box_share: expected a number above 0, found {box_share}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evaluator.dataset import Dataset
-from evaluator.distances import NORMALISERS, area_under_curve, euclidean, within
+from evaluator.distances import NORMALISERS, area_under_curve, check_normaliser, check_thresholds, euclidean, within
 from evaluator.poses import Annotations, Predictions, aligned
 from evaluator.tally import RateTally, by_image
 
@@ -17,6 +17,13 @@ PARTS = "joints"
 INVARIANCES = frozenset(
     {"translation", "scale", "rotation", "confidence", "rank", "unannotated", "farther", "perfect", "nobody"}
 )
+
+
+def check(
+    dataset: Dataset, *, normaliser: str, threshold: float, step: float | None = None, strict: bool = False
+) -> None:
+    check_normaliser(dataset, normaliser)
+    check_thresholds(threshold, step)
 
 
 def measure(

@@ -8,6 +8,8 @@ import numpy as np
 
 from evaluator.alignment import distances, root_centred
 from evaluator.dataset import Dataset
+from evaluator.distances import check_thresholds
+from evaluator.metrics import mpjpe
 from evaluator.poses import Annotations, Predictions
 from evaluator.space import by_joint_and_action, poses_in_space
 from evaluator.tally import RateTally
@@ -22,6 +24,11 @@ ENTRY = "keypoints_3d"
 PARTS = "joints and actions"
 # Moving the root away moves all other joints with it. Nobody is refused.
 INVARIANCES = frozenset({"translation", "rotation", "mirror", "confidence", "rank", "unannotated", "perfect"})
+
+
+def check(dataset: Dataset, *, root: str, threshold: float, step: float | None = None) -> None:
+    mpjpe.check(dataset, root=root)
+    check_thresholds(threshold, step)
 
 
 def measure(

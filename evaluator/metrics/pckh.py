@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evaluator.dataset import Dataset
+from evaluator.distances import check_thresholds
 from evaluator.metrics import pck
 from evaluator.poses import Annotations, Predictions
 from evaluator.tally import RateTally
@@ -16,6 +17,10 @@ PARTS = "joints"
 INVARIANCES = frozenset(
     ["translation", "scale", "rotation", "mirror", "confidence", "rank", "unannotated", "farther", "perfect", "nobody"],
 )
+
+
+def check(dataset: Dataset, *, threshold: float, step: float | None = None) -> None:
+    check_thresholds(threshold, step)
 
 
 def measure(

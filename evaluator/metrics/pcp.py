@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from evaluator.dataset import Dataset
-from evaluator.distances import euclidean, limbs_of, within
+from evaluator.distances import check_thresholds, euclidean, limbs_of, within
+from evaluator.errors import DatasetDefinitionError
 from evaluator.poses import Annotations, Predictions, aligned
 from evaluator.tally import RateTally, by_image
 
@@ -18,6 +19,12 @@ PARTS = "limbs"
 INVARIANCES = frozenset(
     ["translation", "scale", "rotation", "mirror", "confidence", "rank", "unannotated", "farther", "perfect", "nobody"],
 )
+
+
+def check(dataset: Dataset, *, threshold: float, loose: bool = False) -> None:
+    if not dataset.limbs:
+        raise DatasetDefinitionError(f"{dataset.name}.toml: limbs: missing, and PCP scores them")
+    check_thresholds(threshold)
 
 
 def measure(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from evaluator.dataset import Dataset
+from evaluator.distances import check_normaliser, check_thresholds
 from evaluator.metrics import pck
 from evaluator.poses import Annotations, Predictions
 from evaluator.tally import RateTally
@@ -18,6 +19,13 @@ INVARIANCES = frozenset({"translation", "scale", "confidence", "rank", "unannota
 
 # The base element decides whether the threshold itself is still a hit.
 STRICT = {"torso": False, "joint_box": True}
+
+
+def check(dataset: Dataset, *, base: str, threshold: float) -> None:
+    if base not in STRICT:
+        raise ValueError(f"base: no {base!r}; there are {', '.join(STRICT)}")
+    check_normaliser(dataset, base)
+    check_thresholds(threshold)
 
 
 def measure(

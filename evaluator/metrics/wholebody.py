@@ -10,6 +10,7 @@ import numpy as np
 
 from evaluator.dataset import Dataset
 from evaluator.errors import DatasetDefinitionError
+from evaluator.metrics import oks
 from evaluator.metrics.oks import MatchTally, areas_of, extents_of, matches
 from evaluator.poses import Annotations, Floats, Integers, Predictions
 from evaluator.tally import Evidence, Score, defined_scores
@@ -21,6 +22,7 @@ SOURCE = (
 )
 HIGHER_IS_BETTER = True
 PARTS = "joints"
+SCORES = oks.SCORES
 # As for OKS; and the official sigmas of left and right differ, of the toes by a third; and a part whose confidences are
 # all zero was not detected, so they do not only rank.
 INVARIANCES = frozenset({"translation", "perfect", "nobody"})
@@ -68,6 +70,18 @@ class WholeBodyTally:
         return [found[part][index] for index in range(len(self.names)) for part in self.parts]
 
 
+def check(dataset: Dataset, *, averaged: Mapping[str, Sequence[str]] | None = None) -> None:
+    oks.check(dataset)
+    if BODY not in dataset.parts:
+        raise DatasetDefinitionError(f"{dataset.name}.toml: parts: no {BODY!r}, whose extent WholeBody AP measures")
+    for part, members in (averaged or {}).items():
+        for each in (part, *members):
+            if each not in dataset.parts:
+                raise ValueError(f"averaged: no part {each!r}")
+        if not members or set(members) & set(averaged or {}):
+            raise ValueError(f"averaged: expected {part!r} to be the mean of parts that are scored themselves")
+
+
 def measure(
     annotations: Annotations,
     predictions: Predictions,
@@ -84,9 +98,6 @@ def measure(
     `averaged`: part -> the parts whose scores it is the mean of (the hands: left and right).
     """
     means = {part: tuple(members) for part, members in (averaged or {}).items()}
-    known = {BODY, *means, *(member for members in means.values() for member in members)} - set(dataset.parts)
-    if known:
-        raise DatasetDefinitionError(f"{dataset.name}.toml: parts: WholeBody AP needs {', '.join(sorted(known))}")
     view = _View(annotations, predictions, dataset)
     every = np.arange(len(dataset.joints))
     joints = {part: np.array([dataset.joint(name) for name in members]) for part, members in dataset.parts.items()}

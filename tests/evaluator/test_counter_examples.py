@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -165,6 +167,13 @@ COUNTER_EXAMPLES: dict[tuple[str, str], Callable[[], tuple[str, Case, Case]]] = 
     ("pck3d", "farther"): lambda: space_changes.better_with_its_root_farther_away("mpi_inf_3dhp"),
     ("pck3d", "nobody"): lambda: refused("mpi_inf_3dhp"),
 }
+
+
+# A metric may bring its own in tests/evaluator/test_<metric>.py: {word: example}.
+for _metric in metric_names():
+    if find_spec(f"tests.evaluator.test_{_metric}"):
+        _own = getattr(import_module(f"tests.evaluator.test_{_metric}"), "COUNTER_EXAMPLES", {})
+        COUNTER_EXAMPLES |= {(_metric, word): example for word, example in _own.items()}
 
 
 def test_a_metric_declares_each_word_or_has_a_counter_example() -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from evaluator import GroundTruthError, PredictionError, evaluate, load_dataset, measure, read_predictions, read_truth
-from evaluator.errors import DatasetDefinitionError
-from evaluator.metrics.gps import box_overlap, family_of
+from evaluator.metrics import gps, offers
+from evaluator.metrics.gps import box_overlap
 from evaluator.surface.maps import UvMaps, uv_entry
 from evaluator.surface.surfaces import PART_KAPPA
 from tests.evaluator import densepose_reference as reference
@@ -304,10 +304,10 @@ def test_perfect_maps_are_perfect_for_every_size() -> None:
         assert len(found) >= 24 and found == pytest.approx([1.0] * len(found), abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ["ap", "gps", "oks_ap", "gps_ap@far", "gpsm_ap51"])
+@pytest.mark.parametrize("name", ["ap", "gps", "oks_ap", "gps_ap@far", "gpsm_ap51", "gps_ap@", "gps_ap@0", "gps_ap@-1"])
 def test_names_say_similarity_statistic_and_kappa(name: str) -> None:
-    with pytest.raises(DatasetDefinitionError, match="is no score of gps"):
-        family_of(name)
+    assert not offers(gps, name)
+    assert all(offers(gps, known) for known in ("gps_ap", "gpsm_ar50", "gps_ap_medium@0.255", "gps_ap@1"))
 
 
 def test_neither_keypoints_nor_maps_are_taken_for_the_other() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 from pathlib import Path
@@ -20,7 +21,7 @@ from evaluator import (
 )
 from evaluator.errors import DatasetDefinitionError
 from evaluator.metrics.oks import STATISTICS
-from evaluator.metrics.wholebody import measure
+from evaluator.metrics.wholebody import check
 from evaluator.native.engine import using
 from tests.evaluator.pose_cases import multi_person, scores_of
 
@@ -309,9 +310,15 @@ def test_num_keypoints_is_not_believed() -> None:
 
 def test_what_the_metric_needs() -> None:
     truth, entries = multi_person("coco_wholebody", 1, images=8)
-    annotations, predictions = read_truth(truth, WHOLE), read_predictions(entries, WHOLE)
-    with pytest.raises(DatasetDefinitionError, match=r"coco_wholebody\.toml: parts: WholeBody AP needs feelers, wings"):
-        measure(annotations, predictions, WHOLE, names=["ap"], averaged={"wings": ["feelers"]})
+    with pytest.raises(ValueError, match="averaged: no part 'wings'"):
+        check(WHOLE, averaged={"wings": ["feelers"]})
+    with pytest.raises(ValueError, match="averaged: no part 'feelers'"):
+        check(WHOLE, averaged={"hands": ["left_hand", "feelers"]})
+    with pytest.raises(ValueError, match="averaged: expected 'feet' to be the mean of parts that are scored"):
+        check(WHOLE, averaged={"hands": ["left_hand", "right_hand"], "feet": ["hands"]})
+    without = {part: joints for part, joints in WHOLE.parts.items() if part != "body"}
+    with pytest.raises(DatasetDefinitionError, match=r"coco_wholebody\.toml: parts: no 'body'"):
+        check(dataclasses.replace(WHOLE, parts=without))
     for row in truth["annotations"]:
         row.pop("area")
     with pytest.raises(GroundTruthError, match="has no area, which OKS needs"):

@@ -31,7 +31,7 @@ def test_a_joint_that_is_nan_is_not_annotated(tmp_path, write_matlab, joints) ->
     assert annotation["bbox"][:2] == rest.min(axis=1).tolist()
 
 
-def test_a_torso_box_of_no_size_is_refused(tmp_path, write_matlab, joints) -> None:
+def test_an_empty_torso_box_is_rejected(tmp_path, write_matlab, joints) -> None:
     joints[1, 11, 7] = 0
     with pytest.raises(ConversionError, match="the torso box of person 8 is"):
         convert_truth("flic", write_matlab(tmp_path / "joints.mat", joints=joints))
@@ -42,7 +42,7 @@ def test_predictions(tmp_path, any_writer) -> None:
     entries = convert_predictions("flic", any_writer(tmp_path / "pred.mat", pred=pred))
     assert [entry["image_id"] for entry in entries] == list(range(1, 1017))
     assert entries[5]["keypoints"][:6] == [5, 11176 + 5, 1, 1016 + 5, 11176 + 1016 + 5, 1]
-    with pytest.raises(ConversionError, match="no official file of sticks"):
+    with pytest.raises(ConversionError, match="no official stick file"):
         convert_predictions("flic", tmp_path / "pred.mat", limbs=tmp_path / "pred.mat")
 
 

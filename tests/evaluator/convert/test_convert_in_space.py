@@ -67,7 +67,7 @@ def test_rows_follow_the_annotations_when_they_are_given(tmp_path: Path) -> None
     entries = convert_predictions("human36m", npz(tmp_path / "p.npz", pred=POSES), truth=document)
     assert [(e["image_id"], e["person_id"]) for e in entries] == [(9, 0), (9, 1), (4, 0), (2, 0), (1, 0)]
     assert [image["id"] for image in document["images"]] == [9, 4, 2, 1]
-    with pytest.raises(ConversionError, match="4 rows, but the ground truth has 5 people"):
+    with pytest.raises(ConversionError, match="4 rows, but the annotations have 5 people"):
         convert_predictions("human36m", npz(tmp_path / "q.npz", pred=POSES[:4]), truth=document)
 
 
@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path, changes: Any, message: str) -
 
 
 def test_what_is_missing_is_said(tmp_path: Path, write_matlab: Any) -> None:
-    with pytest.raises(ConversionError, match="no action of each pose"):
+    with pytest.raises(ConversionError, match="no action for each pose"):
         convert_truth("human36m", npz(tmp_path / "t.npz", keypoints_3d=POSES))
     with pytest.raises(ConversionError, match=r"no variable 'keypoints_3d'.*a 5x17x3, b 5"):
         convert_truth("human36m", npz(tmp_path / "t.npz", a=POSES, b=np.ones(5)))
@@ -156,7 +156,7 @@ def test_what_is_missing_is_said(tmp_path: Path, write_matlab: Any) -> None:
     none = sequence(4, 1) | {"valid_frame": np.zeros((1, 4))}
     with pytest.raises(ConversionError, match="no valid frame"):
         convert_truth("mpi_inf_3dhp", write_matlab(tmp_path / "annot_data.mat", **none))
-    with pytest.raises(ConversionError, match="no file of sticks"):
+    with pytest.raises(ConversionError, match="no stick file"):
         convert_predictions("human36m", truth(tmp_path), limbs=truth(tmp_path))
 
 

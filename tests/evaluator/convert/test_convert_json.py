@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from evaluator import GroundTruthError, PredictionError, dataset_names, load_dataset, read_truth
-from evaluator.convert import CONVERTIBLE, ConversionError, convert_predictions, convert_truth
+from evaluator.convert import ConversionError, convert_predictions, convert_truth
 from evaluator.surface.maps import uv_entry
 
 
@@ -46,15 +46,14 @@ def write(path: Path, document: Any) -> Path:
     return path
 
 
-def test_every_dataset_has_its_converter() -> None:
-    assert sorted(CONVERTIBLE) == dataset_names()
+def test_an_unknown_dataset_has_no_converter() -> None:
     with pytest.raises(
         ConversionError, match="no converter for the dataset 'cocoo': there are coco, coco_wholebody, crow"
     ):
         convert_truth("cocoo", Path("x.json"))
 
 
-@pytest.mark.parametrize("dataset", CONVERTIBLE)
+@pytest.mark.parametrize("dataset", dataset_names())
 def test_json_passes_through(tmp_path, dataset) -> None:
     document = convert_truth(dataset, write(tmp_path / "truth.json", annotations(dataset)), split="test")
     assert document["info"] == {"description": "small", "dataset": dataset, "split": "test"}
@@ -77,10 +76,10 @@ def test_what_convert_writes_it_takes_again(tmp_path, write_matlab) -> None:
     [
         (b"", "neither a MATLAB file|empty|not JSON"),
         (b"{", "not JSON: .* at line 1, column 2"),
-        (b'{"images": NaN}', "NaN is not a number of JSON"),
+        (b'{"images": NaN}', "NaN is not valid JSON"),
         (b"[" * 100_000, "nested too deeply|not JSON"),
         (b'{"a": "\xff"}', "not UTF-8 text at byte 7"),
-        (b"[1, 2]", "an object with images, annotations and categories is expected"),
+        (b"[1, 2]", "expected an object with images, annotations and categories"),
         (gzip.compress(b"{}" * 500, mtime=0)[:-9], "damaged gzip"),
     ],
 )
@@ -90,7 +89,7 @@ def test_annotations_that_are_no_json(tmp_path, content, message) -> None:
         convert_truth("coco", tmp_path / "truth.json")
 
 
-def test_annotations_that_do_not_fit_are_refused(tmp_path) -> None:
+def test_annotations_that_do_not_fit_are_rejected(tmp_path) -> None:
     with pytest.raises(GroundTruthError, match="14 joints"):
         convert_truth("coco", write(tmp_path / "truth.json", annotations("crowdpose")))
     wrong = annotations("coco")
@@ -99,7 +98,7 @@ def test_annotations_that_do_not_fit_are_refused(tmp_path) -> None:
         convert_truth("coco", write(tmp_path / "truth.json", wrong))
 
 
-def test_predictions_that_the_server_would_refuse_are_refused(tmp_path) -> None:
+def test_predictions_that_the_server_would_reject_are_rejected(tmp_path) -> None:
     wrong = results("coco")
     del wrong[0]["score"]
     with pytest.raises(PredictionError) as caught:
@@ -108,7 +107,7 @@ def test_predictions_that_the_server_would_refuse_are_refused(tmp_path) -> None:
 
 
 def test_sticks_do_not_go_with_json(tmp_path) -> None:
-    with pytest.raises(ConversionError, match="sticks are added to an official file"):
+    with pytest.raises(ConversionError, match="sticks can be added to an official keypoint file"):
         convert_predictions("lsp", write(tmp_path / "p.json", results("lsp")), limbs=tmp_path / "p.json")
 
 
@@ -162,7 +161,7 @@ def test_wholebody_results_become_one_list(tmp_path) -> None:
         ({"score": ...}, "missing_key", "/1"),
     ],
 )
-def test_wholebody_results_that_do_not_fit_are_refused(tmp_path, changes, code, pointer) -> None:
+def test_wholebody_results_that_do_not_fit_are_rejected(tmp_path, changes, code, pointer) -> None:
     own = {"image_id": 7, "score": 0.5, **wholebody_parts([2, 0.5])}
     wrong = {key: value for key, value in (own | changes).items() if value is not ...}
     with pytest.raises(PredictionError) as caught:

@@ -98,7 +98,7 @@ def test_rows_in_the_order_of_a_ground_truth(tmp_path, write_matlab) -> None:
     entries = convert_predictions("lsp", path, truth=truth)
     assert [(e["image_id"], e["person_id"]) for e in entries[:2]] == [(3000, 0), (2999, 1)]
     truth["annotations"].pop()
-    with pytest.raises(ConversionError, match="has 1000 rows, but the ground truth has 999 people"):
+    with pytest.raises(ConversionError, match="has 1000 rows, but the annotations have 999 people"):
         convert_predictions("lsp", path, truth=truth)
 
 
@@ -109,18 +109,22 @@ def test_rows_in_the_order_of_a_ground_truth(tmp_path, write_matlab) -> None:
         ("pred", np.ones((14, 2, 1000)), "pred is 14x2x1000"),
         ("pred", np.ones((2, 14)), "pred is 2x14;"),
         ("prediction", np.ones((2, 14, 1000)), "no variable 'pred'.*the file holds prediction 2x14x1000"),
-        ("pred", np.ones((2, 14, 1000), dtype=complex), "pred holds complex128 values"),
-        ("pred", np.array(["a text"]), "pred holds <U6 values"),
-        ("pred", np.full((2, 14, 1000), np.inf), "row 1, point 1: x is inf; finite numbers of magnitude up to 1000000"),
+        ("pred", np.ones((2, 14, 1000), dtype=complex), "pred has complex128 values"),
+        ("pred", np.array(["a text"]), "pred has <U6 values"),
+        (
+            "pred",
+            np.full((2, 14, 1000), np.inf),
+            "x is inf; expected finite numbers of magnitude up to 1000000",
+        ),
         ("pred", np.full((2, 14, 1000), -2e6), "row 1, point 1: x is -2000000.0"),
     ],
 )
-def test_other_arrays_are_refused(tmp_path, write_matlab, variable, array, message) -> None:
+def test_other_arrays_are_rejected(tmp_path, write_matlab, variable, array, message) -> None:
     with pytest.raises(ConversionError, match=message):
         convert_predictions("lsp", write_matlab(tmp_path / "pred.mat", **{variable: array}))
 
 
-def test_other_annotations_are_refused(tmp_path: Path, write_matlab, joints) -> None:
+def test_other_annotations_are_rejected(tmp_path: Path, write_matlab, joints) -> None:
     with pytest.raises(ConversionError, match="joints is 3x14x1000; expected 3x14x2000"):
         convert_truth("lsp", write_matlab(tmp_path / "a.mat", joints=joints[:, :, :1000]))
     joints[1, 4, 1500] = np.nan

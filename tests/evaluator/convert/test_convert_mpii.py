@@ -65,7 +65,7 @@ def test_h5_that_lacks_something(tmp_path, people) -> None:
         convert_truth("mpii", write_h5(tmp_path / "a.h5", {k: people[k] for k in ("part", "visible")}))
     with pytest.raises(ConversionError, match="visible is 2x16; expected 3x16"):
         convert_truth("mpii", write_h5(tmp_path / "b.h5", {**people, "visible": np.ones((2, 16))}))
-    with pytest.raises(ConversionError, match="person 2 has a head box of no size"):
+    with pytest.raises(ConversionError, match="person 2 has an empty head box"):
         convert_truth("mpii", write_h5(tmp_path / "c.h5", {**people, "normalize": np.array([1.0, 0, 1])}))
     with pytest.raises(ConversionError, match=r"no MPII annotations: expected part, visible.*the file holds preds"):
         convert_truth("mpii", write_h5(tmp_path / "d.h5", {"preds": people["part"]}))
@@ -145,7 +145,7 @@ def test_valid_json_needs_its_head_boxes(head_boxes) -> None:
     document = convert_truth("mpii", head_boxes / "valid.json", companion=moved)
     assert len(document["annotations"]) == 3
     (head_boxes / "valid.json").write_text(json.dumps(json.loads((head_boxes / "valid.json").read_text())[:2]))
-    with pytest.raises(ConversionError, match=r"has 3 people, the \.json beside it 2"):
+    with pytest.raises(ConversionError, match=r"has 3 people, but the \.json next to it has 2"):
         convert_truth("mpii", head_boxes / "valid.json", companion=moved)
 
 

@@ -33,7 +33,7 @@ def cell(*values: Any) -> Any:
 
 
 def rectangle(x: float | None, **more: Any) -> dict[str, Any]:
-    """Somebody with a nose-less body: upper neck at (x, 20) and head top at (x, 10), head box 3 x 4; or nobody."""
+    """A person without a nose: upper neck at (x, 20), head top at (x, 10), head box 3 x 4; or no one."""
     if x is None:
         return {"scale": 1.0}
     points = structures([{"id": 8.0, "x": x, "y": 20.0}, {"id": 9.0, "x": x, "y": 10.0}])
@@ -45,7 +45,7 @@ def rectangle(x: float | None, **more: Any) -> dict[str, Any]:
 @pytest.fixture
 def release(tmp_path: Path) -> Path:
     """Four photographs: a has a single person and a group of two; b is for testing; c has two groups, of the second of
-    which nobody is annotated; d a group of whom one is marked as single, which is no group.
+    which no one is annotated; d a group in which one person is marked as single, which is no group.
     """
     people = {"a": [50, 60, 70], "b": [40, 45], "c": [11, 12, None, None], "d": [21, 22]}
     annolist = structures(
@@ -113,10 +113,12 @@ def test_what_is_wrong_is_said(release: Path, tmp_path: Path, write_matlab) -> N
     with pytest.raises(ConversionError, match="splits train and test, not 'val'"):
         convert_truth("mpii_multi", release, split="val")
     other = write_matlab(tmp_path / "other.mat", groups=np.ones((1, 3)))
-    with pytest.raises(ConversionError, match="groups are of 3 images, RELEASE has 4"):
+    with pytest.raises(ConversionError, match="groups are for 3 images, but RELEASE has 4"):
         convert_truth("mpii_multi", release, companion=other)
     with pytest.raises(ConversionError, match="no variable 'pred'; the file holds groups"):
         convert_predictions("mpii_multi", other)
     (tmp_path / "groups_v12.mat").unlink()
-    with pytest.raises(ConversionError, match=r"the groups of people are in groups_v12\.mat, which is not beside"):
+    with pytest.raises(
+        ConversionError, match=r"groups of people are in groups_v12\.mat, which is not in the folder of"
+    ):
         convert_truth("mpii_multi", release)

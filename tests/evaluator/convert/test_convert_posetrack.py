@@ -86,7 +86,7 @@ def test_predictions_of_2018_score(tmp_path) -> None:
     assert entries[0]["keypoints"][:3] == [None] * 3  # an ankle
     assert entries[0]["keypoints"][3:6] == [17, 2, 0.25] and entries[0]["score"] == 0.25
     scores = {s.part: s.value for s in evaluate("posetrack", entries, document).scores}
-    # One of two noses is found. Equal confidences: the smaller image id stands first, so precision is 1 at recall 1/2.
+    # One of two noses is found. Equal confidences: the smaller image id comes first, so precision is 1 at recall 1/2.
     assert scores["nose"] == 0.5 and scores["all"] == 0.5
     assert "right_ankle" not in scores
 
@@ -126,7 +126,7 @@ def test_videos_of_2017(tmp_path) -> None:
     assert (entry["image_id"], entry["score"]) == (2, 0.75)
     assert entry["keypoints"][39:42] == [50, 60, 0.5]
     assert entry["keypoints"][:3] == [1, 2, -9999]  # no score: ranked last, as poseval does
-    with pytest.raises(ConversionError, match="have names only; the converted annotations number them: --truth"):
+    with pytest.raises(ConversionError, match="give the converted annotations, which number them: --truth"):
         convert_predictions("posetrack", tmp_path / "poses")
     write(tmp_path / "poses" / "a.json", old_video("a/3.jpg", annopoints=pose))
     with pytest.raises(ConversionError, match=r"the annotations have no image called a/3\.jpg"):
@@ -136,22 +136,22 @@ def test_videos_of_2017(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        (new_video(1, bbox_head=...), "annotation 1000001000000 has joints and no head box"),
-        (new_video(1, bbox_head=[1, 1, 0, 0]), "head box of no size"),
+        (new_video(1, bbox_head=...), "annotation 1000001000000 has joints but no head box"),
+        (new_video(1, bbox_head=[1, 1, 0, 0]), "empty head box"),
         (new_video(1, image_id=5), "annotations of image 5, which is not listed"),
         (new_video(1, keypoints=[1, 2, 3]), "3 numbers for 17 joints"),
-        (new_video(1, keypoints=...), "not PoseTrack's form of 2018 .KeyError..keypoints"),
-        (new_video(1) | {"categories": []}, "no names of joints in categories"),
-        (new_video(1) | {"categories": [{"keypoints": NAMES[1:]}]}, "no nose among the joints"),
-        (new_video(1) | {"images": [1]}, "not PoseTrack's form of 2018"),
-        (old_video("a.jpg", x2=[]), "not PoseTrack's form of 2017"),
-        (old_video("a.jpg", x1=...), "somebody in a.jpg has joints and no head box"),
-        ({"annolist": [{}]}, "not PoseTrack's form of 2017"),
-        ({}, "an object with images and annotations, or annolist, is expected"),
-        ([], "an object with images and annotations, or annolist, is expected"),
+        (new_video(1, keypoints=...), "not in PoseTrack's format of 2018 .KeyError..keypoints"),
+        (new_video(1) | {"categories": []}, "does not name the joints"),
+        (new_video(1) | {"categories": [{"keypoints": NAMES[1:]}]}, "do not list the joint nose"),
+        (new_video(1) | {"images": [1]}, "not in PoseTrack's format of 2018"),
+        (old_video("a.jpg", x2=[]), "not in PoseTrack's format of 2017"),
+        (old_video("a.jpg", x1=...), "a person in a.jpg has joints but no head box"),
+        ({"annolist": [{}]}, "not in PoseTrack's format of 2017"),
+        ({}, "expected an object with images and annotations, or with annolist"),
+        ([], "expected an object with images and annotations, or with annolist"),
     ],
 )
-def test_what_is_not_posetrack_is_refused_in_words(tmp_path, document, message) -> None:
+def test_what_is_not_posetrack_is_rejected(tmp_path, document, message) -> None:
     with pytest.raises(ConversionError, match=message):
         convert_truth("posetrack", write(tmp_path / "video.json", document))
 

@@ -59,7 +59,7 @@ def test_a_reader_that_crashes_becomes_a_message(tmp_path, good, monkeypatch) ->
     crash.write_text("#!/bin/sh\nkill -SEGV $$\n")
     crash.chmod(0o755)
     monkeypatch.setattr(reading.sys, "executable", str(crash))
-    assert convert(tmp_path / "pred.mat", good).endswith("the file is damaged (its reader was ended by SIGSEGV)")
+    assert convert(tmp_path / "pred.mat", good).endswith("the file is damaged (reading it ended with SIGSEGV)")
 
 
 def test_a_reader_that_hangs_becomes_a_message(tmp_path, good, monkeypatch) -> None:
