@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Q
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -19,7 +20,7 @@ from leaderboard.api.fields import clean_file_name
 from leaderboard.boards.runnable import Runnable, runnable
 from leaderboard.boards.visibility import Anyone, agreed, organised_by, own_submissions
 from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Evaluation, State, Submission, User
-from leaderboard.operations import annotation_imports, baseline_runs, submissions
+from leaderboard.operations import annotation_imports, baseline_runs, benchmarks, submissions
 from leaderboard.operations.refusals import Refused
 from leaderboard.queue import clock
 from leaderboard.views.forms import BaselineForm, BenchmarkForm, ImportForm, NewBenchmarkForm
@@ -54,13 +55,11 @@ def new(request: HttpRequest) -> HttpResponse:
     form = NewBenchmarkForm(request.POST or None, initial={"dataset": request.GET.get("dataset", "")})
     if request.method == "POST" and form.is_valid():
         try:
-            with transaction.atomic():
-                made = Benchmark.objects.create(**form.cleaned_data)
-                made.organisers.add(person(request))
-        except IntegrityError:
+            made = benchmarks.create(organisers=[person(request)], **form.cleaned_data)
+        except (IntegrityError, ValidationError):
             form.full_clean()  # somebody made the same one at the same moment: now the form says so
         else:
-            messages.success(request, "The benchmark is there. Import its annotations, and it takes submissions.")
+            messages.success(request, "Benchmark created. Import its annotations to open it for submissions.")
             return redirect("organise_benchmark", made.slug)
     return render(request, "organise_new.html", {"form": form}, status=400 if form.errors else 200)
 
@@ -78,8 +77,7 @@ def benchmark(request: HttpRequest, slug: str) -> HttpResponse:
     form = BenchmarkForm(request.POST or None, instance=_own(request, slug))
     if request.method == "POST" and form.is_valid():
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
-        if changes:
-            Benchmark.objects.filter(pk=found.pk).update(version=F("version") + 1, **changes)
+        benchmarks.update(benchmark=found, changes=changes)
         messages.success(request, "Saved.")
         return redirect("organise_benchmark", slug)
     context = {
