@@ -124,7 +124,7 @@ def test_the_board_ranks_by_the_added_metric_and_shows_plain_numbers(shown: dict
     page = text(shown["board"])
     assert "Torsos, test" in page
     assert "1 Shifted Somebody submission 1.500" in page
-    assert "150.0" not in page and "%" not in page.replace("95 % interval", "").replace("95% interval", "")
+    assert "150.0" not in page and "%" not in page.replace("95% interval", "").replace("95% interval", "")
 
 
 def test_the_pages_of_the_metric_and_of_the_dataset(shown: dict[str, Any]) -> None:
