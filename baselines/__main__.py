@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from baselines import architectures, module
-from baselines.estimators.protocol import BaselineFailed
+from baselines import registry
+from baselines.protocol import BaselineFailed
 
 # The split on which shipped checkpoints claim their scores; a test computes them again.
 CLAIM: dict[str, Any] = {"dataset": "mannequins", "split": "test", "seed": 7, "images": 200}
@@ -98,8 +98,8 @@ def _parser() -> argparse.ArgumentParser:
     detecting.set_defaults(run=_train_detector)
 
     fetching = commands.add_parser("fetch", help="published weights from a package registry")
-    fetching.add_argument("name", choices=["blazepose"])
-    fetching.add_argument("--variant", choices=["lite", "full", "heavy"], default="full")
+    fetching.add_argument("name", choices=[name for name, card in registry.cards().items() if card.files])
+    fetching.add_argument("--variant", help="default: the model's own")
     fetching.add_argument("--to", type=Path, help="folder (default: $POSEBOARD_CHECKPOINTS or ~/.cache/poseboard)")
     fetching.set_defaults(run=_fetch)
 
@@ -131,7 +131,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(chosen: argparse.Namespace, _: list[str]) -> int:
-    rows = [row for name in architectures() for row in _costs(name)]
+    from baselines.run.counting import counted
+
+    rows: list[dict[str, Any]] = []
+    for name, card in registry.cards().items():
+        for each in registry.variants(name):
+            known = (each.parameters, each.gmacs) if each.parameters is not None else None
+            parameters, gmacs = known or counted().get(name, {}).get(each.name, (0, 0.0))
+            about = {"parameters": parameters, "gmacs": gmacs, "input_size": list(each.input_size)}
+            rows.append({"name": name, "variant": each.name, **about, "source": str(card.citation)})
     if chosen.json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -141,36 +149,6 @@ def _list(chosen: argparse.Namespace, _: list[str]) -> int:
         line = f"{row['name']:<24}{row['variant']:<15}{row['parameters']:>12,}{row['gmacs']:>9.3f}  {size:<9}"
         print(line + row["source"])
     return 0
-
-
-def _costs(name: str) -> list[dict[str, Any]]:
-    """Name, variant, parameters, gmacs, input size, source of every variant, with the published number of joints."""
-    found = module(name)
-    rows = []
-    for variant, settings in found.VARIANTS.items():
-        if isinstance(settings, dict):
-            import torch
-
-            from baselines.run import costs
-
-            arguments = dict(settings)
-            size, joints = arguments.pop("input_size"), arguments.pop("joints", 16)
-            with torch.device("meta"):  # only shapes are wanted
-                network = found.build(joints, **arguments)
-            parameters, gmacs = costs.parameters(network), costs.gmacs(network, size)
-        else:
-            parameters, gmacs, size = settings.parameters, settings.gmacs, found.INPUT_SIZE
-        rows.append(
-            {
-                "name": name,
-                "variant": variant,
-                "parameters": parameters,
-                "gmacs": round(gmacs, 4),
-                "input_size": list(size),
-                "source": found.SOURCE,
-            }
-        )
-    return rows
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -286,10 +264,9 @@ def claimed_results(
 
 
 def _fetch(chosen: argparse.Namespace, _: list[str]) -> int:
-    from baselines.models.blazepose import FOLDER
-    from baselines.weights.fetch import fetch_blazepose
+    from baselines.weights.fetch import FOLDER, fetch
 
-    fetch_blazepose(chosen.variant, chosen.to or FOLDER)
+    fetch(chosen.name, chosen.variant or registry.card(chosen.name).default_variant, chosen.to or FOLDER)
     return 0
 
 

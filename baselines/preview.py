@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from baselines import load
-from baselines.estimators.protocol import Estimator
 from baselines.mannequins import generate
+from baselines.protocol import Estimator
 from baselines.run import crops
 from baselines.run.images import read_image
+from baselines.run.loading import load
 from evaluator import load_dataset
 
 SEED, IMAGES = 11, 12  # of the images that the person is chosen from

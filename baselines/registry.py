@@ -1,48 +1,62 @@
-"""What baselines there are, without torch: what they cost, which weights ship, what can run. For pages and commands.
+"""What baselines there are: the MODEL cards of the files in `baselines/models/`. Imports no torch, so pages may ask.
 
-`costs.json` is what `python -m baselines list --json` prints; a test holds the two together.
+A model is one file there, which may define:
+
+- `MODEL`, its card: one dictionary, written out, so that it is read without importing the file;
+- `build(num_joints, **arguments)`, its network, and in the card `estimator`: what turns the network's outputs into
+  people (a name of `baselines.run.loading.ESTIMATORS`); or
+- `estimator(variant, dataset, *, checkpoint, checkpoints, device)`, where it needs neither.
+
+Only `title` and `citation` are required in a card. `weights` says what it needs to run: a "checkpoint" (the default:
+one that ships, `checkpoints/NAME-VARIANT.json`, or one that is registered), "published" files (`published_weights`),
+which `python -m baselines fetch` downloads, or "none".
 """
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import json
-import re
-import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from baselines import architectures, names
+from baselines.protocol import BaselineFailed
 
 FOLDER = Path(__file__).parent
-COSTS = FOLDER / "costs.json"
+MODELS = FOLDER / "models"
+CHECKPOINTS = FOLDER / "checkpoints"
+COSTS = "costs.json"
 
 
 @dataclass(frozen=True)
-class Variant:
-    """A size of a network. `gmacs` are 1e9 multiply-accumulates of one image of `input_size` (width, height)."""
+class Citation:
+    """Where a model was published. `authors` are surnames, all of them."""
 
-    name: str
-    parameters: int
-    gmacs: float
-    input_size: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Paper:
-    """Where an architecture was published."""
-
-    authors: str
+    authors: tuple[str, ...]
     title: str
     venue: str
     year: int
-    arxiv: str
+    arxiv: str = ""
+    url: str = ""
 
     @property
-    def url(self) -> str:
-        return f"https://arxiv.org/abs/{self.arxiv}"
+    def link(self) -> str:
+        return self.url or (f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else "")
+
+    @property
+    def by(self) -> str:
+        """As a text cites the authors: by name up to three, otherwise the first and et al."""
+        return ", ".join(self.authors) if len(self.authors) <= 3 else f"{self.authors[0]} et al."
+
+    def __str__(self) -> str:
+        arxiv = f", arXiv {self.arxiv}" if self.arxiv else ""
+        return f"{', '.join(self.authors)}: {self.title}. {self.venue} {self.year}{arxiv}"
 
 
 @dataclass(frozen=True)
@@ -57,85 +71,137 @@ class Block:
     scale: int = 0
 
 
+Links = tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True)
-class Architecture:
-    """A baseline as its page shows it: descriptions/NAME.toml, with the costs of its variants and its paper."""
+class Drawing:
+    """A network as blocks and the links between them; `skips` are links that pass over blocks."""
+
+    blocks: tuple[Block, ...] = ()
+    links: Links = ()
+    skips: Links = ()
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a MODEL says."""
 
     name: str
     title: str
-    way: str  # "top-down" or "bottom-up"
-    summary: str
-    stage: str  # what its successive answers are called
-    note: str
-    reported: tuple[str, ...]  # how the methods of reported results begin that are this one
-    paper: Paper
-    variants: tuple[Variant, ...]
-    blocks: tuple[Block, ...]
-    links: tuple[tuple[str, str], ...]
-    skips: tuple[tuple[str, str], ...]
+    citation: Citation
+    approach: str = "top-down"  # or "bottom-up"
+    # arguments of build(), with "joints", for which the published costs are counted, and "input_size" (width, height)
+    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    default_variant: str = ""
+    input_size: tuple[int, int] = (256, 256)
+    estimator: str = ""
+    pose_nms: bool = False  # merge the poses of one person that several boxes gave
+    weights: str = "checkpoint"
+    published_weights: Mapping[str, Any] = field(default_factory=dict)
+    joints: tuple[str, ...] = ()  # that it can give without a checkpoint; empty: any
+    training: Mapping[str, Any] = field(default_factory=dict)  # see baselines.train.recipes
+    summary: str = ""
+    note: str = ""
+    stage: str = "heatmaps"
+    reported_as: tuple[str, ...] = ()
+    drawing: Drawing = field(default_factory=Drawing)
 
+    @property
+    def files(self) -> dict[str, dict[str, Any]]:
+        """The published files of weights by variant: file, sha256, parameters, gmacs."""
+        return dict(self.published_weights.get("files", {}))
 
-@dataclass(frozen=True)
-class Choice:
-    """Something that could be run: a baseline's variant with weights; `why_not` is empty when it can."""
+    @property
+    def variant_names(self) -> tuple[str, ...]:
+        return (*self.variants, *self.files) or (self.default_variant,)
 
-    baseline: str
-    variant: str
-    why_not: str = ""
+    def size(self, variant: str) -> tuple[int, int]:
+        """(width, height) of the input of a variant."""
+        width, height = self.variants.get(variant, {}).get("input_size", self.input_size)
+        return width, height
 
-
-def paper(source: str) -> Paper:
-    """The parts of a SOURCE: `Authors: Title. Venue Year, arXiv Number`."""
-    found = re.fullmatch(r"(.*?): (.*)\. (.*?) (\d{4}), arXiv ([\d.]+)", source)
-    if found is None:
-        raise ValueError(f"not `Authors: Title. Venue Year, arXiv Number`: {source}")
-    authors, title, venue, year, arxiv = found.groups()
-    return Paper(authors, title, venue, int(year), arxiv)
+    def arguments(self, variant: str) -> dict[str, Any]:
+        """What build() is given for a variant, besides the number of joints."""
+        return {k: v for k, v in self.variants[variant].items() if k not in ("joints", "input_size")}
 
 
 @cache
-def catalogue() -> dict[str, Architecture]:
-    """All architectures by name, oldest paper first."""
-    rows = json.loads(COSTS.read_text())
-    found = {}
-    for name in architectures():
-        own = [row for row in rows if row["name"] == name]
-        variants = tuple(
-            Variant(row["variant"], row["parameters"], row["gmacs"], tuple(row["input_size"])) for row in own
-        )
-        found[name] = _described(name, paper(own[0]["source"]), variants)
-    return found
+def cards() -> dict[str, Card]:
+    """Every model's card by name, oldest paper first. Raises ValueError, with the file's name, for a wrong one."""
+    found = [card for file in sorted(MODELS.glob("[!_]*.py")) if (card := read(file)) is not None]
+    return {card.name: card for card in sorted(found, key=lambda card: (card.citation.year, card.name))}
 
 
-def _described(name: str, published: Paper, variants: tuple[Variant, ...]) -> Architecture:
-    """Raises ValueError, with the file's name, for a description that cannot be drawn."""
-    file = FOLDER / "descriptions" / f"{name}.toml"
-    values = tomllib.loads(file.read_text())
-    try:
-        blocks = tuple(Block(**{**block, "at": tuple(block["at"])}) for block in values.pop("block"))
-        links, skips = (tuple((a, b) for a, b in values.pop(key)) for key in ("links", "skips"))
-        reported = tuple(values.pop("reported"))
-        made = Architecture(
-            name=name, paper=published, variants=variants, reported=reported, blocks=blocks, links=links, skips=skips,
-            **values,
-        )  # fmt: skip
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file.name}: {error}") from error
-    if unknown := {end for pair in (*made.links, *made.skips) for end in pair} - {block.id for block in blocks}:
-        raise ValueError(f"{file.name}: no block {', '.join(sorted(unknown))}")
+def card(name: str) -> Card:
+    """A model's card. Raises BaselineFailed for an unknown name."""
+    if name not in cards():
+        raise BaselineFailed("unknown_baseline", f"there is no baseline {name!r}: one of {', '.join(cards())}")
+    return cards()[name]
+
+
+def module(name: str) -> ModuleType:
+    """The file of a model. Raises BaselineFailed for an unknown name."""
+    return import_module(f"baselines.models.{card(name).name}")
+
+
+def read(file: Path) -> Card | None:
+    """The card in a file, None where there is none. Raises ValueError for one that cannot be used."""
+    for node in ast.parse(file.read_text()).body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        value = getattr(node, "value", None)
+        if isinstance(target, ast.Name) and target.id == "MODEL" and value is not None:
+            try:
+                return _checked(file.stem, ast.literal_eval(value))
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{file.name}: MODEL: {error}") from error
+    return None
+
+
+def _checked(name: str, values: dict[str, Any]) -> Card:
+    citation = Citation(**values.pop("citation"))
+    drawn = values.pop("drawing", {})
+    blocks = tuple(Block(*block) for block in drawn.get("blocks", ()))
+    drawing = Drawing(blocks, *(_links(drawn.get(key, "")) for key in ("links", "skips")))
+    ends = {end for pair in (*drawing.links, *drawing.skips) for end in pair}
+    if unknown := ends - {block.id for block in blocks}:
+        raise ValueError(f"no block {', '.join(sorted(unknown))}")
+    if values.get("published_weights"):
+        values.setdefault("weights", "published")
+    made = Card(name=name, citation=citation, drawing=drawing, **values)
+    if made.weights not in ("checkpoint", "published", "none"):
+        raise ValueError(f"weights is {made.weights!r}: checkpoint, published or none")
+    if made.default_variant not in ("", *made.variants, *made.files):
+        raise ValueError(f"default_variant is {made.default_variant!r}, which is not among the variants")
     return made
+
+
+def _links(chains: str) -> Links:
+    """Pairs of blocks from chains: `a > b > c; a > d`."""
+    return tuple(pair for chain in chains.split(";") for pair in pairwise(map(str.strip, chain.split(">"))))
+
+
+def architectures() -> list[str]:
+    """All models, with and without weights, oldest paper first."""
+    return list(cards())
+
+
+def names() -> list[str]:
+    """The baselines that can run: with weights that ship, can be fetched, or are not needed. Oldest paper first."""
+    shipping = {each["baseline"] for each in shipped()}
+    return [name for name, each in cards().items() if name in shipping or each.weights != "checkpoint"]
 
 
 @cache
 def shipped() -> tuple[dict[str, Any], ...]:
     """The descriptions of the checkpoints that come with PoseBoard, as their JSON files have them."""
-    files = sorted((FOLDER / "checkpoints").glob("*.json"))
-    found = [json.loads(file.read_text()) for file in files]
-    return tuple(each for each in found if each.get("baseline") in architectures())
+    found = [json.loads(file.read_text()) for file in sorted(CHECKPOINTS.glob("*.json"))]
+    return tuple(each for each in found if each.get("baseline") in cards())
 
 
 def weights(name: str) -> list[dict[str, Any]]:
     """The files of weights of a baseline: variant, file, sha256, licence, claim (empty: none), and how one gets it."""
+    about = card(name)
     found = [
         {
             "variant": each["variant"],
@@ -149,22 +215,31 @@ def weights(name: str) -> list[dict[str, Any]]:
         for each in shipped()
         if each["baseline"] == name
     ]
-    if name == "blazepose":
-        from baselines.models import blazepose
+    return found + [
+        {
+            "variant": variant,
+            "file": each["file"],
+            "sha256": each["sha256"],
+            "licence": about.published_weights["licence"],
+            "claim": {},
+            "how": "fetched from a package registry",
+            "command": _fetching(name, variant),
+        }
+        for variant, each in about.files.items()
+    ]
 
-        found += [
-            {
-                "variant": variant,
-                "file": each.file,
-                "sha256": each.sha256,
-                "licence": blazepose.LICENCE,
-                "claim": {},
-                "how": "fetched from a package registry",
-                "command": f"python -m baselines fetch blazepose --variant {variant}",
-            }
-            for variant, each in blazepose.VARIANTS.items()
-        ]
-    return found
+
+def _fetching(name: str, variant: str) -> str:
+    return f"python -m baselines fetch {name} --variant {variant}"
+
+
+@dataclass(frozen=True)
+class Runnable:
+    """A variant that has weights, or needs none. `why_not` is empty where it can run."""
+
+    baseline: str
+    variant: str
+    why_not: str = ""
 
 
 def untrained(joints: Sequence[str], trained: Sequence[str]) -> str:
@@ -173,22 +248,58 @@ def untrained(joints: Sequence[str], trained: Sequence[str]) -> str:
     return f"it was not trained for {', '.join(missing)}" if missing else ""
 
 
-def choices(joints: Sequence[str], fetched: Path) -> list[Choice]:
-    """Every baseline with weights, whether it can run for a dataset of these joints; `fetched`: where weights are put.
+def runnable(joints: Sequence[str], fetched: Path) -> list[Runnable]:
+    """Every variant with weights, and why it cannot run on a dataset of these joints; `fetched`: where weights are put.
 
-    Raises nothing: what cannot run says why.
+    Raises nothing.
     """
-    found = []
-    for checkpoint in shipped():
-        if checkpoint["baseline"] in names():
-            why_not = untrained(joints, checkpoint["joints"])
-            found.append(Choice(checkpoint["baseline"], checkpoint["variant"], why_not))
-    from baselines.models import blazepose
-
-    for variant, weights in blazepose.VARIANTS.items():
-        there = (fetched / weights.file).is_file()
-        why_not = "" if there else f"its weights are not here: python -m baselines fetch blazepose --variant {variant}"
-        if there and (unknown := [joint for joint in joints if not blazepose.has_joint(joint)]):
-            why_not = f"it has no landmark for {', '.join(unknown)}"
-        found.append(Choice("blazepose", variant, why_not))
+    found = [Runnable(each["baseline"], each["variant"], untrained(joints, each["joints"])) for each in shipped()]
+    for name, about in cards().items():
+        unknown = [joint for joint in joints if about.joints and joint not in about.joints]
+        why_not = f"it has no landmark for {', '.join(unknown)}" if unknown else ""
+        for variant, each in about.files.items():
+            here = (fetched / each["file"]).is_file()
+            missing = f"its weights are not installed: {_fetching(name, variant)}"
+            found.append(Runnable(name, variant, why_not if here else missing))
+        if about.weights == "none":
+            found += [Runnable(name, variant, why_not) for variant in about.variant_names]
     return found
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A size of a network, for one image of `input_size` (width, height). None where nobody has counted it yet."""
+
+    name: str
+    input_size: tuple[int, int]
+    parameters: int | None = None
+    gmacs: float | None = None  # 1e9 multiply-accumulates
+
+
+def variants(name: str, folder: Path | None = None) -> tuple[Variant, ...]:
+    """The variants of a baseline, with what they cost if `baselines.run.counting` has counted it into the folder."""
+    about = card(name)
+    counted = counts(folder).get(name, {}) if folder else {}
+    for variant, each in about.files.items():
+        counted = {**counted, variant: (each["parameters"], each["gmacs"])}
+    return tuple(
+        Variant(variant, about.size(variant), *counted.get(variant, (None, None)))
+        for variant in (*about.variants, *about.files)
+    )
+
+
+def counts(folder: Path) -> dict[str, dict[str, tuple[int, float]]]:
+    """What the variants cost, as counted into this folder from the models as they are; empty where nobody has."""
+    try:
+        found = json.loads((folder / COSTS).read_text())
+        return dict(found["costs"]) if found["models"] == models_sha256() else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def models_sha256() -> str:
+    """The digest of the source of all models."""
+    digest = hashlib.sha256()
+    for file in sorted(MODELS.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

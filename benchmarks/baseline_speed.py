@@ -28,8 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from baselines.devices import costs
 from baselines.models import blocks_resnet, hrnet
-from baselines.run import costs
 from benchmarks import peers
 from benchmarks.peers import RESULTS, ROOT, say
 

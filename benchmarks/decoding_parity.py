@@ -207,9 +207,9 @@ def merging(cases: int) -> Compared:
 
 
 def main() -> None:
-    from benchmarks import network_parity, peers
+    from benchmarks import peers
 
-    peers.install("parity", network_parity.PACKAGES, network_parity.ABSENT)
+    peers.install("parity", peers.TOOLKITS, peers.ABSENT)
     for seed in range(3):
         merged = merged_by_alphapose(seed)
         found = {

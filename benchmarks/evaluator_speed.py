@@ -63,7 +63,7 @@ def install() -> dict[str, str]:
         say(f"Installing {peer}")
         wanted = [*pip, "install", "-q", "--disable-pip-version-check", peer + VERSIONS.get(peer, "")]
         if peer in FROM_SOURCE:
-            subprocess.run([*wanted[:-1], "numpy", "cython", "setuptools"], capture_output=True, check=False)
+            subprocess.run([*wanted[:-1], "numpy", "cython", "setuptools>=77"], capture_output=True, check=False)
             wanted += ["--no-binary", peer, "--no-build-isolation"]
         done = subprocess.run(wanted, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -18,7 +18,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from baselines import module
+from baselines import registry
 from baselines.weights.checkpoints import Checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -98,7 +98,7 @@ def measured(name: str, epochs: int, annotations: Path, images: Path, out: Path,
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     path = out / f"{name}-narrow.json"
     row = Row(
-        name, module(name).TITLE + suffix, _parameters(path), size, epochs, round(seconds, 1),
+        name, registry.card(name).title + suffix, _parameters(path), size, epochs, round(seconds, 1),
         round(scored(name, path, annotations, images), 4), shlex.join(["python", "-m", "baselines", *shown]),
     )  # fmt: skip
     kept.write_text(json.dumps(asdict(row)))
@@ -119,10 +119,10 @@ def scored(name: str, checkpoint: Path, annotations: Path, images: Path) -> floa
 
 
 def _parameters(path: Path) -> int:
-    from baselines.run import costs
+    from baselines.devices import costs
 
     found = Checkpoint.read(path)
-    return costs.parameters(module(found.baseline).build(len(found.joints), **found.network))
+    return costs.parameters(registry.module(found.baseline).build(len(found.joints), **found.network))
 
 
 def table(rows: list[Row]) -> str:

@@ -31,16 +31,6 @@ from baselines.weights import parity
 from benchmarks import caffe_network, decoding_parity, peers
 from benchmarks.peers import ROOT, say
 
-PACKAGES = {
-    "mmpose": "1.3.2", "mmengine-lite": "0.10.7", "mmcv-lite": "2.2.0", "addict": "2.4.0", "yapf": "0.43.0",
-    "termcolor": "3.3.0", "platformdirs": "4.14.8", "pyyaml": "6.0.4", "rich": "15.0.0",
-    "opencv-python-headless": "4.11.0.86", "pytorch-stacked-hourglass": "1.0.0a9", "alphapose": "1.1",
-    "pytorchcv": "0.0.74", "timm": "1.0.31", "tabulate": "0.9.0",
-}  # fmt: skip
-ABSENT = (
-    "torchvision", "huggingface_hub", "xtcocotools", "json_tricks", "munkres", "matplotlib", "mmcv.ops", "mmdet",
-    "alphapose.models.layers", "importlib_resources",
-)  # fmt: skip
 DOCS = ROOT / "docs" / "baselines.md"
 BEGIN, END = "<!-- parity: begin -->", "<!-- parity: end -->"
 SEED = 31
@@ -304,7 +294,7 @@ def main() -> int:
     parser.add_argument("--only", choices=["networks", "decoding"])
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    peers.install("parity", PACKAGES, ABSENT)
+    peers.install("parity", peers.TOOLKITS, peers.ABSENT)
     found = [] if chosen.only == "decoding" else networks()
     others = [] if chosen.only == "networks" else decoding_parity.compare()
     print(table(found, others))

@@ -16,6 +16,17 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+# what the networks and their decoding are compared with, and what these toolkits import and do not need for that
+TOOLKITS = {
+    "mmpose": "1.3.2", "mmengine-lite": "0.10.7", "mmcv-lite": "2.2.0", "addict": "2.4.0", "yapf": "0.43.0",
+    "termcolor": "3.3.0", "platformdirs": "4.14.8", "pyyaml": "6.0.4", "rich": "15.0.0",
+    "opencv-python-headless": "4.11.0.86", "pytorch-stacked-hourglass": "1.0.0a9", "alphapose": "1.1",
+    "pytorchcv": "0.0.74", "timm": "1.0.31", "tabulate": "0.9.0",
+}  # fmt: skip
+ABSENT = (
+    "torchvision", "huggingface_hub", "xtcocotools", "json_tricks", "munkres", "matplotlib", "mmcv.ops", "mmdet",
+    "alphapose.models.layers", "importlib_resources",
+)  # fmt: skip
 
 
 def say(text: str) -> None:

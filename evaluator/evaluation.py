@@ -14,17 +14,17 @@ import numpy as np
 import evaluator
 from evaluator.dataset import Dataset
 from evaluator.datasets import load_dataset
+from evaluator.digests import DigestField, deferred
 from evaluator.errors import GroundTruthError
 from evaluator.metrics import load_metric
 from evaluator.poses import Annotations, Predictions
 from evaluator.reading.annotations import Truth, listed, read_truth
 from evaluator.reading.archives import GZIP_MAGIC
 from evaluator.reading.arrays import predictions_of_people
-from evaluator.reading.digests import DigestField, deferred
 from evaluator.reading.image_list import PublicImages, read_images
-from evaluator.reading.keypoints_3d import poses_of_people
 from evaluator.reading.predictions import Checked, Source, check_upload, read_predictions
 from evaluator.reading.upload_limits import NO_BENCHMARK, limits_of
+from evaluator.space import poses_of_people
 from evaluator.surface.surfaces import Surface, read_surface
 from evaluator.tally import Score, Tally
 from evaluator.uncertainty import groups_of, image_weights, with_intervals

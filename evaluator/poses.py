@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.reading.digests import DigestField
+from evaluator.digests import DigestField
 
 if TYPE_CHECKING:
-    from evaluator.reading.uv import UvMaps
+    from evaluator.surface.maps import UvMaps
     from evaluator.surface.surface_points import SurfacePoints
     from evaluator.surface.surfaces import Surface
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
-from django.db.models import F, Model
+from django.db.models import Model
 from django.forms import ModelForm
 from django.http import HttpRequest
 from django.views.generic import RedirectView
@@ -28,6 +28,7 @@ from leaderboard.models import (
     User,
     Worker,
 )
+from leaderboard.operations import benchmarks
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -66,7 +67,7 @@ class BenchmarkAdmin(admin.ModelAdmin):
             return
         names = {field.name for field in Benchmark._meta.concrete_fields} & set(form.changed_data)
         changes = {name: form.cleaned_data[name] for name in names}
-        Benchmark.objects.filter(pk=obj.pk).update(version=F("version") + 1, **changes)
+        benchmarks.update(benchmark=obj, changes=changes)
 
 
 @admin.register(Method)

@@ -1,4 +1,4 @@
-"""The Celery application: two queues, one scheduled sweep. The broker is a doorbell; the database row is the queue."""
+"""The Celery application: two queues, one scheduled sweep. The broker carries wake-up calls; the rows are the queue."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ app.conf.update(
     broker_url=settings.BROKER_URL,
     # results live in the database, so none is sent back
     task_ignore_result=True,
-    # a lost message is rung again by the sweep, so nothing is gained by late acknowledgement
+    # the sweep repeats a lost message, so nothing is gained by late acknowledgement
     task_acks_late=False,
     worker_prefetch_multiplier=1,
-    # a busy worker takes no ring that would wake an idle one
+    # a busy worker takes no message that would wake an idle one
     worker_disable_prefetch=True,
     broker_connection_retry_on_startup=True,
     # nothing waits long for a broker that is away
@@ -27,9 +27,11 @@ app.conf.update(
     task_publish_retry=False,
     task_routes={
         "leaderboard.tasks.score": {"queue": "score"},
+        "leaderboard.tasks.check_annotations": {"queue": "score"},
         "leaderboard.tasks.sweep": {"queue": "score"},
         "leaderboard.tasks.collect": {"queue": "score"},
         "leaderboard.tasks.run_baseline": {"queue": "baseline"},
+        "leaderboard.tasks.count_costs": {"queue": "baseline"},
         "leaderboard.tasks.collect_runs": {"queue": "baseline"},
     },
     task_default_queue="score",

@@ -1,6 +1,6 @@
 """Celery: claim, call, record. A message says only "look"; what to do is in the database.
 
-The only module that sees Celery, the evaluator and the baselines together, and the only one with a broad `except`.
+The only module that sees Celery, the evaluator and the baselines together.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from celery import shared_task
@@ -35,7 +36,7 @@ from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluat
 from leaderboard.operations import annotation_imports, baseline_runs, releases, storage, submissions
 from leaderboard.queue import leases, workers
 from leaderboard.queue.leases import Claim
-from leaderboard.queue.wake import flush, ring
+from leaderboard.queue.wake import flush, wake
 from leaderboard.sandbox.confinement import Limits
 from leaderboard.sandbox.report_check import check_named, where
 from leaderboard.sandbox.scorer import Scorer, ScoringFailed
@@ -91,7 +92,7 @@ def sandbox_runs() -> bool:
     """Have the sandbox running before a submission is claimed, so that one that does not start costs no attempt."""
     if scorer().ready(seconds=SANDBOX_SECONDS):
         return True
-    log.error("the scoring sandbox does not start: submissions wait, and it is tried again when the sweep rings")
+    log.error("the scoring sandbox does not start: submissions wait, and it is tried again with the next sweep")
     return False
 
 
@@ -106,7 +107,7 @@ def take_nothing_more(**_: Any) -> None:
 
 
 @worker_process_shutdown.connect
-def finish_ringing(**_: Any) -> None:
+def deliver_calls(**_: Any) -> None:
     flush(1.0)
 
 
@@ -114,6 +115,8 @@ def finish_ringing(**_: Any) -> None:
 def look_at_once(**_: Any) -> None:
     """Rows may have been queued while no worker ran."""
     sweep.delay()
+    if "baseline" in _queues:
+        count_costs.delay()
 
 
 # a claimed job, and what does it
@@ -124,7 +127,7 @@ NOTHING = "nothing to do"
 
 @shared_task(name="leaderboard.tasks.score")
 def score_all() -> str:
-    """Check and score what waits, one after another: one ring is enough for all of it, should the others be lost.
+    """Score what waits, one after another: one wake-up call is enough for all of it, should the others be lost.
 
     After as long as a sweep may wait the others in the queue have their turn, the sweep among them.
     """
@@ -132,13 +135,11 @@ def score_all() -> str:
 
 
 def score() -> str:
-    """Check one waiting annotation file, or score the submission that is next."""
+    """Score the submission that is next."""
     return _do_one(_next_to_score)
 
 
 def _next_to_score() -> Work | None:
-    if (waiting := leases.claim_next(AnnotationImport)) is not None:
-        return waiting, check_annotations
     if not sandbox_runs():
         return None
     if (claim := leases.claim_next(Evaluation)) is not None:
@@ -153,11 +154,11 @@ def _do_one(take: Callable[[], Work | None]) -> str:
     return do(claim)
 
 
-def _work_through(take: Callable[[], Work | None], queue: str, *, seconds: float | None = None) -> str:
+def _work_through(take: Callable[[], Work | None], work_kind: str, *, seconds: float | None = None) -> str:
     """Do one job after the other, each with its own claim and lease, until there is none.
 
     Before that it ends when the time is over, when the worker is stopping, or after a job that failed on our side:
-    another worker may do better. Then whoever is free is rung for the rest.
+    another worker may do better. Then whoever is free is woken for the rest.
     """
     started, done = time.monotonic(), 0
     while not _stopping[0] and (seconds is None or time.monotonic() - started < seconds or not done):
@@ -172,7 +173,7 @@ def _work_through(take: Callable[[], Work | None], queue: str, *, seconds: float
         rows = type(claim.job)._default_manager.filter(pk=claim.job.pk)
         if rows.filter(state__in=[State.QUEUED, State.ERRORED]).exists():
             break
-    ring(queue)
+    wake(work_kind)
     return f"{done} done, there may be more"
 
 
@@ -220,7 +221,7 @@ def _guarded(
     """
     try:
         return work()
-    except Exception as error:  # the one broad except of the system
+    except Exception as error:  # whatever it is: the job must not be stuck
         reference = uuid.uuid4().hex[:12]
         if reads_annotations:
             lines = where(located(error), [ROOT / "evaluator", ROOT / "leaderboard"])
@@ -231,7 +232,23 @@ def _guarded(
         return f"{subject} failed, reference {reference}"
 
 
-def check_annotations(claim: Claim[AnnotationImport]) -> str:
+@shared_task(name="leaderboard.tasks.check_annotations")
+def check_all_annotations() -> str:
+    """Check the annotation files that wait, one after another."""
+    return _work_through(_next_import, "annotations", seconds=settings.SWEEP_SECONDS)
+
+
+def check_annotations() -> str:
+    """Check the annotation file that is next."""
+    return _do_one(_next_import)
+
+
+def _next_import() -> Work | None:
+    claim = leases.claim_next(AnnotationImport)
+    return None if claim is None else (claim, import_annotations)
+
+
+def import_annotations(claim: Claim[AnnotationImport]) -> str:
     """Put an organiser's annotation file into force, or say what is wrong with it."""
     job = claim.job
 
@@ -271,7 +288,7 @@ def _next_baseline() -> Work | None:
 
 def run_and_give_back(claim: Claim[BaselineRun]) -> str:
     # torch is imported here, in the worker's own process: a device does not survive a fork
-    from baselines.run.memory import give_back
+    from baselines.devices.memory import give_back
 
     try:
         return run_claimed(claim)
@@ -384,7 +401,7 @@ class _LeaseKeeper:
 
 @shared_task(name="leaderboard.tasks.sweep")
 def sweep() -> str:
-    """The guarantee: end what failed three times, ring for what waits. Any ring may be lost and this still holds."""
+    """The guarantee: end what failed three times, wake workers for what waits, whatever calls were lost."""
     ended = submissions.error_exhausted()
     ended += _end_exhausted(AnnotationImport, annotation_imports.fail)
     ended += _end_exhausted(
@@ -393,11 +410,13 @@ def sweep() -> str:
             claim, code="worker_lost", message=f"Its worker was lost three times ({reference}).", final=True
         ),
     )
-    waiting = leases.claimable(Evaluation).count() + leases.claimable(AnnotationImport).count()
+    evaluations, imports = leases.claimable(Evaluation).count(), leases.claimable(AnnotationImport).count()
     # as many as there are workers, each of which works through what waits; some may be there and not listed yet
-    ring("score", min(waiting, max(4, workers.serving("score"))))
-    ring("baseline", min(leases.claimable(BaselineRun).count(), max(1, workers.serving("baseline"))))
-    return f"{waiting} waiting, {ended} ended"
+    most = max(4, workers.serving("score"))
+    wake("score", min(evaluations, most))
+    wake("annotations", min(imports, most))
+    wake("baseline", min(leases.claimable(BaselineRun).count(), max(1, workers.serving("baseline"))))
+    return f"{evaluations + imports} waiting, {ended} ended"
 
 
 @shared_task(name="leaderboard.tasks.collect")
@@ -421,6 +440,15 @@ def _known_blobs() -> set[str]:
     for model in (Benchmark, Release, Evaluation):
         known |= set(model.objects.values_list("image_list_sha256", flat=True).distinct())
     return known | baseline_runs.kept_blobs()
+
+
+@shared_task(name="leaderboard.tasks.count_costs")
+def count_costs() -> str:
+    """Count what the networks cost, for the pages: the web process has no torch."""
+    from baselines.run.counting import write
+
+    write(Path(settings.CHECKPOINTS_DIR))
+    return "counted"
 
 
 @shared_task(name="leaderboard.tasks.collect_runs")

@@ -7,7 +7,8 @@ threshold of joints is that of their releases.
 import numpy as np
 from numpy.typing import NDArray
 
-JOINT_THRESHOLD = 0.2  # of a heatmap's peak: joints below do not count
+from baselines.protocol import JOINT_THRESHOLD
+
 OKS_THRESHOLD = 0.9  # people that agree more than this are the same
 
 Floats = NDArray[np.float64]

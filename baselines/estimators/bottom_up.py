@@ -6,7 +6,7 @@ similarity.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +16,7 @@ from torch import Tensor
 
 from baselines.decode import grouping, oks_nms
 from baselines.decode.grouping import Detections, Model
-from baselines.estimators.protocol import Poses
-from baselines.models.deepercut import DeeperCut, positions
+from baselines.protocol import Poses
 
 HEIGHTS = (1.0, 0.7, 0.5, 0.35, 0.25)  # of people, as shares of the image's height
 RADIUS = 10.0  # pixels: of two detections of one class so near to each other the better one stays
@@ -42,14 +41,14 @@ class Seen(NamedTuple):
     targets: NDArray[np.floating] | None
 
 
-def look(network: DeeperCut, images: Tensor) -> Seen:
+def look(network: Any, images: Tensor) -> Seen:
     """What the network finds in images [B, 3, H, W]."""
     with torch.inference_mode():
         maps = network.maps(images)
-        points, targets = positions(maps.offsets), None
+        points, targets = network.positions(maps.offsets), None
         if maps.pairs is not None:
             k = network.num_joints
-            middles = positions(torch.zeros_like(maps.offsets[:, :1]))  # [B, 1, 2, H', W']: of the places
+            middles = network.positions(torch.zeros_like(maps.offsets[:, :1]))  # [B, 1, 2, H', W']: of the places
             apart = ~torch.eye(k, dtype=torch.bool, device=images.device)
             targets = torch.zeros(len(images), k, k, *points.shape[2:], device=images.device)
             targets[:, apart] = (network.pair_pixels(maps.pairs) + middles).float()

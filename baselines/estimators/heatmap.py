@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,17 +11,13 @@ from torch import Tensor, nn
 
 from baselines.decode import heatmaps
 from baselines.decode.grouping import STANDING, Detections, Model
-from baselines.decode.oks_nms import JOINT_THRESHOLD
 from baselines.decode.scale_search import search
+from baselines.devices import costs, memory
 from baselines.estimators import crop_grouping
-from baselines.estimators.protocol import BaselineFailed, Poses
-from baselines.run import costs, memory
-from baselines.weights import checkpoints as stored
-from baselines.weights.checkpoints import Checkpoint, CheckpointError
-from baselines.weights.recognition import recognise, shapes_of
+from baselines.protocol import JOINT_THRESHOLD, Poses
 
 if TYPE_CHECKING:
-    from evaluator import Dataset
+    from baselines.weights.checkpoints import Checkpoint
 
 BATCH = {"cuda": 64, "cpu": 16}  # at most
 
@@ -43,7 +37,9 @@ class HeatmapEstimator:
     precision = "float32"
     sees_ways = False  # from one joint to another: then they are the training people's
 
-    def __init__(self, network: nn.Module, checkpoint: Checkpoint, order: list[int], device: str) -> None:
+    def __init__(
+        self, network: nn.Module, checkpoint: "Checkpoint", order: list[int], device: str, *, pose_nms: bool = False
+    ) -> None:
         self.model: Model | None = checkpoint.model
         self.grouped = checkpoint.grouped
         self.name, self.variant = checkpoint.baseline, checkpoint.variant
@@ -53,8 +49,8 @@ class HeatmapEstimator:
         # the peak of a distribution over the pixels is small even where the network is sure
         self.joint_threshold = 0.0 if checkpoint.output == "logits" else JOINT_THRESHOLD
         self.fill = checkpoint.fill
-        # pose NMS is part of RMPE; its constants are for heatmaps' peaks, too
-        self.merges_poses = checkpoint.baseline == "rmpe" and checkpoint.output == "heatmaps"
+        # the constants of pose NMS are for the peaks of heatmaps
+        self.merges_poses = pose_nms and checkpoint.output == "heatmaps"
         self.device = device
         self.batch = memory.batch_size(network, self.input_size, device, BATCH.get(device.split(":")[0], 16))
         self.flip = checkpoint.flip
@@ -145,37 +141,3 @@ class HeatmapEstimator:
     def _probabilities(self, maps: NDArray[np.floating]) -> NDArray[np.floating]:
         """The network's maps as heatmaps with values between 0 and about 1."""
         return heatmaps.softmax(maps) if self._checkpoint.output == "logits" else maps
-
-
-def load_estimator(
-    name: str,
-    variant: str,
-    build: Callable[..., nn.Module],
-    dataset: "Dataset",
-    checkpoint: Path | None,
-    device: str | None,
-    kind: type[HeatmapEstimator] = HeatmapEstimator,
-) -> HeatmapEstimator:
-    """A heatmap network with the given checkpoint, or the one that ships with the variant. Raises BaselineFailed."""
-    try:
-        found = Checkpoint.read(checkpoint) if checkpoint else stored.shipped(name, variant)
-        if found is None:
-            message = f"{name} {variant} has no checkpoint here: register one, or choose a variant that has"
-            raise BaselineFailed("no_checkpoint", message)
-        if found.baseline != name:
-            raise CheckpointError("mismatch", f"{found.file} is for {found.baseline}, not for {name}")
-        missing = [joint for joint in dataset.joints if joint not in found.joints]
-        if missing:
-            raise BaselineFailed("other_joints", f"{name} {variant} was not trained for {', '.join(missing)}")
-        network = build(len(found.joints), **found.network)
-        stored.fill(network, _weights(found, checkpoint.parent if checkpoint else stored.FOLDER))
-    except CheckpointError as error:
-        raise BaselineFailed(f"checkpoint_{error.code}", str(error)) from error
-    order = [found.joints.index(joint) for joint in dataset.joints]
-    return kind(network, found, order, choose_device(device))
-
-
-def _weights(checkpoint: Checkpoint, folder: Path) -> dict[str, Tensor]:
-    """The weights of a checkpoint under our names. Raises CheckpointError."""
-    weights = stored.read_weights(folder / checkpoint.file, checkpoint.sha256)
-    return recognise(shapes_of(weights)).convert(weights) if checkpoint.public else weights

@@ -5,7 +5,7 @@ was cut out for is taken (`crop_grouping`). Without grouping it is the best plac
 this is how the paper scores its detectors alone, where one person is known to be there.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,19 @@ from numpy.typing import NDArray
 from baselines.decode.grouping import Detections, Model
 from baselines.estimators import bottom_up
 from baselines.estimators.heatmap import HeatmapEstimator
-from baselines.estimators.protocol import Poses
-from baselines.models.deepercut import DeeperCut
-from baselines.weights.checkpoints import Checkpoint
+from baselines.protocol import Poses
+
+if TYPE_CHECKING:
+    from baselines.weights.checkpoints import Checkpoint
 
 
 class PartEstimator(HeatmapEstimator):
     """A network with `maps`: scores, offsets and pairs of every part, averaged with those of the mirrored crop."""
 
-    def __init__(self, network: DeeperCut, checkpoint: Checkpoint, order: list[int], device: str) -> None:
-        super().__init__(network, checkpoint, order, device)
+    def __init__(
+        self, network: Any, checkpoint: "Checkpoint", order: list[int], device: str, *, pose_nms: bool = False
+    ) -> None:
+        super().__init__(network, checkpoint, order, device, pose_nms=pose_nms)
         self.sees_ways = network.pairs is not None
         if self.model is None and self.sees_ways:
             self.model = Model.prior(network.num_joints)

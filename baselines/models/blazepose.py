@@ -9,58 +9,111 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.decode.oks_nms import JOINT_THRESHOLD
-from baselines.estimators.protocol import BaselineFailed, Poses
+from baselines.protocol import JOINT_THRESHOLD, BaselineFailed, Poses
 
 if TYPE_CHECKING:
     from evaluator import Dataset
 
-TITLE = "BlazePose"
-SOURCE = "Bazarevsky et al.: BlazePose: On-device Real-time Body Pose Tracking. CVPR Workshops 2020, arXiv 2006.10204"
-LICENCE = "Apache-2.0 (MediaPipe, Google)"
-INPUT_SIZE = (256, 256)  # width, height
+MODEL: dict[str, Any] = {
+    "title": "BlazePose",
+    "citation": {
+        "authors": ("Bazarevsky", "Grishchenko", "Raveendran", "Zhu", "Zhang", "Grundmann"),
+        "title": "BlazePose: On-device Real-time Body Pose Tracking",
+        "venue": "CVPR Workshops",
+        "year": 2020,
+        "arxiv": "2006.10204",
+    },
+    "approach": "top-down",
+    "default_variant": "full",
+    "input_size": (256, 256),  # as published: width, height
+    # The costs were counted over the convolutions of the published files.
+    "published_weights": {
+        "licence": "Apache-2.0 (MediaPipe, Google)",
+        "npm": "@mediapipe/pose@0.5.1675469404",
+        "wheel": "mediapipe==0.10.14",
+        "files": {
+            "lite": {
+                "file": "pose_landmark_lite.tflite",
+                "sha256": "f17bfbecadb61c3be1baa8b8d851cc6619c870a87167b32848ad20db306b9d61",
+                "parameters": 1_363_089,
+                "gmacs": 0.1978,
+                "in_wheel": False,
+            },
+            "full": {
+                "file": "pose_landmark_full.tflite",
+                "sha256": "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+                "parameters": 3_169_489,
+                "gmacs": 0.3861,
+                "in_wheel": True,
+            },
+            "heavy": {
+                "file": "pose_landmark_heavy.tflite",
+                "sha256": "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
+                "parameters": 13_751_073,
+                "gmacs": 1.9273,
+                "in_wheel": False,
+            },
+        },
+    },
+    "joints": (
+        "nose",
+        "left_eye",
+        "right_eye",
+        "left_ear",
+        "right_ear",
+        "left_shoulder",
+        "right_shoulder",
+        "left_elbow",
+        "right_elbow",
+        "left_wrist",
+        "right_wrist",
+        "left_hip",
+        "right_hip",
+        "left_knee",
+        "right_knee",
+        "left_ankle",
+        "right_ankle",
+        "thorax",
+        "neck",
+        "upper_neck",
+        "head_top",
+        "head",
+        "pelvis",
+    ),
+    "summary": (
+        "Made for phones. An encoder and decoder is trained with heatmaps, and a regression head on its features "
+        "gives the coordinates; at test time the heatmap branch is cut off. It answers with 33 landmarks, from "
+        "which the datasets’ joints are taken."
+    ),
+    "note": "The released files hold the regression branch alone, so there are no heatmaps to show.",
+    "stage": "landmarks",  # what its successive outputs are called
+    "reported_as": ("BlazePose",),  # how the names of its reported results begin
+    "drawing": {
+        # id, shape, (column, row), label, note, how often its maps were halved
+        "blocks": (
+            ("image", "image", (0, 0), "crop", "256 × 256", 0),
+            ("down1", "down", (1.3, 0), "depthwise", "1/2 … 1/8", 0),
+            ("down2", "down", (2.6, 0), "depthwise", "1/16, 1/32", 3),
+            ("up", "up", (3.9, 0), "up again", "to 1/4", 2),
+            ("heat", "maps", (5.3, 1), "heatmaps, offsets", "in training only", 2),
+            ("head", "down", (5.3, 0), "regression", "to 1 × 1", 2),
+            ("points", "layers", (6.7, 0), "195 numbers", "33 + 6 landmarks", 5),
+            ("pose", "pose", (8, 0), "joints", "", 0),
+        ),
+        "links": "image > down1 > down2 > up > heat; up > head > points > pose",
+        "skips": "down2 > head",
+    },
+}
+FILES = MODEL["published_weights"]["files"]
 PADDING = 1.25  # of the square around a person's box, as MediaPipe's own region of interest
-DEFAULT_VARIANT = "full"
 FOLDER = Path(os.environ.get("POSEBOARD_CHECKPOINTS", Path.home() / ".cache" / "poseboard"))
 
-
-@dataclass(frozen=True)
-class Weights:
-    """A published file of weights. The costs were counted over the convolutions in it."""
-
-    file: str
-    sha256: str
-    parameters: int
-    gmacs: float
-
-
-VARIANTS = {
-    "lite": Weights(
-        "pose_landmark_lite.tflite",
-        "f17bfbecadb61c3be1baa8b8d851cc6619c870a87167b32848ad20db306b9d61",
-        parameters=1_363_089,
-        gmacs=0.1978,
-    ),
-    "full": Weights(
-        "pose_landmark_full.tflite",
-        "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
-        parameters=3_169_489,
-        gmacs=0.3861,
-    ),
-    "heavy": Weights(
-        "pose_landmark_heavy.tflite",
-        "59e42d71bcd44cbdbabc419f0ff76686595fd265419566bd4009ef703ea8e1fe",
-        parameters=13_751_073,
-        gmacs=1.9273,
-    ),
-}
 
 # Landmarks of the network (Bazarevsky et al. 2020, figure 3): those that the datasets here have too.
 LANDMARKS = {
@@ -78,11 +131,6 @@ ALONG_THE_NECK = {
     "head_top": HEAD_TOP_SHARE,
     "head": HEAD_TOP_SHARE,
 }
-
-
-def has_joint(name: str) -> bool:
-    """Whether a joint can be had from the landmarks."""
-    return name in LANDMARKS or name in ALONG_THE_NECK or name == "pelvis"
 
 
 def joints_from_landmarks(
@@ -113,14 +161,15 @@ class BlazePose:
     """The landmark network as an estimator, on the CPU."""
 
     name, precision, device, batch = "blazepose", "float32", "cpu", 16
-    input_size, padding, joint_threshold = INPUT_SIZE, PADDING, JOINT_THRESHOLD
+    input_size, padding, joint_threshold = (256, 256), PADDING, JOINT_THRESHOLD
 
     def __init__(self, variant: str, weights: bytes, joints: tuple[str, ...]) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         self.variant, self._joints = variant, joints
-        self.parameters, self.gmacs = VARIANTS[variant].parameters, VARIANTS[variant].gmacs
-        self.checkpoint_sha256 = VARIANTS[variant].sha256
+        published = FILES[variant]
+        self.parameters, self.gmacs = published["parameters"], published["gmacs"]
+        self.checkpoint_sha256 = published["sha256"]
         threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
         self._interpreter = Interpreter(model_content=weights, num_threads=threads)
         self._interpreter.allocate_tensors()
@@ -153,12 +202,12 @@ def estimator(
     variant: str, dataset: Dataset, *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
 ) -> BlazePose:
     """The network with its fetched weights. Raises BaselineFailed when they are not there or not the published ones."""
-    weights = VARIANTS[variant]
-    path = checkpoint or (checkpoints or FOLDER) / weights.file
+    published = FILES[variant]
+    path = checkpoint or (checkpoints or FOLDER) / published["file"]
     if not path.is_file():
         command = f"python -m baselines fetch blazepose --variant {variant} --to {path.parent}"
         raise BaselineFailed("no_checkpoint", f"the weights of BlazePose {variant} are not here: {command}")
     content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != weights.sha256:
+    if hashlib.sha256(content).hexdigest() != published["sha256"]:
         raise BaselineFailed("checkpoint_digest", f"{path.name} is not the published file: its digest differs")
     return BlazePose(variant, content, tuple(dataset.joints))

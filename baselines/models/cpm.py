@@ -5,37 +5,86 @@ maps of the one before, through kernels so large that every joint's place can be
 a Gaussian in its middle says whom of several people is meant. Figure 2 gives the layers.
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.models.initial_weights import keep_variance
 
-if TYPE_CHECKING:
-    from baselines.estimators.heatmap import HeatmapEstimator
-    from evaluator import Dataset
-
-TITLE = "Convolutional Pose Machines"
-SOURCE = "Wei, Ramakrishna, Kanade, Sheikh: Convolutional Pose Machines. CVPR 2016, arXiv 1602.00134"
-INPUT_SIZE = (368, 368)  # width, height
-# arguments of build(), the number of joints that the published count is for, and the input size (width, height)
-VARIANTS: dict[str, dict[str, Any]] = {
-    "full": {"stages": 6, "joints": 14, "input_size": (368, 368)},
-    "flic": {"stages": 4, "joints": 9, "input_size": (368, 368)},
-    "narrow": {
-        "stages": 3,
-        "channels": 16,
-        "features": 16,
-        "wide": 48,
-        "even_start": True,
-        "joints": 17,
-        "input_size": (112, 184),
+MODEL = {
+    "title": "Convolutional Pose Machines",
+    "citation": {
+        "authors": ("Wei", "Ramakrishna", "Kanade", "Sheikh"),
+        "title": "Convolutional Pose Machines",
+        "venue": "CVPR",
+        "year": 2016,
+        "arxiv": "1602.00134",
+    },
+    "approach": "top-down",
+    # arguments of build(), the number of joints that the published count is for, the input size (width, height)
+    "variants": {
+        "full": {"stages": 6, "joints": 14, "input_size": (368, 368)},
+        "flic": {"stages": 4, "joints": 9, "input_size": (368, 368)},
+        "narrow": {
+            "stages": 3,
+            "channels": 16,
+            "features": 16,
+            "wide": 48,
+            "even_start": True,
+            "joints": 17,
+            "input_size": (112, 184),
+        },
+    },
+    "default_variant": "narrow",
+    "input_size": (368, 368),  # as published: width, height
+    "estimator": "heatmaps",
+    "training": {
+        "objective": "beliefs",
+        # section 4.2 and the release: rotation 40, scale 0.7 to 1.3. Its rate of 8e-5 is for half the sum over 15 maps
+        # of 46 x 46, ours is a mean: 8e-5 * 15 * 46 * 46 / 2 = 1.27, and the weight decay is so much smaller
+        "published": {
+            "epochs": 200,
+            "batch": 16,
+            "optimiser": "sgd",
+            "learning_rate": 1.27,
+            "weight_decay": 3e-08,
+            "drops": (120, 160),
+            "sigma": 0.875,
+            "rotation": 40,
+            "scale": 0.3,
+        },
+        # what differs from the recipe of all narrow variants
+        "narrow": {"learning_rate": 0.002, "clip": 1.0, "sigma": 0.75},
+    },
+    "summary": (
+        "A sequence of predictors. The first sees the image alone; each later one sees image features and the "
+        "belief maps of the one before, through kernels so large that every joint’s place can be weighed against "
+        "all others’. A centre map says whom of several people is meant."
+    ),
+    "stage": "stage",  # what its successive outputs are called
+    "reported_as": ("Convolutional Pose Machines", "CPM"),  # how the names of its reported results begin
+    "drawing": {
+        # id, shape, (column, row), label, note, how often its maps were halved
+        "blocks": (
+            ("image", "image", (0, 0), "image", "368 × 368", 0),
+            ("trunk1", "down", (1.2, 0), "9 × 9, pool: 3 ×", "128 channels, 1/8", 0),
+            ("first", "layers", (2.4, 0), "5 × 5, 9 × 9", "32, 512 channels", 3),
+            ("beliefs1", "maps", (3.6, 0), "beliefs 1", "joints + background", 3),
+            ("trunk2", "down", (1.8, 1.2), "9 × 9, pool: 3 ×", "shared by stages", 0),
+            ("centre", "maps", (3.6, 2.2), "centre map", "a Gaussian", 3),
+            ("stage2", "layers", (4.8, 1.2), "11 × 11: 3 ×", "stage 2", 3),
+            ("beliefs2", "maps", (5.8, 1.2), "beliefs 2", "", 3),
+            ("stage3", "layers", (6.8, 1.2), "11 × 11: 3 ×", "stages 3 to 6", 3),
+            ("beliefs3", "maps", (7.8, 1.2), "beliefs 6", "46 × 46", 3),
+            ("pose", "pose", (8.8, 1.2), "joints", "", 0),
+        ),
+        "links": (
+            "image > trunk1 > first > beliefs1; image > trunk2 > stage2; beliefs1 > stage2; centre > stage2 > "
+            "beliefs2 > stage3 > beliefs3 > pose"
+        ),
+        "skips": "trunk2 > stage3",
     },
 }
-DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 STRIDE = 8  # pixels between places of the belief maps
 CENTRE_SIGMA = 21.0  # of the centre map, pixels of a 368 pixel wide image
 
@@ -156,12 +205,3 @@ def build(
     answers = {network.first.conv7, *(stage.conv5 for stage in network.later)}  # no ReLU comes after these
     keep_variance(m for m in network.modules() if isinstance(m, nn.Conv2d) and m not in answers)
     return network
-
-
-def estimator(
-    variant: str, dataset: "Dataset", *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
-) -> "HeatmapEstimator":
-    """The network with its weights, ready to predict. Raises BaselineFailed."""
-    from baselines.estimators.heatmap import load_estimator
-
-    return load_estimator("cpm", variant, build, dataset, checkpoint, device)

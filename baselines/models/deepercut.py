@@ -5,40 +5,78 @@ are there (section 3), how far off their exact place is (section 3, location ref
 the same person is (section 4, image-conditioned pairwise terms).
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from baselines.models.blocks_resnet import ResNet
 
-if TYPE_CHECKING:
-    from baselines.estimators.heatmap import HeatmapEstimator
-    from evaluator import Dataset
-
-TITLE = "DeeperCut"
-SOURCE = (
-    "Insafutdinov, Pishchulin, Andres, Andriluka, Schiele: DeeperCut: A Deeper, Stronger, and Faster Multi-Person "
-    "Pose Estimation Model. ECCV 2016, arXiv 1605.03170"
-)
-STRIDE = 8  # pixels between places of the maps
-OFFSET_SCALE = 7.2801  # pixels of one unit of location refinement
-INPUT_SIZE = (688, 688)  # width, height
-# arguments of build(), the number of joints that the published count is for, and the input size (width, height)
-VARIANTS: dict[str, dict[str, Any]] = {
-    "r152": {"depth": 152, "pairwise": True, "joints": 14, "input_size": (688, 688)},
-    "r101": {"depth": 101, "pairwise": False, "joints": 14, "input_size": (688, 688)},
-    "narrow": {
-        "depth": 18,
-        "width": 10,
-        "pairwise": True,
-        "narrowed": 32,
-        "joints": 17,
-        "input_size": (144, 144),
+MODEL = {
+    "title": "DeeperCut",
+    "citation": {
+        "authors": ("Insafutdinov", "Pishchulin", "Andres", "Andriluka", "Schiele"),
+        "title": "DeeperCut: A Deeper, Stronger, and Faster Multi-Person Pose Estimation Model",
+        "venue": "ECCV",
+        "year": 2016,
+        "arxiv": "1605.03170",
+    },
+    "approach": "bottom-up",
+    # arguments of build(), the number of joints that the published count is for, the input size (width, height)
+    "variants": {
+        "r152": {"depth": 152, "pairwise": True, "joints": 14, "input_size": (688, 688)},
+        "r101": {"depth": 101, "pairwise": False, "joints": 14, "input_size": (688, 688)},
+        "narrow": {"depth": 18, "width": 10, "pairwise": True, "narrowed": 32, "joints": 17, "input_size": (144, 144)},
+    },
+    "default_variant": "narrow",
+    "input_size": (688, 688),  # as published: width, height
+    "estimator": "parts",
+    "training": {
+        "objective": "parts",
+        # section 3; scale 0.85 to 1.15 and mirroring; people 340 pixels tall of 688
+        "published": {
+            "epochs": 60,
+            "batch": 1,
+            "optimiser": "sgd",
+            "learning_rate": 0.005,
+            "weight_decay": 0.0001,
+            "drops": (40, 55),
+            "padding": 2.0,
+            "rotation": 0,
+            "scale": 0.15,
+        },
+        # what differs from the recipe of all narrow variants
+        "narrow": {"epochs": 9, "padding": 1.4, "scale": 0.2, "shift": 0.15},
+    },
+    "summary": (
+        "One pass over the whole image: a ResNet says for every place which parts are there, how far off their "
+        "exact place is, and where each other part of the same person is. The parts are then grouped into people "
+        "by minimising the cost of a multicut."
+    ),
+    "stage": "scores",  # what its successive outputs are called
+    "reported_as": ("DeeperCut",),  # how the names of its reported results begin
+    "drawing": {
+        # id, shape, (column, row), label, note, how often its maps were halved
+        "blocks": (
+            ("image", "image", (0, 1), "image", "whole, 688 × 688", 0),
+            ("conv3", "down", (1.3, 1), "ResNet, to res3", "1/8", 0),
+            ("conv4", "down", (2.6, 1), "res4", "1/16", 3),
+            ("conv5", "layers", (3.7, 1), "res5, dilated", "stays at 1/16", 4),
+            ("scores", "maps", (5.4, 0), "part scores", "14 maps, 1/8", 3),
+            ("offsets", "maps", (5.4, 1), "refinement", "28 maps, 1/8", 3),
+            ("pairs", "maps", (5.4, 2), "pairwise", "364 maps, 1/8", 3),
+            ("grouping", "attention", (7.1, 1), "multicut", "parts to people", 2),
+            ("people", "people", (8.5, 1), "people", "", 0),
+        ),
+        "links": (
+            "image > conv3 > conv4 > conv5 > scores; conv5 > offsets; conv5 > pairs; scores > grouping; offsets > "
+            "grouping; pairs > grouping > people"
+        ),
+        "skips": "conv3 > scores",
     },
 }
-DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
+STRIDE = 8  # pixels between places of the maps
+OFFSET_SCALE = 7.2801  # pixels of one unit of location refinement
 
 
 class Maps(NamedTuple):
@@ -73,6 +111,8 @@ class DeeperCut(nn.Module):
 
     The place (u, v) is the point (8 u + 4, 8 v + 4) of the image; a part is at that point plus its offset.
     """
+
+    stride, offset_scale = STRIDE, OFFSET_SCALE
 
     def __init__(self, num_joints: int, depth: int, width: int, pairwise: bool, narrowed: int) -> None:
         super().__init__()
@@ -114,13 +154,13 @@ class DeeperCut(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.maps(images).scores[:, None]  # [B, 1, K, H/8, W/8]
 
-
-def positions(offsets: Tensor) -> Tensor:
-    """Where the part of every place is, in pixels: offsets [B, K, 2, H', W'] to points [B, K, 2, H', W'], x first."""
-    height, width = offsets.shape[-2:]
-    x = torch.arange(width, device=offsets.device, dtype=offsets.dtype).expand(height, width)
-    y = torch.arange(height, device=offsets.device, dtype=offsets.dtype)[:, None].expand(height, width)
-    return torch.stack([x, y]) * STRIDE + STRIDE / 2 + offsets * OFFSET_SCALE  # [B, K, 2, H', W']
+    @staticmethod
+    def positions(offsets: Tensor) -> Tensor:
+        """Where the part of every place is: offsets [B, K, 2, H', W'] to points in pixels, x first, of that shape."""
+        height, width = offsets.shape[-2:]
+        x = torch.arange(width, device=offsets.device, dtype=offsets.dtype).expand(height, width)
+        y = torch.arange(height, device=offsets.device, dtype=offsets.dtype)[:, None].expand(height, width)
+        return torch.stack([x, y]) * STRIDE + STRIDE / 2 + offsets * OFFSET_SCALE  # [B, K, 2, H', W']
 
 
 def build(num_joints: int, *, depth: int = 152, width: int = 64, pairwise: bool = True, narrowed: int = 0) -> DeeperCut:
@@ -130,13 +170,3 @@ def build(num_joints: int, *, depth: int = 152, width: int = 64, pairwise: bool 
     features in every head; `narrowed`: features that the pairwise terms are made from, 0 for all.
     """
     return DeeperCut(num_joints, depth, width, pairwise, narrowed)
-
-
-def estimator(
-    variant: str, dataset: "Dataset", *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
-) -> "HeatmapEstimator":
-    """The part detectors with their weights, on one person's crop. Raises BaselineFailed."""
-    from baselines.estimators.heatmap import load_estimator
-    from baselines.estimators.parts import PartEstimator
-
-    return load_estimator("deepercut", variant, build, dataset, checkpoint, device, PartEstimator)

@@ -5,35 +5,83 @@ by side (section 3, parallel multi-resolution subnetworks), and every module end
 receives all others (repeated multi-scale fusion). The weights have the names that the authors' release gives them.
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.models.blocks_resnet import Basic, Bottleneck, blocks
 
-if TYPE_CHECKING:
-    from baselines.estimators.heatmap import HeatmapEstimator
-    from evaluator import Dataset
-
-TITLE = "HRNet"
-SOURCE = (
-    "Sun, Xiao, Liu, Wang: Deep High-Resolution Representation Learning for Human Pose Estimation. "
-    "CVPR 2019, arXiv 1902.09212"
-)
-INPUT_SIZE = (192, 256)  # width, height
-# arguments of build(), the number of joints that the published count is for, and the input size (width, height)
-VARIANTS: dict[str, dict[str, Any]] = {
-    "w32": {"width": 32, "joints": 17, "input_size": (192, 256)},
-    "w32-384x288": {"width": 32, "joints": 17, "input_size": (288, 384)},
-    "w32-mpii": {"width": 32, "joints": 16, "input_size": (256, 256)},
-    "w48": {"width": 48, "joints": 17, "input_size": (192, 256)},
-    "w48-384x288": {"width": 48, "joints": 17, "input_size": (288, 384)},
-    "narrow": {"width": 12, "modules": (1, 1, 1), "depth": 1, "stem": 16, "joints": 17, "input_size": (128, 192)},
+MODEL = {
+    "title": "HRNet",
+    "citation": {
+        "authors": ("Sun", "Xiao", "Liu", "Wang"),
+        "title": "Deep High-Resolution Representation Learning for Human Pose Estimation",
+        "venue": "CVPR",
+        "year": 2019,
+        "arxiv": "1902.09212",
+    },
+    "approach": "top-down",
+    # arguments of build(), the number of joints that the published count is for, the input size (width, height)
+    "variants": {
+        "w32": {"width": 32, "joints": 17, "input_size": (192, 256)},
+        "w32-384x288": {"width": 32, "joints": 17, "input_size": (288, 384)},
+        "w32-mpii": {"width": 32, "joints": 16, "input_size": (256, 256)},
+        "w48": {"width": 48, "joints": 17, "input_size": (192, 256)},
+        "w48-384x288": {"width": 48, "joints": 17, "input_size": (288, 384)},
+        "narrow": {"width": 12, "modules": (1, 1, 1), "depth": 1, "stem": 16, "joints": 17, "input_size": (128, 192)},
+    },
+    "default_variant": "narrow",
+    "input_size": (192, 256),  # as published: width, height
+    "estimator": "heatmaps",
+    "training": {
+        "objective": "heatmaps",
+        # section 4.1
+        "published": {
+            "epochs": 210,
+            "batch": 32,
+            "optimiser": "adam",
+            "learning_rate": 0.001,
+            "drops": (170, 200),
+            "sigma": 2.0,
+            "rotation": 45,
+            "scale": 0.35,
+            "half_body": 0.3,
+        },
+        # what differs from the recipe of all narrow variants
+        "narrow": {"epochs": 6},
+    },
+    "summary": (
+        "The large maps are never given up. Stage by stage a branch of half the size is added beside them, and "
+        "after every few blocks all branches exchange what they found, each brought to the other’s size. The "
+        "heatmaps come from the branch that has been at 1/4 of the crop all along."
+    ),
+    "stage": "heatmaps",  # what its successive outputs are called
+    "reported_as": ("HRNet",),  # how the names of its reported results begin
+    "drawing": {
+        # id, shape, (column, row), label, note, how often its maps were halved
+        "blocks": (
+            ("image", "image", (0, 0), "crop", "192 × 256", 0),
+            ("stem", "down", (1.2, 0), "3 × 3, twice", "64 channels, 1/4", 0),
+            ("a1", "layers", (2.4, 0), "stage 1", "4 bottlenecks", 2),
+            ("a2", "layers", (3.7, 0), "stage 2", "C, 1/4", 2),
+            ("a3", "layers", (5, 0), "stage 3", "C, 1/4", 2),
+            ("a4", "layers", (6.3, 0), "stage 4", "C, 1/4", 2),
+            ("b2", "layers", (3.7, 1), "2C, 1/8", "", 3),
+            ("b3", "layers", (5, 1), "2C, 1/8", "", 3),
+            ("b4", "layers", (6.3, 1), "2C, 1/8", "", 3),
+            ("c3", "layers", (5, 2), "4C, 1/16", "", 4),
+            ("c4", "layers", (6.3, 2), "4C, 1/16", "", 4),
+            ("d4", "layers", (6.3, 3), "8C, 1/32", "", 5),
+            ("maps", "maps", (7.7, 0), "heatmaps", "48 × 64", 2),
+            ("pose", "pose", (8.8, 0), "joints", "", 0),
+        ),
+        "links": (
+            "image > stem > a1 > a2 > a3 > a4 > maps > pose; a1 > b2 > b3 > b4; b2 > c3 > c4; c3 > d4; a2 > b3; b2 > "
+            "a3 > b4; b3 > a4; c3 > b4; b3 > c4; b4 > maps; c4 > maps; d4 > maps"
+        ),
+    },
 }
-DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
-SIGMA = 2.0  # of the Gaussian targets, heatmap pixels (section 3, heatmap estimation)
 
 
 class Exchange(nn.Module):
@@ -169,12 +217,3 @@ def build(
     that follow them.
     """
     return HRNet(num_joints, width, modules, depth, kernel, stem, bottlenecks)
-
-
-def estimator(
-    variant: str, dataset: "Dataset", *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
-) -> "HeatmapEstimator":
-    """The network with its weights, ready to predict. Raises BaselineFailed."""
-    from baselines.estimators.heatmap import load_estimator
-
-    return load_estimator("hrnet", variant, build, dataset, checkpoint, device)

@@ -4,9 +4,6 @@ One small network a joint decides for every 64 x 64 window whether the joint is 
 whole image its linear layers are convolutions, so that windows four pixels apart share their work.
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -16,32 +13,74 @@ from torch import Tensor, nn
 from baselines.models import part_priors
 from baselines.models.initial_weights import keep_variance
 
-if TYPE_CHECKING:
-    from baselines.estimators.heatmap import HeatmapEstimator
-    from evaluator import Dataset
-
-TITLE = "Jain et al. 2014"
-SOURCE = (
-    "Jain, Tompson, Andriluka, Taylor, Bregler: Learning Human Pose Estimation Features with Convolutional Networks. "
-    "ICLR 2014, arXiv 1312.7302"
-)
+MODEL = {
+    "title": "Jain et al. 2014",
+    "citation": {
+        "authors": ("Jain", "Tompson", "Andriluka", "Taylor", "Bregler"),
+        "title": "Learning Human Pose Estimation Features with Convolutional Networks",
+        "venue": "ICLR",
+        "year": 2014,
+        "arxiv": "1312.7302",
+    },
+    "approach": "top-down",
+    # arguments of build(), the number of joints that the published count is for, the input size (width, height)
+    "variants": {
+        "full": {"joints": 1, "input_size": (320, 240)},
+        "narrow": {
+            "channels": (4, 8, 16),
+            "linear": (16, 16),
+            "padding": 30,
+            "dropout": 0.0,
+            "joints": 17,
+            "input_size": (48, 80),
+        },
+    },
+    "default_variant": "narrow",
+    "input_size": (320, 240),  # as published: width, height
+    "estimator": "heatmaps",
+    "training": {
+        "objective": "windows",
+        # section 3.1: binary cross-entropy on windows; the rate, the epochs and the padding are ours
+        "published": {
+            "epochs": 60,
+            "batch": 16,
+            "optimiser": "sgd",
+            "learning_rate": 0.01,
+            "weight_decay": 0.0001,
+            "drops": (40, 55),
+            "rotation": 15,
+            "scale": 0.15,
+        },
+        # what differs from the recipe of all narrow variants
+        "narrow": {},
+    },
+    "summary": (
+        "A small network for each joint decides for every 64 × 64 window whether the joint is in its middle. Run "
+        "over a whole image, its linear layers are convolutions, so neighbouring windows share their work; "
+        "histograms of how joints lie to each other then weigh the responses."
+    ),
+    "note": "Its costs are those of one joint. The paper prints curves only, so no number of it is shown.",
+    "stage": "response",  # what its successive outputs are called
+    "reported_as": (),  # how the names of its reported results begin
+    "drawing": {
+        # id, shape, (column, row), label, note, how often its maps were halved
+        "blocks": (
+            ("image", "image", (0, 0), "image", "320 × 240", 0),
+            ("normalised", "layers", (1, 0), "contrast", "local, 9 × 9", 0),
+            ("conv1", "down", (2, 0), "5 × 5, pool", "16 channels, 1/2", 0),
+            ("conv2", "down", (3, 0), "5 × 5, pool", "32 channels, 1/4", 1),
+            ("conv3", "layers", (4, 0), "5 × 5", "32 channels", 2),
+            ("linear", "layers", (5, 0), "9 × 9, 1 × 1", "500, 100", 2),
+            ("maps", "maps", (6, 0), "responses", "a map a joint", 2),
+            ("priors", "attention", (7, 0), "part priors", "of its neighbours", 2),
+            ("pose", "pose", (8, 0), "joints", "", 0),
+        ),
+        "links": "image > normalised > conv1 > conv2 > conv3 > linear > maps > priors > pose",
+    },
+}
 WINDOW = 64  # pixels
 STRIDE = 4  # pixels between windows
 REACH = 16  # windows between a joint and its neighbour, at most: 64 pixels
-INPUT_SIZE = (320, 240)  # width, height
-# arguments of build(), the number of joints that the published count is for, and the input size (width, height)
-VARIANTS: dict[str, dict[str, Any]] = {
-    "full": {"joints": 1, "input_size": (320, 240)},
-    "narrow": {
-        "channels": (4, 8, 16),
-        "linear": (16, 16),
-        "padding": 30,
-        "dropout": 0.0,
-        "joints": 17,
-        "input_size": (48, 80),
-    },
-}
-DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
 
 
 def contrast_normalised(images: Tensor, *, size: int = 9, floor: float = 1e-2) -> Tensor:
@@ -138,12 +177,3 @@ def build(
     network = WindowDetectors(num_joints, channels, linear, padding, dropout)
     keep_variance((network.conv1, network.conv2, network.conv3, network.linear1, network.linear2))
     return network
-
-
-def estimator(
-    variant: str, dataset: "Dataset", *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
-) -> "HeatmapEstimator":
-    """The networks with their weights, ready to predict. Raises BaselineFailed."""
-    from baselines.estimators.heatmap import load_estimator
-
-    return load_estimator("jain2014", variant, build, dataset, checkpoint, device)

@@ -7,8 +7,6 @@ parts open; here it is the one that comes to the size and the cost that a port o
 """
 
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -16,23 +14,66 @@ from torch import Tensor, nn
 
 from baselines.models.stacked_hourglass import Residual
 
-if TYPE_CHECKING:
-    from baselines.estimators.heatmap import HeatmapEstimator
-    from evaluator import Dataset
-
-TITLE = "Multi-context Attention"
-SOURCE = (
-    "Chu, Yang, Ouyang, Ma, Yuille, Wang: Multi-Context Attention for Human Pose Estimation. "
-    "CVPR 2017, arXiv 1702.07432"
-)
-INPUT_SIZE = (256, 256)  # width, height
-# arguments of build(), the number of joints that the published count is for, and the input size (width, height)
-VARIANTS: dict[str, dict[str, Any]] = {
-    "full": {"stacks": 8, "channels": 256, "levels": 4, "joints": 16, "input_size": (256, 256)},
-    "narrow": {"stacks": 2, "channels": 32, "levels": 3, "joints": 17, "input_size": (96, 160)},
+MODEL = {
+    "title": "Multi-context Attention",
+    "citation": {
+        "authors": ("Chu", "Yang", "Ouyang", "Ma", "Yuille", "Wang"),
+        "title": "Multi-Context Attention for Human Pose Estimation",
+        "venue": "CVPR",
+        "year": 2017,
+        "arxiv": "1702.07432",
+    },
+    "approach": "top-down",
+    # arguments of build(), the number of joints that the published count is for, the input size (width, height)
+    "variants": {
+        "full": {"stacks": 8, "channels": 256, "levels": 4, "joints": 16, "input_size": (256, 256)},
+        "narrow": {"stacks": 2, "channels": 32, "levels": 3, "joints": 17, "input_size": (96, 160)},
+    },
+    "default_variant": "narrow",
+    "input_size": (256, 256),  # as published: width, height
+    "estimator": "heatmaps",
+    "training": {
+        "objective": "heatmaps",
+        # section 6: as the Stacked Hourglass; epochs and drops are those of its successors
+        "published": {
+            "epochs": 200,
+            "batch": 16,
+            "optimiser": "rmsprop",
+            "learning_rate": 0.00025,
+            "drops": (150, 170),
+            "colour": 0.2,
+        },
+        # what differs from the recipe of all narrow variants
+        "narrow": {},
+    },
+    "summary": (
+        "Stacked hourglasses whose features are weighed by attention maps. A conditional random field, three "
+        "mean-field steps with one kernel, makes the attention smooth; it is gathered over several sizes, and the"
+        " later stacks attend to every part by itself."
+    ),
+    "stage": "stack",  # what its successive outputs are called
+    "reported_as": (
+        "Multi-context Attention",
+        "Multi-Context Attention",
+    ),  # how the names of its reported results begin
+    "drawing": {
+        # id, shape, (column, row), label, note, how often its maps were halved
+        "blocks": (
+            ("image", "image", (0, 0), "crop", "256 × 256", 0),
+            ("stem", "down", (1, 0), "7 × 7, residual", "1/4", 0),
+            ("hg1", "hourglass", (2.1, 0), "hourglass 1", "… to 4", 2),
+            ("sizes", "layers", (3.2, 0), "its sizes", "1/4 … 1/32", 2),
+            ("crf1", "attention", (4.3, 0), "CRF attention", "one map for all", 2),
+            ("maps1", "maps", (5.4, 0), "heatmaps", "1 to 4", 2),
+            ("hg5", "hourglass", (6.4, 0), "hourglass 5", "… to 8", 2),
+            ("crf5", "attention", (7.5, 0), "CRF attention", "a map a part", 2),
+            ("maps8", "maps", (8.5, 0), "heatmaps 8", "64 × 64", 2),
+            ("pose", "pose", (9.3, 0), "joints", "", 0),
+        ),
+        "links": "image > stem > hg1 > sizes > crf1 > maps1 > hg5 > crf5 > maps8 > pose",
+        "skips": "hg1 > maps1; hg5 > maps8",
+    },
 }
-DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
-SIGMA = 1.0  # of the Gaussian targets, heatmap pixels
 ITERATIONS = 3  # of the mean field
 REACH = 11  # pixels of an attention map that its pairwise kernel spans
 
@@ -194,12 +235,3 @@ class MultiContextAttention(nn.Module):
 def build(num_joints: int, *, stacks: int = 8, channels: int = 256, levels: int = 4) -> MultiContextAttention:
     """The network with fresh weights. Input width and height must be multiples of 4 * 2**levels."""
     return MultiContextAttention(num_joints, stacks, channels, levels)
-
-
-def estimator(
-    variant: str, dataset: "Dataset", *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
-) -> "HeatmapEstimator":
-    """The network with its weights, ready to predict. Raises BaselineFailed."""
-    from baselines.estimators.heatmap import load_estimator
-
-    return load_estimator("multi_context_attention", variant, build, dataset, checkpoint, device)

@@ -4,36 +4,83 @@ A stacked hourglass whose residual units look at their features at several scale
 by fractions of an octave, convolved there, enlarged and summed. Limbs of other sizes than usual are found that way.
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from baselines.estimators.heatmap import HeatmapEstimator
-    from evaluator import Dataset
-
-TITLE = "PyraNet"
-SOURCE = "Yang, Li, Ouyang, Li, Wang: Learning Feature Pyramids for Human Pose Estimation. ICCV 2017, arXiv 1708.01101"
-INPUT_SIZE = (256, 256)  # width, height
-# arguments of build(), the number of joints that the published count is for, and the input size (width, height)
-VARIANTS: dict[str, dict[str, Any]] = {
-    "full": {"stacks": 8, "channels": 256, "levels": 4, "joints": 16, "input_size": (256, 256)},
-    "narrow": {
-        "stacks": 2,
-        "channels": 32,
-        "levels": 3,
-        "base": 4,
-        "cardinality": 2,
-        "multi_branch": False,
-        "joints": 17,
-        "input_size": (128, 192),
+MODEL = {
+    "title": "PyraNet",
+    "citation": {
+        "authors": ("Yang", "Li", "Ouyang", "Li", "Wang"),
+        "title": "Learning Feature Pyramids for Human Pose Estimation",
+        "venue": "ICCV",
+        "year": 2017,
+        "arxiv": "1708.01101",
+    },
+    "approach": "top-down",
+    # arguments of build(), the number of joints that the published count is for, the input size (width, height)
+    "variants": {
+        "full": {"stacks": 8, "channels": 256, "levels": 4, "joints": 16, "input_size": (256, 256)},
+        "narrow": {
+            "stacks": 2,
+            "channels": 32,
+            "levels": 3,
+            "base": 4,
+            "cardinality": 2,
+            "multi_branch": False,
+            "joints": 17,
+            "input_size": (128, 192),
+        },
+    },
+    "default_variant": "narrow",
+    "input_size": (256, 256),  # as published: width, height
+    "estimator": "heatmaps",
+    "training": {
+        "objective": "heatmaps",
+        # section 5.1: RMSprop, 7e-4, divided by 10 at epochs 150 and 170
+        "published": {
+            "epochs": 200,
+            "batch": 16,
+            "optimiser": "rmsprop",
+            "learning_rate": 0.0007,
+            "drops": (150, 170),
+            "colour": 0.2,
+        },
+        # what differs from the recipe of all narrow variants
+        "narrow": {},
+    },
+    "summary": (
+        "A stacked hourglass whose residual units look at several scales at once. Beside the plain branch, a "
+        "pyramid shrinks the features by fractions of an octave, convolves each level, and brings all back to one"
+        " size, so that limbs near and far are met by filters of their size."
+    ),
+    "stage": "stack",  # what its successive outputs are called
+    "reported_as": ("PyraNet", "Learning Feature Pyramids"),  # how the names of its reported results begin
+    "drawing": {
+        # id, shape, (column, row), label, note, how often its maps were halved
+        "blocks": (
+            ("image", "image", (0, 0), "crop", "256 × 256", 0),
+            ("stem", "down", (1.2, 0), "7 × 7, residual", "1/4", 0),
+            ("hg", "hourglass", (2.5, 0), "hourglass 1", "of the units below", 2),
+            ("maps", "maps", (3.8, 0), "heatmaps 1", "64 × 64", 2),
+            ("rest", "hourglass", (5.1, 0), "hourglass 2", "", 2),
+            ("maps2", "maps", (6.3, 0), "heatmaps 2", "", 2),
+            ("pose", "pose", (7.4, 0), "joints", "", 0),
+            ("unit", "layers", (1.2, 2), "features", "into a unit", 2),
+            ("plain", "layers", (3.8, 1), "1 × 1, 3 × 3", "the plain branch", 2),
+            ("p1", "down", (2.5, 2), "shrink, c = 1", "by 2^(−1/4)", 2),
+            ("p4", "down", (2.5, 3), "shrink, c = 4", "by 2^(−1)", 3),
+            ("c1", "layers", (3.8, 2), "3 × 3", "up again", 2),
+            ("c4", "layers", (3.8, 3), "3 × 3", "up again", 3),
+            ("sum", "sum", (5.1, 2), "pyramid", "sum over c, 1 × 1", 0),
+            ("add", "sum", (6.3, 2), "out of the unit", "and the skip", 0),
+        ),
+        "links": (
+            "image > stem > hg > maps > rest > maps2 > pose; unit > plain; unit > p1; unit > p4; p1 > c1; p4 > c4; c1"
+            " > sum; c4 > sum; plain > add; sum > add"
+        ),
     },
 }
-DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
-SIGMA = 1.0  # of the Gaussian targets, heatmap pixels
 
 
 class Convolution(nn.Conv2d):
@@ -229,12 +276,3 @@ def build(
     if multi_branch:
         begin(network)
     return network
-
-
-def estimator(
-    variant: str, dataset: "Dataset", *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
-) -> "HeatmapEstimator":
-    """The network with its weights, ready to predict. Raises BaselineFailed."""
-    from baselines.estimators.heatmap import load_estimator
-
-    return load_estimator("pyranet", variant, build, dataset, checkpoint, device)

@@ -6,37 +6,83 @@ several boxes found of the same person is settled by `pose_nms`. The estimator i
 release: a ResNet that squeezes and excites, then upsampling by shuffling pixels. Its weights have that release's names.
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.models.blocks_resnet import ResNet
 
-if TYPE_CHECKING:
-    from baselines.estimators.heatmap import HeatmapEstimator
-    from evaluator import Dataset
-
-TITLE = "RMPE (AlphaPose)"
-SOURCE = "Fang, Xie, Tai, Lu: RMPE: Regional Multi-person Pose Estimation. ICCV 2017, arXiv 1612.00137"
-INPUT_SIZE = (192, 256)  # width, height
-# arguments of build(), the number of joints that the published count is for, and the input size (width, height)
-VARIANTS: dict[str, dict[str, Any]] = {
-    "fastpose-r50": {"depth": 50, "joints": 17, "input_size": (192, 256)},
-    "fastpose-r152": {"depth": 152, "joints": 17, "input_size": (192, 256)},
-    "narrow": {
-        "depth": 18,
-        "width": 12,
-        "shuffled": (44, 64),
-        "transformer": 4,
-        "joints": 17,
-        "input_size": (128, 192),
+MODEL = {
+    "title": "RMPE (AlphaPose)",
+    "citation": {
+        "authors": ("Fang", "Xie", "Tai", "Lu"),
+        "title": "RMPE: Regional Multi-person Pose Estimation",
+        "venue": "ICCV",
+        "year": 2017,
+        "arxiv": "1612.00137",
+    },
+    "approach": "top-down",
+    # arguments of build(), the number of joints that the published count is for, the input size (width, height)
+    "variants": {
+        "fastpose-r50": {"depth": 50, "joints": 17, "input_size": (192, 256)},
+        "fastpose-r152": {"depth": 152, "joints": 17, "input_size": (192, 256)},
+        "narrow": {
+            "depth": 18,
+            "width": 12,
+            "shuffled": (44, 64),
+            "transformer": 4,
+            "joints": 17,
+            "input_size": (128, 192),
+        },
+    },
+    "default_variant": "narrow",
+    "input_size": (192, 256),  # as published: width, height
+    "estimator": "heatmaps",
+    "pose_nms": True,  # part of the method; its constants are for peaks of heatmaps
+    "training": {
+        "objective": "regional",
+        # the release: Adam, 1e-3, epochs 90 and 120; boxes 30% larger (section 4), drawn as a detector gives them
+        # (section 3.3; the number of atomic poses is ours)
+        "published": {
+            "epochs": 200,
+            "batch": 32,
+            "optimiser": "adam",
+            "learning_rate": 0.001,
+            "drops": (90, 120),
+            "sigma": 2.0,
+            "padding": 1.3,
+            "rotation": 40,
+            "scale": 0.3,
+            "half_body": 0.3,
+            "atomic_poses": 20,
+        },
+        # what differs from the recipe of all narrow variants
+        "narrow": {"clip": 1.0, "padding": 1.3},
+        "slower": {"transformer.": 0.1},  # at the full rate it runs away with the person
+    },
+    "summary": (
+        "Made robust to boxes that are off. A spatial transformer moves the person to the middle of the crop, a "
+        "single-person estimator finds the joints, and the inverse transformer moves its heatmaps back. What "
+        "several boxes found of the same person is settled by parametric pose non-maximum suppression."
+    ),
+    "stage": "heatmaps",  # what its successive outputs are called
+    "reported_as": ("RMPE", "AlphaPose", "FastPose"),  # how the names of its reported results begin
+    "drawing": {
+        # id, shape, (column, row), label, note, how often its maps were halved
+        "blocks": (
+            ("image", "image", (0, 0), "image", "several people", 0),
+            ("boxes", "attention", (1.3, 0), "person boxes", "and 30 %", 1),
+            ("stn", "layers", (2.7, 0), "transformer", "ResNet-18 gives θ", 1),
+            ("sppe", "hourglass", (4.1, 0), "FastPose", "SE-ResNet, shuffles", 1),
+            ("parallel", "hourglass", (4.1, 1), "parallel branch", "in training only", 1),
+            ("sdtn", "maps", (5.5, 0), "inverse, γ", "heatmaps moved back", 2),
+            ("nms", "attention", (6.9, 0), "pose NMS", "one pose a person", 2),
+            ("people", "people", (8.2, 0), "people", "", 0),
+        ),
+        "links": "image > boxes > stn > sppe > sdtn > nms > people; stn > parallel",
+        "skips": "stn > sdtn",
     },
 }
-DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
-SIGMA = 2.0  # of the Gaussian targets, heatmap pixels
 OUTSIDE = 2.0  # a place of a grid from -1 to 1 that no map reaches
 
 
@@ -150,12 +196,3 @@ def build(
     """
     estimator = FastPose(num_joints, depth, width, shuffled)
     return RegionalEstimator(estimator, width=transformer) if transformer else estimator
-
-
-def estimator(
-    variant: str, dataset: "Dataset", *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
-) -> "HeatmapEstimator":
-    """FastPose with its weights, ready to predict. Raises BaselineFailed."""
-    from baselines.estimators.heatmap import load_estimator
-
-    return load_estimator("rmpe", variant, build, dataset, checkpoint, device)

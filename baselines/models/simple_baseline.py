@@ -5,29 +5,69 @@ convolution to heatmaps (section 2). Nothing else: the cheap reference of the to
 names that the authors' release gives them.
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 from torch import Tensor, nn
 
 from baselines.models.blocks_resnet import ResNet
 
-if TYPE_CHECKING:
-    from baselines.estimators.heatmap import HeatmapEstimator
-    from evaluator import Dataset
-
-TITLE = "SimpleBaseline"
-SOURCE = "Xiao, Wu, Wei: Simple Baselines for Human Pose Estimation and Tracking. ECCV 2018, arXiv 1804.06208"
-INPUT_SIZE = (192, 256)  # width, height
-# arguments of build(), the number of joints that the published count is for, and the input size (width, height)
-VARIANTS: dict[str, dict[str, Any]] = {
-    "r50": {"depth": 50, "joints": 17, "input_size": (192, 256)},
-    "r101": {"depth": 101, "joints": 17, "input_size": (192, 256)},
-    "r152": {"depth": 152, "joints": 17, "input_size": (192, 256)},
-    "narrow": {"depth": 18, "width": 12, "deconvolutions": (32, 32, 32), "joints": 17, "input_size": (128, 192)},
+MODEL = {
+    "title": "SimpleBaseline",
+    "citation": {
+        "authors": ("Xiao", "Wu", "Wei"),
+        "title": "Simple Baselines for Human Pose Estimation and Tracking",
+        "venue": "ECCV",
+        "year": 2018,
+        "arxiv": "1804.06208",
+    },
+    "approach": "top-down",
+    # arguments of build(), the number of joints that the published count is for, the input size (width, height)
+    "variants": {
+        "r50": {"depth": 50, "joints": 17, "input_size": (192, 256)},
+        "r101": {"depth": 101, "joints": 17, "input_size": (192, 256)},
+        "r152": {"depth": 152, "joints": 17, "input_size": (192, 256)},
+        "narrow": {"depth": 18, "width": 12, "deconvolutions": (32, 32, 32), "joints": 17, "input_size": (128, 192)},
+    },
+    "default_variant": "narrow",
+    "input_size": (192, 256),  # as published: width, height
+    "estimator": "heatmaps",
+    "training": {
+        "objective": "heatmaps",
+        # section 3.1
+        "published": {
+            "epochs": 140,
+            "batch": 128,
+            "optimiser": "adam",
+            "learning_rate": 0.001,
+            "drops": (90, 120),
+            "sigma": 2.0,
+            "rotation": 40,
+            "scale": 0.3,
+        },
+        # what differs from the recipe of all narrow variants
+        "narrow": {"epochs": 9},
+    },
+    "summary": (
+        "As little as possible on top of a classification network: a ResNet shrinks the crop to 1/32, three "
+        "transposed convolutions bring it back to 1/4, and one 1 × 1 convolution gives a heatmap for each joint."
+    ),
+    "stage": "heatmaps",  # what its successive outputs are called
+    "reported_as": ("SimpleBaseline", "Simple Baseline"),  # how the names of its reported results begin
+    "drawing": {
+        # id, shape, (column, row), label, note, how often its maps were halved
+        "blocks": (
+            ("image", "image", (0, 0), "crop", "192 × 256", 0),
+            ("c2", "down", (1, 0), "stem, res2", "256, 1/4", 0),
+            ("c3", "layers", (2, 0), "res3", "512, 1/8", 3),
+            ("c4", "layers", (3, 0), "res4", "1,024, 1/16", 4),
+            ("c5", "layers", (4, 0), "res5", "2,048, 1/32", 5),
+            ("d1", "layers", (5, 0), "4 × 4 up", "256, 1/16", 4),
+            ("d2", "layers", (6, 0), "4 × 4 up", "256, 1/8", 3),
+            ("d3", "layers", (7, 0), "4 × 4 up", "256, 1/4", 2),
+            ("maps", "maps", (8, 0), "heatmaps", "48 × 64", 2),
+            ("pose", "pose", (9, 0), "joints", "", 0),
+        ),
+        "links": "image > c2 > c3 > c4 > c5 > d1 > d2 > d3 > maps > pose",
+    },
 }
-DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
-SIGMA = 2.0  # of the Gaussian targets, heatmap pixels (section 2)
 
 
 class SimpleBaseline(ResNet):
@@ -71,12 +111,3 @@ def build(
     the transposed convolutions, `kernel` their size; `last`: size of the last convolution.
     """
     return SimpleBaseline(num_joints, depth, width, deconvolutions, kernel, last)
-
-
-def estimator(
-    variant: str, dataset: "Dataset", *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
-) -> "HeatmapEstimator":
-    """The network with its weights, ready to predict. Raises BaselineFailed."""
-    from baselines.estimators.heatmap import load_estimator
-
-    return load_estimator("simple_baseline", variant, build, dataset, checkpoint, device)

@@ -5,28 +5,63 @@ climbs up again adding what it saw at every size on the way down, and predicts h
 features and its heatmaps (intermediate supervision, section 3.4).
 """
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from baselines.estimators.heatmap import HeatmapEstimator
-    from evaluator import Dataset
-
-TITLE = "Stacked Hourglass"
-SOURCE = "Newell, Yang, Deng: Stacked Hourglass Networks for Human Pose Estimation. ECCV 2016, arXiv 1603.06937"
-INPUT_SIZE = (256, 256)  # width, height
-# arguments of build(), and the input size (width, height)
-VARIANTS: dict[str, dict[str, Any]] = {
-    "full": {"stacks": 8, "channels": 256, "levels": 4, "input_size": (256, 256)},
-    "stacks2": {"stacks": 2, "channels": 256, "levels": 4, "input_size": (256, 256)},
-    "narrow": {"stacks": 2, "channels": 64, "levels": 3, "input_size": (128, 192)},
+MODEL = {
+    "title": "Stacked Hourglass",
+    "citation": {
+        "authors": ("Newell", "Yang", "Deng"),
+        "title": "Stacked Hourglass Networks for Human Pose Estimation",
+        "venue": "ECCV",
+        "year": 2016,
+        "arxiv": "1603.06937",
+    },
+    "approach": "top-down",
+    # arguments of build(), the number of joints that the published count is for, the input size (width, height)
+    "variants": {
+        "full": {"stacks": 8, "channels": 256, "levels": 4, "input_size": (256, 256)},
+        "stacks2": {"stacks": 2, "channels": 256, "levels": 4, "input_size": (256, 256)},
+        "narrow": {"stacks": 2, "channels": 64, "levels": 3, "input_size": (128, 192)},
+    },
+    "default_variant": "narrow",
+    "input_size": (256, 256),  # as published: width, height
+    "estimator": "heatmaps",
+    "training": {
+        "objective": "heatmaps",
+        # section 3.2; MPII has one scale per person, 200 pixels of body and a quarter more
+        "published": {"epochs": 100, "batch": 6, "optimiser": "rmsprop", "learning_rate": 0.00025},
+        # what differs from the recipe of all narrow variants
+        "narrow": {"epochs": 4},
+    },
+    "summary": (
+        "Each hourglass pools down to a few pixels and climbs up again, adding what it saw at every size on the "
+        "way down, and predicts heatmaps. The next one starts from its features and its heatmaps, so a first "
+        "guess is revised with the whole body in view."
+    ),
+    "stage": "stack",  # what its successive outputs are called
+    "reported_as": ("Stacked Hourglass", "Hourglass"),  # how the names of its reported results begin
+    "drawing": {
+        # id, shape, (column, row), label, note, how often its maps were halved
+        "blocks": (
+            ("image", "image", (0, 0), "crop", "256 × 256", 0),
+            ("stem", "down", (1, 0), "7 × 7, residual", "1/4", 0),
+            ("d1", "layers", (2, 0), "residual", "1/4", 2),
+            ("d2", "layers", (2.8, 0), "pool", "1/8", 3),
+            ("d3", "layers", (3.6, 0), "… 4 sizes", "1/64", 5),
+            ("u2", "layers", (4.4, 0), "up, add", "1/8", 3),
+            ("u1", "layers", (5.2, 0), "up, add", "1/4", 2),
+            ("maps1", "maps", (6.1, 0), "heatmaps 1", "64 × 64", 2),
+            ("rest", "hourglass", (7.1, 0), "hourglasses", "2 to 8", 2),
+            ("maps8", "maps", (8.1, 0), "heatmaps 8", "", 2),
+            ("pose", "pose", (9, 0), "joints", "", 0),
+        ),
+        "links": "image > stem > d1 > d2 > d3 > u2 > u1 > maps1 > rest > maps8 > pose",
+        "skips": "d1 > u1; d2 > u2",
+    },
 }
-DEFAULT_VARIANT = "narrow"  # the one whose trained weights are here
-SIGMA = 1.0  # of the Gaussian targets, heatmap pixels (section 3.2)
+# arguments of build(), and the input size (width, height)
 
 
 class Residual(nn.Module):
@@ -146,12 +181,3 @@ def build(
     if stem is None:
         stem = (channels // 4, channels // 2, channels if early else channels // 2)
     return StackedHourglass(num_joints, stacks, channels, levels, stem, blocks, tuple(widths))
-
-
-def estimator(
-    variant: str, dataset: "Dataset", *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
-) -> "HeatmapEstimator":
-    """The network with its weights, ready to predict. Raises BaselineFailed."""
-    from baselines.estimators.heatmap import load_estimator
-
-    return load_estimator("stacked_hourglass", variant, build, dataset, checkpoint, device)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from baselines.decode import oks_nms, pose_nms
-from baselines.estimators.protocol import BaselineFailed, BottomUpEstimator, Estimator, Poses
+from baselines.protocol import BaselineFailed, BottomUpEstimator, Estimator, Poses
 from baselines.run import crops
 from baselines.run.boxes import Boxes, Person
 from baselines.run.images import UnreadableImage, read_image

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from baselines.estimators.protocol import BaselineFailed
+from baselines.protocol import BaselineFailed
 from baselines.run.images import UnreadableImage
 
 BATCH = 16  # images that the detector sees at once
@@ -103,7 +103,7 @@ def detected(
 
     `after_each` is called after each batch; what it raises ends the detection. Raises BaselineFailed.
     """
-    from baselines.models import person_detector
+    from baselines.run import person_detector
 
     detector = person_detector.load(device)
     people: dict[int, tuple[Person, ...]] = {}

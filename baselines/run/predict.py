@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from baselines import load
-from baselines.estimators.protocol import BaselineFailed, BottomUpEstimator, Estimator
+from baselines.devices.names import device_name
+from baselines.protocol import BaselineFailed, BottomUpEstimator, Estimator
 from baselines.run import boxes as box_sources
 from baselines.run.batches import Crops, Entry, Files, ImageEntry, WholeImages
 from baselines.run.boxes import Boxes
-from baselines.run.devices import device_name
+from baselines.run.loading import load
 from baselines.run.resume import Answer, Earlier, Kept
 from evaluator import Dataset, load_dataset
 

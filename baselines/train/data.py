@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from baselines.estimators.protocol import BaselineFailed
+from baselines.protocol import BaselineFailed
 from baselines.run import crops
 from baselines.run.images import UnreadableImage, read_image
 from baselines.train.proposals import Proposals, propose

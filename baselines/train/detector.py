@@ -19,7 +19,9 @@ from PIL import Image
 from torch import Tensor
 
 from baselines.mannequins import generate
-from baselines.models.person_detector import (  # fmt: skip
+from baselines.run import crops
+from baselines.run.images import read_image
+from baselines.run.person_detector import (  # fmt: skip
     INPUT_SIZE,
     MEAN,
     NAME,
@@ -35,8 +37,6 @@ from baselines.models.person_detector import (  # fmt: skip
     load,
     overlaps,
 )
-from baselines.run import crops
-from baselines.run.images import read_image
 from baselines.weights import checkpoints
 from baselines.weights.checkpoints import Checkpoint
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines import load
 from baselines.decode import grouping
 from baselines.decode.grouping import Detections, Model
 from baselines.estimators import crop_grouping
 from baselines.estimators.heatmap import HeatmapEstimator
-from baselines.estimators.protocol import BaselineFailed
+from baselines.protocol import BaselineFailed
+from baselines.run.loading import load
 from baselines.train import data as annotated
 from baselines.train.data import People
 from baselines.weights.checkpoints import Checkpoint, CheckpointError

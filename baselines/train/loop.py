@@ -26,17 +26,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from baselines import module
+from baselines import registry
 from baselines.decode import heatmaps
 from baselines.estimators.heatmap import choose_device
-from baselines.estimators.protocol import BaselineFailed
+from baselines.protocol import BaselineFailed
 from baselines.run import crops
 from baselines.run.progress import Progress
 from baselines.train import data as annotated
 from baselines.train import proposals
 from baselines.train.data import People
 from baselines.train.objectives import LOSSES, Objective
-from baselines.train.recipes import OPTIMISERS, SCHEDULES, Recipe, architecture
+from baselines.train.recipes import OPTIMISERS, SCHEDULES, Recipe, training_of
 from baselines.weights import checkpoints
 from baselines.weights.checkpoints import Checkpoint
 from evaluator import Dataset, load_dataset
@@ -88,13 +88,10 @@ def task(
     boxes: Path | None = None,
 ) -> Task:
     """A training with the architecture's defaults, changed by `recipe`. Raises BaselineFailed for what cannot be."""
-    found, how = module(baseline), architecture(baseline)
-    variant = variant or ("narrow" if "narrow" in found.VARIANTS else found.DEFAULT_VARIANT)
-    if variant not in found.VARIANTS:
-        raise BaselineFailed("unknown_variant", f"{baseline} has no variant {variant!r}: {', '.join(found.VARIANTS)}")
-    arguments = dict(found.VARIANTS[variant])
-    usual = arguments.pop("input_size")
-    arguments.pop("joints", None)  # what the published network has; here it is the dataset's
+    card, how = registry.card(baseline), training_of(baseline)
+    variant = variant or ("narrow" if "narrow" in card.variants else card.default_variant)
+    if variant not in card.variants:
+        raise BaselineFailed("unknown_variant", f"{baseline} has no variant {variant!r}: {', '.join(card.variants)}")
     chosen = replace(how.recipe(variant), **(recipe or {}))
     for value, known, what in (
         (chosen.loss, LOSSES, "loss"),
@@ -108,8 +105,8 @@ def task(
         raise BaselineFailed("validation", f"a share of {chosen.validation} of the images cannot be held back: 0 to 1")
     where = choose_device(device)
     return Task(
-        baseline, variant, load_dataset(dataset), annotations, folder, out, size or usual, arguments, chosen, where,
-        precision or _precision(where), command, save_seconds, boxes,
+        baseline, variant, load_dataset(dataset), annotations, folder, out, size or card.size(variant),
+        card.arguments(variant), chosen, where, precision or _precision(where), command, save_seconds, boxes,
     )  # fmt: skip
 
 
@@ -171,7 +168,7 @@ class _Training:
         self.task, self.state = task, State()
         self.started = time.process_time()
         torch.manual_seed(recipe.seed)
-        self.network: nn.Module = module(task.baseline).build(len(definition.joints), **task.network)
+        self.network: nn.Module = registry.module(task.baseline).build(len(definition.joints), **task.network)
         self.network.to(device=task.device, memory_format=torch.channels_last)
         everyone = annotated.read_people(definition, task.annotations, task.folder, padding=recipe.padding)
         self.people, self.held_back = annotated.split(everyone, recipe.validation, recipe.seed)
@@ -181,9 +178,9 @@ class _Training:
             )
             self.people = replace(self.people, proposals=made)
         self.mirrored = heatmaps.flip_order(definition.joints, definition.flip_pairs)
-        self.objective: Objective = architecture(task.baseline).objective(recipe, task.size)
+        self.objective: Objective = training_of(task.baseline).objective(recipe, task.size)
         self.objective.prepared(self.network, _in_crops(self.people, task.size), self.people.weights.astype(np.float32))
-        self.optimiser = optimiser_of(recipe, self.network, architecture(task.baseline).slower)
+        self.optimiser = optimiser_of(recipe, self.network, training_of(task.baseline).slower)
         self.scaler = torch.amp.GradScaler(task.device.split(":")[0], enabled=task.precision == "fp16")
         self.threads = 0 if task.device == "cpu" else min(8, os.cpu_count() or 1)
         self.steps = math.ceil(len(self.people) / recipe.batch)  # of an epoch

@@ -211,15 +211,15 @@ class Parts:
                 network.get_buffer(name).copy_(torch.from_numpy(values[apart].ravel()))
 
     def __call__(self, network: Any, images: Tensor, joints: Joints, weights: Weights) -> Tensor:
-        from baselines.models.deepercut import OFFSET_SCALE, STRIDE
-
         k = joints.shape[-2]
         joints, weights = joints.reshape(len(joints), -1, k, 2), weights.reshape(len(joints), -1, k)  # [B, P, K, ...]
         maps = network.logits(images)
         scores = maps.scores.float()  # [B, K, H', W']
         annotated = _on(images, weights)  # [B, P, K]
         people = torch.from_numpy(joints).to(scores)  # [B, P, K, 2]
-        ways = _offsets(scores, joints, STRIDE, (STRIDE / 2, STRIDE / 2))  # [B, P, K, 2, H', W'], pixels to the part
+        ways = _offsets(
+            scores, joints, network.stride, (network.stride / 2, network.stride / 2)
+        )  # [B, P, K, 2, H', W'], pixels to the part
         away = ways.square().sum(dim=3)  # [B, P, K, H', W']
         nearest, owner = away.masked_fill(annotated[..., None, None] == 0, torch.inf).min(dim=1)  # [B, K, H', W']
         near = nearest <= self.radius**2
@@ -231,7 +231,9 @@ class Parts:
         b, part, v, u = near.nonzero(as_tuple=True)
         whose = owner[b, part, v, u]
         way = ways[b, whose, part, :, v, u]  # [M, 2]
-        off = F.huber_loss(maps.offsets.float()[b, part, :, v, u], way / OFFSET_SCALE, reduction="sum", delta=self.knee)
+        off = F.huber_loss(
+            maps.offsets.float()[b, part, :, v, u], way / network.offset_scale, reduction="sum", delta=self.knee
+        )
         total = total + self.refinement * off / max(len(b), 1)
         if maps.pairs is None:
             return total

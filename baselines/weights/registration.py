@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from baselines import module
+from baselines import registry
 from baselines.weights import checkpoints
 from baselines.weights.checkpoints import Checkpoint, CheckpointError
 from baselines.weights.recognition import Recognised, recognise, shapes_of
@@ -169,11 +169,8 @@ def _flip_pairs(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 def _input_size(found: Recognised) -> tuple[int, int]:
     """(width, height): of the listed variant with these joints, else 256 x 256 for MPII's, else the paper's."""
-    settings = module(found.family).VARIANTS.get(found.variant)
+    card = registry.card(found.family)
+    settings = card.variants.get(found.variant)
     if settings is not None and settings.get("joints", found.num_joints) == found.num_joints:
-        width, height = settings["input_size"]
-        return width, height
-    if found.num_joints == 16:
-        return 256, 256
-    width, height = module(found.family).INPUT_SIZE
-    return width, height
+        return card.size(found.variant)
+    return (256, 256) if found.num_joints == 16 else card.input_size

@@ -15,7 +15,7 @@ from evaluator.errors import GroundTruthError, PredictionError, Problem
 from evaluator.matching import THRESHOLDS, Candidates, Detections, Matches, assigned, bits, ordered, pairs
 from evaluator.metrics.oks import MOST_DETECTIONS, RANGES, STATISTICS, MatchTally, outside
 from evaluator.poses import Annotations, Booleans, Floats, Integers, Predictions
-from evaluator.reading.uv import Maps, UvMaps, decoded
+from evaluator.surface.maps import Maps, UvMaps, decoded
 from evaluator.surface.surface_points import SurfacePoints, enlarged
 from evaluator.surface.surfaces import PART_KAPPA, Surface
 from evaluator.tally import Evidence, Score, defined_scores

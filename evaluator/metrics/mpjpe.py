@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from evaluator.alignment import distances, root_centred, similar
 from evaluator.dataset import Dataset
 from evaluator.poses import Annotations, Predictions
-from evaluator.reading.keypoints_3d import by_joint_and_action, poses_in_space
+from evaluator.space import by_joint_and_action, poses_in_space
 from evaluator.tally import MeanTally
 
 TITLE = "Mean per-joint position error"

@@ -11,7 +11,7 @@ from evaluator.dataset import Dataset
 from evaluator.distances import check_thresholds
 from evaluator.metrics import mpjpe
 from evaluator.poses import Annotations, Predictions
-from evaluator.reading.keypoints_3d import by_joint_and_action, poses_in_space
+from evaluator.space import by_joint_and_action, poses_in_space
 from evaluator.tally import RateTally
 
 TITLE = "Percentage of correct keypoints in space"

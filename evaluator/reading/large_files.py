@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.dataset import Dataset
+from evaluator.digests import Digest
 from evaluator.native import engine
 from evaluator.native.codes import BEFORE, BETWEEN, DONE, FAILED, FULL, MOST_EXTRAS, NUM_KEYPOINTS, PADDING, PERSON
 from evaluator.poses import Floats, Integers, Predictions
 from evaluator.reading.archives import GZIP_MAGIC, ZIP_MAGICS, unpacked
-from evaluator.reading.digests import Digest
 from evaluator.reading.upload_limits import NO_BENCHMARK, UploadLimits
 
 CHUNK = 1 << 17  # well within the second-level cache

@@ -119,7 +119,7 @@ def _shown(run: BaselineRun) -> RunOut:
     )
 
 
-def _offered(choice: runnable.Choice) -> ChoiceOut:
+def _offered(choice: runnable.Runnable) -> ChoiceOut:
     return ChoiceOut(
         baseline=choice.baseline,
         variant=choice.variant,
@@ -172,7 +172,7 @@ def list_baselines(request: HttpRequest, response: HttpResponse) -> BaselinesOut
 def list_choices(request: HttpRequest, query: Query[ChoicesQuery]) -> ChoicesOut:
     """The weights that are here, and which of them can run on a benchmark that the caller organises."""
     found = _organised(caller(request), query.benchmark)
-    return ChoicesOut(items=[_offered(choice) for choice in runnable.choices(found)])
+    return ChoicesOut(items=[_offered(choice) for choice in runnable.runnable(found)])
 
 
 @router.get("/runs", response=RunsOut, auth=reads)

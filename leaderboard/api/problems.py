@@ -23,11 +23,11 @@ from pydantic import BaseModel
 
 from evaluator import DatasetDefinitionError
 from leaderboard.access.rate_limits import RateLimited
+from leaderboard.access.unread_bodies import read_on
 from leaderboard.boards.rankings import UnknownMetric
 from leaderboard.files.blobs import TooLarge
 from leaderboard.operations import storage
 from leaderboard.operations.refusals import Refused
-from leaderboard.web import faults
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
 
 def _full(request: HttpRequest, error: BaseException) -> HttpResponse:
     log.error("%s %s: no space left (%s)", request.method, request.path, error)
-    faults.read_on(request)
+    read_on(request)
     return _refused(request, storage.full())
 
 

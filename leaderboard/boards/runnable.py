@@ -14,29 +14,36 @@ from leaderboard.models import Benchmark, Checkpoint
 
 
 def available() -> list[str]:
-    """The names of the reference models. Does not import torch, so the web process may ask."""
-    import baselines
+    """The names of the reference models that can run."""
+    from baselines import registry
 
-    return list(baselines.names())
+    return registry.names()
 
 
-def catalogue() -> dict[str, Any]:
-    """Every architecture by name (`baselines.registry.Architecture`), those without weights, too. Imports no torch."""
-    from baselines.registry import catalogue as read
+def cards() -> dict[str, Any]:
+    """Every model's card by name (`baselines.registry.Card`), those without weights, too."""
+    from baselines import registry
 
-    return dict(read())
+    return registry.cards()
+
+
+def variants_of(name: str) -> tuple[Any, ...]:
+    """The variants of a baseline (`baselines.registry.Variant`), with what they cost once a baseline worker counted."""
+    from baselines import registry
+
+    return registry.variants(name, Path(settings.CHECKPOINTS_DIR))
 
 
 def title_of(name: str, variant: str) -> str:
     """What people call a baseline of that name; the name in words where there is none any more."""
-    about = catalogue().get(name)
+    about = cards().get(name)
     title = about.title if about else name.replace("_", " ").capitalize()
     return f"{title}, {variant}" if variant else title
 
 
 def weights_of(name: str) -> list[dict[str, Any]]:
     """The weights of a baseline that ship, are fetched, or were registered, as `registry.weights` has them."""
-    from baselines.registry import weights
+    from baselines import registry
 
     registered = [
         {
@@ -49,7 +56,7 @@ def weights_of(name: str) -> list[dict[str, Any]]:
         }
         for each in Checkpoint.objects.filter(family=name)
     ]
-    return [*weights(name), *registered]
+    return [*registry.weights(name), *registered]
 
 
 def can_run_here() -> bool:
@@ -58,8 +65,8 @@ def can_run_here() -> bool:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Weights that could be run: `why_not` is empty when they can. `checkpoint`: those that the operator registered."""
+class Runnable:
+    """A baseline's variant, or with `checkpoint` weights that the operator registered. `why_not`: empty if it runs."""
 
     baseline: str
     variant: str
@@ -86,20 +93,20 @@ class Choice:
         )
 
 
-def choices(benchmark: Benchmark) -> list[Choice]:
-    """All weights on this machine: those that ship, were fetched or registered."""
+def runnable(benchmark: Benchmark) -> list[Runnable]:
+    """All weights on this machine, shipped, fetched or registered, and models that need none."""
     from baselines import registry
 
     dataset = load_dataset(benchmark.dataset)
     joints = dataset.joints
     found = [
-        Choice(each.baseline, each.variant, why_not=each.why_not)
-        for each in registry.choices(joints, Path(settings.CHECKPOINTS_DIR))
+        Runnable(each.baseline, each.variant, why_not=each.why_not)
+        for each in registry.runnable(joints, Path(settings.CHECKPOINTS_DIR))
     ]
     for checkpoint in Checkpoint.objects.all():
-        gone = "" if checkpoint.path.is_file() else "its file is not in the folder of checkpoints"
-        why_not = registry.untrained(joints, checkpoint.joints) or gone
-        found.append(Choice(checkpoint.family, checkpoint.variant, checkpoint, why_not))
+        missing = "" if checkpoint.path.is_file() else "its file is not in the folder of checkpoints"
+        why_not = registry.untrained(joints, checkpoint.joints) or missing
+        found.append(Runnable(checkpoint.family, checkpoint.variant, checkpoint, why_not))
     if dataset.entry != "keypoints":
         return [replace(each, why_not=f"it predicts keypoints, not {dataset.entry}") for each in found]
     return found

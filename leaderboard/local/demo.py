@@ -18,8 +18,8 @@ from django.utils import timezone
 from leaderboard.boards import runnable
 from leaderboard.files import blobs
 from leaderboard.models import ApiToken, Benchmark, Method, Submission, User
-from leaderboard.operations import baseline_runs, releases, reported_results, submissions, tokens
-from leaderboard.operations.teams import method_named, own_team
+from leaderboard.operations import baseline_runs, benchmarks, people, releases, reported_results, tokens, uploads
+from leaderboard.operations.teams import own_team
 
 PASSWORD = "poseboard-demo"  # noqa: S105  a system check refuses demo accounts off loopback
 # those of the shipped networks that run at the first start, in the background, the quickest first
@@ -54,10 +54,9 @@ BOARDS = [
 
 def seed(say: Callable[[str], None]) -> None:
     """Fill an empty site. Each step is left out when an earlier start has done it."""
-    people = {name: _person(name, full, staff=staff) for name, full, staff in (
-        ("demo", "Dana Demo", False), ("ada", "Ada Researcher", False), ("organiser", "Olu Organiser", False),
-    )}  # fmt: skip
-    _token(people["demo"])
+    names = {"demo": "Dana Demo", "ada": "Ada Researcher", "organiser": "Olu Organiser"}
+    accounts = {name: people.ensure(username=name, full_name=full, password=PASSWORD) for name, full in names.items()}
+    _token(accounts["demo"])
     (Path(settings.DATA) / "demo-logins.txt").write_text(
         f"Sign in as demo or ada (researchers) or organiser, each with the password {PASSWORD}\n"
         f"An API token of demo is in {Path(settings.DATA) / 'demo-token'}\n"
@@ -66,7 +65,8 @@ def seed(say: Callable[[str], None]) -> None:
         # what is there stays as people made it
         if Benchmark.objects.filter(Q(slug=board.slug) | Q(dataset=board.dataset, split=board.split)).exists():
             continue
-        made = Benchmark.objects.create(
+        benchmarks.create(
+            organisers=[accounts["organiser"]],
             slug=board.slug,
             dataset=board.dataset,
             split=board.split,
@@ -75,32 +75,18 @@ def seed(say: Callable[[str], None]) -> None:
             position=board.position,
             public_elsewhere=board.public_elsewhere,
         )
-        made.organisers.add(people["organiser"])
     if not Benchmark.objects.filter(reported__isnull=False).exists():
         say(f"{reported_results.load()} reported results on {len(BOARDS)} boards")
     if not Benchmark.objects.filter(slug="mannequins-test").exclude(truth_sha256="").exists():
-        _mannequins(people, say)
+        _mannequins(accounts, say)
     # a site that was first started without torch gets its baseline runs when torch is there
     test = Benchmark.objects.get(slug="mannequins-test")
     if runnable.can_run_here() and not test.baseline_runs.exists():
-        shipped = {choice.baseline: choice for choice in runnable.choices(test) if not choice.why_not}
+        shipped = {choice.baseline: choice for choice in runnable.runnable(test) if not choice.why_not}
         for name in BASELINES:
             if name in shipped:
                 baseline_runs.request_run(baseline=name, variant=shipped[name].variant, benchmark=test, by=None)
                 say(f"{name} queued on mannequins-test")
-
-
-def _person(name: str, full_name: str, *, staff: bool) -> User:
-    first, last = full_name.split()
-    user, made = User.objects.get_or_create(
-        username=name,
-        defaults={"first_name": first, "last_name": last, "email": f"{name}@example.org", "is_staff": staff},
-    )
-    if made:
-        user.set_password(PASSWORD)
-        user.save()
-    own_team(user)
-    return user
 
 
 def _token(user: User) -> None:
@@ -114,13 +100,13 @@ def _token(user: User) -> None:
         out.write(secret + "\n")
 
 
-def _mannequins(people: dict[str, User], say: Callable[[str], None]) -> None:
+def _mannequins(accounts: dict[str, User], say: Callable[[str], None]) -> None:
     """Render the splits, keep the test split's seed with its annotations, and submit what simple methods predict."""
     from baselines.mannequins import generate
-    from baselines.models.simple_methods import DESCRIPTIONS, demo_predictions
+    from baselines.run.simple_methods import DESCRIPTIONS, demo_predictions
 
     say(f"rendering Mannequins: {TRAIN_IMAGES} training, {VAL_IMAGES} validation, {TEST_IMAGES} hidden test images")
-    organiser = people["organiser"]
+    organiser = accounts["organiser"]
     test = _mannequin_board("test", "Mannequins", hidden=True, position=10, organiser=organiser)
     val = _mannequin_board("val", "Mannequins, validation", hidden=False, position=11, organiser=organiser)
     with tempfile.TemporaryDirectory() as scratch:
@@ -138,49 +124,44 @@ def _mannequins(people: dict[str, User], say: Callable[[str], None]) -> None:
         seed_file.write_text(f"{hidden_seed}\n")
         image_list = json.loads(blobs.path(test.image_list_sha256).read_bytes())
         predicted = demo_predictions(train_folder, image_list, test_folder / "images")
-    owners = [people["ada"], people["demo"]]
+    owners = [accounts["ada"], accounts["demo"]]
     for number, (name, results) in enumerate(predicted.items()):
         _submit(test, owners[number % 2], name, DESCRIPTIONS[name], results)
     say(f"{len(predicted)} methods submitted to {test}")
 
 
 def _mannequin_board(split: str, title: str, *, hidden: bool, position: int, organiser: User) -> Benchmark:
-    board, made = Benchmark.objects.get_or_create(
-        slug=f"mannequins-{split}",
-        defaults={
-            "dataset": "mannequins",
-            "split": split,
-            "title": title,
-            "summary": "Rendered people, several an image, 17 joints.",
-            "hidden": hidden,
-            "public_elsewhere": not hidden,
-            "boxes_given": True,
-            "position": position,
-            "daily_limit": 20,
-        },
+    slug = f"mannequins-{split}"
+    return Benchmark.objects.filter(slug=slug).first() or benchmarks.create(
+        organisers=[organiser],
+        slug=slug,
+        dataset="mannequins",
+        split=split,
+        title=title,
+        summary="Rendered people, several per image, 17 joints.",
+        hidden=hidden,
+        public_elsewhere=not hidden,
+        boxes_given=True,
+        position=position,
+        daily_limit=20,
     )
-    if made:
-        board.organisers.add(organiser)
-    return board
 
 
 def _submit(benchmark: Benchmark, user: User, name: str, description: str, results: list[dict[str, Any]]) -> None:
-    team = own_team(user)
     content = json.dumps(results, separators=(",", ":")).encode()
-    method = method_named(
-        team=team,
-        name=name,
-        description=description,
-        authors=user.get_full_name(),
-        year=timezone.now().year,
-        approach=Method.Approach.TOP_DOWN,
-    )
-    submissions.submit(
+    uploads.accept(
         user=user,
-        team=team,
+        team=own_team(user),
         benchmark=benchmark,
-        method=method,
-        blob=blobs.store([content], limit=settings.UPLOAD_LIMIT),
+        method=name,
+        described={
+            "description": description,
+            "authors": user.get_full_name(),
+            "year": timezone.now().year,
+            "approach": Method.Approach.TOP_DOWN,
+        },
+        chunks=lambda: [content],
+        limit=settings.UPLOAD_LIMIT,
         source=Submission.Source.API,
         file_name=f"{name.lower().replace(' ', '-')}.json",
         publish_when_scored=True,

@@ -27,7 +27,7 @@ from leaderboard.models.transactions import lock
 from leaderboard.operations import storage
 from leaderboard.operations.refusals import Refused
 from leaderboard.queue.leases import Claim
-from leaderboard.queue.wake import ring
+from leaderboard.queue.wake import wake
 
 DROP_NAME = re.compile(r"[0-9a-f]{32}\.json")
 YOUNG_SECONDS = 3600.0
@@ -64,7 +64,7 @@ def take(*, benchmark: Benchmark, uploaded_file: UploadedFile, by: User) -> Anno
             job = AnnotationImport.objects.create(
                 benchmark=benchmark, uploaded_by=by, drop_name=name, file_name=(uploaded_file.name or "")[-255:]
             )
-            transaction.on_commit(lambda: ring("score"))
+            transaction.on_commit(lambda: wake("annotations"))
     except BaseException as error:
         (folder / name).unlink(missing_ok=True)
         if isinstance(error, IntegrityError) and benchmark.imports.filter(state__in=OPEN_STATES).exists():

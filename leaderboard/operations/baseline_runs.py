@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,7 +16,7 @@ from django.db import transaction
 from django.db.models import F
 
 from evaluator import load_dataset
-from leaderboard.boards.runnable import Choice, available, choices, title_of
+from leaderboard.boards.runnable import Runnable, available, cards, runnable, title_of
 from leaderboard.files import blobs
 from leaderboard.files.blobs import Blob
 from leaderboard.models import BaselineRun, Benchmark, Checkpoint, Method, State, Submission, Team, User
@@ -27,7 +26,7 @@ from leaderboard.operations import storage, submissions
 from leaderboard.operations.refusals import Refused
 from leaderboard.operations.teams import method_named
 from leaderboard.queue.leases import Claim
-from leaderboard.queue.wake import ring
+from leaderboard.queue.wake import wake
 
 TEAM = "PoseBoard baselines"
 BOXES_LIMIT = 16 << 20
@@ -53,7 +52,7 @@ def boxes_taken(
     if chunks is None:
         yield None
         return
-    from baselines.estimators.protocol import BaselineFailed
+    from baselines.protocol import BaselineFailed
     from baselines.run.boxes import from_file
 
     if (dataset := load_dataset(benchmark.dataset)).single_person:
@@ -126,15 +125,15 @@ def request_run(
         requested_by=by,
         images_total=benchmark.image_count,
     )
-    transaction.on_commit(lambda: ring("baseline"))
+    transaction.on_commit(lambda: wake("baseline"))
     return run
 
 
 def request_all(
     *, benchmark: Benchmark, by: User | None, boxes: BoxFile | None = None
-) -> tuple[list[BaselineRun], list[Choice]]:
+) -> tuple[list[BaselineRun], list[Runnable]]:
     """Queue all weights that can run on the benchmark; the runs, and what was left out with why."""
-    found = choices(benchmark)
+    found = runnable(benchmark)
     if not any(not choice.why_not for choice in found):
         raise Refused("nothing_can_run", f"No baseline can run on {benchmark}.")
     runs = _request_each([choice for choice in found if not choice.why_not], benchmark=benchmark, by=by, boxes=boxes)
@@ -143,7 +142,7 @@ def request_all(
 
 @retried
 def _request_each(
-    chosen: list[Choice], *, benchmark: Benchmark, by: User | None, boxes: BoxFile | None
+    chosen: list[Runnable], *, benchmark: Benchmark, by: User | None, boxes: BoxFile | None
 ) -> list[BaselineRun]:
     return [
         request_run(
@@ -265,27 +264,20 @@ def _pictures() -> set[str]:
 
 def described(run: BaselineRun, record: dict[str, Any]) -> dict[str, Any]:
     """The record of a run with what the board says of its method: name, paper, size, cost."""
-    import baselines
-
-    module = baselines.module(run.baseline)
+    card = cards()[run.baseline]
     variant = record.get("variant") or run.variant
-    paper = re.fullmatch(
-        r"(?P<authors>.*?): (?P<title>.*?)\. (?P<venue>.*?) (?P<year>\d{4}), arXiv (?P<arxiv>[\d.]+)", module.SOURCE
-    )
-    about: dict[str, Any] = {"paper_title": module.SOURCE}
-    if paper:
-        about = {
-            "authors": _cited(paper["authors"]),
-            "paper_title": paper["title"],
-            "year": int(paper["year"]),
-            "paper_url": f"https://arxiv.org/abs/{paper['arxiv']}",
-        }
+    about = {
+        "authors": card.citation.by,
+        "paper_title": card.citation.title,
+        "year": card.citation.year,
+        "paper_url": card.citation.link,
+    }
     width, height = record["input_size"]
     return {
         **record,
         **about,
         **_description(run),
-        "title": _title(run, f"{module.TITLE}, {variant}"),
+        "title": _title(run, f"{card.title}, {variant}" if variant else card.title),
         "boxes": f"file {run.boxes_name}, {run.boxes_sha256[:12]}" if run.boxes_sha256 else record.get("boxes", ""),
         "input_size": f"{width} × {height}",
         # the field prints multiply-accumulates as FLOPs; so do the boards
@@ -312,12 +304,6 @@ def _description(run: BaselineRun) -> dict[str, str]:
     boxes = f"People cut out by the boxes of a file, {run.boxes_name}." if run.boxes_sha256 else ""
     said = " ".join(filter(None, (weights, boxes)))
     return {"description": said} if said else {}
-
-
-def _cited(authors: str) -> str:
-    """As a text cites them: by name up to three, then the first and et al."""
-    names = authors.split(", ")
-    return authors if len(names) <= 3 else f"{names[0]} et al."
 
 
 def _method(run: BaselineRun, record: dict[str, Any]) -> Method:

@@ -34,7 +34,7 @@ from leaderboard.operations import quotas, storage
 from leaderboard.operations.refusals import Refused
 from leaderboard.queue import clock
 from leaderboard.queue.leases import Claim, exhausted
-from leaderboard.queue.wake import ring
+from leaderboard.queue.wake import wake
 from leaderboard.sandbox.report_check import BY_FILE, ScoringFailed
 
 log = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ def submit(
                 truth_sha256=benchmark.truth_sha256,
                 image_list_sha256=benchmark.image_list_sha256,
             )
-            transaction.on_commit(lambda: ring("score"))
+            transaction.on_commit(lambda: wake("score"))
             return submission, True
     except IntegrityError:
         # the same file came twice at the same moment: the other request won, and this one charged nothing
@@ -262,7 +262,7 @@ def fail(claim: Claim[Evaluation], *, code: str, reference: str) -> bool:
         return _error(claim, reference)
     if not claim.move(State.QUEUED, last_failure=code):
         return False
-    transaction.on_commit(lambda: ring("score"))
+    transaction.on_commit(lambda: wake("score"))
     return True
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from django.db import transaction
+
 from leaderboard.files import blobs
 from leaderboard.models import Benchmark, Method, Submission, Team, User
 from leaderboard.models.transactions import retried
@@ -52,9 +54,10 @@ def accept(
         teams.method_named(team=team, name=method, **described)
         return earlier, False
     teams.check_method(team=team, name=method, **described)
-    # A refused submission leaves no new method behind. An edit of a known one is not held open: it locks boards.
+    # One transaction: a refused submission leaves no new method behind, and says nothing else of a known one.
     with storage.taken(chunks(), limit=limit) as blob:
 
+        @retried
         def submit() -> tuple[Submission, bool]:
             return submissions.submit(
                 user=user,
@@ -69,4 +72,10 @@ def accept(
                 told_publishes_all=told_publishes_all,
             )
 
-        return submit() if known else retried(submit)()
+        return submit()
+
+
+def accept_import(*, team: str, **upload: Any) -> tuple[Submission, bool]:
+    """`accept` for a team of that name, which is made when there is none; what is refused leaves no team behind."""
+    with transaction.atomic():
+        return accept(user=None, team=Team.objects.get_or_create(name=team)[0], **upload)

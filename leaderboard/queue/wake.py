@@ -1,7 +1,7 @@
-"""Ringing the workers. A ring carries nothing that matters and may be lost: the sweep rings again.
+"""Wake-up calls to the workers. A call carries nothing that matters and may be lost: the sweep calls again.
 
-Whoever rings only leaves a note. A thread of the process takes the notes to the broker, so that a request waits for no
-broker, be it away or frozen. What could not be delivered is tried again until the broker is back.
+Whoever calls only leaves a note. A thread of the process takes the notes to the broker, so that a request waits for no
+broker, be it down or frozen. What could not be delivered is tried again until the broker is back.
 """
 
 from __future__ import annotations
@@ -16,8 +16,13 @@ from kombu.exceptions import OperationalError
 
 log = logging.getLogger(__name__)
 
-TASKS = {"score": "leaderboard.tasks.score", "baseline": "leaderboard.tasks.run_baseline"}
-# each ring wakes one worker; those that are left over when all are awake find nothing to do
+# kind of work: the task that does what waits of it, and the queue of the workers that do
+TASKS = {
+    "score": ("leaderboard.tasks.score", "score"),
+    "annotations": ("leaderboard.tasks.check_annotations", "score"),
+    "baseline": ("leaderboard.tasks.run_baseline", "baseline"),
+}
+# each call wakes one worker; those that are left over when all are awake find nothing to do
 MOST_WAITING = 64
 RETRY_SECONDS = 2.0
 # the thread may wait for a frozen broker, but a process must be able to end
@@ -25,19 +30,19 @@ SOCKET_SECONDS = 2.0
 EXIT_SECONDS = 5.0
 
 
-def ring(queue: str, times: int = 1) -> None:
-    """Have one worker of the queue look, or as many as `times`. Returns at once, whatever the broker does."""
+def wake(work: str, times: int = 1) -> None:
+    """Have one worker look for this kind of work, or as many as `times`. Returns at once, whatever the broker does."""
     if times:
-        _bell.ring(queue, times)
+        _caller.wake(work, times)
 
 
 def flush(seconds: float = EXIT_SECONDS) -> bool:
-    """Wait until all rings are delivered: not longer than that, nor for a broker that is away. Were they?"""
-    return _bell.flush(seconds)
+    """Wait until all calls are delivered: not longer than that, nor for a broker that is away. Were they?"""
+    return _caller.flush(seconds)
 
 
-class _Bell:
-    """The notes, and the thread that delivers them: started by the first ring, and again should it have died."""
+class _Caller:
+    """The notes, and the thread that delivers them: started by the first call, and again should it have died."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -45,16 +50,16 @@ class _Bell:
         self.away = False
         self.thread: threading.Thread | None = None
 
-    def ring(self, queue: str, times: int) -> None:
-        assert queue in TASKS
+    def wake(self, work: str, times: int) -> None:
+        assert work in TASKS
         with self.changed:
-            self.waiting[queue] = min(MOST_WAITING, self.waiting.get(queue, 0) + times)
+            self.waiting[work] = min(MOST_WAITING, self.waiting.get(work, 0) + times)
             if self.thread is None or not self.thread.is_alive():
-                self.thread = threading.Thread(target=self._deliver, name="doorbell", daemon=True)
+                self.thread = threading.Thread(target=self._deliver, name="wake-up calls", daemon=True)
                 try:
                     self.thread.start()
                 except RuntimeError as error:  # no more threads, or the interpreter is ending
-                    log.warning("no thread to ring the workers with (%s): the sweep rings them", error)
+                    log.warning("no thread to wake the workers with (%s): the sweep wakes them", error)
                     self.thread = None
             self.changed.notify_all()
 
@@ -69,25 +74,25 @@ class _Bell:
         # imported here: it takes long, and no request should wait for it
         from leaderboard.celery import app
 
-        # what Celery registered by now would otherwise be taken down before the last rings are out
+        # what Celery registered by now would otherwise be taken down before the last calls are out
         atexit.register(flush)
         line = _Line(app)
         while True:
             with self.changed:
                 self.changed.wait_for(lambda: bool(self.waiting))
-                queue = next(iter(self.waiting))
+                work = next(iter(self.waiting))
             try:
-                line.send(queue)
+                line.send(work)
             except (OperationalError, OSError) as error:
                 self._missed(error)
                 continue
             with self.changed:
                 if self.away:
-                    log.warning("the broker is back: the workers are rung")
+                    log.warning("the broker is back: the workers are woken")
                 self.away = False
-                self.waiting[queue] -= 1
-                if not self.waiting[queue]:
-                    del self.waiting[queue]
+                self.waiting[work] -= 1
+                if not self.waiting[work]:
+                    del self.waiting[work]
                 self.changed.notify_all()
 
     def _missed(self, error: Exception) -> None:
@@ -107,24 +112,25 @@ class _Line:
         self.app = app
         self.connection: Any = None
 
-    def send(self, queue: str) -> None:
+    def send(self, work: str) -> None:
+        task, queue = TASKS[work]
         if self.connection is None:
             self.connection = self.app.connection_for_write(transport_options={"socket_timeout": SOCKET_SECONDS})
         try:
-            self.app.send_task(TASKS[queue], queue=queue, connection=self.connection, retry=False, ignore_result=True)
+            self.app.send_task(task, queue=queue, connection=self.connection, retry=False, ignore_result=True)
         except BaseException:
             self.connection.release()
             self.connection = None
             raise
 
 
-_bell = _Bell()
+_caller = _Caller()
 
 
 def _forget() -> None:
     """In a forked process there is no such thread, and its lock may have been held at that moment."""
-    global _bell
-    _bell = _Bell()
+    global _caller
+    _caller = _Caller()
 
 
 os.register_at_fork(after_in_child=_forget)

@@ -40,9 +40,9 @@ def baselines(request: HttpRequest) -> HttpResponse:
             "about": each,
             "runs": sum(run.baseline == name for run in runs),
             "has_weights": name in can_run,
-            "largest": max(each.variants, key=lambda variant: variant.parameters),
+            "largest": max(runnable.variants_of(name), key=lambda variant: variant.parameters or 0, default=None),
         }
-        for name, each in runnable.catalogue().items()
+        for name, each in runnable.cards().items()
     ]
     context = {
         "section": "baselines",
@@ -73,17 +73,20 @@ class Result:
 @require_safe
 def baseline(request: HttpRequest, name: str) -> HttpResponse:
     """One architecture: its drawing, what it costs, its weights, its numbers here and in papers, what it sees."""
-    about = runnable.catalogue().get(name)
+    about = runnable.cards().get(name)
     if about is None:
         raise Http404(f"There is no baseline {name}: all of them stand on the baselines' page.")
+    drawing = about.drawing
     runs = _runs(request, baseline=name)
     lines = _lines(runs)
     context = {
         "section": "baselines",
         "about": about,
-        "figure": architecture.figure(about.blocks, about.links, about.skips, label=about.summary),
-        "legend": architecture.legend(about.blocks),
-        "steps": architecture.table(about.blocks),
+        "variants": runnable.variants_of(name),
+        "figure": drawing.blocks
+        and architecture.figure(drawing.blocks, drawing.links, drawing.skips, label=about.summary),
+        "legend": architecture.legend(drawing.blocks),
+        "steps": architecture.table(drawing.blocks),
         "weights": [
             {**each, "claimed": number(each["claim"]["value"], "") if each["claim"] else ""}
             for each in runnable.weights_of(name)
@@ -109,9 +112,9 @@ def _results(
                 Result("baseline", row.name, row.value, row.low, row.high, row.unit, run)
             )
     named = Q()
-    for beginning in about.reported:
+    for beginning in about.reported_as:
         named |= Q(method__startswith=beginning)
-    if about.reported:
+    if about.reported_as:
         printed = ReportedResult.objects.filter(named, benchmark__in=benchmarks_for(request.user))
         for each in printed.select_related("benchmark").order_by("benchmark__position", "pk"):
             value, unit, measure = _printed(each)

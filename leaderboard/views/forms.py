@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from evaluator import dataset_names, load_dataset
-from leaderboard.boards.runnable import Choice
+from leaderboard.boards.runnable import Runnable
 from leaderboard.models import ApiToken, Benchmark, Method, Team
 from leaderboard.models.addresses import split_validator, validate_slug_is_free
 
@@ -269,7 +269,7 @@ class BaselineForm(forms.Form):
         help_text="Detections in COCO’s form. Empty: the benchmark’s boxes, else those of our person detector.",
     )
 
-    def __init__(self, *args: Any, choices: Sequence[Choice], boxes_taken: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, choices: Sequence[Runnable], boxes_taken: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.can_run = {each.key: each for each in choices if not each.why_not}
         choice = self.fields["choice"]
@@ -278,5 +278,5 @@ class BaselineForm(forms.Form):
         if not boxes_taken:
             del self.fields["boxes"]
 
-    def clean_choice(self) -> Choice:
+    def clean_choice(self) -> Runnable:
         return self.can_run[self.cleaned_data["choice"]]

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db import IntegrityError, transaction
-from django.db.models import Count, F, Q
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+from django.db.models import Count, Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -16,11 +17,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from evaluator import DatasetDefinitionError
 from leaderboard.api.fields import clean_file_name
-from leaderboard.boards.runnable import Choice
-from leaderboard.boards.runnable import choices as weights_for
+from leaderboard.boards.runnable import Runnable, runnable
 from leaderboard.boards.visibility import Anyone, agreed, organised_by, own_submissions
 from leaderboard.models import BaselineRun, Benchmark, BoardEvent, Evaluation, State, Submission, User
-from leaderboard.operations import annotation_imports, baseline_runs, submissions
+from leaderboard.operations import annotation_imports, baseline_runs, benchmarks, submissions
 from leaderboard.operations.refusals import Refused
 from leaderboard.queue import clock
 from leaderboard.views.forms import BaselineForm, BenchmarkForm, ImportForm, NewBenchmarkForm
@@ -55,13 +55,11 @@ def new(request: HttpRequest) -> HttpResponse:
     form = NewBenchmarkForm(request.POST or None, initial={"dataset": request.GET.get("dataset", "")})
     if request.method == "POST" and form.is_valid():
         try:
-            with transaction.atomic():
-                made = Benchmark.objects.create(**form.cleaned_data)
-                made.organisers.add(person(request))
-        except IntegrityError:
+            made = benchmarks.create(organisers=[person(request)], **form.cleaned_data)
+        except (IntegrityError, ValidationError):
             form.full_clean()  # somebody made the same one at the same moment: now the form says so
         else:
-            messages.success(request, "The benchmark is there. Import its annotations, and it takes submissions.")
+            messages.success(request, "Benchmark created. Import its annotations to open it for submissions.")
             return redirect("organise_benchmark", made.slug)
     return render(request, "organise_new.html", {"form": form}, status=400 if form.errors else 200)
 
@@ -79,8 +77,7 @@ def benchmark(request: HttpRequest, slug: str) -> HttpResponse:
     form = BenchmarkForm(request.POST or None, instance=_own(request, slug))
     if request.method == "POST" and form.is_valid():
         changes = {name: form.cleaned_data[name] for name in form.changed_data}
-        if changes:
-            Benchmark.objects.filter(pk=found.pk).update(version=F("version") + 1, **changes)
+        benchmarks.update(benchmark=found, changes=changes)
         messages.success(request, "Saved.")
         return redirect("organise_benchmark", slug)
     context = {
@@ -95,7 +92,7 @@ def benchmark(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _baselines_offered(found: Benchmark, chosen: str) -> dict[str, Any]:
     """What can be run, and what cannot and why."""
-    choices = weights_for(found) if found.has_images and found.definition else []
+    choices = runnable(found) if found.has_images and found.definition else []
     return {
         "baseline_form": _baseline_form(found, choices, initial={"choice": chosen}),
         "can_run": sum(not choice.why_not for choice in choices),
@@ -103,7 +100,7 @@ def _baselines_offered(found: Benchmark, chosen: str) -> dict[str, Any]:
     }
 
 
-def _baseline_form(found: Benchmark, choices: list[Choice], *data: Any, **options: Any) -> BaselineForm:
+def _baseline_form(found: Benchmark, choices: list[Runnable], *data: Any, **options: Any) -> BaselineForm:
     dataset = found.definition
     boxes_taken = dataset is not None and not dataset.single_person
     return BaselineForm(*data, choices=choices, boxes_taken=boxes_taken, **options)
@@ -195,7 +192,7 @@ def _import(request: HttpRequest, found: Benchmark) -> str:
 def _run(request: HttpRequest, found: Benchmark) -> str:
     """Queue the model that was chosen, or every one that can run."""
     everything = "all" in request.POST
-    form = _baseline_form(found, weights_for(found), request.POST, request.FILES)
+    form = _baseline_form(found, runnable(found), request.POST, request.FILES)
     if not form.is_valid() and not (everything and set(form.errors) == {"choice"}):
         empty = "The file of boxes is empty." if "boxes" in form.errors else ""
         raise Refused("baseline", empty or "Choose one of the models that can run on this benchmark.", status=422)

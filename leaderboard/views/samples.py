@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from evaluator.reading.uv import uniform_entry
+from evaluator.surface.maps import uniform_entry
 
 
 def sample(dataset: Any, images: dict[str, Any]) -> Iterator[str]:

@@ -19,9 +19,10 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import Resolver404, resolve
 
+from leaderboard.access.unread_bodies import read_on
 from leaderboard.api import problems
 from leaderboard.operations import storage, tokens
-from leaderboard.web.faults import out_of_storage, read_on
+from leaderboard.web.faults import out_of_storage
 
 # The addresses that take a file, by the name of the route and, where the route has one, its action. No other address
 # has a use for more than a form, and the proxy's configuration (docker/Caddyfile) repeats this list.

@@ -6,18 +6,18 @@ import logging
 import sys
 from collections.abc import Callable
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.defaults import server_error as plain_server_error
 
+from leaderboard.access.unread_bodies import read_on
+from leaderboard.api import problems
 from leaderboard.operations import storage
 
 log = logging.getLogger(__name__)
 
-_PIECE = 1 << 16
 _DATABASE_RETRY_SECONDS = 5
 
 
@@ -28,8 +28,6 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """
     error = sys.exc_info()[1]
     if request.path.startswith("/api/"):
-        from leaderboard.api import problems
-
         return problems.answer(request, error)
     if storage.is_full(error):
         read_on(request)
@@ -50,17 +48,6 @@ def _unavailable(request: HttpRequest, status: int, retry_after: int) -> HttpRes
     response["Retry-After"] = str(retry_after)
     response["Cache-Control"] = "private, no-store"
     return response
-
-
-def read_on(request: HttpRequest) -> None:
-    """Read what comes anyway, up to a bound: a client that is still sending would see a broken pipe, not the answer."""
-    try:
-        length = int(request.META.get("CONTENT_LENGTH") or 0)
-        most = min(length, 4 * settings.UPLOAD_LIMIT)
-        while most > 0 and (piece := request.read(min(_PIECE, most))):
-            most -= len(piece)
-    except (OSError, ValueError):
-        log.debug("the rest of the body cannot be read")
 
 
 def spooled_files_closed(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[..., HttpResponseBase]:

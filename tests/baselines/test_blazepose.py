@@ -5,9 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from baselines.estimators.protocol import BaselineFailed
 from baselines.models import blazepose
-from baselines.models.blazepose import VARIANTS, joints_from_landmarks
+from baselines.models.blazepose import FILES, joints_from_landmarks
+from baselines.protocol import BaselineFailed
 from baselines.run.predict import predict
 from baselines.weights import fetch
 from evaluator import dataset_names, evaluate, load_dataset
@@ -17,7 +17,7 @@ from evaluator import dataset_names, evaluate, load_dataset
 def full_weights(tmp_path_factory):
     """The folder with the weights of `full`, fetched once a machine."""
     try:
-        return fetch.fetch_blazepose("full", blazepose.FOLDER, say=lambda _: None).parent
+        return fetch.fetch("blazepose", "full", blazepose.FOLDER, say=lambda _: None).parent
     except BaselineFailed as failure:
         message = f"the weights of BlazePose could not be fetched, so it was not tested: {failure}"
         if os.environ.get("CI"):
@@ -50,7 +50,7 @@ def test_the_joints_of_every_dataset_of_bodies_can_be_had():
 
 
 def test_weights_that_are_not_the_published_ones_are_refused(tmp_path):
-    (tmp_path / VARIANTS["full"].file).write_bytes(b"something else")
+    (tmp_path / FILES["full"]["file"]).write_bytes(b"something else")
     with pytest.raises(BaselineFailed) as failed:
         blazepose.estimator("full", load_dataset("lsp"), checkpoint=None, checkpoints=tmp_path, device=None)
     assert failed.value.code == "checkpoint_digest"
@@ -58,8 +58,8 @@ def test_weights_that_are_not_the_published_ones_are_refused(tmp_path):
 
 def test_the_counted_parameters_fit_the_file(full_weights):
     # half precision: two bytes each; the rest of the file describes the layers
-    size = (full_weights / VARIANTS["full"].file).stat().st_size
-    assert 0 < size - 2 * VARIANTS["full"].parameters < 0.02 * size
+    size = (full_weights / FILES["full"]["file"]).stat().st_size
+    assert 0 < size - 2 * FILES["full"]["parameters"] < 0.02 * size
 
 
 @pytest.mark.real_data

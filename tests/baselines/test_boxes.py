@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines.estimators.protocol import BaselineFailed, Poses
 from baselines.mannequins import generate
+from baselines.protocol import BaselineFailed, Poses
 from baselines.run.boxes import from_file, given
 from baselines.run.predict import predict
 from evaluator import evaluate, public_images, validate

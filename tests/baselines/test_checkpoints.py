@@ -14,9 +14,9 @@ import torch
 from baselines import names
 from baselines.__main__ import CLAIM, claimed_results
 from baselines.mannequins import generate
-from baselines.models import simple_methods
+from baselines.run import simple_methods
 from baselines.train.fit_grouping import MARGIN
-from baselines.train.recipes import ARCHITECTURES
+from baselines.train.recipes import trainable
 from baselines.weights import checkpoints
 from baselines.weights.checkpoints import Checkpoint, CheckpointError, sha256_of
 from evaluator import load_dataset, measure, public_images, read_predictions, read_truth
@@ -185,8 +185,8 @@ SHIPPED = sorted(checkpoints.FOLDER.glob("*-narrow.json"))
 
 
 def test_every_trainable_architecture_ships_a_narrow_one_and_can_be_run():
-    assert [path.stem for path in SHIPPED] == sorted(f"{name}-narrow" for name in ARCHITECTURES)
-    assert set(names()) == {*ARCHITECTURES, "blazepose"}
+    assert [path.stem for path in SHIPPED] == sorted(f"{name}-narrow" for name in trainable())
+    assert set(names()) == {*trainable(), "blazepose"}
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from baselines import load
 from baselines.decode import grouping, heatmaps
 from baselines.decode.grouping import Detections, Model
 from baselines.estimators import crop_grouping
-from baselines.estimators.protocol import BaselineFailed
 from baselines.mannequins import generate
+from baselines.protocol import BaselineFailed
 from baselines.run.predict import predict
 from baselines.train import fit_grouping
 from baselines.train.fit_grouping import MARGIN

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from baselines.devices import memory
 from baselines.estimators.heatmap import HeatmapEstimator
-from baselines.estimators.protocol import BaselineFailed
-from baselines.run import memory
+from baselines.protocol import BaselineFailed
 from baselines.run.predict import predict
 from baselines.weights.checkpoints import Checkpoint
 from evaluator import load_dataset

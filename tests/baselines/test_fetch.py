@@ -4,13 +4,12 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from baselines.estimators.protocol import BaselineFailed
-from baselines.models import blazepose
+from baselines.protocol import BaselineFailed
+from baselines.registry import card
 from baselines.weights import fetch
 
 CONTENT = b"weights" * 100
@@ -41,15 +40,15 @@ def registry(monkeypatch):
         return ""
 
     digest = hashlib.sha256(CONTENT).hexdigest()
-    for variant, weights in blazepose.VARIANTS.items():
-        monkeypatch.setitem(blazepose.VARIANTS, variant, replace(weights, sha256=digest))
+    for weights in card("blazepose").files.values():
+        monkeypatch.setitem(weights, "sha256", digest)
     monkeypatch.setattr(fetch, "_run", run)
     monkeypatch.setattr(fetch.shutil, "which", lambda _: "/usr/bin/npm")
     return offered, commands
 
 
 def _fetch(variant: str, folder: Path) -> bytes:
-    return fetch.fetch_blazepose(variant, folder, say=lambda _: None).read_bytes()
+    return fetch.fetch("blazepose", variant, folder, say=lambda _: None).read_bytes()
 
 
 def test_full_comes_from_the_wheel_and_is_not_fetched_twice(registry, tmp_path):

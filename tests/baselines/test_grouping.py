@@ -11,8 +11,8 @@ from baselines.decode import grouping
 from baselines.decode.grouping import Detections, Model
 from baselines.estimators import bottom_up
 from baselines.estimators.bottom_up import Seen
-from baselines.estimators.protocol import Poses
-from baselines.models.deepercut import OFFSET_SCALE, STRIDE, Maps
+from baselines.models.deepercut import OFFSET_SCALE, STRIDE, DeeperCut, Maps
+from baselines.protocol import Poses
 
 
 def test_the_objective_by_hand():
@@ -175,6 +175,8 @@ def test_a_joint_is_the_mean_of_its_detections_weighted_by_their_scores():
 
 class Ideal:
     """A network that sees people as they are annotated: in cells within 12 pixels of a part."""
+
+    positions = staticmethod(DeeperCut.positions)
 
     def __init__(self, joints: np.ndarray, *, pairwise: bool = True, noise: float = 0.0) -> None:
         self.joints, self.num_joints, self.pairwise, self.noise = joints, joints.shape[1], pairwise, noise

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baselines.estimators.protocol import Poses
 from baselines.mannequins import generate
+from baselines.protocol import Poses
 from baselines.run.predict import predict
 from baselines.run.resume import Answer, Kept
 from evaluator import public_images
@@ -95,7 +95,7 @@ import json, os, signal, sys
 from pathlib import Path
 import numpy as np
 import baselines.run.predict
-from baselines.estimators.protocol import Poses
+from baselines.protocol import Poses
 from baselines.run.predict import predict
 from baselines.run.resume import Kept
 

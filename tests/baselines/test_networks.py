@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import baselines
-from baselines.estimators.protocol import BaselineFailed
+from baselines import registry
+from baselines.devices import costs
 from baselines.models.initial_weights import keep_variance
-from baselines.run import costs
+from baselines.protocol import BaselineFailed
 
 # parameters exact; GMAC within 1 %
 PUBLISHED = [
@@ -31,7 +32,7 @@ PUBLISHED = [
 
 
 def _variant(name, variant):
-    settings = dict(baselines.module(name).VARIANTS[variant])
+    settings = dict(registry.card(name).variants[variant])
     size, joints = settings.pop("input_size"), settings.pop("joints")
     return settings, size, joints
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from baselines import module
+from baselines import module, registry
 from baselines.train.loop import optimiser_of
 from baselines.train.objectives import Beliefs, Heatmaps, Parts, Regional, Windows, centred, gaussians, heatmap_loss
-from baselines.train.recipes import ARCHITECTURES
+from baselines.train.recipes import trainable, training_of
 
 ONE = np.ones((1, 1), np.float32)
 
@@ -217,12 +217,12 @@ def test_a_transformer_that_has_lost_its_way_sees_nothing():
     assert rmpe.transform(maps, far).max() == 0
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", trainable())
 def test_every_architecture_learns_two_people_by_the_loss_of_its_narrow_variant(name):
     """Thirty steps go at least a quarter of the way from the first loss to the lowest possible one."""
     torch.manual_seed(0)
-    found, how = module(name), ARCHITECTURES[name]
-    settings = {k: v for k, v in found.VARIANTS["narrow"].items() if k not in ("input_size", "joints")}
+    found, how = module(name), training_of(name)
+    settings = registry.card(name).arguments("narrow")
     network = found.build(3, **settings).train()
     for layer in network.modules():
         if isinstance(layer, nn.Dropout):
@@ -257,7 +257,7 @@ def test_convolutional_pose_machines_of_published_size_learn_at_the_published_ra
 
     The rate is for the mean over maps of 46 x 46, so the image has their size.
     """
-    cpm, how = module("cpm"), ARCHITECTURES["cpm"]
+    cpm, how = module("cpm"), training_of("cpm")
     recipe, objective = how.published, how.objective(how.published, (368, 368))
     light = torch.linspace(-1, 1, 368)
     images = torch.stack([light.expand(368, 368), light[:, None].expand(368, 368), torch.zeros(368, 368)])[None]

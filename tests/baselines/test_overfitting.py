@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import baselines
-from baselines.train.recipes import ARCHITECTURES
+from baselines import registry
+from baselines.train.recipes import trainable, training_of
 
 SIZE = (64, 64)  # width, height
 
@@ -33,13 +34,13 @@ def _found(network: torch.nn.Module, name: str, images: torch.Tensor) -> np.ndar
     return (np.stack([u, v], axis=2) + 0.5) * [SIZE[0] / width, SIZE[1] / height]
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", trainable())
 def test_one_batch_is_learnt_by_heart(name):
     torch.manual_seed(0)
-    settings = dict(baselines.module(name).VARIANTS["narrow"])
+    settings = dict(registry.card(name).variants["narrow"])
     settings.pop("input_size"), settings.pop("joints", None)
     network = baselines.module(name).build(3, **settings)
-    how = ARCHITECTURES[name]
+    how = training_of(name)
     objective = how.objective(how.recipe("narrow"), SIZE)
     images, joints, weights = _batch()
     objective.prepared(network, joints, weights)

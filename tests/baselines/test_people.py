@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from baselines.decode import heatmaps
-from baselines.estimators.protocol import BaselineFailed
 from baselines.mannequins import generate
+from baselines.protocol import BaselineFailed
 from baselines.run import crops
 from baselines.train.data import Augmentation, People, Pictures, batches, order, read_people, split
 from evaluator import load_dataset

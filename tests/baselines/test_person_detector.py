@@ -11,10 +11,10 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from baselines.estimators.protocol import BaselineFailed
-from baselines.models import person_detector
-from baselines.models.person_detector import Detections, decode, distinct, fitted, overlaps
-from baselines.run import costs, crops
+from baselines.devices import costs
+from baselines.protocol import BaselineFailed
+from baselines.run import crops, person_detector
+from baselines.run.person_detector import Detections, decode, distinct, fitted, overlaps
 from baselines.train import detector
 from baselines.train.detector import CLAIM, average_precision, centre_targets, measured, moved
 from baselines.weights import checkpoints

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from baselines import architectures, load, names
-from baselines.estimators.protocol import BaselineFailed, Poses
 from baselines.mannequins import generate
+from baselines.protocol import BaselineFailed, Poses
 from baselines.run.predict import predict
 from evaluator import load_dataset, public_images, validate
 

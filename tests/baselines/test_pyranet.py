@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from baselines import registry
 from baselines.models import pyranet
 
 UNITS, CHANNELS = 10, 64
@@ -83,8 +84,11 @@ def test_every_layer_knows_its_branches():
     assert float(alone.last[2].weight.detach().var()) == pytest.approx(4 / (128 + 256), rel=0.06)
 
 
+VARIANTS = registry.card("pyranet").variants
+
+
 def test_the_full_network_begins_so_and_the_narrow_one_as_pytorch_does():
-    for settings, largest in ((pyranet.VARIANTS["full"], 4 / (256 + 256)), (pyranet.VARIANTS["narrow"], 1 / (3 * 32))):
+    for settings, largest in ((VARIANTS["full"], 4 / (256 + 256)), (VARIANTS["narrow"], 1 / (3 * 32))):
         torch.manual_seed(0)
         arguments = {key: value for key, value in settings.items() if key not in ("joints", "input_size")}
         network = pyranet.build(16, **{**arguments, "stacks": 2})

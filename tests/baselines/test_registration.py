@@ -7,11 +7,11 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from baselines.models import cpm, simple_baseline
+from baselines.models import simple_baseline
+from baselines.run.loading import load
 from baselines.run.predict import predict
 from baselines.weights import formats
 from baselines.weights.registration import PREPARATIONS, describe
-from evaluator import load_dataset
 from tests.baselines import plain_networks
 
 IMAGENET = (0.485, 0.456, 0.406)
@@ -60,9 +60,7 @@ def test_a_pose_machine_sees_nothing_beyond_the_image(tmp_path: Path, monkeypatc
     path = tmp_path / "cpm.safetensors"
     safetensors.torch.save_file({name: torch.randn(shape) / 10 for name, shape in shapes.items()}, path)
     describe(path, licence="MIT", source="https://example.org", input_size=(64, 64)).write(tmp_path / "cpm.json")
-    estimator = cpm.estimator(
-        "stages2", load_dataset("lsp"), checkpoint=tmp_path / "cpm.json", checkpoints=None, device="cpu"
-    )
+    estimator = load("cpm", "lsp", variant="stages2", checkpoint=tmp_path / "cpm.json", device="cpu")
     seen = []
     forward = estimator.forward
     monkeypatch.setattr(estimator, "forward", lambda crops: seen.append(crops) or forward(crops))

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from baselines.decode.pose_nms import Constants, similarity, suppress
-from baselines.estimators.protocol import Poses
 from baselines.models import rmpe
+from baselines.protocol import Poses
+from baselines.run.loading import load
 from baselines.run.predict import predict
 from baselines.weights.registration import describe
 from benchmarks.decoding_parity import crowd
-from evaluator import load_dataset
 
 
 def test_there_and_back_is_the_identity():
@@ -177,7 +177,6 @@ def test_networks_with_heatmaps_merge_and_those_with_distributions_do_not(tmp_pa
     network = rmpe.build(17, depth=50, width=4, shuffled=(16, 16))
     safetensors.torch.save_file(network.state_dict(), path)
     describe(path, licence="MIT", source="https://example.org").write(tmp_path / "fast.json")
-    coco = load_dataset("coco")
-    public = rmpe.estimator("fastpose-r50", coco, checkpoint=tmp_path / "fast.json", checkpoints=None, device="cpu")
-    shipped = rmpe.estimator("narrow", coco, checkpoint=None, checkpoints=None, device="cpu")
+    public = load("rmpe", "coco", variant="fastpose-r50", checkpoint=tmp_path / "fast.json", device="cpu")
+    shipped = load("rmpe", "coco", variant="narrow", device="cpu")
     assert public.merges_poses and not shipped.merges_poses

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from baselines.mannequins import generate
-from baselines.models import simple_methods
-from baselines.models.simple_methods import DESCRIPTIONS, demo_predictions
+from baselines.run import simple_methods
+from baselines.run.simple_methods import DESCRIPTIONS, demo_predictions
 from evaluator import evaluate, public_images, validate
 
 
@@ -77,5 +77,5 @@ def test_a_vertical_edge_has_a_horizontal_gradient():
 
 
 def test_neither_torch_nor_the_evaluator_is_needed():
-    script = "import sys; sys.modules['torch'] = None; import baselines.models.simple_methods, baselines.mannequins"
+    script = "import sys; sys.modules['torch'] = None; import baselines.run.simple_methods, baselines.mannequins"
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from baselines.models.stacked_hourglass import VARIANTS, build
-from baselines.run import costs
+from baselines import registry
+from baselines.devices import costs
+from baselines.models.stacked_hourglass import build
 from baselines.train.objectives import heatmap_loss
 
 
@@ -34,7 +35,7 @@ def test_costs_by_hand():
 
 
 def test_heatmaps_come_stage_by_stage_at_a_quarter_of_the_input():
-    variant = dict(VARIANTS["narrow"])
+    variant = dict(registry.card("stacked_hourglass").variants["narrow"])
     width, height = variant.pop("input_size")
     network = build(17, **variant).eval()
     with torch.inference_mode():

@@ -16,11 +16,12 @@ import pytest
 import torch
 
 import baselines.__main__ as command
-from baselines.estimators.protocol import BaselineFailed
+from baselines import registry
 from baselines.mannequins import generate
 from baselines.models import stacked_hourglass
+from baselines.protocol import BaselineFailed
 from baselines.train import loop as training
-from baselines.train.recipes import ARCHITECTURES
+from baselines.train.recipes import trainable, training_of
 from baselines.weights import checkpoints
 from baselines.weights.checkpoints import Checkpoint
 
@@ -37,7 +38,7 @@ def data(tmp_path_factory):
 @pytest.fixture
 def tiny(monkeypatch):
     variant = {"stacks": 2, "channels": 8, "levels": 2, "input_size": (48, 64)}
-    monkeypatch.setitem(stacked_hourglass.VARIANTS, "tiny", variant)
+    monkeypatch.setitem(registry.card("stacked_hourglass").variants, "tiny", variant)
     monkeypatch.setattr(command, "CLAIM", {**command.CLAIM, "images": 3})
 
 
@@ -168,9 +169,9 @@ def test_validation_of_everyone_counts_joints_at_anybody(data, tmp_path):
 RUN = """
 import json, sys
 from pathlib import Path
-from baselines.models import stacked_hourglass
+from baselines import registry
 from baselines.train import loop
-stacked_hourglass.VARIANTS["tiny"] = {"stacks": 1, "channels": 8, "levels": 2, "input_size": (48, 64)}
+registry.card("stacked_hourglass").variants["tiny"] = {"stacks": 1, "channels": 8, "levels": 2, "input_size": (48, 64)}
 data, out, pause, way = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "pause", json.loads(sys.argv[4])
 task = loop.task(
     "stacked_hourglass", "mannequins", data / "annotations.json", data / "images", out, variant="tiny", device="cpu",
@@ -285,7 +286,7 @@ def test_half_precision_is_for_gpus(monkeypatch):
 
 def test_the_rate_of_a_training():
     """Divided by 10 after each drop; the one cycle begins at 1/25, peaks at 15 %, and is at a half half way down."""
-    published = ARCHITECTURES["hrnet"].published
+    published = training_of("hrnet").published
     assert published.learning_rate == 1e-3 and published.drops == (170, 200) and published.loss == "mse"
     rates = [published.rate(0.0, epoch) for epoch in (0, 169, 170, 199, 200)]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5])
@@ -294,7 +295,7 @@ def test_the_rate_of_a_training():
 
 
 def test_every_architecture_has_the_recipe_of_its_publication():
-    rows = {name: how.published for name, how in ARCHITECTURES.items()}
+    rows = {name: training_of(name).published for name in trainable()}
     optimisers = {name: (r.optimiser, r.learning_rate) for name, r in rows.items() if name != "jain2014"}
     assert optimisers == {
         "cpm": ("sgd", 1.27), "deepercut": ("sgd", 5e-3), "stacked_hourglass": ("rmsprop", 2.5e-4),

@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from baselines import registry
 from baselines.decode.heatmaps import flip_order
-from baselines.estimators.protocol import BaselineFailed
 from baselines.mannequins import generate
-from baselines.models import rmpe
+from baselines.protocol import BaselineFailed
 from baselines.train import loop as training
 from baselines.train import proposals
 from baselines.train.data import Augmentation, People, batches, read_people
-from baselines.train.recipes import ARCHITECTURES
+from baselines.train.recipes import trainable, training_of
 from baselines.weights.checkpoints import Checkpoint
 from evaluator import load_dataset
 
@@ -105,10 +105,11 @@ def test_what_cannot_be_learned_is_refused_with_what_to_do(change, words, data, 
 
 
 def test_the_published_recipe_has_them_and_a_training_uses_them(data, tmp_path, monkeypatch):
-    assert ARCHITECTURES["rmpe"].published.atomic_poses == 20 and ARCHITECTURES["rmpe"].narrow.atomic_poses == 0
-    assert all(each.published.atomic_poses == 0 for name, each in ARCHITECTURES.items() if name != "rmpe")
+    how = training_of("rmpe")
+    assert how.published.atomic_poses == 20 and how.narrow.atomic_poses == 0
+    assert all(training_of(name).published.atomic_poses == 0 for name in trainable() if name != "rmpe")
     variant = {"depth": 18, "width": 4, "shuffled": (16, 16), "transformer": 4, "input_size": (64, 64)}
-    monkeypatch.setitem(rmpe.VARIANTS, "tiny", variant)
+    monkeypatch.setitem(registry.card("rmpe").variants, "tiny", variant)
     digests = {}
     for name, atomic, boxes in (
         ("none", 0, None),

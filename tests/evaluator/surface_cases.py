@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from evaluator.reading.uv import uv_entry
+from evaluator.surface.maps import uv_entry
 from evaluator.surface.surface_points import GRID, enlarged
 from evaluator.surface.surface_points import run_lengths as unpacked
 from evaluator.surface.surfaces import cylinder

@@ -15,7 +15,7 @@ import pytest
 from evaluator import GroundTruthError, PredictionError, evaluate, load_dataset, measure, read_predictions, read_truth
 from evaluator.metrics import gps, offers
 from evaluator.metrics.gps import box_overlap
-from evaluator.reading.uv import UvMaps, uv_entry
+from evaluator.surface.maps import UvMaps, uv_entry
 from evaluator.surface.surfaces import PART_KAPPA
 from tests.evaluator import densepose_reference as reference
 from tests.evaluator.pose_cases import scores_of

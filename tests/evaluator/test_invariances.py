@@ -23,7 +23,7 @@ from evaluator import (
     read_truth,
 )
 from evaluator.metrics import INVARIANCES, load_metric, metric_names
-from evaluator.reading.uv import UvMaps
+from evaluator.surface.maps import UvMaps
 from tests.evaluator import space_changes, surface_cases
 from tests.evaluator.changed_cases import changed, only, scored, scored_after
 from tests.evaluator.pose_cases import Document, Entries, case

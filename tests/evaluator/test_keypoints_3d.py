@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from evaluator import GroundTruthError, PredictionError, evaluate, load_dataset, measure, read_predictions, read_truth
-from evaluator.reading.keypoints_3d import predictions_in_space
+from evaluator.space import predictions_in_space
 from tests.evaluator.pose_cases import in_space, scores_of
 
 H36M, DHP = load_dataset("human36m"), load_dataset("mpi_inf_3dhp")

@@ -20,7 +20,7 @@ import numpy as np
 
 from evaluator import load_dataset
 from evaluator.reading import upload_limits
-from evaluator.reading.uv import uniform_entry
+from evaluator.surface.maps import uniform_entry
 from tests.evaluator import scanner_cases
 
 MEGA = 1 << 20

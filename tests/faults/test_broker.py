@@ -243,12 +243,12 @@ FORKED = """
 import django, os, signal, threading
 django.setup()
 from leaderboard.queue import wake
-wake.ring("score")
+wake.wake("score")
 assert wake.flush(30)
 held, over = threading.Event(), threading.Event()
 
 def hold():
-    with wake._bell.changed:
+    with wake._caller.changed:
         held.set()
         over.wait()
 
@@ -258,19 +258,19 @@ held.wait()
 child = os.fork()
 if child == 0:
     signal.alarm(60)
-    wake.ring("score")
+    wake.wake("score")
     os._exit(not wake.flush(30))
 assert os.waitpid(child, 0)[1] == 0
 over.set()
 holder.join()
-wake.ring("score")
+wake.wake("score")
 """
 
 
 def test_a_process_that_ends_at_once_still_rings(site: Site) -> None:
     """Management commands, and processes that were forked while another rang."""
     running = site.start_broker()
-    ring = "import django; django.setup(); from leaderboard.queue.wake import ring; ring('baseline', 3)"
+    ring = "import django; django.setup(); from leaderboard.queue.wake import wake; wake('baseline', 3)"
     site.python("-c", ring)
     assert site.rings("baseline") == 3
     site.python("-c", FORKED)

@@ -71,12 +71,12 @@ def test_a_fenced_out_worker_does_not_put_its_file_back_over_a_later_one(
     def others() -> None:
         # its lease runs out; another worker ends the import, and the organiser's next file comes into force
         AnnotationImport.objects.filter(pk=first.pk).update(lease_expires_at="2026-01-01T00:00Z")
-        assert tasks.score().endswith("in force")
+        assert tasks.check_annotations().endswith("in force")
         drop(benchmark, alice, content(4))
-        assert tasks.score().endswith("in force")
+        assert tasks.check_annotations().endswith("in force")
 
     during_the_first_check(monkeypatch, others)
-    assert tasks.score().endswith("fenced out")
+    assert tasks.check_annotations().endswith("fenced out")
     benchmark.refresh_from_db()
     assert benchmark.truth_sha256 == digest(4) and benchmark.image_count == 4
     assert list(benchmark.releases.values_list("image_count", flat=True)) == [8, 3, 4]
@@ -88,7 +88,7 @@ def test_a_fenced_out_worker_writes_nothing_at_all(
     job = drop(benchmark, alice, content(3))
     before = Benchmark.objects.values().get()
     during_the_first_check(monkeypatch, lambda: AnnotationImport.objects.filter(pk=job.pk).update(fence=F("fence") + 1))
-    tasks.score()
+    tasks.check_annotations()
     assert Benchmark.objects.values().get() == before and Release.objects.count() == 1
 
 
@@ -130,7 +130,7 @@ def test_a_long_check_keeps_its_lease(
     during_the_first_check(monkeypatch, lambda: go_on.wait(60))
 
     def work() -> None:
-        said.append(tasks.score())
+        said.append(tasks.check_annotations())
         connections.close_all()
 
     worker = threading.Thread(target=work)
@@ -164,7 +164,7 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_the_heartbeat(
 
     monkeypatch.setattr(Claim, "renew", renew)
     during_the_first_check(monkeypatch, lambda: renewed.wait(60))
-    assert tasks.score().endswith("in force") and renewed.is_set()
+    assert tasks.check_annotations().endswith("in force") and renewed.is_set()
 
 
 def import_from_the_shell(tmp_path: Path, images: int) -> str:
@@ -181,13 +181,13 @@ def test_an_import_from_the_shell_closes_the_one_that_waits(
     assert "waiting.json, which waited to be checked for lsp-test-pc, was cancelled" in import_from_the_shell(
         tmp_path, 5
     )
-    assert tasks.score() == "nothing to do"
+    assert tasks.check_annotations() == "nothing to do"
     waiting.refresh_from_db()
     assert waiting.state == State.CANCELLED and "the operator imported other annotations" in waiting.error_message
     assert Benchmark.objects.get().truth_sha256 == digest(5) and not files(settings)
     # and the next upload is later than both
     drop(benchmark, alice, content(4))
-    tasks.score()
+    tasks.check_annotations()
     assert Benchmark.objects.get().truth_sha256 == digest(4)
 
 
@@ -196,7 +196,7 @@ def test_an_import_from_the_shell_fences_out_the_worker_that_checks_another(
 ) -> None:
     drop(benchmark, alice, content(3))
     during_the_first_check(monkeypatch, lambda: import_from_the_shell(tmp_path, 5))
-    assert tasks.score().endswith("fenced out")
+    assert tasks.check_annotations().endswith("fenced out")
     assert Benchmark.objects.get().truth_sha256 == digest(5) and not files(settings)
 
 
@@ -204,14 +204,14 @@ def test_no_file_stays_in_the_drop_after_its_import_has_ended(
     benchmark: Benchmark, alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop(benchmark, alice, content(3))
-    tasks.score()
+    tasks.check_annotations()
     drop(benchmark, alice, b"{}")
-    tasks.score()
+    tasks.check_annotations()
     monkeypatch.setattr(releases, "read_truth", lambda *_: 1 / 0)
     drop(benchmark, alice, content(3))
     for _ in range(3):
         assert len(files(settings)) == 1
-        tasks.score()
+        tasks.check_annotations()
     # one whose last worker was lost is ended by the sweep
     lost = drop(benchmark, alice, content(3))
     AnnotationImport.objects.filter(pk=lost.pk).update(

@@ -145,7 +145,7 @@ def test_everything_is_up_when_it_says_ready(stack):
 
 
 def test_the_scoring_sandbox_is_warm_in_the_worker(stack):
-    assert wait_until(lambda: "leaderboard import zygote" in _arguments(stack.descendants()), 20)
+    assert wait_until(lambda: "leaderboard.sandbox import zygote" in _arguments(stack.descendants()), 20)
 
 
 def _arguments(processes: set[int]) -> str:

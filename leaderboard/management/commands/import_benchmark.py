@@ -10,14 +10,12 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import IntegrityError
-from django.db.models import F
 
 from evaluator import GroundTruthError, dataset_names, load_dataset, read_truth
 from evaluator.reading.archives import unpacked
 from evaluator.surface.surfaces import read_surface
-from leaderboard.models import AnnotationImport, Benchmark, User
-from leaderboard.models.transactions import retried
-from leaderboard.operations import annotation_imports, releases, reported_results
+from leaderboard.models import Benchmark, User
+from leaderboard.operations import annotation_imports, benchmarks, releases
 
 JSON_ENDINGS = (".json", ".gz", ".zip")
 
@@ -75,7 +73,13 @@ class Command(BaseCommand):
         except (GroundTruthError, OSError) as error:
             raise CommandError(str(error)) from error
         try:
-            closed = self.written(benchmark, given, organisers, checked, options)
+            closed = benchmarks.import_annotations(
+                benchmark=benchmark,
+                changes={**given, "has_images": True} if options["images"] else given,
+                organisers=organisers,
+                checked=checked,
+                surface=options["surface"],
+            )
         except (IntegrityError, OSError) as error:
             raise CommandError(f"{benchmark} is as it was: {error}") from error
         for job in closed:
@@ -132,30 +136,6 @@ class Command(BaseCommand):
             return User.objects.get(username=name)
         except User.DoesNotExist as error:
             raise CommandError(f"no user {name}: create the account first") from error
-
-    @retried
-    def written(
-        self,
-        benchmark: Benchmark,
-        given: dict[str, Any],
-        organisers: list[User],
-        checked: releases.CheckedAnnotations,
-        options: dict[str, Any],
-    ) -> list[AnnotationImport]:
-        """Everything in one transaction, the annotations last; the open import that this one closed."""
-        if not Benchmark.objects.filter(pk=benchmark.pk).exists():  # also where an earlier attempt was rolled back
-            benchmark.save(force_insert=True)
-        closed = annotation_imports.supersede(benchmark)
-        if options["images"]:
-            given = {**given, "has_images": True}
-        # only what was given: the row may have changed since it was read
-        Benchmark.objects.filter(pk=benchmark.pk).update(version=F("version") + 1, **given)
-        benchmark.organisers.add(*organisers)
-        releases.take_effect(benchmark, checked)
-        reported_results.load(only=benchmark)
-        if options["surface"]:
-            releases.keep_surface(benchmark, options["surface"])
-        return closed
 
 
 def annotation_json(dataset: str, file: Path, split: str | None) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from leaderboard.files import blobs
-from leaderboard.models import Benchmark, Submission, Team
+from leaderboard.models import Benchmark, Membership, Submission
 from leaderboard.operations import uploads
 from leaderboard.operations.refusals import Refused
 from leaderboard.operations.teams import METHOD_FIELDS
@@ -43,15 +43,13 @@ class Command(BaseCommand):
             with file.open("rb") as stream:
                 yield from iter(lambda: stream.read(1 << 20), b"")
 
-        team, new_team = Team.objects.get_or_create(name=options["team"])
-        theirs = team.memberships.exists()
+        theirs = Membership.objects.filter(team__name=options["team"]).exists()
         fields = {field: options[field] for field in METHOD_FIELDS if options[field] is not None}
         if "year" in fields:
             fields["year"] = int(fields["year"])
         try:
-            submission, created = uploads.accept(
-                user=None,
-                team=team,
+            submission, created = uploads.accept_import(
+                team=options["team"],
                 benchmark=benchmark,
                 method=options["method"],
                 described=fields,
@@ -62,9 +60,7 @@ class Command(BaseCommand):
                 publish_when_scored=not options["private"] and not theirs,
             )
         except (Refused, OSError, blobs.TooLarge) as error:
-            if new_team:  # what is refused leaves no team behind
-                team.delete()
             raise CommandError(str(error)) from error
         self.stdout.write(f"{submission}: {'queued' if created else 'was there already'}")
         if created and theirs and not options["private"]:
-            self.stdout.write(f"It stays private until a member of {team} publishes it.")
+            self.stdout.write(f"It stays private until a member of {options['team']} publishes it.")

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from leaderboard.boards.runnable import choices
+from leaderboard.boards.runnable import runnable
 from leaderboard.models import BaselineRun, Benchmark, Checkpoint
 from leaderboard.operations import baseline_runs
 from leaderboard.operations.refusals import Refused
@@ -70,7 +70,7 @@ class Command(BaseCommand):
         self, benchmark: Benchmark, options: dict[str, Any], boxes: baseline_runs.BoxFile | None
     ) -> list[BaselineRun]:
         if options["all"]:
-            for choice in choices(benchmark):
+            for choice in runnable(benchmark):
                 if choice.why_not:
                     self.stdout.write(f"{choice} is left out: {choice.why_not}")
             return baseline_runs.request_all(benchmark=benchmark, by=None, boxes=boxes)[0]

@@ -12,7 +12,7 @@ import pytest
 
 from evaluator import GroundTruthError, PredictionError, dataset_names, load_dataset, read_truth
 from evaluator.convert import ConversionError, convert_predictions, convert_truth
-from evaluator.reading.uv import uv_entry
+from evaluator.surface.maps import uv_entry
 
 
 def annotations(dataset: str) -> dict[str, Any]:

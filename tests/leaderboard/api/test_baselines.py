@@ -67,7 +67,7 @@ def test_the_choices_say_what_can_run_and_why_the_rest_cannot(
     said = {(each["baseline"], each["variant"], each["checkpoint"]): each["why_not"] for each in items}
     assert said["hrnet", "narrow", None] == "" and said["hrnet", "w32", registered.pk] == ""
     assert said["hrnet", "w48", short.pk].startswith("it was not trained for left_eye")
-    assert said["blazepose", "full", None].startswith("its weights are not here: python -m baselines fetch")
+    assert said["blazepose", "full", None].startswith("its weights are not installed: python -m baselines fetch")
     registered.path.unlink()
     items_then = as_olu.get(address).json()["items"]
     gone = [each["why_not"] for each in items_then if each["checkpoint"] == registered.pk]

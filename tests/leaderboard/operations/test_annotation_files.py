@@ -77,7 +77,7 @@ def test_official_files_come_into_force_from_the_page_and_from_the_shell(
     board = Benchmark.objects.get()
     upload = SimpleNamespace(name=file.name, chunks=lambda: [file.read_bytes()])
     annotation_imports.take(benchmark=board, uploaded_file=upload, by=alice)
-    assert tasks.score().endswith("in force")
+    assert tasks.check_annotations().endswith("in force")
     assert (board.truth_sha256, board.person_count) == (hashlib.sha256(content).hexdigest(), people)
 
 
@@ -127,7 +127,7 @@ def test_a_damaged_archive_is_rejected_with_a_reason(
     annotation_imports.take(
         benchmark=benchmark, uploaded_file=SimpleNamespace(name="t.gz", chunks=lambda: [content]), by=alice
     )
-    tasks.score()
+    tasks.check_annotations()
     job = AnnotationImport.objects.get()
     assert (job.state, job.error_code) == (State.REJECTED, "annotations") and len(job.error_message) > 20
     (tmp_path / "t.zip").write_bytes(content)

@@ -14,8 +14,8 @@ from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 from PIL import Image
 
-from baselines.estimators.protocol import Poses
 from baselines.mannequins import generate
+from baselines.protocol import Poses
 from evaluator import load_dataset
 from leaderboard import tasks
 from leaderboard.files import blobs
@@ -95,7 +95,7 @@ def test_one_ring_is_enough_for_all_runs_that_wait(
 ) -> None:
     baseline_runs.request_run(baseline="stacked_hourglass", variant="narrow", benchmark=benchmark, by=None)
     given_back: list[int] = []
-    monkeypatch.setattr("baselines.run.memory.give_back", lambda: given_back.append(middle.calls))
+    monkeypatch.setattr("baselines.devices.memory.give_back", lambda: given_back.append(middle.calls))
     assert tasks.run_baselines() == "2 done"
     assert set(BaselineRun.objects.values_list("state", flat=True)) == {State.DONE}
     # the first gave its memory back before the second began
@@ -186,13 +186,13 @@ def test_all_that_have_weights_are_queued_with_one_command(run: BaselineRun, set
     folder = Path(settings.CHECKPOINTS_DIR)
     folder.mkdir()
     for variant in ("lite", "heavy"):
-        (folder / blazepose.VARIANTS[variant].file).touch()
+        (folder / blazepose.FILES[variant]["file"]).touch()
     said = io.StringIO()
     call_command("run_baseline", "lsp-test-pc", "--all", stdout=said)
     queued = set(BaselineRun.objects.values_list("baseline", "variant"))
     assert queued == {("blazepose", "lite"), ("blazepose", "heavy")}
     assert "stacked_hourglass narrow is left out: it was not trained for neck, head_top" in said.getvalue()
-    assert "blazepose full is left out: its weights are not here" in said.getvalue()
+    assert "blazepose full is left out: its weights are not installed" in said.getvalue()
     call_command("run_baseline", "--all", "lsp-test-pc", stdout=said)
     assert BaselineRun.objects.count() == 2  # the same runs are waiting
     with pytest.raises(CommandError, match="name one baseline, or --all"):

@@ -83,7 +83,7 @@ def test_safetensors_and_other_joints_and_sizes(weights, tmp_path: Path) -> None
     row = Checkpoint.objects.get()
     assert row.joints[:2] == ["nose", "left_eye"]
     assert baselines.load("hrnet", "mannequins", checkpoint=row.path).input_size == (96, 128)
-    with pytest.raises(baselines.estimators.protocol.BaselineFailed) as other:
+    with pytest.raises(baselines.protocol.BaselineFailed) as other:
         baselines.load("simple_baseline", "mannequins", checkpoint=row.path)
     assert other.value.code == "checkpoint_mismatch"
 

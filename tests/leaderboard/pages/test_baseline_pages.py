@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
 
+from baselines import registry
 from baselines.preview import Seen
-from baselines.registry import catalogue
+from baselines.run import counting
 from leaderboard import tasks
 from leaderboard.drawing import architecture
 from leaderboard.files import blobs
@@ -39,26 +41,30 @@ def run(scored: Any, team: Team, benchmark: Benchmark) -> BaselineRun:
 
 
 @pytest.mark.django_db
-def test_every_architecture_has_its_drawing_and_its_sizes(client: Client) -> None:
-    for name, about in catalogue().items():
+def test_every_architecture_has_its_drawing_and_its_sizes(client: Client, settings: Any, tmp_path: Path) -> None:
+    settings.CHECKPOINTS_DIR = tmp_path
+    assert "not counted yet" in client.get("/baselines/hrnet/").content.decode()
+    counting.write(tmp_path)
+    for name, about in registry.cards().items():
+        variants = registry.variants(name, tmp_path)
         page = client.get(f"/baselines/{name}/").content.decode()
         check(page, name)
         assert page.count('<figure class="panel">') == 1 and 'class="plot archfig"' in page
-        assert about.paper.url in page
-        for block in about.blocks:
+        assert about.citation.link in page
+        for block in about.drawing.blocks:
             assert block.label in page
         rows = re.findall(r"<td><code>([\w-]+)</code></td><td>([\d,]+)</td><td>([\d.]+)</td>", page)
         assert [(variant, int(count.replace(",", ""))) for variant, count, _ in rows] == [
-            (variant.name, variant.parameters) for variant in about.variants
+            (variant.name, variant.parameters) for variant in variants
         ]
-        assert [float(cost) for *_, cost in rows] == pytest.approx([v.gmacs for v in about.variants], abs=0.0051)
+        assert [float(cost) for *_, cost in rows] == pytest.approx([v.gmacs for v in variants], abs=0.0051)
     assert client.get("/baselines/nonsense/").status_code == 404
 
 
 def test_every_shape_of_a_drawing_is_known_and_no_two_blocks_overlap() -> None:
-    for about in catalogue().values():
-        assert {block.shape for block in about.blocks} <= set(architecture.SHAPES)
-        places = [block.at for block in about.blocks]
+    for about in registry.cards().values():
+        assert {block.shape for block in about.drawing.blocks} <= set(architecture.SHAPES)
+        places = [block.at for block in about.drawing.blocks]
         for index, (x, y) in enumerate(places):
             for u, v in places[index + 1 :]:
                 assert abs(x - u) * architecture.COLUMN > architecture.WIDTH or abs(y - v) >= 1, about.name

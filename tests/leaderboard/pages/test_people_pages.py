@@ -195,7 +195,7 @@ def test_what_can_run_is_offered_and_what_cannot_says_why(
     page = as_organiser.get("/organise/lsp-test-pc/").content.decode()
     # nothing that ships was trained for LSP's neck, and nothing was fetched
     assert "No model can run on this benchmark" in page and "<select" not in page
-    assert "It was not trained for neck, head_top" in page and "Its weights are not here" in page
+    assert "It was not trained for neck, head_top" in page and "Its weights are not installed" in page
     lsp = Checkpoint.objects.create(
         family="hrnet", variant="w32", sha256="a" * 64, file="w.pth", size=1, licence="MIT", source="the authors",
         joints=list(load_dataset("lsp").joints),

@@ -28,7 +28,7 @@ from django.db.models.functions import Now
 from PIL import Image
 
 import baselines.run.predict, baselines.preview
-from baselines.estimators.protocol import Poses
+from baselines.protocol import Poses
 from leaderboard import tasks
 from leaderboard.models import BaselineRun, Benchmark, State
 from leaderboard.operations import baseline_runs, releases

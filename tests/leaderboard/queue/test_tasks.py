@@ -127,7 +127,7 @@ def test_organisers_file_comes_into_force_after_a_worker_checked_it(benchmark: B
     assert annotation_imports.dropped(job).stat().st_mode & 0o444 == 0
     with pytest.raises(Refused, match="being checked"):
         annotation_imports.take(benchmark=benchmark, uploaded_file=upload("t.json", b"{}"), by=alice)
-    tasks.score()
+    tasks.check_annotations()
     job.refresh_from_db()
     benchmark.refresh_from_db()
     assert job.state == State.DONE
@@ -142,7 +142,7 @@ def test_organisers_file_comes_into_force_after_a_worker_checked_it(benchmark: B
 def test_damaged_annotation_file_changes_nothing(benchmark: Benchmark, alice: User, content: bytes) -> None:
     before = benchmark.truth_sha256
     annotation_imports.take(benchmark=benchmark, uploaded_file=upload("t.json", content), by=alice)
-    tasks.score()
+    tasks.check_annotations()
     job = AnnotationImport.objects.get()
     benchmark.refresh_from_db()
     assert job.state == State.REJECTED, job.error_message
@@ -199,46 +199,47 @@ def test_a_folder_of_videos_becomes_a_benchmark_and_scores(db: None, tmp_path) -
     assert evaluation.scores.get(metric="map@0.5", part="right_knee").value == 1.0
 
 
-def test_sweep_rings_for_what_waits(send) -> None:
+def test_sweep_wakes_workers_for_what_waits(send) -> None:
     send()
     assert tasks.sweep() == "1 waiting, 0 ended"
 
 
 @pytest.fixture
-def rung(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Which queue a task rang, and how often."""
-    rings: list[tuple[str, int]] = []
-    monkeypatch.setattr(tasks, "ring", lambda queue, times=1: rings.append((queue, times)))
-    return rings
+def woken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """For which work a task woke workers, and how many."""
+    calls: list[tuple[str, int]] = []
+    monkeypatch.setattr(tasks, "wake", lambda work, times=1: calls.append((work, times)))
+    return calls
 
 
-def test_one_ring_is_enough_for_all_that_waits(send, benchmark: Benchmark, alice: User, settings, rung) -> None:
+def test_one_call_is_enough_for_all_that_waits(send, benchmark: Benchmark, alice: User, settings, woken) -> None:
     settings.SWEEP_SECONDS = 600
     Benchmark.objects.update(daily_limit=50)
     for miss in range(6):
         send(miss=miss)
     content = json.dumps(truth_document()).encode()
     annotation_imports.take(benchmark=benchmark, uploaded_file=upload("t.json", content), by=alice)
-    assert tasks.score_all() == "7 done"
-    assert set(Evaluation.objects.values_list("state", "attempts")) == {(State.SCORED, 1)}
+    assert tasks.check_all_annotations() == "1 done"
     assert AnnotationImport.objects.get().state == State.DONE
-    assert tasks.score_all() == "nothing to do"
-    assert rung == []
+    assert tasks.score_all() == "6 done"
+    assert set(Evaluation.objects.values_list("state", "attempts")) == {(State.SCORED, 1)}
+    assert tasks.score_all() == tasks.check_all_annotations() == "nothing to do"
+    assert woken == []
 
 
-def test_a_worker_takes_turns_with_what_else_is_in_its_queue(send, settings, rung) -> None:
-    """After so long it leaves the rest to a new ring, which comes after a sweep that waits."""
+def test_a_worker_takes_turns_with_what_else_is_in_its_queue(send, settings, woken) -> None:
+    """After so long it leaves the rest to a new call, which comes after a sweep that waits."""
     settings.SWEEP_SECONDS = 0
     for miss in range(2):
         send(miss=miss)
     for waiting in (1, 0):
         assert tasks.score_all() == "1 done, there may be more"
         assert Evaluation.objects.filter(state=State.QUEUED).count() == waiting
-    assert rung == [("score", 1)] * 2
+    assert woken == [("score", 1)] * 2
     assert tasks.score_all() == "nothing to do"
 
 
-def test_what_fails_on_our_side_is_left_to_another_worker(send, benchmark: Benchmark, settings, rung) -> None:
+def test_what_fails_on_our_side_is_left_to_another_worker(send, benchmark: Benchmark, settings, woken) -> None:
     """A worker that cannot score must not use up the attempts of everything that waits."""
     settings.SWEEP_SECONDS = 600
     for miss in range(3):
@@ -246,31 +247,31 @@ def test_what_fails_on_our_side_is_left_to_another_worker(send, benchmark: Bench
     releases.truth_path(benchmark, benchmark.truth_sha256).unlink()
     assert tasks.score_all() == "1 done, there may be more"
     assert sorted(Evaluation.objects.values_list("state", "attempts")) == [("queued", 0), ("queued", 0), ("queued", 1)]
-    assert rung == [("score", 1)]
+    assert woken == [("score", 1)]
 
 
-def test_a_stopping_worker_rings_for_others(send, rung, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopping_worker_wakes_others(send, woken, monkeypatch: pytest.MonkeyPatch) -> None:
     send()
     monkeypatch.setattr(tasks, "_stopping", [0])
     tasks.take_nothing_more()
     assert tasks.score_all() == "0 done, there may be more"
     assert Evaluation.objects.get().state == State.QUEUED
-    assert rung == [("score", 1)]
+    assert woken == [("score", 1)]
 
 
-def test_a_sweep_rings_for_each_worker_or_each_that_waits(send, benchmark: Benchmark, rung) -> None:
+def test_a_sweep_wakes_each_worker_or_one_for_each_that_waits(send, benchmark: Benchmark, woken) -> None:
     Benchmark.objects.update(daily_limit=50)
     send()
     assert tasks.sweep() == "1 waiting, 0 ended"
-    assert rung == [("score", 1), ("baseline", 0)]
+    assert woken == [("score", 1), ("annotations", 0), ("baseline", 0)]
     for miss in range(1, 8):
         send(miss=miss)
-    rung.clear()
+    woken.clear()
     tasks.sweep()
-    assert rung[0] == ("score", 4)  # no worker is listed, and some may be there
+    assert woken[0] == ("score", 4)  # no worker is listed, and some may be there
     for number in range(6):
         workers.report(name=f"a:{number}", queue="score, other", isolation=None)
     workers.report(name="b:1", queue="baseline", isolation=None)
-    rung.clear()
+    woken.clear()
     tasks.sweep()
-    assert rung[0] == ("score", 6)
+    assert woken[0] == ("score", 6)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from baselines.estimators.protocol import BaselineFailed
+from baselines.protocol import BaselineFailed
 from baselines.run import crops
 from baselines.weights import checkpoints
 from baselines.weights.checkpoints import Checkpoint, CheckpointError

@@ -6,6 +6,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+JOINT_THRESHOLD = 0.2  # of a heatmap's peak: joints below do not count (Xiao et al. 2018, Sun et al. 2019)
+
 
 class BaselineFailed(RuntimeError):
     """A run that cannot give predictions. `code` is stable; `final` says that trying again would not help."""

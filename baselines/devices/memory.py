@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from baselines.run import costs
+from baselines.devices import costs
 
 SHARE = 0.5  # of what is free, for the activations of a batch; the rest is for what else a process needs
 CGROUP = Path("/sys/fs/cgroup")
