@@ -29,8 +29,9 @@ PAGES = {
     "dataset": "/datasets/torsos/",
     "csv": f"/{BENCHMARK}/board.csv",
     "api": f"/api/v1/boards/{BENCHMARK}",
+    "baselines": "/baselines/",
+    "baseline": "/baselines/centre/",
 }
-BASELINE_PAGES = {"baselines": "/baselines/", "baseline": "/baselines/centre/"}
 
 
 def main(folder: Path) -> None:
@@ -42,17 +43,14 @@ def main(folder: Path) -> None:
     call_command("import_benchmark", "torsos", folder / "truth.json", images=folder / "images", boxes=True)
     call_command("import_submission", BENCHMARK, folder / "predictions.json", method="Shifted", team="Somebody")
     tasks.score()
-    pages = PAGES
-    if Path("baselines/models/centre.py").exists():
-        call_command("run_baseline", "centre", BENCHMARK)
-        results["run"] = tasks.run_baseline()
-        results["runs"] = list(BaselineRun.objects.values_list("state", "error_message"))
-        tasks.score()
-        pages = PAGES | BASELINE_PAGES
+    call_command("run_baseline", "centre", BENCHMARK)
+    results["run"] = tasks.run_baseline()
+    results["runs"] = list(BaselineRun.objects.values_list("state", "error_message"))
+    tasks.score()
     results["states"] = list(Evaluation.objects.order_by("pk").values_list("state", flat=True))
 
     client = Client(SERVER_NAME="localhost")
-    for name, address in pages.items():
+    for name, address in PAGES.items():
         response = client.get(address)
         content = b"".join(response.streaming_content) if response.streaming else response.content
         results[name] = [response.status_code, content.decode()]
