@@ -123,7 +123,7 @@ def test_what_is_submitted_and_what_the_baseline_predicts_are_scored(shown: dict
 def test_the_board_ranks_by_the_added_metric_and_shows_plain_numbers(shown: dict[str, Any]) -> None:
     page = text(shown["board"])
     assert "Torsos, test" in page
-    assert "2 Shifted Somebody submission 1.500" in page
+    assert "2 Shifted Team submission 1.500" in page
     assert "150.0" not in page and "%" not in page.replace("95 % interval", "").replace("95% interval", "")
 
 
