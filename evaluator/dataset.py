@@ -18,44 +18,44 @@ MOST_NAMES = 40
 
 Limb = tuple[tuple[str, ...], tuple[str, ...]]
 
-# What an entry of an upload gives of a person: pixels of joints; millimetres of joints; a surface point for each pixel.
+# What an entry of an upload holds: joints in pixels, joints in millimetres, or a surface point for each pixel.
 ENTRIES = ("keypoints", "keypoints_3d", "uv")
 MEAN_OF_ACTIONS = "mean_of_actions"
 
 NUMBER = "number"
-"""The unit of a score that is neither a fraction nor has a unit."""
+"""The unit of a score that is a plain number."""
 Range = tuple[float | None, float | None]
 FRACTION: Range = (0.0, 1.0)
 
 
 def unit_name(unit: str) -> str:
-    """What is printed behind a number: nothing behind a fraction, which is a matter of percent, or a plain number."""
+    """What pages show after a number: nothing after a plain number or a fraction (which is shown in percent)."""
     return "" if unit == NUMBER else unit
 
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """One score of a dataset's boards: its name, and the measurement it comes from."""
+    """A score of a dataset's boards, and the metric that it comes from."""
 
-    name: str  # "pck@0.2": what Score.metric says
-    metric: str  # "pck": the file in evaluator/metrics
+    name: str  # "pck@0.2", as in Score.metric
+    metric: str  # "pck", the file in evaluator/metrics
     parameters: Mapping[str, Any]
     title: str
     description: str
     higher_is_better: bool
     parts: tuple[str, ...]
-    unit: str = ""  # of its values: "" is a fraction, NUMBER a number without a unit, otherwise "mm" and the like
-    range: Range = FRACTION  # its lowest and its highest value
+    unit: str = ""  # "" for a fraction, NUMBER for a plain number, otherwise "mm" and the like
+    range: Range = FRACTION  # the lowest and the highest possible value
 
     @property
     def is_fraction(self) -> bool:
-        """Whether its values lie between 0 and 1, and are printed in percent."""
+        """Whether its values lie between 0 and 1 and are shown in percent."""
         return not self.unit
 
 
 @dataclass(frozen=True)
 class Column:
-    """A usual column of the dataset's boards."""
+    """A column that the dataset's boards show first."""
 
     metric: str
     part: str
@@ -67,7 +67,7 @@ class Column:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A dataset's joints, limbs, parts and metrics, as its TOML says."""
+    """A dataset's joints, limbs, parts and metrics: the fields of its TOML, which docs/datasets.md describes."""
 
     name: str
     title: str
@@ -80,11 +80,11 @@ class Dataset:
     unscored: frozenset[str]
     flip_pairs: tuple[tuple[str, str], ...]
     sigmas: Floats  # [K], empty where no metric needs them
-    limbs: Mapping[str, Limb]  # two ends, each one joint or the middle of two
+    limbs: Mapping[str, Limb]  # two ends, each a joint or the point halfway between two
     skeleton: tuple[tuple[str, str], ...]
     parts: Mapping[str, tuple[str, ...]]
     limb_parts: Mapping[str, tuple[str, ...]]
-    actions: tuple[str, ...]  # what people do; each annotation names one, where there are any
+    actions: tuple[str, ...]  # what people do; if there are any, each annotation names one
     entry: str  # one of ENTRIES
     metrics: tuple[MetricSpec, ...]
     primary: str
@@ -96,7 +96,7 @@ class Dataset:
     person_term: str
     public_elsewhere: bool
     splits: Mapping[str, str]
-    pose: Floats  # [K, 2] in the unit box, y down; front view: the person's right on the viewer's left
+    pose: Floats  # [K, 2] between 0 and 1, y down; front view: the person's right on the viewer's left
 
     def joint(self, name: str) -> int:
         """The index of a joint."""
@@ -107,7 +107,7 @@ class Dataset:
 
     @property
     def named_joints(self) -> tuple[str, ...]:
-        """The joints that a drawing has room to name: all, or of very many those of the first part."""
+        """The joints that a drawing has room to name: all, or those of the first part if there are very many."""
         return self.joints if len(self.joints) <= MOST_NAMES else next(iter(self.parts.values()))
 
     @cached_property
@@ -117,7 +117,7 @@ class Dataset:
 
     @property
     def measurements(self) -> list[tuple[str, Mapping[str, Any], tuple[str, ...]]]:
-        """(metric, parameters, names of its scores): each measurement once, in the order of the file."""
+        """(metric, parameters, names of its scores) of each measurement, in the order of the file."""
         found: list[tuple[str, Mapping[str, Any], list[str]]] = []
         for spec in self.metrics:
             if found and found[-1][1] is spec.parameters:
@@ -127,7 +127,7 @@ class Dataset:
         return [(metric, parameters, tuple(names)) for metric, parameters, names in found]
 
     def metric(self, name: str) -> MetricSpec:
-        """The metric of this name; KeyError when there is none."""
+        """The score of this name; KeyError when there is none."""
         for spec in self.metrics:
             if spec.name == name:
                 return spec
@@ -135,5 +135,5 @@ class Dataset:
 
 
 def part_label(part: str) -> str:
-    """A part as people write it: `upper_leg` is "Upper leg"."""
+    """A part as pages show it: `upper_leg` is "Upper leg"."""
     return part.replace("_", " ").capitalize()

@@ -88,7 +88,7 @@ def predictions(
 ) -> None:
     """Write the prediction JSON of predictions in a dataset's official layout."""
     from evaluator.convert import convert_predictions
-    from evaluator.convert.documents import read_annotations
+    from evaluator.convert.json_form import read_annotations
 
     order = read_annotations(truth) if truth is not None else None
     entries = convert_predictions(dataset, file, limbs=limbs, split=split, truth=order)

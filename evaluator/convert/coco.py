@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from evaluator import load_dataset, validate
-from evaluator.convert.documents import read_json
 from evaluator.convert.errors import ConversionError
+from evaluator.convert.json_form import read_json
 
 
 def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 from evaluator import load_dataset, validate
 from evaluator.convert import coco
 from evaluator.convert.coco import truth
-from evaluator.convert.documents import read_json
 from evaluator.convert.errors import ConversionError
+from evaluator.convert.json_form import read_json
 from evaluator.errors import shown
 from evaluator.reading.json_documents import Problems
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from evaluator.convert import coco
-from evaluator.convert.documents import (
+from evaluator.convert.errors import ConversionError
+from evaluator.convert.json_form import (
     People,
     annotation_document,
     joints_box,
@@ -22,7 +23,6 @@ from evaluator.convert.documents import (
     prediction_entries,
     rows_of,
 )
-from evaluator.convert.errors import ConversionError
 from evaluator.convert.layout import oriented, reject_infinite, reject_unfinite
 from evaluator.convert.reading import read_arrays
 

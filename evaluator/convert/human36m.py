@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluator.convert import coco, in_space
-from evaluator.convert.documents import looks_like_json
+from evaluator.convert.json_form import looks_like_json
 
 
 def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None) -> dict[str, Any]:

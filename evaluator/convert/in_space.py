@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator import load_dataset
-from evaluator.convert.documents import number, rows_of
 from evaluator.convert.errors import ConversionError
+from evaluator.convert.json_form import number, rows_of
 from evaluator.convert.layout import LARGEST_COORDINATE, numbers, oriented
 from evaluator.convert.reading import OfficialFile, read_arrays
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from evaluator.convert import coco, human36m, in_space
-from evaluator.convert.documents import looks_like_json
 from evaluator.convert.errors import ConversionError
+from evaluator.convert.json_form import looks_like_json
 from evaluator.convert.layout import numbers
 
 FOLDER = re.compile(r"TS(\d+)\Z")

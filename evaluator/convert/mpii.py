@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator.convert import coco
-from evaluator.convert.documents import (
+from evaluator.convert.errors import ConversionError
+from evaluator.convert.json_form import (
     People,
     annotation_document,
     joints_box,
@@ -30,7 +31,6 @@ from evaluator.convert.documents import (
     read_json,
     rows_of,
 )
-from evaluator.convert.errors import ConversionError
 from evaluator.convert.layout import numbers, oriented, reject_infinite, reject_unfinite
 from evaluator.convert.reading import OfficialFile, read_arrays, read_mpii_release
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from evaluator.convert import coco
-from evaluator.convert.documents import looks_like_json, number
 from evaluator.convert.errors import ConversionError
+from evaluator.convert.json_form import looks_like_json, number
 from evaluator.convert.layout import numbers, reject_infinite
 from evaluator.convert.mpii import document_of
 from evaluator.convert.reading import read_mpii_groups, read_mpii_poses

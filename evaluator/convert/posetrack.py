@@ -18,8 +18,8 @@ from typing import Any
 
 from evaluator import load_dataset
 from evaluator.convert import coco
-from evaluator.convert.documents import looks_like_json, number, read_json
 from evaluator.convert.errors import ConversionError
+from evaluator.convert.json_form import looks_like_json, number, read_json
 
 FOLDERS = True  # a folder of files is one set of annotations or predictions
 HEAD_BIAS = 0.6  # head size = 0.6 x diagonal of the head box, as in MPII
@@ -157,10 +157,10 @@ def _new_truth(file: Path, document: dict[str, Any]) -> Iterator[tuple[dict[str,
             more = {key: row[key] for key in ("bbox", "track_id") if row.get(key) is not None}
             people.setdefault(row["image_id"], []).append((_flagged(points), head | more))
         for image in document["images"]:
-            kept = {key: image[key] for key in ("id", "file_name", "width", "height") if key in image}
+            fields = {key: image[key] for key in ("id", "file_name", "width", "height") if key in image}
             regions = {key: image[key] for key in ("ignore_regions_x", "ignore_regions_y") if image.get(key)}
             group = {"group": image.get("vid_id") or file.stem}
-            yield kept | regions | group, people.pop(image["id"], [])
+            yield fields | regions | group, people.pop(image["id"], [])
     if people:
         raise ConversionError(f"{file.name}: annotations of image {next(iter(people))}, which is not listed")
 

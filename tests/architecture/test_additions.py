@@ -18,9 +18,9 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDITIONS = Path(__file__).parent / "additions"
-HOMES = {"nme.py": "evaluator/metrics", "torsos.toml": "evaluator/datasets"}
-# the torso, from the left shoulder to the right hip, is 30 wide and 40 high: 50 pixels long
-TORSO = {"right_hip": (45, 80), "left_hip": (65, 80), "right_shoulder": (50, 40), "left_shoulder": (75, 40)}
+HOMES = {"nme.py": "evaluator/metrics", "torsos.toml": "evaluator/datasets", "centre.py": "baselines/models"}
+# each joint is 25 pixels from the centre, (60, 60); the torso, from left shoulder to right hip, is 50 pixels long
+TORSO = {"right_hip": (45, 80), "left_hip": (75, 80), "right_shoulder": (45, 40), "left_shoulder": (75, 40)}
 IMAGES, SHIFT = 4, 75  # pixels: 1.5 torsos
 
 
@@ -92,9 +92,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         cwd=copy, env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    answers: dict[str, Any] = json.loads((folder / "answers.json").read_text())
-    assert answers["package"] == str(copy)
-    return answers
+    results: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    assert results["package"] == str(copy)
+    return results
 
 
 def text(page: list[Any]) -> str:
@@ -116,14 +116,14 @@ def test_it_scores_offline(shown: dict[str, Any]) -> None:
     }  # fmt: skip
 
 
-def test_it_scores_what_is_submitted(shown: dict[str, Any]) -> None:
-    assert shown["states"][0] == "scored"
+def test_what_is_submitted_and_what_the_baseline_predicts_are_scored(shown: dict[str, Any]) -> None:
+    assert shown["states"] == ["scored", "scored"]
 
 
 def test_the_board_ranks_by_the_added_metric_and_shows_plain_numbers(shown: dict[str, Any]) -> None:
     page = text(shown["board"])
     assert "Torsos, test" in page
-    assert "1 Shifted Somebody submission 1.500" in page
+    assert "2 Shifted Team submission 1.500" in page
     assert "150.0" not in page and "%" not in page.replace("95% interval", "").replace("95% interval", "")
 
 
@@ -146,3 +146,16 @@ def test_the_exports_and_the_api(shown: dict[str, Any]) -> None:
     assert (board["metric"], board["unit"], board["higher_is_better"]) == ("nme", "number", False)
     (entry,) = (entry for entry in board["entries"] if entry["name"] == "Shifted")
     assert entry["value"] == 1.5
+
+
+def test_the_added_baseline_runs_and_is_shown(shown: dict[str, Any]) -> None:
+    assert shown["run"].endswith("submitted")
+    assert shown["runs"] == [["done", ""]]
+    board = json.loads(shown["api"][1])
+    (entry,) = (entry for entry in board["entries"] if entry["kind"] == "baseline")
+    assert (entry["rank"], entry["value"]) == (1, pytest.approx(0.5, abs=0.01))
+    assert "1 Centre Author 2026 baseline, run here 0.500" in text(shown["board"])
+    assert "Centre Author, Tests 2026" in text(shown["baselines"])
+    page = text(shown["baseline"])
+    assert "Centre Author: A model that is added by one file. Tests 2026." in page
+    assert "Predicts the middle of the person" in page and "Torsos, test" in page

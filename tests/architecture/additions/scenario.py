@@ -1,6 +1,6 @@
 """What is done in a copy of the tree with the additions, by a process of its own: `python scenario.py FOLDER`.
 
-FOLDER has truth.json, predictions.json and images/; answers.json in it gets what the site shows.
+FOLDER has truth.json, predictions.json and images/; it gets results.json, with the scores and what the site shows.
 """
 
 from __future__ import annotations
@@ -19,36 +19,42 @@ from django.test import Client
 
 import evaluator
 from leaderboard import tasks
-from leaderboard.models import Evaluation
+from leaderboard.models import BaselineRun, Evaluation
 
 BENCHMARK = "torsos-test"
+PAGES = {
+    "board": f"/{BENCHMARK}/",
+    "metric": "/metrics/nme/",
+    "metrics": "/metrics/",
+    "dataset": "/datasets/torsos/",
+    "csv": f"/{BENCHMARK}/board.csv",
+    "api": f"/api/v1/boards/{BENCHMARK}",
+    "baselines": "/baselines/",
+    "baseline": "/baselines/centre/",
+}
 
 
 def main(folder: Path) -> None:
-    answers: dict[str, Any] = {"package": str(Path(evaluator.__file__).parent.parent)}
+    results: dict[str, Any] = {"package": str(Path(evaluator.__file__).parent.parent)}
     report = evaluator.evaluate("torsos", folder / "predictions.json", folder / "truth.json")
-    answers["offline"] = {f"{score.metric} {score.part}": score.value for score in report.scores}
+    results["offline"] = {f"{score.metric} {score.part}": score.value for score in report.scores}
 
     call_command("migrate", verbosity=0)
     call_command("import_benchmark", "torsos", folder / "truth.json", images=folder / "images", boxes=True)
-    call_command("import_submission", BENCHMARK, folder / "predictions.json", method="Shifted", team="Somebody")
+    call_command("import_submission", BENCHMARK, folder / "predictions.json", method="Shifted", team="Team")
     tasks.score()
+    call_command("run_baseline", "centre", BENCHMARK)
+    results["run"] = tasks.run_baseline()
+    results["runs"] = list(BaselineRun.objects.values_list("state", "error_message"))
     tasks.score()
-    answers["states"] = list(Evaluation.objects.order_by("pk").values_list("state", flat=True))
+    results["states"] = list(Evaluation.objects.order_by("pk").values_list("state", flat=True))
 
     client = Client(SERVER_NAME="localhost")
-    for name, address in {
-        "board": f"/{BENCHMARK}/",
-        "metric": "/metrics/nme/",
-        "metrics": "/metrics/",
-        "dataset": "/datasets/torsos/",
-        "csv": f"/{BENCHMARK}/board.csv",
-        "api": f"/api/v1/boards/{BENCHMARK}",
-    }.items():
+    for name, address in PAGES.items():
         response = client.get(address)
         content = b"".join(response.streaming_content) if response.streaming else response.content
-        answers[name] = [response.status_code, content.decode()]
-    (folder / "answers.json").write_text(json.dumps(answers))
+        results[name] = [response.status_code, content.decode()]
+    (folder / "results.json").write_text(json.dumps(results))
 
 
 if __name__ == "__main__":

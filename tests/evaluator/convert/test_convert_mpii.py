@@ -46,8 +46,8 @@ def test_h5_rows_are_images(tmp_path, people) -> None:
         (3, 0, 30),
     ]
     second = np.array(annotations[1]["keypoints"]).reshape(16, 3)
-    kept = [joint for joint in range(16) if joint != 4]
-    assert (second[kept, :2] == people["part"][1, kept] - 1).all()
+    labelled = [joint for joint in range(16) if joint != 4]
+    assert (second[labelled, :2] == people["part"][1, labelled] - 1).all()
     assert second[4].tolist() == [0, 0, 0] and second[5, 2] == 1 and second[6, 2] == 2
     assert annotations[1]["num_keypoints"] == 15
     assert annotations[2]["keypoints"][27:30] == [0, -31, 2]

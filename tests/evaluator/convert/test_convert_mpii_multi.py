@@ -102,7 +102,7 @@ def test_predictions_of_the_toolkit(release: Path, tmp_path: Path) -> None:
     assert entries[0]["keypoints"][24:30] == [59, 9, 0.25, 60.5, 9, 0.5]
     assert entries[1]["keypoints"][:27] == [None] * 27
     scores = {s.part: s.value for s in evaluate("mpii_multi", entries, convert_truth("mpii_multi", release)).scores}
-    # Head tops, 1.5 px (0.5 x 3) at most: 61.5 hits 60; 71.75 misses 70 by 0.25 and so has nobody: of four one is
+    # Head tops, 1.5 px (0.5 x 3) at most: 61.5 hits 60; 71.75 misses 70 by 0.25 and so has no person: of four one is
     # found, behind the more confident miss: precision 1/2 up to recall 1/4. The third group has no people: not counted.
     assert scores["head_top"] == pytest.approx(1 / 8, abs=1e-15)
     assert scores["upper_neck"] == 0  # 10 px off

@@ -26,11 +26,11 @@ def convert(path: Path, content: bytes) -> str:
     return message
 
 
-@pytest.mark.parametrize("kept", [0, 3, 100, 128, 140, 5000, -4])
-def test_truncated(tmp_path, good, kept) -> None:
-    message = convert(tmp_path / "pred.mat", good[:kept])
+@pytest.mark.parametrize("length", [0, 3, 100, 128, 140, 5000, -4])
+def test_truncated(tmp_path, good, length) -> None:
+    message = convert(tmp_path / "pred.mat", good[:length])
     # the header alone is a whole file of no variables
-    expected = {0: "the file is empty", 128: "the file holds no arrays"}.get(kept, "damaged, or neither")
+    expected = {0: "the file is empty", 128: "the file holds no arrays"}.get(length, "damaged, or neither")
     assert expected in message
 
 
