@@ -154,7 +154,7 @@ def test_the_added_baseline_runs_and_is_shown(shown: dict[str, Any]) -> None:
     board = json.loads(shown["api"][1])
     (entry,) = (entry for entry in board["entries"] if entry["kind"] == "baseline")
     assert (entry["rank"], entry["value"]) == (1, pytest.approx(0.5, abs=0.01))
-    assert "1 Centre Author 2026 baseline, run here 0.500" in text(shown["board"])
+    assert "1 Centre Author 2026 baseline, run on this site 0.500" in text(shown["board"])
     assert "Centre Author, Tests 2026" in text(shown["baselines"])
     page = text(shown["baseline"])
     assert "Centre Author: A model that is added by one file. Tests 2026." in page

@@ -119,7 +119,7 @@ def test_definitions_stand_on_their_pages(client: Client, db: None) -> None:
     assert "Yang and Ramanan" in card and "0.2 x torso" in card
     # PCK is not the same in a mirror; turned it is.
     assert re.search(r"Mirroring [^<]*</td><td class=.l.>no<", card)
-    assert re.search(r"Turning [^<]*</td><td class=.l.>yes<", card)
+    assert re.search(r"Rotating [^<]*</td><td class=.l.>yes<", card)
     # A score's name that two metrics have
     card = client.get("/metrics/ap/").content.decode()
     assert "Lin et al., ECCV 2014" in card and "Whole-body human pose estimation in the wild" in card

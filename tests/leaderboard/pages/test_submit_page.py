@@ -64,7 +64,7 @@ def test_quota_is_refused_in_words_with_429(benchmark: Benchmark, team: Team, as
     assert answer.status_code == 429
     assert int(answer["Retry-After"]) > 0
     assert "Submit again after midnight UTC" in answer.content.decode()
-    assert "No submission left today" in answer.content.decode()
+    assert "No submissions left today" in answer.content.decode()
 
 
 def test_closed_benchmark_is_refused_with_409(benchmark: Benchmark, team: Team, as_alice: Client) -> None:
