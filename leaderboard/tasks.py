@@ -345,7 +345,7 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
         return f"{run}: submitted"
 
     def failed(reference: str) -> bool:
-        message = f"The run failed on our side: the operator finds why under {reference}."
+        message = f"The run failed on our side. Quote this reference to the operator: {reference}."
         return baseline_runs.fail(claim, code="crashed", message=message, final=False)
 
     return _guarded(run, work, failed)
@@ -407,7 +407,7 @@ def sweep() -> str:
     ended += _end_exhausted(
         BaselineRun,
         lambda claim, reference: baseline_runs.fail(
-            claim, code="worker_lost", message=f"Its worker was lost three times ({reference}).", final=True
+            claim, code="worker_lost", message=f"The run lost its worker three times ({reference}).", final=True
         ),
     )
     evaluations, imports = leases.claimable(Evaluation).count(), leases.claimable(AnnotationImport).count()

@@ -43,7 +43,7 @@ def compare(
     surface: Surface = None,
     json_output: Json = False,
 ) -> None:
-    """Compare two prediction files: A minus B by metric and part, with paired 95 % intervals and p values."""
+    """Compare two prediction files: A minus B by metric and part, with paired 95% intervals and p values."""
     from evaluator import load_dataset, measure, read_predictions, read_truth
     from evaluator.evaluation import on_surface
     from evaluator.reading.annotations import listed
@@ -111,7 +111,7 @@ def _show(title: str, differences: list[Difference], unit: Mapping[str, str]) ->
                 "" if d.p is None else f"{d.p:.3f}",
             ]
         )
-    columns = ["metric", "part", heading("A", units), heading("B", units), "A - B", "95 % interval", "p"]
+    columns = ["metric", "part", heading("A", units), heading("B", units), "A - B", "95% interval", "p"]
     show_table(title, columns, rows, right=5)
     if any(d.p is None for d in differences):
         typer.echo(

@@ -172,7 +172,7 @@ def _show(report: Report) -> None:
     with_intervals = any(score.low is not None for score in report.scores)
     unit = {spec.name: spec.unit for spec in load_dataset(report.dataset).metrics}
     units = set(unit.values())
-    columns = ["metric", "part", heading("score", units), *(["95 % interval"] if with_intervals else [])]
+    columns = ["metric", "part", heading("score", units), *(["95% interval"] if with_intervals else [])]
     rows = [
         [
             s.metric,

@@ -138,7 +138,7 @@ def board(
         ]
         title = " ".join(part for part in (benchmark, result.metric, result.part) if part)
         show_table(
-            title, ["rank", "method", "team", "kind", heading("score", {result.unit}), "95 % interval"], rows, right=2
+            title, ["rank", "method", "team", "kind", heading("score", {result.unit}), "95% interval"], rows, right=2
         )
     else:
         show_lines([(e.rank, e.method, e.team, e.kind, e.value, e.low, e.high) for e in result.entries])
@@ -241,7 +241,7 @@ def _show(submission: Submission) -> None:
         [s.metric, s.part, in_unit(s.value, s.unit, units), interval(s.low, s.high, s.unit)] for s in submission.scores
     ]
     title = f"{submission.method} on {submission.benchmark}: {submission.state}"
-    show_table(printable(title), ["metric", "part", heading("score", units), "95 % interval"], rows, right=2)
+    show_table(printable(title), ["metric", "part", heading("score", units), "95% interval"], rows, right=2)
 
 
 def error_text(submission: Submission) -> str:

@@ -29,7 +29,7 @@ from leaderboard.models import User
 KNOWN_DAYS = 30
 """How long a network is known as one that an account signed in from."""
 
-NO_MAIL = "This site sends no e-mail. Ask its operator, who can set a new password for you."
+NO_MAIL = "This site does not send e-mail. Ask its operator to set a new password for you."
 
 
 def sends_mail() -> bool:

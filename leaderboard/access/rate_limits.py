@@ -45,7 +45,7 @@ SENTENCES = {
     "login_network": "Too many wrong passwords from your network.",
     "signup": "Too many new accounts from your network.",
     "mail": "Too many e-mails to this address.",
-    "mail_network": "Too many e-mails were asked for from your network.",
+    "mail_network": "Too many e-mails were requested from your network.",
     "api": "Too many requests.",
     "api_network": "Too many requests from your network.",
     "api_invalid": "Too many requests with invalid API tokens from your network.",
@@ -209,7 +209,7 @@ def _lose(url: str, error: Exception) -> None:
         if _away.is_set():
             return
         _away.set()
-    log.warning("the broker is away (%s): each process counts rate limits for itself", type(error).__name__)
+    log.warning("the broker is down (%s): each process counts rate limits for itself", type(error).__name__)
     threading.Thread(target=_look_for, args=(url,), name="rate-limits", daemon=True).start()
 
 

@@ -74,7 +74,7 @@ class BearerToken(AuthBase):
             raise Problem(
                 401,
                 "token_missing",
-                "Send an API token: `Authorization: Bearer plb_...`. Your profile page makes one.",
+                "Send an API token: `Authorization: Bearer plb_...`. Create one on your profile page.",
                 headers={"WWW-Authenticate": REALM},
             )
         return Caller(AnonymousUser())
@@ -85,7 +85,7 @@ class BearerToken(AuthBase):
             raise Problem(
                 401,
                 "token_invalid",
-                "The API token is not valid: mistyped, expired or revoked. Your profile page makes a new one.",
+                "The API token is not valid: mistyped, expired or revoked. Create a new one on your profile page.",
                 headers={"WWW-Authenticate": f'{REALM}, error="invalid_token"'},
             )
         user, token = known

@@ -70,7 +70,7 @@ def _complete(schema: OpenAPISchema, name: str, auth: Any, problem: dict[str, st
 
 
 def _nothing_here(request: HttpRequest, **_: Any) -> HttpResponseBase:
-    raise problems.not_found("The API has no such address: see the reference.")
+    raise problems.not_found("There is no such endpoint. See the API reference.")
 
 
 _nothing_here.csrf_exempt = True  # type: ignore[attr-defined]

@@ -133,7 +133,7 @@ def _organised(user: User, slug: str) -> Benchmark:
     """A benchmark on which the caller may run baselines."""
     benchmark = benchmarks_for(user).filter(slug=slug).first()
     if benchmark is None:
-        raise not_found("There is no such benchmark that you may see.")
+        raise not_found("Benchmark not found, or you do not have access.")
     if not benchmark.is_organiser(user):
         raise Problem(403, "not_organiser", "Only an organiser of the benchmark can run baselines on it.")
     return benchmark

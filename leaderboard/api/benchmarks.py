@@ -99,7 +99,7 @@ def visible(user: Anyone, slug: str) -> Benchmark:
     """The benchmark of that address, or a 404 that does not tell a private one from none."""
     benchmark = None if "\0" in slug else benchmarks_for(user).filter(slug=slug).first()
     if benchmark is None:
-        raise Problem(404, "benchmark_unknown", "There is no such benchmark that you may see.")
+        raise Problem(404, "benchmark_unknown", "Benchmark not found, or you do not have access.")
     return benchmark
 
 
@@ -181,7 +181,7 @@ def get_images(request: HttpRequest, slug: str) -> HttpResponseBase:
     """The public image list: ids, file names, sizes, people, and boxes where the benchmark gives them."""
     benchmark = visible(request.user, slug)
     if not benchmark.image_list_sha256:
-        raise not_found("This benchmark has no images yet: its organiser has not imported the annotations.")
+        raise not_found("This benchmark has no image list yet: its organiser has not imported the annotations.")
     etag = f'"{benchmark.image_list_sha256}"'
     response: HttpResponseBase | None = get_conditional_response(request, etag=etag)
     if response is None:

@@ -26,7 +26,7 @@ router = Router(tags=["boards"])
 
 @dataclass(frozen=True, slots=True)
 class ScoreOut:
-    """A number with its 95 % interval, where there is one. Fractions, not percent, unless its metric has a unit."""
+    """A number with its 95% interval, where there is one. Fractions, not percent, unless its metric has a unit."""
 
     metric: str
     part: str
@@ -38,7 +38,7 @@ class ScoreOut:
 class EntryOut(BaseModel):
     """A row. Only `submission` and `baseline` rows were measured here and have ranks; `reported` ones are from papers.
 
-    `rank` is 1 + the rows whose 95 % intervals lie wholly on the better side of this row's, `worst_rank` the number of
+    `rank` is 1 + the rows whose 95% intervals lie wholly on the better side of this row's, `worst_rank` the number of
     measured rows minus those on the worse side; `tied` where the two differ. A number without an interval is a point.
     `stale` rows were scored on earlier annotations than those of the board: they come last, and have no rank.
     """

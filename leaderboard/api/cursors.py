@@ -46,4 +46,4 @@ def _read(cursor: str) -> int:
             raise ValueError
         return int(key)
     except (ValueError, binascii.Error):
-        raise Problem(422, "cursor_invalid", "The cursor is not one that a list gave: leave it out to begin.") from None
+        raise Problem(422, "cursor_invalid", "Invalid cursor. Leave it out to start at the beginning.") from None

@@ -82,7 +82,7 @@ def response(
     return HttpResponse(json.dumps(body), status=status, content_type=CONTENT_TYPE, headers=headers)
 
 
-def not_found(what: str = "There is nothing here that you may see.") -> Problem:
+def not_found(what: str = "Not found, or you do not have access.") -> Problem:
     """Missing, or not this caller's to see: the two look alike."""
     return Problem(404, "not_found", what)
 
@@ -108,7 +108,7 @@ def _fields(error: ValidationError) -> list[dict[str, str]]:
 def _failed(request: HttpRequest, error: Exception) -> HttpResponse:
     reference = f"R-{uuid.uuid4().hex[:10]}"
     log.error("%s %s failed (%s)", request.method, request.path, reference, exc_info=error)
-    return response(500, "internal", f"This is our fault. The operator finds why under {reference}.")
+    return response(500, "internal", f"Server error. Quote this reference to the operator: {reference}.")
 
 
 def _refused(request: HttpRequest, error: Refused) -> HttpResponse:
@@ -121,13 +121,13 @@ def _refused(request: HttpRequest, error: Refused) -> HttpResponse:
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     errors = _fields(error)
     detail = "; ".join(f"{each['field']}: {each['message']}" for each in errors[:3])
-    return response(422, "invalid", f"The request has fields that cannot be used. {detail}", errors=errors)
+    return response(422, "invalid", f"The request has invalid fields. {detail}", errors=errors)
 
 
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
     if error.status_code == 401:
         return response(401, "unauthorized", "Send an API token.", headers={"WWW-Authenticate": REALM})
-    details = {400: "The request's body cannot be read.", 403: "That is not allowed.", 404: str(not_found())}
+    details = {400: "The request body could not be read.", 403: "That is not allowed.", 404: str(not_found())}
     detail = details.get(error.status_code, HTTPStatus(error.status_code).phrase)
     return response(error.status_code, HTTPStatus(error.status_code).phrase.lower().replace(" ", "_"), detail)
 
@@ -137,15 +137,15 @@ def _problem(request: HttpRequest, problem: Problem) -> HttpResponse:
 
 
 def _unreadable(request: HttpRequest, error: Exception) -> HttpResponse:
-    return response(400, "bad_request", "The request's body cannot be read.")
+    return response(400, "bad_request", "The request body could not be read.")
 
 
 def _unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
     if storage.is_full(error):
         return _full(request, error)
-    log.warning("%s %s: the database is away (%s)", request.method, request.path, type(error).__name__)
+    log.warning("%s %s: the database is down (%s)", request.method, request.path, type(error).__name__)
     return response(
-        503, "unavailable", "The database does not answer. Send the request again.", headers={"Retry-After": "5"}
+        503, "unavailable", "The database is not responding. Send the request again.", headers={"Retry-After": "5"}
     )
 
 

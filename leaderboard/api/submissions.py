@@ -162,7 +162,7 @@ def _own(request: HttpRequest, submission: Submission) -> OwnSubmissionOut:
 def _found(rows: QuerySet[Submission], submission_id: int) -> Submission:
     submission = _with_scores(rows).filter(pk=submission_id).first()
     if submission is None:
-        raise not_found("There is no such submission that you may see.")
+        raise not_found("Submission not found, or you do not have access.")
     return submission
 
 

@@ -61,7 +61,7 @@ def team_of(user: User, team_id: int | None) -> Team:
         return teams.own_team(user)
     team = teams.teams_of(user).filter(pk=team_id).first()
     if team is None:
-        raise Problem(404, "team_unknown", "You are in no team of that id: GET /teams lists yours.")
+        raise Problem(404, "team_unknown", "You are not a member of a team with this id. GET /teams lists your teams.")
     return team
 
 

@@ -58,6 +58,6 @@ def revoke_token(request: HttpRequest, token_id: int) -> TokenOut:
         raise not_found()
     used = request.auth.token  # type: ignore[attr-defined]
     if used is not None and used.pk != token.pk:
-        raise Problem(403, "other_token", "A token can revoke only itself: revoke others on your profile page.")
+        raise Problem(403, "other_token", "A token can revoke only itself. Revoke other tokens on your profile page.")
     tokens.revoke(token=token, by=caller(request))
     return _shown(token)

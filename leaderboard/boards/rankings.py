@@ -32,7 +32,7 @@ from leaderboard.models import (
 
 @dataclass(frozen=True)
 class Cell:
-    """One number with its 95 % interval, where there is one."""
+    """One number with its 95% interval, where there is one."""
 
     value: float
     low: float | None = None

@@ -104,7 +104,7 @@ def runnable(benchmark: Benchmark) -> list[Runnable]:
         for each in registry.runnable(joints, Path(settings.CHECKPOINTS_DIR))
     ]
     for checkpoint in Checkpoint.objects.all():
-        missing = "" if checkpoint.path.is_file() else "its file is not in the folder of checkpoints"
+        missing = "" if checkpoint.path.is_file() else "its file is missing from the checkpoints folder"
         why_not = registry.untrained(joints, checkpoint.joints) or missing
         found.append(Runnable(checkpoint.family, checkpoint.variant, checkpoint, why_not))
     if dataset.entry != "keypoints":

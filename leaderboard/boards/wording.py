@@ -51,9 +51,9 @@ def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool 
         if not leads(first, rows[1:], higher_is_better=higher_is_better):
             return format_html("{} over {}. {}", ahead, second.name, _no_interval(people))
         rest = _rest(rows[1:], people, higher_is_better=higher_is_better)
-        return format_html("{}, and its interval lies clear of every other.{}", ahead, rest)
+        return format_html("{}, and its interval overlaps no other.{}", ahead, rest)
     best = format_html("<strong>{} has the best number</strong>, {} before {}. ", first.name, led_by, second.name)
-    counted = f"{people:,} people alone do not settle"
+    counted = f"{people:,} people do not settle"
     if len(reaching) > 1:
         how = f"The intervals of {len(reaching)} others overlap its own, so {counted} who leads."
         return format_html("{}{}", best, how)
@@ -104,7 +104,7 @@ def _no_interval(people: int) -> str:
 def _with_interval(row: Any) -> str:
     words = interval_in_words(row.low, row.high, row.unit)
     said = with_unit(number(row.value, row.unit), row.unit)
-    return f"{said} (95 % interval {words})" if words else said
+    return f"{said} (95% interval {words})" if words else said
 
 
 def reported_note(ranked: Sequence[Any], reported: Sequence[Any], *, higher_is_better: bool) -> SafeString | str:

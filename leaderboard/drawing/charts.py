@@ -44,7 +44,7 @@ def best_over_time(rows: Sequence[Any], *, metric_title: str, higher_is_better: 
         key=lambda pair: pair[0],
     )
     if not timed:
-        return Chart(title, "No row says when it was made. The year of a method's paper puts it here.", None)
+        return Chart(title, "No row has a year. The year of a method's paper places it here.", None)
     measured = any(row.kind != "reported" for _, row in timed)
     unit = timed[0][1].unit
     on = scale([value for _, row in timed for value in (row.value, row.low, row.high)], unit=unit)
@@ -78,11 +78,11 @@ def best_over_time(rows: Sequence[Any], *, metric_title: str, higher_is_better: 
             parts += _marked(on, row, x, y, labels, whisker=whiskers)
             labels.want(x, y, name)
     parts += labels.placed(budget=7)
-    note = "Year of publication." if by_year else "When each result was published here."
+    note = "Year of publication." if by_year else "When each result was published on this site."
     if whiskers and any(row.low is not None for _, row in timed):
-        note += " Whiskers are 95 % intervals."
+        note += " Whiskers are 95% intervals."
     if not measured:
-        note += " All reported: the line passes through printed numbers."
+        note += " All results are reported."
     table = [
         (_when(moment, by_year), row.name, marks.WORDS[row.kind], number(row.value, unit)) for moment, row in timed
     ]
@@ -104,7 +104,7 @@ def every_part(rows: Sequence[Any], columns: Sequence[Any]) -> Chart:
         if cells:
             lines.append((column, cells))
     if not lines:
-        return Chart(title, "No row has numbers by part yet. A scored submission has all of them.", None)
+        return Chart(title, "No row has scores per part yet. Every scored submission has them.", None)
     unit = lines[0][1][0][1].unit
     lines = [line for line in lines if line[1][0][1].unit == unit][:10]  # one scale for all
     on = scale([cell.value for _, cells in lines for _, cell in cells], unit=unit)
@@ -152,7 +152,7 @@ def every_part(rows: Sequence[Any], columns: Sequence[Any]) -> Chart:
         values_of = [row.cells.get((column.metric, column.part)) for column, _ in lines]
         if any(values_of):
             table.append((row.name, *(number(cell.value if cell else None, unit) for cell in values_of)))
-    return Chart(title, note, _plot(parts, "Each part's score, every method one mark"), head, table)
+    return Chart(title, note, _plot(parts, "Score per part, one mark per method"), head, table)
 
 
 def against_cost(rows: Sequence[Any], *, metric_title: str) -> Chart:
@@ -164,7 +164,7 @@ def against_cost(rows: Sequence[Any], *, metric_title: str) -> Chart:
     title = f"Score against {'parameters' if name.startswith('p') else 'computation'}"
     if not costed:
         return Chart(
-            title, "No row states its parameters or GFLOPs. Edit your method to say them, and it stands here.", None
+            title, "No row states its parameters or GFLOPs. Add them to your method's description to see it here.", None
         )
     unit = costed[0][1].unit
     on = scale([value for _, row in costed for value in (row.value, row.low, row.high)], unit=unit)
@@ -205,7 +205,7 @@ def against_cost(rows: Sequence[Any], *, metric_title: str) -> Chart:
         title,
         note,
         _plot(parts, f"{metric_title} against {name}"),
-        ("Method", "Kind", name, metric_title, "95 % interval"),
+        ("Method", "Kind", name, metric_title, "95% interval"),
         table,
     )
 

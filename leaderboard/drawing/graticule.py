@@ -111,11 +111,11 @@ def row(
 
 
 def in_words(kind: str, value: float, low: float | None, high: float | None, unit: str = "") -> str:
-    """`73.6, 95 % interval 72.1 to 75.0`; `45.3 mm, no interval`."""
+    """`73.6, 95% interval 72.1 to 75.0`; `45.3 mm, no interval`."""
     said = with_unit(number(value, unit), unit)
     if low is None or high is None:
         return f"{said}, {'reported, ' if kind == 'reported' else ''}no interval"
-    return f"{said}, 95 % interval {interval_in_words(low, high, unit)}"
+    return f"{said}, 95% interval {interval_in_words(low, high, unit)}"
 
 
 def whisker(on: Scale, kind: str, low: float | None, high: float | None, y: float) -> list[SafeString]:

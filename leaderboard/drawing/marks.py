@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 
 from leaderboard.drawing.svg import el
 
-WORDS = {"submission": "submission", "baseline": "baseline, run here", "reported": "reported, not verified"}
+WORDS = {"submission": "submission", "baseline": "baseline, run on this site", "reported": "reported, not verified"}
 SHORT = {"submission": "sub", "baseline": "base", "reported": "rep"}
 
 

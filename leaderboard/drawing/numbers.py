@@ -39,7 +39,7 @@ def with_unit(printed: str, unit: str) -> str:
 
 
 def interval(low: float | None, high: float | None, unit: str = "") -> str:
-    """A 95 % interval as `72.1–75.0`, or nothing where there is none."""
+    """A 95% interval as `72.1–75.0`, or nothing where there is none."""
     if low is None or high is None:
         return ""
     return f"{number(low, unit)}–{number(high, unit)}"

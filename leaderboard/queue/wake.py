@@ -99,7 +99,7 @@ class _Caller:
         """One line in the log for an outage, however often it is tried."""
         with self.changed:
             if not self.away:
-                log.warning("the broker is away (%s): submissions are accepted, and wait", error)
+                log.warning("the broker is down (%s): submissions are accepted and wait", error)
             self.away = True
             self.changed.notify_all()
         threading.Event().wait(RETRY_SECONDS)

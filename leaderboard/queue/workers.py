@@ -35,7 +35,7 @@ def stay_listed(*, queue: str, isolation: Callable[[], dict[str, Any] | None]) -
             try:
                 report(name=name, queue=queue, isolation=isolation())
             except DatabaseError:
-                log.warning("worker %s could not say that it is there; it goes on", name)
+                log.warning("worker %s could not report that it is running; it continues", name)
             finally:
                 connection.close()
             stopped.wait(settings.HEARTBEAT_SECONDS)

@@ -153,7 +153,7 @@ def opening(benchmark: Benchmark, now: datetime) -> SafeString | str:
         return format_html("Closed on {}.", deadline(benchmark.closes_at))
     until = format_html(" until {}", deadline(benchmark.closes_at)) if benchmark.closes_at else ""
     if at == Phase.NO_ANNOTATIONS:
-        return "No annotations yet, so nothing can be scored."
+        return "No annotations yet: submissions open once they are imported."
     if at == Phase.NOT_OPEN:
         return format_html("Opens on {}{}.", deadline(benchmark.opens_at), until)
     return format_html("Open{}.", until) if until else "Open. No closing date."

@@ -75,7 +75,7 @@ def baseline(request: HttpRequest, name: str) -> HttpResponse:
     """One architecture: its drawing, what it costs, its weights, its numbers here and in papers, what it sees."""
     about = runnable.cards().get(name)
     if about is None:
-        raise Http404(f"There is no baseline {name}: all of them stand on the baselines' page.")
+        raise Http404(f"There is no baseline {name}. The baselines page lists all of them.")
     drawing = about.drawing
     runs = _runs(request, baseline=name)
     lines = _lines(runs)
@@ -157,14 +157,14 @@ def picture(request: HttpRequest, name: str, pk: int, which: str) -> HttpRespons
     run = get_object_or_404(BaselineRun, benchmark__in=benchmarks_for(request.user), baseline=name, pk=pk)
     seen = run.record.get("seen")
     if not seen:
-        raise Http404("This run kept no pictures.")
+        raise Http404("This run has no pictures.")
     digests = {"crop": seen["crop"]} | {str(n): joint["strip"] for n, joint in enumerate(seen["joints"])}
     if which not in digests:
         raise Http404("There is no such picture.")
     try:
         content = blobs.path(digests[which]).read_bytes()
     except FileNotFoundError:
-        raise Http404("The picture is no longer there.") from None
+        raise Http404("The picture was deleted.") from None
     answer = HttpResponse(content, content_type="image/webp")
     answer["Cache-Control"] = "private, max-age=86400, immutable"
     return answer

@@ -263,7 +263,7 @@ def headers(found: Board, columns: list[Column], query: BoardQuery, has: dict[st
         ],
         "parameters": head("parameters", "Params, M", False),
         "gflops": head("gflops", "GFLOPs", False),
-        "speed": head("speed", "Images/s", True, "Images a second, of baselines that were run here"),
+        "speed": head("speed", "Images/s", True, "Images per second, of baselines run on this site"),
         "extra": head("extra", "Extra data", False),
     }
 
@@ -277,7 +277,7 @@ def _words(part: str) -> str:
 def board_export(request: HttpRequest, slug: str, form: str) -> HttpResponse:
     """The board in the same view as a file."""
     if form not in exports.TYPES:
-        raise Http404("A board can be had as csv, json, md, tex and bib.")
+        raise Http404("Boards are available as csv, json, md, tex and bib.")
     benchmark = get_object_or_404(benchmarks_for(request.user), slug=slug)
     query = parse(request.GET)
     found = _board(benchmark, query)

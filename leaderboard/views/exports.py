@@ -154,14 +154,14 @@ def _json(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
-_KIND = {"submission": "", "baseline": " (baseline, run here)", "reported": " (reported, not verified)"}
+_KIND = {"submission": "", "baseline": " (baseline, run on this site)", "reported": " (reported, not verified)"}
 
 
 def _markdown(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
     def safe(text: str) -> str:
         return re.sub(r"([\\`*_{}\[\]<>|#!~&])", r"\\\1", " ".join(text.split()))
 
-    head = ["Rank", "Method", _titled(board), "95 % interval", *(column.label for column in columns)]
+    head = ["Rank", "Method", _titled(board), "95% interval", *(column.label for column in columns)]
     lines = ["| " + " | ".join(safe(each) for each in head) + " |", "|---:|:---|" + "---:|" * (len(head) - 2)]
     for row in rows:
         cells = [row.cells.get((column.metric, column.part)) for column in columns]

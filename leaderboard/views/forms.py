@@ -18,9 +18,9 @@ from leaderboard.boards.runnable import Runnable
 from leaderboard.models import ApiToken, Benchmark, Method, Team
 from leaderboard.models.addresses import split_validator, validate_slug_is_free
 
-https_only = URLValidator(schemes=["https"], message="Write an address that begins with https://.")
+https_only = URLValidator(schemes=["https"], message="Enter a URL that begins with https://.")
 printable = RegexValidator(
-    r"^[^\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]*$", "Leave out control and direction characters."
+    r"^[^\x00-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]*$", "Remove control characters."
 )
 
 
@@ -125,7 +125,7 @@ class SubmitForm(forms.Form):
         file = self.cleaned_data["file"]
         if file.size > settings.UPLOAD_LIMIT:
             raise ValidationError(
-                f"The file is larger than {settings.UPLOAD_LIMIT >> 20} MiB. Compress it: .json.gz and .zip are read."
+                f"The file is larger than {settings.UPLOAD_LIMIT >> 20} MiB. Compress it as .json.gz or .zip."
             )
         return file
 
@@ -161,12 +161,12 @@ class NewBenchmarkForm(forms.Form):
 
     dataset = forms.ChoiceField()
     split = forms.CharField(
-        max_length=40, validators=[split_validator], help_text="As in test. One benchmark a dataset and split."
+        max_length=40, validators=[split_validator], help_text="For example test. One benchmark per dataset and split."
     )
     slug = forms.SlugField(
         max_length=60,
         label="Address",
-        help_text="Small letters, digits, dashes, as in lsp-test-pc. It stays.",
+        help_text="Lower-case letters, digits and dashes, for example lsp-test-pc. Cannot be changed later.",
     )
     title = forms.CharField(max_length=120, validators=[printable])
     summary = forms.CharField(
@@ -178,10 +178,10 @@ class NewBenchmarkForm(forms.Form):
     public_elsewhere = forms.BooleanField(
         required=False,
         label="The annotations are public elsewhere",
-        help_text="The board then carries a badge that says so.",
+        help_text="The board shows a badge.",
     )
     boxes_given = forms.BooleanField(
-        required=False, label="Give the people’s boxes", help_text="They become part of the public image list."
+        required=False, label="Give the people’s boxes", help_text="Boxes are added to the public image list."
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -200,7 +200,7 @@ class NewBenchmarkForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if Benchmark.objects.filter(dataset=data.get("dataset"), split=data.get("split")).exists():
-            self.add_error("split", "There is a benchmark of this dataset and split already.")
+            self.add_error("split", "A benchmark of this dataset and split already exists.")
         return data
 
 
@@ -225,9 +225,9 @@ class BenchmarkForm(forms.ModelForm):
             "public_elsewhere": "The annotations are public elsewhere",
         }
         help_texts = {
-            "is_public": "Otherwise only its teams and organisers. Opening it shows everyone the rows on its board.",
-            "publishes_all": "For submissions from now on. Earlier private ones stay private.",
-            "public_elsewhere": "The board then carries a badge.",
+            "is_public": "Otherwise only its teams and organisers can see it. Opening it shows its rows to everyone.",
+            "publishes_all": "For new submissions only. Earlier private ones stay private.",
+            "public_elsewhere": "The board shows a badge.",
         }
         widgets = {
             name: forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
@@ -245,7 +245,7 @@ class BenchmarkForm(forms.ModelForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         if data.get("opens_at") and data.get("closes_at") and data["opens_at"] >= data["closes_at"]:
-            self.add_error("closes_at", "It must close after it opens.")
+            self.add_error("closes_at", "The closing date must be after the opening date.")
         return data
 
 
@@ -266,7 +266,7 @@ class BaselineForm(forms.Form):
         required=False,
         label="File of boxes",
         widget=forms.FileInput(attrs={"accept": ".json,application/json"}),
-        help_text="Detections in COCO’s form. Empty: the benchmark’s boxes, else those of our person detector.",
+        help_text="Detections in COCO’s format. If empty: the benchmark’s boxes, otherwise the person detector’s.",
     )
 
     def __init__(self, *args: Any, choices: Sequence[Runnable], boxes_taken: bool, **kwargs: Any) -> None:

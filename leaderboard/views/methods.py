@@ -82,7 +82,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
         except Refused as refused:
             form.add_error(None, str(refused))
         else:
-            messages.success(request, "Saved. Every board it stands on shows it.")
+            messages.success(request, "Saved. Every board that lists the method shows the change.")
             return redirect("method", found.pk)
     status = 400 if form.errors else 200
     return render(request, "method_edit.html", {"method": found, "form": form}, status=status)

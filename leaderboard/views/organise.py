@@ -177,7 +177,7 @@ def act(request: HttpRequest, slug: str, action: str) -> HttpResponse:
         if choice := request.POST.get("choice", ""):  # the form as it was sent, but for its file
             return redirect(f"{reverse('organise_benchmark', args=[slug])}?{urlencode({'choice': choice[:200]})}")
     except DatasetDefinitionError as gone:
-        messages.error(request, f"The definition of its dataset cannot be read, so nothing was done: {gone}.")
+        messages.error(request, f"The definition of its dataset cannot be read, so nothing was changed: {gone}.")
     return redirect("organise_benchmark", slug)
 
 
@@ -186,7 +186,7 @@ def _import(request: HttpRequest, found: Benchmark) -> str:
     if not form.is_valid():
         raise Refused("file", "Choose an annotation file first.", status=422)
     annotation_imports.take(benchmark=found, uploaded_file=form.cleaned_data["file"], by=person(request))
-    return "The file is in the drop. A worker checks it; nobody can read it back from here."
+    return "File uploaded. A worker will check it."
 
 
 def _run(request: HttpRequest, found: Benchmark) -> str:
@@ -195,7 +195,7 @@ def _run(request: HttpRequest, found: Benchmark) -> str:
     form = _baseline_form(found, runnable(found), request.POST, request.FILES)
     if not form.is_valid() and not (everything and set(form.errors) == {"choice"}):
         empty = "The file of boxes is empty." if "boxes" in form.errors else ""
-        raise Refused("baseline", empty or "Choose one of the models that can run on this benchmark.", status=422)
+        raise Refused("baseline", empty or "Choose a model that can run on this benchmark.", status=422)
     by, file = person(request), form.cleaned_data.get("boxes")
     chunks, name = (file.chunks(), clean_file_name(file.name)) if file else (None, "")
     with baseline_runs.boxes_taken(benchmark=found, chunks=chunks, name=name) as boxes:
@@ -229,7 +229,5 @@ def _publish(request: HttpRequest, found: Benchmark) -> str:
     if publishable:
         return f"{len(publishable)} method{'' if len(publishable) == 1 else 's'} published."
     if private:
-        raise Refused(
-            "nothing", "The submissions that are not on the board are private: only their teams publish them."
-        )
-    raise Refused("nothing", "There is nothing to publish: every scored method is on the board or was taken from it.")
+        raise Refused("nothing", "The other submissions are private: only their teams can publish them.")
+    raise Refused("nothing", "Nothing to publish: every scored method is on the board or was removed from it.")

@@ -56,5 +56,5 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponse:
     except Refused as refused:
         say_refusal(request, refused)
     else:
-        messages.success(request, f"The token {token.name} opens nothing any more.")
+        messages.success(request, f"The token {token.name} was revoked.")
     return redirect("profile")

@@ -145,10 +145,10 @@ def said(evaluation: Evaluation) -> str:
     """The sentence that assistive technology hears when the state changes."""
     return {
         State.QUEUED: f"Queued: {_place_in_line(evaluation)}." if evaluation.state == State.QUEUED else "",
-        State.RUNNING: "It is being scored.",
+        State.RUNNING: "Scoring.",
         State.SCORED: "Scored. The results are below.",
-        State.REJECTED: "Refused: the file has problems that you must mend. They are listed below.",
-        State.ERRORED: "Scoring failed on our side. Your quota was given back.",
+        State.REJECTED: "Rejected: the file has problems. They are listed below.",
+        State.ERRORED: "Scoring failed on our side. Your quota was refunded.",
         State.CANCELLED: "Cancelled.",
     }.get(State(evaluation.state), "")
 

@@ -82,7 +82,7 @@ def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
             form.add_error("file", str(error))
         else:
             if not new:
-                messages.info(request, "This file was sent before for this method, so nothing was charged: here it is.")
+                messages.info(request, "You already submitted this file; your quota is unchanged.")
             return JsonResponse({"url": made.get_absolute_url()}) if in_place else redirect(made)
     status = refusal.status if refusal else 400 if form.errors else 200
     if in_place and form.is_bound:
@@ -271,7 +271,7 @@ def report(request: HttpRequest, pk: int) -> HttpResponse:
     found, viewer = _found(request, pk)
     evaluation = found.evaluation
     if evaluation.state != State.SCORED:
-        raise Http404("It has no report: only a scored submission has one.")
+        raise Http404("Only a scored submission has a report.")
     document = {
         "dataset": found.benchmark.dataset,
         **evaluation.report,
@@ -293,10 +293,10 @@ def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     found, viewer = _found(request, pk)
     owners = {"publish": submissions.publish, "withdraw": submissions.withdraw, "cancel": submissions.cancel}
     said = {
-        "publish": "It stands on the board now.",
-        "withdraw": "It is off the board. Its count stays.",
+        "publish": "Published on the board.",
+        "withdraw": "Withdrawn from the board. It still counts towards your limits.",
         "cancel": "It was cancelled.",
-        "disqualify": "It is off the board, and the board says why.",
+        "disqualify": "Disqualified. The board shows the reason.",
     }
     try:
         if action in owners and viewer.owner:
@@ -304,7 +304,7 @@ def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
         elif action == "disqualify" and viewer.organiser:
             note = request.POST.get("note", "").strip()[:300]
             if not note:
-                raise Refused("note", "Say why: the reason is public.", status=422)
+                raise Refused("note", "Enter a reason. It will be public.", status=422)
             submissions.disqualify(submission=found, by=person(request), note=note)
         else:
             raise Http404

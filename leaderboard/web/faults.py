@@ -1,4 +1,4 @@
-"""What pages answer when the disk is full or the database is away, and what is tidied up after each request."""
+"""What pages answer when the disk is full or the database is down, and what is tidied up after each request."""
 
 from __future__ import annotations
 

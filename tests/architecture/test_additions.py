@@ -124,7 +124,7 @@ def test_the_board_ranks_by_the_added_metric_and_shows_plain_numbers(shown: dict
     page = text(shown["board"])
     assert "Torsos, test" in page
     assert "2 Shifted Team submission 1.500" in page
-    assert "150.0" not in page and "%" not in page.replace("95 % interval", "").replace("95% interval", "")
+    assert "150.0" not in page and "%" not in page.replace("95% interval", "").replace("95% interval", "")
 
 
 def test_the_pages_of_the_metric_and_of_the_dataset(shown: dict[str, Any]) -> None:
@@ -154,7 +154,7 @@ def test_the_added_baseline_runs_and_is_shown(shown: dict[str, Any]) -> None:
     board = json.loads(shown["api"][1])
     (entry,) = (entry for entry in board["entries"] if entry["kind"] == "baseline")
     assert (entry["rank"], entry["value"]) == (1, pytest.approx(0.5, abs=0.01))
-    assert "1 Centre Author 2026 baseline, run here 0.500" in text(shown["board"])
+    assert "1 Centre Author 2026 baseline, run on this site 0.500" in text(shown["board"])
     assert "Centre Author, Tests 2026" in text(shown["baselines"])
     page = text(shown["baseline"])
     assert "Author: One file" in page and "Tests 2026" in page

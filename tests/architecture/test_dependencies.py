@@ -124,4 +124,9 @@ def test_fresh_import_stays_light(statement: str, absent: list[str], tmp_path: P
 
 @pytest.mark.parametrize("name", ["utils", "helpers", "services", "base", "common"])
 def test_no_drawer_for_everything(name: str) -> None:
-    assert not [path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.stem == name]
+    assert not [
+        path
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.stem == name and path.suffix in ("", ".py")
+    ]

@@ -46,6 +46,6 @@ def test_a_killed_baseline_worker_s_run_goes_on(stack: Stack) -> None:
     wait_for(lambda: "Done" in row_of(stack, run), seconds=240, what="the run to be taken over and to end")
     submission = re.search(r'href="(/submissions/\d+/)"', row_of(stack, run))[1]  # type: ignore[index]
     page = httpx.get(stack.url + submission, timeout=60).raise_for_status().text
-    taken_over = re.search(r"(\d+) images from a worker that was lost", page)
+    taken_over = re.search(r"(\d+) images resumed from a lost worker", page)
     # whatever was written when the worker died was not predicted again
     assert taken_over and int(taken_over[1]) == images, (fence, images)

@@ -218,7 +218,7 @@ def test_requests_do_not_wait_for_a_broker_that_is_frozen_or_away(site: Site) ->
         os.kill(running.pid, signal.SIGSTOP)
         assert seconds_of(posts=5, checks=8) < 10  # 50 and more when each waited
         wait_until(broker_is("degraded"))
-        wait_until(lambda: "submissions are accepted, and wait" in site.log("gunicorn.log"))
+        wait_until(lambda: "submissions are accepted and wait" in site.log("gunicorn.log"))
         os.kill(running.pid, signal.SIGCONT)
         wait_until(lambda: site.rings() >= 6)
         wait_until(broker_is("ok"))
@@ -227,12 +227,12 @@ def test_requests_do_not_wait_for_a_broker_that_is_frozen_or_away(site: Site) ->
         running.wait(20)
         assert seconds_of(posts=5, checks=8) < 8  # 10 and more
         wait_until(broker_is("degraded"))
-        wait_until(lambda: site.log("gunicorn.log").count("submissions are accepted, and wait") == 2)
+        wait_until(lambda: site.log("gunicorn.log").count("submissions are accepted and wait") == 2)
         site.start_broker()
         wait_until(lambda: site.rings() > 0)
         wait_until(broker_is("ok"))
     log = site.log("gunicorn.log")
-    assert (log.count("submissions are accepted, and wait"), log.count("the workers are rung")) == (2, 2), (
+    assert (log.count("submissions are accepted and wait"), log.count("the workers are woken")) == (2, 2), (
         log
     )  # once for each time, however many were sent
     assert "Traceback" not in log

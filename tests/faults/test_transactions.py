@@ -329,7 +329,7 @@ BY_THEMSELVES = {
     "leaderboard/operations/teams.py": "rows that are inserted, and survive a unique constraint",
     "leaderboard/operations/checkpoints.py": "one row and its file",
     "leaderboard/operations/annotation_imports.py": "one row that is inserted",
-    "leaderboard/views/organise.py": "rows that are inserted",
+    "leaderboard/operations/uploads.py": "a new team, which goes with an import that is refused",
 }
 
 

@@ -118,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
                 submission["error"] = {"code": "missing_key", "message": message, "problems": self.board.problems}
             self.answer(200, submission)
         else:
-            self.problem(404, "not_found", "There is nothing here that you may see.")
+            self.problem(404, "not_found", "Not found, or you do not have access.")
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

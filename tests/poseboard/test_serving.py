@@ -187,7 +187,7 @@ def test_submission_on_a_terminal(poseboard, logged_in, results, monkeypatch) ->
 
 def test_no_board(poseboard, board) -> None:
     result = poseboard("board", "nothing", "--url", board.url)
-    assert result.exit_code == 4 and "There is nothing here that you may see." in result.stderr
+    assert result.exit_code == 4 and "Not found, or you do not have access." in result.stderr
 
 
 def test_a_token_on_an_open_line_is_warned_of(poseboard, monkeypatch) -> None:

@@ -75,7 +75,7 @@ class Command(BaseCommand):
             collect_static_files()
             connections.close_all()
             if programs.runs_embedded_broker(os.environ):
-                self.require(supervisor, lambda: broker.answers(data), "the broker does not answer")
+                self.require(supervisor, lambda: broker.answers(data), "the broker is not responding")
             supervisor.add(web(programs.web(os.environ)))
             supervisor.add(worker(programs.worker("scoring", "score")))
             if with_baselines:
@@ -88,7 +88,7 @@ class Command(BaseCommand):
                 if supervisor.run_once(worker(Program("demo", command))) != 0 and not supervisor.stopping:
                     raise CommandError("The demo content could not be made: see the lines above, or start with DEMO=0.")
             port = programs.port(os.environ)
-            self.require(supervisor, lambda: healthy(port), "the web server does not answer")
+            self.require(supervisor, lambda: healthy(port), "the web server is not responding")
             if supervisor.stopping:
                 return
             self.greet(supervisor, data, time.monotonic() - started)
@@ -138,7 +138,7 @@ def hold(lock: TextIO, data: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        raise CommandError(f"{data} is being served already; another copy needs its own POSEBOARD_DATA.") from None
+        raise CommandError(f"{data} is already being served. Another copy needs its own POSEBOARD_DATA.") from None
 
 
 def check_port_is_free(port: int) -> None:

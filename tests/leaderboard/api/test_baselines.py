@@ -72,7 +72,7 @@ def test_the_choices_say_what_can_run_and_why_the_rest_cannot(
     registered.path.unlink()
     items_then = as_olu.get(address).json()["items"]
     gone = [each["why_not"] for each in items_then if each["checkpoint"] == registered.pk]
-    assert gone == ["its file is not in the folder of checkpoints"]
+    assert gone == ["its file is missing from the checkpoints folder"]
     titles = {each["title"] for each in items}
     assert {"HRNet, narrow", f"HRNet, w32, weights aaaaaaaa (checkpoint {registered.pk})"} <= titles
     assert as_alice.get(address).status_code == 403

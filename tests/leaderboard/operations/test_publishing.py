@@ -138,7 +138,7 @@ def test_no_route_publishes_the_private_submission_of_others(
     page = client.get("/organise/lsp-test-pc/").content.decode()
     assert "is private: only" in page and "Publish 1" not in page
     answer = client.post("/organise/lsp-test-pc/publish", follow=True).content.decode()
-    assert "only their teams publish them" in answer
+    assert "only their teams can publish them" in answer
     assert client.post(f"/submissions/{sent.pk}/publish").status_code == 404
     _, secret = tokens.create(user=user, name="x", scopes=["read", "submit"])
     headers = {"Authorization": f"Bearer {secret}"}

@@ -211,7 +211,7 @@ def test_publish_replaces_the_methods_earlier_row(send, alice: User, benchmark: 
     submissions.withdraw(submission=second, by=alice)
     assert board(benchmark).ranked == []
     assert len(board(benchmark, at=timezone.now() + timedelta(minutes=1)).ranked) == 0
-    with pytest.raises(Refused, match="does not stand"):
+    with pytest.raises(Refused, match="is not on the board"):
         submissions.withdraw(submission=second, by=alice)
 
 

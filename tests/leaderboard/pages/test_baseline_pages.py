@@ -77,7 +77,7 @@ def test_a_measured_number_stands_beside_the_printed_one(
     page = client.get("/baselines/cpm/").content.decode()
     here, paper = page.index("62.5"), page.index("90.5")
     assert here < paper
-    assert "60.0–65.0" in page and "table 2" in page and "baseline, run here" in page
+    assert "60.0–65.0" in page and "table 2" in page and "baseline, run on this site" in page
     assert "123.4 images/s on cuda, batch 64" in page
 
 
@@ -121,13 +121,13 @@ def test_the_submission_page_says_how_it_was_run(run: BaselineRun, client: Clien
         "cuda, float32, batch 64",
         "0.2 M",
         "0.75",
-        "3 images from a worker that was lost",
-        "one that had a batch of 128",
+        "3 images resumed from a lost worker",
+        "a batch of 128",
     ):
         assert words in page, words
-    assert "1 image whose file could not be used" in page and "im1004.jpg" not in page
+    assert "1 image with an unusable file" in page and "im1004.jpg" not in page
     own = as_organiser.get(f"/submissions/{run.submission_id}/").content.decode()
-    assert "could not be used: im1004.jpg" in own and "/srv/images" not in own
+    assert "with an unusable file: im1004.jpg" in own and "/srv/images" not in own
 
 
 def test_a_run_s_progress_is_polled_while_it_runs(benchmark: Benchmark, client: Client) -> None:

@@ -422,7 +422,7 @@ def test_mending_a_file_lets_it_be_sent(submit_page: Any, tmp_path: Path) -> Non
 
 def test_sample_passes_the_check(submit_page: Any, tmp_path: Path) -> None:
     with submit_page.expect_download() as download:
-        submit_page.click("text=Download a valid sample")
+        submit_page.click("text=Download a sample file")
     checks = choose(submit_page, tmp_path, Path(download.value.path()).read_bytes())
     assert "no problem" in checks.locator("h3").inner_text()
 
@@ -618,7 +618,7 @@ def test_page_follows_a_submission_to_its_score_without_reloading(open_page: Any
     taken = claim()
     page.wait_for_selector(".steps .now:has-text('Scoring')", timeout=6000)
     submissions.record(taken, report(0.7, low=0.65, high=0.75), seconds=0.4)
-    page.wait_for_selector("text=95 % interval 65.0 to 75.0", timeout=6000)
+    page.wait_for_selector("text=95% interval 65.0 to 75.0", timeout=6000)
     assert page.evaluate("window.notReloaded")
     assert page.inner_text("#said") == "Scored. The results are below."
     asked: list[str] = []

@@ -57,7 +57,7 @@ def test_scale_of_millimetres_is_not_held_within_a_hundred() -> None:
     assert on.position(50.0) == pytest.approx(50.0)
     wide = graticule.scale([45.0, 3000.0], unit="mm")
     assert (wide.low, wide.high, wide.step) == (0.0, 3000.0, 500.0)
-    assert graticule.in_words("submission", 45.26, 44.1, 46.0, "mm") == "45.3 mm, 95 % interval 44.1 to 46.0"
+    assert graticule.in_words("submission", 45.26, 44.1, 46.0, "mm") == "45.3 mm, 95% interval 44.1 to 46.0"
     assert graticule.bar(45.2, unit="mm") == "" and "rect" in graticule.bar(0.5)
 
 
@@ -79,7 +79,7 @@ def test_every_scale_holds_its_values_within_percent(values: list[float]) -> Non
 def test_row_says_in_words_what_it_draws() -> None:
     on = graticule.scale([0.5, 1.0])
     drawn = graticule.row(on, "submission", 0.736, 0.721, 0.75)
-    assert 'aria-label="73.6, 95 % interval 72.1 to 75.0"' in drawn
+    assert 'aria-label="73.6, 95% interval 72.1 to 75.0"' in drawn
     assert drawn.count('class="cap w-sub"') == 2
     alone = graticule.row(on, "reported", 0.905, None, None)
     assert 'aria-label="90.5, reported, no interval"' in alone

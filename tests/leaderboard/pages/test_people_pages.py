@@ -153,7 +153,7 @@ def test_annotations_go_into_the_drop_and_are_not_read_back(
     file = SimpleUploadedFile("truth.json", b'{"canary": 8127}', "application/json")
     page = as_organiser.post("/organise/lsp-test-pc/import", {"file": file}, follow=True).content.decode()
     job = AnnotationImport.objects.get()
-    assert job.file_name == "truth.json" and "Waits for a worker" in page
+    assert job.file_name == "truth.json" and "Waiting for a worker" in page
     assert "8127" not in page
     assert 'hx-get="/organise/lsp-test-pc/live?n=0"' in page
     assert (
@@ -181,7 +181,7 @@ def test_baseline_is_queued_with_a_button_and_cancelled(benchmark: Benchmark, as
     page = as_organiser.post("/organise/lsp-test-pc/run", name, follow=True).content.decode()
     assert "HRNet, narrow is queued" in page
     run = BaselineRun.objects.get()
-    assert "waits for a baseline worker" in page
+    assert "waiting for a baseline worker" in page
     as_organiser.post("/organise/lsp-test-pc/cancel-run", {"run": run.pk})
     run.refresh_from_db()
     assert run.state == "cancelled"
@@ -207,7 +207,7 @@ def test_what_can_run_is_offered_and_what_cannot_says_why(
     assert 'name="boxes"' not in page  # LSP lists its people
     for wrong in ({}, {"choice": "hrnet narrow"}, {"choice": "checkpoint 99"}):
         said = as_organiser.post("/organise/lsp-test-pc/run", wrong, follow=True).content.decode()
-        assert "Choose one of the models that can run on this benchmark." in said
+        assert "Choose a model that can run on this benchmark." in said
     said = as_organiser.post("/organise/lsp-test-pc/run", {"choice": f"checkpoint {lsp.pk}"}, follow=True)
     assert "weights aaaaaaaa" in said.content.decode()
     run = BaselineRun.objects.get()
@@ -252,4 +252,4 @@ def test_publish_all_leaves_what_was_decided(
     page = Client().get("/lsp-test-pc/").content.decode()
     assert "Pictorial structures" in page and "60.0" in page and "Withdrawn" not in page
     again = as_organiser.post("/organise/lsp-test-pc/publish", follow=True).content.decode()
-    assert "There is nothing to publish" in again
+    assert "Nothing to publish" in again

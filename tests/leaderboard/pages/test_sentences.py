@@ -28,7 +28,7 @@ def test_one_row_has_nothing_to_be_compared_with() -> None:
 def test_clear_leader_leads_and_the_rest_is_left_undecided() -> None:
     text = said(row("A", 0.9, 0.01), row("B", 0.736, 0.015), row("C", 0.734, 0.015), row("D", 0.73, 0.015))
     assert "A leads by 16.4 points" in text
-    assert "clear of every other" in text
+    assert "overlaps no other" in text
     assert "The next three lie within 0.6 points" in text
 
 
@@ -51,7 +51,7 @@ def test_equal_values_share() -> None:
 def test_millimetres_are_counted_as_such() -> None:
     text = said(row("A", 45.25, 0.5, "mm"), row("B", 52.75, 0.5, "mm"), higher=False)
     assert "A leads by 7.5 mm" in text
-    assert "Only A has been measured</strong>, at 45.2 mm (95 % interval 44.7 to 45.7)" in said(
+    assert "Only A has been measured</strong>, at 45.2 mm (95% interval 44.7 to 45.7)" in said(
         row("A", 45.21, 0.5, "mm"), higher=False
     )
     assert "A and B share the lowest value, 45.2" in said(

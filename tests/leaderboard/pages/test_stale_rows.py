@@ -74,10 +74,10 @@ def test_a_board_of_nothing_else_says_that_no_row_is_ranked(mixed: Any, benchmar
     assert "Nothing has been measured" not in text and "Nobody has submitted" not in text
     for address in ("/", "/boards/", "/datasets/lsp/"):
         card = page(address)
-        assert "Every row was scored on earlier annotations." in card
+        assert "All rows were scored on earlier annotations." in card
         assert "Nobody has submitted" not in card and "Be the first" not in card
     front = page("/")
-    assert "Every published result was scored on earlier annotations." in front and "Nothing has been" not in front
+    assert "All published results were scored on earlier annotations." in front and "Nothing has been" not in front
 
 
 def test_reported_numbers_beside_stale_ones_are_the_only_ones_on_the_scale(
@@ -85,7 +85,7 @@ def test_reported_numbers_beside_stale_ones_are_the_only_ones_on_the_scale(
 ) -> None:
     replace_annotations(benchmark, 5)
     text = page("/lsp-test-pc/")
-    assert "Reported elsewhere: 1 result" in text and text.index("Reported elsewhere") < text.index(f"{WHY}: 4 rows")
+    assert "Reported in papers: 1 result" in text and text.index("Reported in papers") < text.index(f"{WHY}: 4 rows")
     assert "printed 90.5" not in text
 
 

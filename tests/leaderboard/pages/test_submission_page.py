@@ -47,7 +47,7 @@ def test_polling_stops_at_the_end_and_says_so(scored: Any, as_alice: Client) -> 
 
 def test_scored_one_shows_numbers_intervals_parts_and_body(scored: Any, as_alice: Client) -> None:
     shown = page(as_alice, scored(0.7, low=0.65, high=0.75, published=False))
-    assert '<div class="big">70.0<small>%</small></div><div class="ci">95 % interval 65.0 to 75.0</div>' in squeezed(
+    assert '<div class="big">70.0<small>%</small></div><div class="ci">95% interval 65.0 to 75.0</div>' in squeezed(
         shown
     )
     assert "Wrist is its weakest part, at 60.0" in shown
@@ -118,7 +118,7 @@ def test_organiser_disqualifies_with_a_reason(
 ) -> None:
     sent = scored(0.7)
     assert (
-        "Say why"
+        "Enter a reason"
         in as_organiser.post(f"/submissions/{sent.pk}/disqualify", {"note": " "}, follow=True).content.decode()
     )
     as_organiser.post(f"/submissions/{sent.pk}/disqualify", {"note": "trained on the test images"})
@@ -141,7 +141,7 @@ def test_my_submissions_are_those_of_my_teams(
     scored(0.7, low=0.6, high=0.8)
     mine = as_alice.get("/submissions/").content.decode()
     assert "Pictorial structures" in mine and "70.0" in mine and "on the board" in mine
-    assert "You have sent nothing yet" in as_charlie.get("/submissions/").content.decode()
+    assert "No submissions yet" in as_charlie.get("/submissions/").content.decode()
     with_bob = Client()
     with_bob.force_login(bob)
     assert "Pictorial structures" in with_bob.get("/submissions/").content.decode()

@@ -53,7 +53,7 @@ def test_earlier_method_keeps_what_was_said_of_it(
 def test_same_file_again_costs_nothing(benchmark: Benchmark, team: Team, as_alice: Client) -> None:
     as_alice.post("/lsp-test-pc/submit/", form(team))
     page = as_alice.post("/lsp-test-pc/submit/", form(team), follow=True).content.decode()
-    assert "This file was sent before" in page
+    assert "You already submitted this file" in page
     assert Submission.objects.count() == 1
 
 
@@ -63,8 +63,8 @@ def test_quota_is_refused_in_words_with_429(benchmark: Benchmark, team: Team, as
     answer = as_alice.post("/lsp-test-pc/submit/", form(team, content=predictions(miss=1)))
     assert answer.status_code == 429
     assert int(answer["Retry-After"]) > 0
-    assert "submit again after midnight UTC" in answer.content.decode()
-    assert "No submission left today" in answer.content.decode()
+    assert "Submit again after midnight UTC" in answer.content.decode()
+    assert "No submissions left today" in answer.content.decode()
 
 
 def test_closed_benchmark_is_refused_with_409(benchmark: Benchmark, team: Team, as_alice: Client) -> None:
@@ -107,7 +107,7 @@ def test_page_shows_the_quota_and_the_shell(benchmark: Benchmark, team: Team, as
 
 
 def test_without_a_benchmark_the_first_open_one_is_chosen(db: None, as_charlie: Client) -> None:
-    assert "No benchmark takes submissions yet" in as_charlie.get("/submit/").content.decode()
+    assert "No benchmark is open for submissions yet" in as_charlie.get("/submit/").content.decode()
 
 
 def test_choice_of_a_benchmark_is_an_address(benchmark: Benchmark, as_charlie: Client) -> None:

@@ -196,7 +196,7 @@ def test_an_annotation_file_that_breaks_the_check_is_not_quoted_in_the_log(
     annotation_imports.take(benchmark=benchmark, uploaded_file=upload, by=alice)
     # stands for a fault of ours: every one that is known is answered by name
     monkeypatch.setattr(releases, "load_dataset", lambda *_: float(content.decode()))
-    tasks.score()
+    tasks.check_annotations()
     assert AnnotationImport.objects.get().state != State.DONE
     assert "ValueError" in caplog.text
     assert "4711" not in caplog.text

@@ -156,7 +156,7 @@ def test_an_error_in_the_heartbeat_leaves_the_scorer_usable(job, scorer):
     runner = scorer("sleep", Limits(memory_bytes=256 << 20, cpu_seconds=60, wall_seconds=60))
 
     def heartbeat() -> bool:
-        raise ConnectionError("the database is away")
+        raise ConnectionError("the database is down")
 
     with pytest.raises(ConnectionError):
         runner.run(**job, heartbeat=heartbeat, every=0.05)
