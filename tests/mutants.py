@@ -25,6 +25,7 @@ import tomllib
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -54,7 +55,6 @@ class Mutant:
     file: str
     operator: str
     occurrence: int
-    place: tuple[int, int]  # line and column
     line: int
     before: str
     after: str
@@ -83,37 +83,50 @@ def texts_and_types(source: str) -> set[int]:
     return lines
 
 
-def mutants_of(file: str) -> list[Mutant]:
-    """Every change that cosmic-ray can make to a file, without those of texts and types."""
+def places_of(file: str) -> list[tuple[str, str, int, tuple[int, int]]]:
+    """(file, operator, occurrence, place) of everything that cosmic-ray can change in a file."""
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.plugins import get_operator, operator_names
 
     source = (ROOT / file).read_text()
-    lines, skipped, found = source.splitlines(), texts_and_types(source), []
-    tree = get_ast(source)
+    skipped, nodes, found = texts_and_types(source), list(ast_nodes(get_ast(source))), []
     for name in sorted(operator_names()):
         if any(part in name for part in USELESS):
             continue
         operator, occurrence = get_operator(name)(), 0
-        for node in ast_nodes(tree):
+        for node in nodes:
             for place, _ in operator.mutation_positions(node):
-                after = None if place[0] in skipped else changed(source, name, occurrence)
-                pairs = enumerate(zip(lines, (after or source).splitlines(), strict=False), 1)
-                different = next((line for line, (old, new) in pairs if old != new), 0)
-                if after is not None and different and different not in skipped:
-                    new = after.splitlines()[different - 1].strip()
-                    found.append(Mutant(file, name, occurrence, place, different, lines[different - 1].strip(), new))
+                if place[0] not in skipped:
+                    found.append((file, name, occurrence, place))
                 occurrence += 1
     return found
 
 
-def draw(every: list[Mutant], number: int, chance: random.Random) -> list[Mutant]:
-    """So many places, and of each one of its changes: otherwise those with many operators would be most of the sample."""
-    places: dict[tuple[str, tuple[int, int]], list[Mutant]] = defaultdict(list)
-    for mutant in every:
-        places[mutant.file, mutant.place].append(mutant)
-    chosen = chance.sample(sorted(places), min(number, len(places)))
-    return [chance.choice(places[place]) for place in chosen]
+def mutant_of(file: str, operator: str, occurrence: int) -> Mutant | None:
+    """The change, or None where it only concerns texts and types, or nothing at all."""
+    source = (ROOT / file).read_text()
+    lines, after = source.splitlines(), (changed(source, operator, occurrence) or source).splitlines()
+    different = next((n for n, (old, new) in enumerate(zip(lines, after, strict=False), 1) if old != new), 0)
+    if not different or different in texts_and_types(source):
+        return None
+    return Mutant(file, operator, occurrence, different, lines[different - 1].strip(), after[different - 1].strip())
+
+
+def draw(files: list[str], number: str, seed: int) -> tuple[list[Mutant], int]:
+    """(the drawn changes, how many places there are): of each place one change, or with `all` every one."""
+    places: dict[tuple[str, tuple[int, int]], list[tuple[str, str, int]]] = defaultdict(list)
+    for file in files:
+        for name, operator, occurrence, place in places_of(file):
+            places[name, place].append((name, operator, occurrence))
+    chance, drawn = random.Random(seed), []
+    order = sorted(places)
+    chance.shuffle(order)
+    for place in order:
+        each = places[place] if number == "all" else [chance.choice(places[place])]
+        drawn += [mutant for mutant in starmap(mutant_of, each) if mutant is not None]
+        if number != "all" and len(drawn) >= int(number):
+            break
+    return drawn, len(places)
 
 
 def changed(source: str, operator: str, occurrence: int) -> str | None:
@@ -155,7 +168,8 @@ def who_executes(folder: Path) -> tuple[dict[str, dict[int, set[str]]], dict[str
     configuration.write_text(f"[run]\ninclude =\n    {include}\nconcurrency = thread\n")
     times = folder / "times.json"
     command = [
-        sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "--cov", f"--cov-config={configuration}",
+        sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "--cov",
+        f"--cov-config={configuration}",
         "--cov-context=test", "--cov-report=", "-p", "tests.mutants", *(f"--ignore={path}" for path in LEFT_OUT),
         *TESTS,
     ]  # fmt: skip
@@ -220,14 +234,12 @@ def main() -> int:
     chosen = parser.parse_args()
     started = time.monotonic()
     files = sorted({path.relative_to(ROOT).as_posix() for pattern in CHANGED for path in ROOT.glob(pattern)})
-    every = [mutant for file in files if chosen.only in file for mutant in mutants_of(file)]
-    chance = random.Random(chosen.seed)
-    drawn = every if chosen.number == "all" else draw(every, int(chosen.number), chance)
+    drawn, places = draw([file for file in files if chosen.only in file], chosen.number, chosen.seed)
     listed = tomllib.loads(EQUIVALENT.read_text())["equivalent"]
     known = [(each["file"], each["before"], each["after"]) for each in listed]
     equivalent = [mutant for mutant in drawn if (mutant.file, mutant.before, mutant.after) in known]
     asked = [mutant for mutant in drawn if mutant not in equivalent]
-    print(f"{len(drawn)} of {len(every)} changes in {len(files)} files", flush=True)
+    print(f"{len(drawn)} changes, of {places} places in {len(files)} files", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         executed, times = who_executes(folder)
