@@ -336,12 +336,14 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
             return f"{run}: {failure.code}"
         if not baseline_runs.record(claim, predictions, baseline_runs.described(run, record.to_dict())):
             return f"{run}: fenced out"
-        seen = see_with(
-            run.baseline, benchmark.dataset, variant=run.variant or None, checkpoint=checkpoint,
-            checkpoints=settings.CHECKPOINTS_DIR,
-        )  # fmt: skip
-        if seen is not None:
-            baseline_runs.keep_seen(run, seen)
+        # the network is loaded again and rendered pictures are drawn: once for each checkpoint
+        if not baseline_runs.reuse_pictures(run):
+            seen = see_with(
+                run.baseline, benchmark.dataset, variant=run.variant or None, checkpoint=checkpoint,
+                checkpoints=settings.CHECKPOINTS_DIR,
+            )  # fmt: skip
+            if seen is not None:
+                baseline_runs.keep_seen(run, seen)
         return f"{run}: submitted"
 
     def failed(reference: str) -> bool:

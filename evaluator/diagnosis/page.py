@@ -272,7 +272,8 @@ def _slices(dataset: Dataset, diagnosis: Diagnosis) -> str:
                 f'<th scope="col" class="n">{escape(title)}</th></tr></thead><tbody>{lines}</tbody></table></section>'
             )
     return (
-        f'<section class="slicing"><h2>Whom it fails</h2><p class="note">{escape(rule)} The mark is the score, on a '
+        '<section class="slicing"><h2>Where it fails: errors by person size, occlusion, crowding</h2>'
+        f'<p class="note">{escape(rule)} The mark is the score, on a '
         f"scale from {100 * domain[0]:.0f} to {100 * domain[1]:.0f}; the bar below it errors, coloured as above.</p>"
         f'<div class="four">{"".join(panels)}</div></section>'
     )

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from evaluator.dataset import NUMBER, part_label
 from leaderboard.boards.rankings import clearly_better, extent, leads
-from leaderboard.drawing.numbers import apart, number, with_unit
+from leaderboard.drawing.numbers import apart, interval_in_words, number, with_unit
 
 FEWEST_PEOPLE = 200
 
@@ -102,7 +102,7 @@ def _no_interval(people: int) -> str:
 
 
 def _with_interval(row: Any) -> str:
-    words = interval_inpart_label(row.low, row.high, row.unit)
+    words = interval_in_words(row.low, row.high, row.unit)
     said = with_unit(number(row.value, row.unit), row.unit)
     return f"{said} (95% interval {words})" if words else said
 

@@ -244,6 +244,23 @@ def keep_seen(run: BaselineRun, seen: Any) -> None:
     _note_seen(run, noted)
 
 
+def reuse_pictures(run: BaselineRun) -> bool:
+    """Show with the run what an earlier run of the same weights saw: the pictures depend on them and on the joints
+    alone. Whether there was such a run."""
+    run.refresh_from_db()
+    alike = BaselineRun.objects.filter(
+        baseline=run.baseline,
+        benchmark__dataset=run.benchmark.dataset,
+        record__checkpoint_sha256=run.record.get("checkpoint_sha256", ""),
+        record__has_key="seen",
+    )
+    earlier = alike.exclude(pk=run.pk).order_by("-pk").first()
+    if earlier is None or not run.record.get("checkpoint_sha256"):
+        return False
+    _note_seen(run, earlier.record["seen"])
+    return True
+
+
 @retried
 def _note_seen(run: BaselineRun, noted: dict[str, Any]) -> None:
     found = lock(BaselineRun.objects.filter(pk=run.pk))[0]

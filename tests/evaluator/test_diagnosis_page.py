@@ -64,7 +64,7 @@ def page_of(dataset: str, truth: Any, entries: Any) -> tuple[str, Outline, Any, 
 @pytest.mark.parametrize("dataset", [name for name in dataset_names() if not diagnosable(load_dataset(name))])
 def test_a_page_without_a_diagnosis_has_the_scores_in_their_units(dataset: str) -> None:
     page, outline, report, diagnosis = page_of(dataset, *case(dataset, 6, images=210))
-    assert diagnosis is None and "Whom it fails" not in page and "good" not in " ".join(outline.text)
+    assert diagnosis is None and "Where it fails" not in page and "good" not in " ".join(outline.text)
     text = " ".join(" ".join(outline.text).split())
     for score in report.scores:
         unit = load_dataset(dataset).metric(score.metric).unit

@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
+from django.utils import timezone
 from PIL import Image
 
 from baselines.mannequins import generate
+from baselines.preview import Seen
 from baselines.protocol import Poses
 from evaluator import load_dataset
 from leaderboard import tasks
 from leaderboard.files import blobs
 from leaderboard.models import BaselineRun, Benchmark, Checkpoint, Evaluation, Method, State, User
-from leaderboard.operations import baseline_runs, releases
+from leaderboard.operations import baseline_runs, releases, submissions
 from leaderboard.queue import leases
 from tests.leaderboard.conftest import IMAGES
 
@@ -292,3 +294,53 @@ def test_a_run_is_described_as_a_paper_is_cited() -> None:
     assert three["authors"] == "Newell, Yang, Deng"
     alone = baseline_runs.described(BaselineRun(baseline="deepercut"), {**record, "boxes": "none: bottom-up"})
     assert alone["approach"] == Method.Approach.BOTTOM_UP
+
+
+def test_what_a_network_sees_is_drawn_once_for_each_checkpoint(
+    run: BaselineRun, middle: Middle, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pictures depend on weights and joints alone: a second run of the same weights shows those of the first."""
+    drawn: list[str] = []
+
+    def see(name: str, *_: Any, **__: Any) -> Seen:
+        drawn.append(name)
+        return Seen(b"crop", (96, 128), 1, ("neck",), ((0.5,),), (b"strip",))
+
+    monkeypatch.setattr("baselines.preview.see_with", see)
+    assert tasks.run_baseline().endswith("submitted")
+    second = baseline_runs.request_run(baseline=run.baseline, benchmark=benchmark, by=None)
+    assert tasks.run_baseline().endswith("submitted")
+    run.refresh_from_db()
+    second.refresh_from_db()
+    assert drawn == [run.baseline]
+    assert second.record["seen"] == run.record["seen"]
+    # other weights are looked at for themselves
+    middle.checkpoint_sha256 = "1" * 64
+    baseline_runs.request_run(baseline=run.baseline, benchmark=benchmark, by=None)
+    assert tasks.run_baseline().endswith("submitted")
+    assert len(drawn) == 2
+
+
+def test_the_lease_is_renewed_before_what_was_predicted_is_submitted(
+    run: BaselineRun, middle: Middle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long last batch may leave a moment of the lease: the file is stored and submitted within a new one."""
+    left: list[float] = []
+    submit, record = submissions.submit, baseline_runs.record
+
+    def seconds_left() -> float:
+        expires = BaselineRun.objects.values_list("lease_expires_at", flat=True).get(pk=run.pk)
+        return (expires - timezone.now()).total_seconds()
+
+    def submitting(**fields: Any) -> Any:
+        left.append(seconds_left())
+        return submit(**fields)
+
+    def recording(*arguments: Any) -> bool:
+        BaselineRun.objects.filter(pk=run.pk).update(lease_expires_at=timezone.now() + timedelta(seconds=5))
+        return record(*arguments)
+
+    monkeypatch.setattr(baseline_runs, "record", recording)
+    monkeypatch.setattr(submissions, "submit", submitting)
+    assert tasks.run_baseline().endswith("submitted")
+    assert len(left) == 1 and left[0] > 5
