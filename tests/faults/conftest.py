@@ -1,4 +1,4 @@
-"""The board and the people of tests/leaderboard, for tests that commit for real."""
+"""The fixtures of tests/leaderboard, for tests that really commit."""
 
 from tests.leaderboard.conftest import *
-from tests.leaderboard.conftest import _own_folders  # noqa: F401  a fixture, which the star leaves out
+from tests.leaderboard.conftest import _own_folders  # noqa: F401  a fixture that `*` leaves out

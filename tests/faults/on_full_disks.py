@@ -1,6 +1,6 @@
-"""The site on small disks of its own, one after another filled to the brim. Prints what it answered, as JSON.
+"""A site on small disks of its own, each filled up in turn. Prints the responses as JSON.
 
-Run it in a mount namespace of its own (`unshare --mount`): whatever it mounts ends with it. The folder is given.
+Run it in its own mount namespace (`unshare --mount`), so that its mounts end with it. Arguments: folder and port.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 FOLDER = Path(sys.argv[1]).resolve()
 PORT = int(sys.argv[2])
 ROOT = Path(__file__).resolve().parents[2]
-# uploads, what is spooled of a body, and everything else: SQLite's database
+# uploads, spooled request bodies, and everything else: SQLite's database
 DISKS = {"uploads": FOLDER / "uploads", "spool": FOLDER / "spool", "database": FOLDER / "data"}
 for disk in DISKS.values():
     disk.mkdir(parents=True)
@@ -62,7 +62,7 @@ signed_in = Client()
 signed_in.force_login(user)
 session = signed_in.cookies[settings.SESSION_COOKIE_NAME].value
 
-# what no disk here can take besides the ballast, and twice on an empty one
+# fits on none of these disks beside the ballast, and twice on an empty one
 CONTENT = predictions() + b" " * (3 << 20)
 
 
@@ -87,7 +87,7 @@ def log_in(client: httpx.Client) -> httpx.Response:
     return client.post("/account/login/", data=form)
 
 
-def told(response: httpx.Response) -> dict[str, Any]:
+def summary(response: httpx.Response) -> dict[str, Any]:
     code = response.json().get("code", "") if "problem+json" in response.headers.get("Content-Type", "") else ""
     readable = "<h1>" in response.text or "alert" in response.text
     return {
@@ -112,10 +112,10 @@ def left() -> dict[str, Any]:
     }
 
 
-def fill(disk: Path, *, with_names: bool) -> Path:
-    """Take all space, or all names: then the space that is free is no warning."""
+def fill(disk: Path, *, by_inodes: bool) -> Path:
+    """Use up all space, or all inodes: then the free space gives no warning."""
     ballast = disk / "ballast"
-    if with_names:
+    if by_inodes:
         ballast.mkdir()
         with suppress(OSError):
             for number in range(2000):
@@ -143,18 +143,18 @@ try:
             time.sleep(0.1)
         client.get("/account/login/")
         csrf = client.cookies[settings.CSRF_COOKIE_NAME]
-        answers: dict[str, Any] = {}
-        for name, disk in {**DISKS, "names": DISKS["uploads"]}.items():
-            ballast = fill(disk, with_names=name == "names")
+        responses: dict[str, Any] = {}
+        for name, disk in {**DISKS, "inodes": DISKS["uploads"]}.items():
+            ballast = fill(disk, by_inodes=name == "inodes")
             asked = {"page": submit_on_page, "token": submit_with_token}
             if name == "database":
                 asked["login"] = log_in
-            answers[name] = {what: told(ask(client)) for what, ask in asked.items()}
+            responses[name] = {what: summary(ask(client)) for what, ask in asked.items()}
             shutil.rmtree(ballast) if ballast.is_dir() else ballast.unlink()
-            answers[name]["left"] = left()
-        answers["afterwards"] = {"token": told(submit_with_token(client)), "page": told(submit_on_page(client))}
-        answers["afterwards"]["left"] = left()
-    print(json.dumps(answers))
+            responses[name]["left"] = left()
+        responses["afterwards"] = {"token": summary(submit_with_token(client)), "page": summary(submit_on_page(client))}
+        responses["afterwards"]["left"] = left()
+    print(json.dumps(responses))
 finally:
     server.terminate()
     server.wait(20)

@@ -1,4 +1,4 @@
-"""A real broker that is away, frozen or emptied: requests do not notice, and nothing that waits is forgotten."""
+"""A real broker that is down, frozen or emptied: requests do not wait for it, and no queued job is lost."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from leaderboard.views import health
 from tests.leaderboard.api.conftest import API, ROOT, SETTLE, Server, _wait_until_up, free_port, fresh_database
 from tests.leaderboard.conftest import predictions
 
-# what a request took while the broker was away: 2 s; while it was frozen: 10 s. Each test sends several at once or in a
-# row, and compares their sum, so that a busy machine does not matter
-NOBODY = "redis://127.0.0.1:1/0"
+# A request that waited took 2 s while the broker was down and 10 s while it was frozen. Each test sends several, at
+# once or in a row, and compares the total, so that a busy machine does not matter.
+NO_BROKER = "redis://127.0.0.1:1/0"
 
 QUEUE = """
 import sys
@@ -64,8 +64,8 @@ class Site(Server):
     def queue(self) -> Redis:
         return Redis(unix_socket_path=str(broker.socket_path(self.data)), socket_timeout=10)
 
-    def rings(self, queue: str = "score") -> int:
-        """How many wait in the broker."""
+    def waiting_calls(self, queue: str = "score") -> int:
+        """How many wake-up calls wait in the broker."""
         return int(self.queue.llen(queue))  # type: ignore[arg-type]
 
     def start(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
@@ -100,8 +100,8 @@ class Site(Server):
         _wait_until_up(self, process)
 
     def queue_without_broker(self, first: int, last: int) -> None:
-        """Submissions whose rings are all lost."""
-        environment = self.environment | {"BROKER_URL": NOBODY}
+        """Submissions whose wake-up calls are all lost."""
+        environment = self.environment | {"BROKER_URL": NO_BROKER}
         done = subprocess.run(
             [sys.executable, "-c", QUEUE, str(first), str(last)],
             cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
@@ -175,11 +175,11 @@ def site(made: Site) -> Iterator[Site]:
             process.wait(20)
 
 
-# --- ringing ---------------------------------------------------------------------------------------------------------
+# --- wake-up calls ---------------------------------------------------------------------------------------------------
 
 
-def test_requests_do_not_wait_for_a_broker_that_is_frozen_or_away(site: Site) -> None:
-    """Neither who submits, nor who reads, nor the health checks; and the workers are rung once the broker is back."""
+def test_requests_do_not_wait_for_a_broker_that_is_frozen_or_down(site: Site) -> None:
+    """Submissions, readers and health checks all proceed, and the workers are woken once the broker is back."""
     running = site.start_broker()
     site.start_web(threads=4)
     numbers = iter(range(10_000))
@@ -193,7 +193,7 @@ def test_requests_do_not_wait_for_a_broker_that_is_frozen_or_away(site: Site) ->
             assert answer.status_code == 202, answer.text
 
         def seconds_of(posts: int, checks: int) -> float:
-            """Of that many submissions in a row, with as many health checks and readers beside them."""
+            """The time for `posts` submissions in a row, with `checks` health checks and readers beside them."""
 
             def check() -> None:
                 assert client.get("/healthz").status_code == 200
@@ -213,28 +213,28 @@ def test_requests_do_not_wait_for_a_broker_that_is_frozen_or_away(site: Site) ->
 
         wait_until(broker_is("ok"))
         post()
-        wait_until(lambda: site.rings() == 1)
+        wait_until(lambda: site.waiting_calls() == 1)
 
         os.kill(running.pid, signal.SIGSTOP)
-        assert seconds_of(posts=5, checks=8) < 10  # 50 and more when each waited
+        assert seconds_of(posts=5, checks=8) < 10  # 50 s and more if each waited
         wait_until(broker_is("degraded"))
         wait_until(lambda: "submissions are accepted and wait" in site.log("gunicorn.log"))
         os.kill(running.pid, signal.SIGCONT)
-        wait_until(lambda: site.rings() >= 6)
+        wait_until(lambda: site.waiting_calls() >= 6)
         wait_until(broker_is("ok"))
 
         running.kill()
         running.wait(20)
-        assert seconds_of(posts=5, checks=8) < 8  # 10 and more
+        assert seconds_of(posts=5, checks=8) < 8  # 10 s and more if each waited
         wait_until(broker_is("degraded"))
         wait_until(lambda: site.log("gunicorn.log").count("submissions are accepted and wait") == 2)
         site.start_broker()
-        wait_until(lambda: site.rings() > 0)
+        wait_until(lambda: site.waiting_calls() > 0)
         wait_until(broker_is("ok"))
     log = site.log("gunicorn.log")
     assert (log.count("submissions are accepted and wait"), log.count("the workers are woken")) == (2, 2), (
         log
-    )  # once for each time, however many were sent
+    )  # once per outage, however many were sent
     assert "Traceback" not in log
     assert site.states() == {"queued": 11}
 
@@ -267,25 +267,25 @@ wake.wake("score")
 """
 
 
-def test_a_process_that_ends_at_once_still_rings(site: Site) -> None:
-    """Management commands, and processes that were forked while another rang."""
+def test_a_process_that_ends_at_once_still_wakes_workers(site: Site) -> None:
+    """Management commands, and processes forked while another thread makes a call."""
     running = site.start_broker()
-    ring = "import django; django.setup(); from leaderboard.queue.wake import wake; wake('baseline', 3)"
-    site.python("-c", ring)
-    assert site.rings("baseline") == 3
+    call = "import django; django.setup(); from leaderboard.queue.wake import wake; wake('baseline', 3)"
+    site.python("-c", call)
+    assert site.waiting_calls("baseline") == 3
     site.python("-c", FORKED)
-    assert site.rings() == 3
+    assert site.waiting_calls() == 3
     os.kill(running.pid, signal.SIGSTOP)
     try:
         started = time.monotonic()
-        site.python("-c", ring)  # it does not wait for ever either
+        site.python("-c", call)  # it does not wait forever, either
         assert time.monotonic() - started < 30
     finally:
         os.kill(running.pid, signal.SIGCONT)
 
 
 def test_a_health_check_waits_for_no_broker(site: Site, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thread asks a broker that is frozen, for five seconds here; whoever asks that thread is answered at once."""
+    """One thread pings the frozen broker, for five seconds here; health checks get its last result at once."""
     running = site.start_broker()
     settings.BROKER_URL = broker.url(site.data)
     monkeypatch.setattr(health, "_watch", health._Watch())
@@ -304,39 +304,39 @@ def test_a_health_check_waits_for_no_broker(site: Site, settings: Any, monkeypat
     wait_until(health.broker_answers)
 
 
-# --- working through what waits --------------------------------------------------------------------------------------
+# --- working through the queue ---------------------------------------------------------------------------------------
 
 
-def test_one_sweep_is_enough_for_forty_that_wait(site: Site) -> None:
-    """Without the scheduler, after all rings were lost; both workers wake, and a busy one takes no ring of the idle."""
+def test_one_sweep_is_enough_for_forty_waiting_submissions(site: Site) -> None:
+    """With no scheduler and every wake-up call lost, both workers wake; the busy one leaves the idle one its call."""
     site.start_broker()
     for name in ("first", "second"):
         site.start_worker(name)
-    wait_until(lambda: not site.rings())
+    wait_until(lambda: not site.waiting_calls())
     site.queue_without_broker(0, 40)
     assert site.states() == {"queued": 40}
     site.sweep()
     wait_until(lambda: site.states() == {"scored": 40})
     assert len(site.ask("SELECT DISTINCT worker FROM leaderboard_evaluation")) == 2
-    wait_until(lambda: not site.rings())
+    wait_until(lambda: not site.waiting_calls())
 
 
-def test_a_worker_that_is_stopped_takes_nothing_more(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SIGTERM: the job at hand is finished and the others wait. SIGQUIT: the job at hand is left to its lease."""
-    # it would go on for so long
+def test_a_stopped_worker_claims_nothing_more(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM: the current job is finished and the others wait. SIGQUIT: the current job's lease has to expire."""
+    # otherwise it would go on for this long
     monkeypatch.setitem(site.environment, "POSEBOARD_SWEEP_SECONDS", "60")
     site.start_broker()
     first = site.start_worker("first")
-    wait_until(lambda: not site.rings())
+    wait_until(lambda: not site.waiting_calls())
     site.queue_without_broker(0, 150)
     site.sweep()
     wait_until(lambda: site.states()["scored"] >= 3)
-    assert site.rings() == 3  # of four: what it does not need is left to others
+    assert site.waiting_calls() == 3  # of four: calls that it does not need are left to others
     first.send_signal(signal.SIGTERM)
     first.wait(60)
     left = site.states()
     assert left["queued"] > 0 and set(left) == {"queued", "scored"}
-    # what was left is rung for: whoever comes next goes on, and so does a worker that looks when it starts
+    # a call is waiting for the rest; the next worker continues with it, as does one that looks when it starts
     second = site.start_worker("second")
     wait_until(lambda: site.states()["scored"] > left["scored"] + 3)
     second.send_signal(signal.SIGQUIT)

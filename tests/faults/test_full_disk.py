@@ -1,4 +1,4 @@
-"""Real disks that are really full: the answer is 507, readable, and leaves nothing; afterwards all is as before."""
+"""Real disks, completely full: a readable 507 and nothing left behind; with space again, everything works as before."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).with_name("on_full_disks.py")
 
 
 def own_mounts() -> list[str]:
-    """The command that runs another with mounts of its own; where there is none, CI fails and others are told."""
+    """The prefix that gives a command its own mounts. If none works, the test fails in CI and is skipped elsewhere."""
     for command in (["unshare", "--mount"], ["unshare", "--map-root-user", "--mount"]):
         if shutil.which("unshare") and not subprocess.run([*command, "true"], capture_output=True).returncode:
             return command
@@ -28,18 +28,18 @@ def own_mounts() -> list[str]:
     pytest.skip(message)
 
 
-def test_full_disk_is_answered_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing_behind(tmp_path: Path) -> None:
     done = subprocess.run(
         [*own_mounts(), sys.executable, str(SCRIPT), str(tmp_path), str(free_port())],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    answers = json.loads(done.stdout.splitlines()[-1])
+    responses = json.loads(done.stdout.splitlines()[-1])
     nothing = {"files": [], "spooled": 0, "submissions": 0, "methods": 0, "charged": 0}
-    for disk in ("uploads", "names", "spool", "database"):
-        said = answers[disk]
-        assert said.pop("left") == nothing, disk
-        for what, answer in said.items():
+    for disk in ("uploads", "inodes", "spool", "database"):
+        found = responses[disk]
+        assert found.pop("left") == nothing, disk
+        for what, answer in found.items():
             assert answer["status"] in {503, 507}, (disk, what, answer, done.stderr)
             assert int(answer["retry_after"]) > 0, (disk, what)
             assert answer["code"] in {"storage_full", "unavailable"} if what == "token" else answer["page"], (
@@ -47,7 +47,7 @@ def test_full_disk_is_answered_and_leaves_nothing(tmp_path: Path) -> None:
                 what,
             )
             assert answer["status"] == 507 or disk == "database", (disk, what)
-    after = answers["afterwards"]
+    after = responses["afterwards"]
     assert (after["token"]["status"], after["page"]["status"]) == (202, 302)
     assert (after["left"]["submissions"], after["left"]["methods"], len(after["left"]["files"])) == (2, 2, 1)
     assert not any(str(tmp_path) in line for line in Path("/proc/mounts").read_text().splitlines())

@@ -1,4 +1,4 @@
-"""Annotation imports under lost workers, races and imports from the shell: the later one wins, under its own fence."""
+"""Annotation imports with lost workers, races and imports from the shell: the latest one wins, under its own fence."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def files(settings: Any) -> list[str]:
 
 
 def during_the_first_check(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
-    """Let `act` happen after the first file was checked and before its worker writes."""
+    """Call `act` after the first file was checked and before its worker writes."""
     real, first = releases.check, iter([True])
 
     def check(*args: Any, **options: Any) -> Any:
@@ -63,13 +63,13 @@ def during_the_first_check(monkeypatch: pytest.MonkeyPatch, act: Any) -> None:
     monkeypatch.setattr(releases, "check", check)
 
 
-def test_a_fenced_out_worker_does_not_put_its_file_back_over_a_later_one(
+def test_a_fenced_out_worker_does_not_overwrite_a_later_file(
     benchmark: Benchmark, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = drop(benchmark, alice, content(3))
 
     def others() -> None:
-        # its lease runs out; another worker ends the import, and the organiser's next file comes into force
+        # its lease expires; another worker finishes the import, and the organiser's next file comes into force
         AnnotationImport.objects.filter(pk=first.pk).update(lease_expires_at="2026-01-01T00:00Z")
         assert tasks.check_annotations().endswith("in force")
         drop(benchmark, alice, content(4))
@@ -92,12 +92,12 @@ def test_a_fenced_out_worker_writes_nothing_at_all(
     assert Benchmark.objects.values().get() == before and Release.objects.count() == 1
 
 
-def test_of_imports_that_come_at_once_one_is_taken_and_the_others_leave_no_file(
+def test_of_simultaneous_imports_one_is_accepted_and_the_others_leave_no_file(
     benchmark: Benchmark, alice: User, settings: Any
 ) -> None:
     all_have_looked = threading.Barrier(6)
 
-    def take(number: int) -> Any:
+    def upload(number: int) -> Any:
         def chunks() -> list[bytes]:
             all_have_looked.wait()
             return [content(3)]
@@ -106,7 +106,7 @@ def test_of_imports_that_come_at_once_one_is_taken_and_the_others_leave_no_file(
             benchmark=benchmark, uploaded_file=SimpleNamespace(name="t.json", chunks=chunks), by=alice
         )
 
-    results = at_once(6, take)
+    results = at_once(6, upload)
     assert Counter(type(each).__name__ for each in results) == {"AnnotationImport": 1, "Refused": 5}
     assert {each.code for each in results if isinstance(each, Refused)} == {"import_running"}
     assert files(settings) == [AnnotationImport.objects.get().drop_name]
@@ -126,11 +126,11 @@ def test_a_long_check_keeps_its_lease(
 ) -> None:
     settings.HEARTBEAT_SECONDS = 0.05
     job = drop(benchmark, alice, content(3))
-    go_on, said = threading.Event(), []
+    go_on, outcomes = threading.Event(), []
     during_the_first_check(monkeypatch, lambda: go_on.wait(60))
 
     def work() -> None:
-        said.append(tasks.check_annotations())
+        outcomes.append(tasks.check_annotations())
         connections.close_all()
 
     worker = threading.Thread(target=work)
@@ -146,10 +146,10 @@ def test_a_long_check_keeps_its_lease(
     worker.join()
     job.refresh_from_db()
     assert len(leases) >= 4, "the lease was not renewed"
-    assert (job.state, job.attempts, job.fence) == (State.DONE, 1, 1) and said == [f"{job}: in force"]
+    assert (job.state, job.attempts, job.fence) == (State.DONE, 1, 1) and outcomes == [f"{job}: in force"]
 
 
-def test_a_database_that_is_away_for_a_moment_does_not_end_the_heartbeat(
+def test_a_short_database_outage_does_not_end_the_heartbeat(
     benchmark: Benchmark, alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.HEARTBEAT_SECONDS = 0.02
@@ -168,13 +168,13 @@ def test_a_database_that_is_away_for_a_moment_does_not_end_the_heartbeat(
 
 
 def import_from_the_shell(tmp_path: Path, images: int) -> str:
-    file, said = tmp_path / "shell.json", io.StringIO()
+    file, output = tmp_path / "shell.json", io.StringIO()
     file.write_bytes(content(images))
-    call_command("import_benchmark", "lsp", str(file), "--split", "test-pc", stdout=said)
-    return said.getvalue()
+    call_command("import_benchmark", "lsp", str(file), "--split", "test-pc", stdout=output)
+    return output.getvalue()
 
 
-def test_an_import_from_the_shell_closes_the_one_that_waits(
+def test_an_import_from_the_shell_cancels_the_waiting_one(
     benchmark: Benchmark, alice: User, settings: Any, tmp_path: Path
 ) -> None:
     waiting = drop(benchmark, alice, content(3), "waiting.json")
@@ -185,7 +185,7 @@ def test_an_import_from_the_shell_closes_the_one_that_waits(
     waiting.refresh_from_db()
     assert waiting.state == State.CANCELLED and "the operator imported other annotations" in waiting.error_message
     assert Benchmark.objects.get().truth_sha256 == digest(5) and not files(settings)
-    # and the next upload is later than both
+    # the next upload is later than both
     drop(benchmark, alice, content(4))
     tasks.check_annotations()
     assert Benchmark.objects.get().truth_sha256 == digest(4)
@@ -200,7 +200,7 @@ def test_an_import_from_the_shell_fences_out_the_worker_that_checks_another(
     assert Benchmark.objects.get().truth_sha256 == digest(5) and not files(settings)
 
 
-def test_no_file_stays_in_the_drop_after_its_import_has_ended(
+def test_no_file_stays_in_the_drop_folder_after_its_import_has_ended(
     benchmark: Benchmark, alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop(benchmark, alice, content(3))
@@ -212,7 +212,7 @@ def test_no_file_stays_in_the_drop_after_its_import_has_ended(
     for _ in range(3):
         assert len(files(settings)) == 1
         tasks.check_annotations()
-    # one whose last worker was lost is ended by the sweep
+    # the sweep ends an import whose last worker was lost
     lost = drop(benchmark, alice, content(3))
     AnnotationImport.objects.filter(pk=lost.pk).update(
         state=State.RUNNING, attempts=3, lease_expires_at="2026-01-01T00:00Z"
@@ -240,7 +240,7 @@ def test_a_refused_import_leaves_no_file(benchmark: Benchmark, alice: User, sett
     assert files(settings) == [job.drop_name]
 
 
-def test_orphans_of_the_drop_are_collected_when_they_are_an_hour_old(
+def test_orphans_in_the_drop_folder_are_collected_after_an_hour(
     benchmark: Benchmark, alice: User, settings: Any
 ) -> None:
     waiting = drop(benchmark, alice, content(3)).drop_name

@@ -26,21 +26,21 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, Any]]]:
-    """What was asked of the disk and the database, in order: (call, inode or path)."""
+    """Calls to the disk and the database, in order: (name, inode or path)."""
     made: list[tuple[str, Any]] = []
 
-    def watch(owner: Any, name: str, said: Callable[..., Any]) -> None:
+    def watch(owner: Any, name: str, detail: Callable[..., Any]) -> None:
         original = getattr(owner, name)
 
         def watched(*arguments: Any, **options: Any) -> Any:
             result = original(*arguments, **options)
-            made.append((name.lstrip("_"), said(*arguments)))
+            made.append((name.lstrip("_"), detail(*arguments)))
             return result
 
         monkeypatch.setattr(owner, name, watched)
 
     watch(os, "fsync", lambda handle: os.fstat(handle).st_ino)
-    monkeypatch.setattr(writing, "_FULL_SYNC", None)  # macOS: the other name of the same
+    monkeypatch.setattr(writing, "_FULL_SYNC", None)  # macOS has a call of its own for it
     watch(os, "link", lambda source, target: Path(target))
     watch(BaseDatabaseWrapper, "_commit", lambda self: None)
 
@@ -60,7 +60,7 @@ def inode(path: Path) -> int:
 def test_file_and_its_names_are_on_the_disk_before_the_row_and_the_row_before_the_answer(
     again: bool, calls: list[tuple[str, Any]], benchmark: Benchmark, alice: User
 ) -> None:
-    """Also where the file is there already: whoever made it may not have come so far yet."""
+    """Also when the file exists already: the request that wrote it may not have got that far yet."""
     _, text = tokens.create(user=alice, name="test", scopes=[ApiToken.Scope.READ, ApiToken.Scope.SUBMIT])
     client = Client(headers={"Authorization": f"Bearer {text}"})
     form = {"benchmark": benchmark.slug, "method": "Mine", "file": SimpleUploadedFile("p.json", predictions())}
@@ -72,7 +72,7 @@ def test_file_and_its_names_are_on_the_disk_before_the_row_and_the_row_before_th
     assert answer.status_code == 202
     file = blobs.path(answer.json()["sha256"])
     synced = [place for name, place in calls if name == "fsync"]
-    # the bytes that were sent; where others are there already, those were fsynced before they got their name
+    # the uploaded bytes; a file that exists already was fsynced before it got its name
     sent = calls.index(("fsync", synced[0] if again else inode(file)))
     folder = calls.index(("fsync", inode(file.parent)))
     root = calls.index(("fsync", inode(file.parent.parent)), folder)
@@ -83,7 +83,7 @@ def test_file_and_its_names_are_on_the_disk_before_the_row_and_the_row_before_th
     assert sent < folder < root < row < committed < calls.index(("answer", None))
 
 
-def test_first_upload_of_a_site_makes_folders_that_survive(calls: list[tuple[str, Any]], tmp_path: Path) -> None:
+def test_folders_of_a_sites_first_upload_survive(calls: list[tuple[str, Any]], tmp_path: Path) -> None:
     file = blobs.path(blobs.store([b"[]"], limit=10).sha256)
     synced = [place for name, place in calls if name == "fsync"]
     assert {inode(folder) for folder in (file.parent, file.parent.parent, tmp_path)} <= set(synced)
@@ -119,7 +119,7 @@ def test_dropped_file_is_on_the_disk_before_its_import_is_queued(
     assert places == sorted(places)
 
 
-@pytest.mark.sqlite  # the other database's own default is checked below
+@pytest.mark.sqlite  # PostgreSQL's settings are checked below
 def test_sqlite_waits_for_the_disk_at_each_commit() -> None:
     with connection.cursor() as cursor:
         assert cursor.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
@@ -127,8 +127,8 @@ def test_sqlite_waits_for_the_disk_at_each_commit() -> None:
     assert sqlite3.threadsafety > 0
 
 
-def test_postgresql_that_does_not_wait_for_the_disk_is_said() -> None:
-    """The server of the tests does not: nothing in it has to survive."""
+def test_a_postgresql_that_does_not_wait_for_the_disk_is_warned_about() -> None:
+    """The tests' own server does not: nothing in it has to survive."""
     found = {warning.msg.split(" = ")[0].split()[-1] for warning in run_checks(databases=["default"])
              if warning.id == "poseboard.W003"}  # fmt: skip
     expected = set()

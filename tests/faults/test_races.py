@@ -1,4 +1,4 @@
-"""Many at once, in real transactions, on whichever database the tests run on."""
+"""Parallel requests and workers in real transactions, on whichever database the tests use."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_same_file_sent_in_parallel_is_one_submission(benchmark: Benchmark, meth
     assert quotas.standing(method.team, benchmark).day_used == 1
 
 
-def test_own_team_is_made_once(db: None) -> None:
+def test_own_team_is_created_once(db: None) -> None:
     user = User.objects.create_user("dora", "dora@example.org", "a-long-password")
     assert len({team.pk for team in at_once(8, lambda number: own_team(User.objects.get(pk=user.pk)))}) == 1
     assert Team.objects.filter(person=user).count() == 1
@@ -77,12 +77,12 @@ def test_each_evaluation_is_claimed_by_one_worker(benchmark: Benchmark, method: 
     for number in range(12):
         submit(benchmark, method, alice, predictions(miss=number))
     claims = at_once(24, lambda number: claim_next(Evaluation))
-    taken = [claim.job.pk for claim in claims if claim]
-    # a claim may find the row it wanted taken and come back empty-handed; nothing is ever taken twice
-    assert len(taken) == len(set(taken))
+    claimed = [claim.job.pk for claim in claims if claim]
+    # a claim may lose its row to another worker and return nothing, but no row is ever claimed twice
+    assert len(claimed) == len(set(claimed))
     while claim := claim_next(Evaluation):
-        taken.append(claim.job.pk)
-    assert sorted(taken) == sorted(Evaluation.objects.values_list("pk", flat=True))
+        claimed.append(claim.job.pk)
+    assert sorted(claimed) == sorted(Evaluation.objects.values_list("pk", flat=True))
 
 
 def test_scores_are_written_once_by_racing_workers(benchmark: Benchmark, method: Method, alice: User) -> None:

@@ -1,4 +1,4 @@
-"""Transactions that meet: none waits for another in a circle, and what the database ends is run again."""
+"""Concurrent transactions: no deadlocks, and what the database aborts is retried."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ on_postgres = pytest.mark.postgres
 
 @pytest.fixture
 def quick_deadlocks() -> Iterator[None]:
-    """A circle of waiting transactions is found after 20 ms instead of a second."""
+    """Deadlocks are detected after 20 ms instead of a second."""
 
     def set_timeout(connection: Any, **_: Any) -> None:
         if connection.vendor == "postgresql":
@@ -61,7 +61,7 @@ def quick_deadlocks() -> Iterator[None]:
 
 
 def in_threads(*acts: Callable[[], None]) -> None:
-    """Run all at once; whatever one raises is raised here."""
+    """Run all at once; the first exception is raised here."""
     raised: list[BaseException] = []
 
     def run(act: Callable[[], None]) -> None:
@@ -102,7 +102,7 @@ def test_no_deadlock_between_submitters_and_workers_of_one_team_and_board(
     methods = [Method.objects.create(team=team, name=f"Method {number}") for number in range(3)]
     files = [blobs.store([b"[]" + b" " * number], limit=100) for number in range(12)]
     wrong = some_error()
-    # a retry would hide what this is about
+    # a retry would hide a deadlock
     monkeypatch.setattr(transactions, "ATTEMPTS", 1)
     done: Counter[str] = Counter()
     over = threading.Event()
@@ -112,7 +112,7 @@ def test_no_deadlock_between_submitters_and_workers_of_one_team_and_board(
         for turn in range(15):
             method = choose.choice(methods)
             try:
-                # the same files come again and again, also while the earlier one is being rejected
+                # the same files are sent again and again, even while an earlier copy is being rejected
                 sent, _ = submissions.submit(
                     user=alice, team=team, benchmark=choose.choice(boards), method=method, blob=choose.choice(files),
                     source="api", publish_when_scored=choose.random() < 0.5,
@@ -166,19 +166,19 @@ def test_no_deadlock_between_submitters_and_workers_of_one_team_and_board(
     assert done["submitted"] + done["refused"] >= 60 and done["worked"] > 10, done
     assert not [line for line in caplog.messages if "attempt" in line]
     assert not Evaluation.objects.filter(state__in=OPEN_STATES).exists()
-    # nothing was counted twice or not at all
+    # everything was counted exactly once
     for board in boards:
-        standing = quotas.standing(team, board)
+        usage = quotas.standing(team, board)
         refunded = [State.REJECTED, State.ERRORED]
-        kept = Submission.objects.filter(benchmark=board).exclude(evaluations__state__in=refunded)
-        cancelled_early = kept.filter(evaluations__state=State.CANCELLED, evaluations__attempts=0).count()
-        assert standing.running == 0
-        assert standing.day_used == standing.total_used == kept.count() - cancelled_early
+        charged = Submission.objects.filter(benchmark=board).exclude(evaluations__state__in=refunded)
+        cancelled_early = charged.filter(evaluations__state=State.CANCELLED, evaluations__attempts=0).count()
+        assert usage.running == 0
+        assert usage.day_used == usage.total_used == charged.count() - cancelled_early
         rejected = Submission.objects.filter(benchmark=board, evaluations__state=State.REJECTED)
-        assert standing.rejects == rejected.count()
+        assert usage.rejects == rejected.count()
 
 
-# --- another attempt -------------------------------------------------------------------------------------------------
+# --- retries ---------------------------------------------------------------------------------------------------------
 
 
 def counters(team: Any, benchmark: Benchmark) -> tuple[Quota, Quota]:
@@ -195,7 +195,7 @@ def add_one(counter: Quota) -> None:
 
 @on_postgres
 @pytest.mark.usefixtures("quick_deadlocks")
-def test_a_deadlock_is_run_again_and_its_callbacks_run_once(
+def test_a_deadlock_is_retried_and_its_callbacks_run_once(
     team: Any, benchmark: Benchmark, caplog: pytest.LogCaptureFixture, lock_order: Watch
 ) -> None:
     first, second = counters(team, benchmark)
@@ -217,13 +217,13 @@ def test_a_deadlock_is_run_again_and_its_callbacks_run_once(
     assert sorted(committed) == ["back", "forth"]
     assert set(Quota.objects.values_list("used", flat=True)) == {2}
     assert [line for line in caplog.messages if "40P01, attempt 1" in line]
-    # the order of the locks is watched, and this is the wrong one
+    # the watch on lock order noticed that this one is wrong
     assert any("quota is locked after quota" in problem for problem in lock_order.problems)
     lock_order.problems.clear()
 
 
 @on_postgres
-def test_a_serialization_failure_is_run_again(team: Any, benchmark: Benchmark) -> None:
+def test_a_serialization_failure_is_retried(team: Any, benchmark: Benchmark) -> None:
     counter, _ = counters(team, benchmark)
     attempts = []
 
@@ -244,7 +244,7 @@ def test_a_serialization_failure_is_run_again(team: Any, benchmark: Benchmark) -
 
 
 @on_postgres
-def test_attempts_are_bounded_and_only_the_outermost_transaction_starts_again(
+def test_attempts_are_limited_and_only_the_outermost_transaction_is_retried(
     team: Any, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transactions, "FIRST_WAIT", 0.0)
@@ -267,7 +267,7 @@ def test_attempts_are_bounded_and_only_the_outermost_transaction_starts_again(
 
 
 @on_postgres
-def test_what_fails_after_the_commit_is_not_run_again(team: Any, benchmark: Benchmark) -> None:
+def test_a_failure_after_the_commit_is_not_retried(team: Any, benchmark: Benchmark) -> None:
     counter, _ = counters(team, benchmark)
 
     def fail() -> None:
@@ -285,7 +285,7 @@ def test_what_fails_after_the_commit_is_not_run_again(team: Any, benchmark: Benc
     assert counter.used == 1
 
 
-def test_other_errors_are_not_run_again(team: Any) -> None:
+def test_other_errors_are_not_retried(team: Any) -> None:
     calls = []
 
     @retried
@@ -323,22 +323,22 @@ def test_a_transaction_that_locks_in_another_order_is_noticed(
 
 
 # why these open a transaction without `retried`
-BY_THEMSELVES = {
-    "leaderboard/models/transactions.py": "it is where `retried` is",
-    "leaderboard/operations/submissions.py": "a savepoint, so that a unique constraint can be survived",
-    "leaderboard/operations/teams.py": "rows that are inserted, and survive a unique constraint",
+WITHOUT_RETRY = {
+    "leaderboard/models/transactions.py": "defines `retried`",
+    "leaderboard/operations/submissions.py": "a savepoint, to recover from a violated unique constraint",
+    "leaderboard/operations/teams.py": "inserted rows, recovering from a violated unique constraint",
     "leaderboard/operations/checkpoints.py": "one row and its file",
-    "leaderboard/operations/annotation_imports.py": "one row that is inserted",
-    "leaderboard/operations/uploads.py": "a new team, which goes with an import that is refused",
+    "leaderboard/operations/annotation_imports.py": "one inserted row",
+    "leaderboard/operations/uploads.py": "a new team, rolled back with a refused import",
 }
 
 
-def test_every_operation_that_opens_a_transaction_is_run_again_or_says_why_not() -> None:
+def test_every_transaction_is_retried_or_listed_with_a_reason() -> None:
     root = Path(transactions.__file__).parent.parent
     found = set()
     for file in root.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Attribute) and node.attr in {"atomic", "select_for_update"}:
                 found.add(file.relative_to(root.parent).as_posix())
-    # claims skip what is locked, and lock one row
-    assert found == set(BY_THEMSELVES) | {"leaderboard/queue/leases.py"}
+    # a claim skips locked rows and locks one
+    assert found == set(WITHOUT_RETRY) | {"leaderboard/queue/leases.py"}

@@ -1,4 +1,4 @@
-"""Annotation files of every dataset and in every packing: one parse gives the counts, the image list and the scores."""
+"""Annotation files of every dataset, plain and compressed: one parse yields counts, image list and scores."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_annotations_of_every_dataset_come_into_force_plain_and_packed(dataset: 
     people = [row for row in truth["annotations"] if not row.get("iscrowd")]
     assert (summaries[0]["images"], summaries[0]["people"]) == (len(truth["images"]), len(people))
     assert [each["joint"] for each in summaries[0]["joints"]] == list(load_dataset(dataset).joints)
-    # one stored form: the JSON itself, whose digest everything is known by
+    # stored in one form, the JSON itself, and identified by its digest
     assert board.truth_sha256 == hashlib.sha256(content).hexdigest()
     assert [file.name for file in releases.folder(board).iterdir()] == [f"{board.truth_sha256}.json"]
     stored = releases.truth_path(board, board.truth_sha256)
@@ -63,17 +63,17 @@ REAL = {
 
 @pytest.mark.parametrize("packing", PACKED)
 @pytest.mark.parametrize("dataset", REAL)
-def test_official_files_come_into_force_from_the_page_and_from_the_shell(
+def test_official_files_come_into_force_from_the_page_and_the_shell(
     dataset: str, packing: str, real_data: Path, tmp_path: Path, alice: User
 ) -> None:
     content = (real_data / REAL[dataset]).read_bytes()
     document = json.loads(content)
     file = tmp_path / f"annotations.{packing}"
     file.write_bytes(PACKED[packing](content))
-    said = io.StringIO()
-    call_command("import_benchmark", dataset, str(file), stdout=said)
+    output = io.StringIO()
+    call_command("import_benchmark", dataset, str(file), stdout=output)
     people = sum(not row.get("iscrowd") for row in document["annotations"])
-    assert f"{dataset}-test: {len(document['images'])} images, {people} people" in said.getvalue()
+    assert f"{dataset}-test: {len(document['images'])} images, {people} people" in output.getvalue()
     board = Benchmark.objects.get()
     upload = SimpleNamespace(name=file.name, chunks=lambda: [file.read_bytes()])
     annotation_imports.take(benchmark=board, uploaded_file=upload, by=alice)
@@ -82,9 +82,7 @@ def test_official_files_come_into_force_from_the_page_and_from_the_shell(
 
 
 @pytest.mark.parametrize("packing", ["json", "json.gz"])
-def test_a_json_form_of_the_datasets_own_is_converted_in_the_shell(
-    packing: str, real_data: Path, tmp_path: Path
-) -> None:
+def test_a_datasets_own_json_form_is_converted_in_the_shell(packing: str, real_data: Path, tmp_path: Path) -> None:
     file = tmp_path / f"video.{packing}"
     file.write_bytes(PACKED[packing]((real_data / "field/posetrack18_val/009473_mpii_test.json").read_bytes()))
     call_command("import_benchmark", "posetrack", str(file), stdout=io.StringIO())
@@ -96,13 +94,13 @@ def test_the_joints_of_official_wholebody_annotations_are_counted_from_all_their
     board = Benchmark.objects.create(slug="whole", dataset="coco_wholebody", split="val", title="WholeBody")
     counts = {each["joint"]: each for each in releases.put_into_force(board, content)["joints"]}
     rows = [row for row in json.loads(content)["annotations"] if not row["iscrowd"]]
-    # the first joint of the body, of the feet, and the last of the right hand, by their places in the official fields
-    for joint, field, place in (
+    # the first joint of the body and of the feet and the last of the right hand, by position in the official fields
+    for joint, field, position in (
         ("nose", "keypoints", 0),
         ("left_big_toe", "foot_kpts", 0),
         ("right_little_4", "righthand_kpts", 20),
     ):
-        flags = [row[field][3 * place + 2] for row in rows]
+        flags = [row[field][3 * position + 2] for row in rows]
         assert counts[joint]["annotated"] == sum(flag > 0 for flag in flags)
         assert counts[joint]["occluded"] == sum(flag == 1 for flag in flags)
     assert counts["nose"]["annotated"] > 0
@@ -118,7 +116,7 @@ def test_the_joints_of_official_wholebody_annotations_are_counted_from_all_their
         b"\x1f\x8b",
         b"PK\x03\x04",
     ],
-    ids=["cut gzip", "cut zip", "gzip in gzip", "cut JSON in gzip", "gzip's mark", "zip's mark"],
+    ids=["truncated gzip", "truncated zip", "gzip in gzip", "truncated JSON", "gzip signature", "zip signature"],
 )
 def test_a_damaged_archive_is_rejected_with_a_reason(
     benchmark: Benchmark, alice: User, content: bytes, tmp_path: Path
@@ -136,7 +134,7 @@ def test_a_damaged_archive_is_rejected_with_a_reason(
     assert Benchmark.objects.get().truth_sha256 == before
 
 
-def test_a_check_that_fails_half_way_leaves_no_partial_file(
+def test_an_import_that_fails_half_way_leaves_no_partial_file(
     benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = {file.name for file in releases.folder(benchmark).iterdir()}

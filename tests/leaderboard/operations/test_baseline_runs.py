@@ -1,4 +1,4 @@
-"""Baseline runs through the worker's task: scored like everyone's, taken over, failing with a name."""
+"""Baseline runs through the worker's task: scored like submissions, resumed by other workers, failing with codes."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ pytestmark = pytest.mark.django_db
 
 
 class Middle:
-    """An estimator that puts every joint in the middle of the crop; `fail` is what its network raises, from which call
-    on."""
+    """Puts every joint in the middle of the crop. Its network raises `fail`, if it is set, after `sound` calls."""
 
     name, variant, device, precision, checkpoint_sha256 = "middle", "narrow", "cpu", "float32", "0" * 64
     input_size, padding, batch, parameters, gmacs = (24, 32), 1.25, 1, 12_345, 0.5
@@ -74,7 +73,7 @@ def again(run: BaselineRun) -> BaselineRun:
 
 
 def lose_the_worker(run: BaselineRun) -> None:
-    """As a kill -9 leaves it: the row says RUNNING, and the lease runs out."""
+    """As a kill -9 leaves it: the row says RUNNING, and the lease expires."""
     BaselineRun.objects.filter(pk=run.pk).update(lease_expires_at=Now() - timedelta(seconds=1))
 
 
@@ -88,11 +87,11 @@ def test_a_run_ends_in_a_submission_with_what_it_cost(run: BaselineRun, middle: 
     method = Method.objects.get()
     assert (method.parameters, method.gflops, method.is_baseline) == (12_345, 0.5, True)
     assert Evaluation.objects.get(submission=submission).state == State.QUEUED
-    # what was kept of the run is gone
+    # the run's partial results are gone
     assert not baseline_runs.kept_folder(run).exists()
 
 
-def test_one_ring_is_enough_for_all_runs_that_wait(
+def test_one_wake_up_call_is_enough_for_all_waiting_runs(
     run: BaselineRun, middle: Middle, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     baseline_runs.request_run(baseline="stacked_hourglass", variant="narrow", benchmark=benchmark, by=None)
@@ -100,12 +99,12 @@ def test_one_ring_is_enough_for_all_runs_that_wait(
     monkeypatch.setattr("baselines.devices.memory.give_back", lambda: given_back.append(middle.calls))
     assert tasks.run_baselines() == "2 done"
     assert set(BaselineRun.objects.values_list("state", flat=True)) == {State.DONE}
-    # the first gave its memory back before the second began
+    # the first run released its memory before the second began
     assert given_back == [IMAGES, 2 * IMAGES]
     assert tasks.run_baselines() == "nothing to do"
 
 
-def test_a_lost_worker_s_images_are_not_predicted_again(
+def test_images_of_a_lost_worker_are_not_predicted_again(
     run: BaselineRun, middle: Middle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(BaseException):
@@ -125,7 +124,7 @@ def test_a_lost_worker_s_images_are_not_predicted_again(
     assert run.attempts == 1
 
 
-def test_only_attempts_that_come_no_further_are_counted(run: BaselineRun, middle: Middle) -> None:
+def test_only_attempts_without_progress_are_counted(run: BaselineRun, middle: Middle) -> None:
     for attempt in (1, 2, 3):
         claim = leases.claim_next(BaselineRun)
         assert claim is not None and claim.job.attempts == attempt
@@ -136,29 +135,29 @@ def test_only_attempts_that_come_no_further_are_counted(run: BaselineRun, middle
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "attempts", "words"),
+    ("error", "code", "attempts", "message"),
     [
         (RuntimeError("the shapes differ"), "network_failed", 1, "failed on image 1003: RuntimeError: the shapes"),
-        # the first attempt answers two images and is not counted
+        # the first attempt predicts two images and is not counted
         (MemoryError(), "out_of_memory", 4, "does not fit into the memory of cpu"),
     ],
 )
-def test_a_failure_ends_the_run_with_its_name(
-    run: BaselineRun, middle: Middle, error: Exception, code: str, attempts: int, words: str
+def test_a_failure_ends_the_run_with_its_code(
+    run: BaselineRun, middle: Middle, error: Exception, code: str, attempts: int, message: str
 ) -> None:
     middle.fail, middle.sound = error, 2
     for _ in range(attempts):
         assert again(run).state == State.QUEUED
         middle.calls = 0
         assert tasks.run_baseline().endswith(code)
-        middle.sound = 0  # a further attempt does not come further
-    assert again(run).state == State.ERRORED and run.error_code == code and words in run.error_message
+        middle.sound = 0  # later attempts make no progress
+    assert again(run).state == State.ERRORED and run.error_code == code and message in run.error_message
     assert run.submission is None
     assert tasks.run_baseline() == "nothing to do"
     assert not baseline_runs.kept_folder(run).exists()
 
 
-def test_a_run_that_is_cancelled_stops(run: BaselineRun, middle: Middle, alice: User) -> None:
+def test_a_cancelled_run_stops(run: BaselineRun, middle: Middle, alice: User) -> None:
     middle_forward = middle.forward
 
     def cancelling(crops: np.ndarray) -> int:
@@ -172,7 +171,7 @@ def test_a_run_that_is_cancelled_stops(run: BaselineRun, middle: Middle, alice: 
     assert again(run).state == State.CANCELLED and run.submission is None
 
 
-def test_a_broken_image_is_left_out_and_named(run: BaselineRun, middle: Middle, benchmark: Benchmark) -> None:
+def test_an_unreadable_image_is_left_out_and_named(run: BaselineRun, middle: Middle, benchmark: Benchmark) -> None:
     (releases.images_folder(benchmark) / "im1004.jpg").write_bytes(b"no image")
     tasks.run_baseline()
     assert again(run).state == State.DONE
@@ -181,7 +180,7 @@ def test_a_broken_image_is_left_out_and_named(run: BaselineRun, middle: Middle, 
     assert said.startswith("im1004.jpg")
 
 
-def test_all_that_have_weights_are_queued_with_one_command(run: BaselineRun, settings: Any) -> None:
+def test_one_command_queues_every_model_with_weights(run: BaselineRun, settings: Any) -> None:
     from baselines.models import blazepose
 
     BaselineRun.objects.all().delete()
@@ -189,21 +188,21 @@ def test_all_that_have_weights_are_queued_with_one_command(run: BaselineRun, set
     folder.mkdir()
     for variant in ("lite", "heavy"):
         (folder / blazepose.FILES[variant]["file"]).touch()
-    said = io.StringIO()
-    call_command("run_baseline", "lsp-test-pc", "--all", stdout=said)
+    output = io.StringIO()
+    call_command("run_baseline", "lsp-test-pc", "--all", stdout=output)
     queued = set(BaselineRun.objects.values_list("baseline", "variant"))
     assert queued == {("blazepose", "lite"), ("blazepose", "heavy")}
-    assert "stacked_hourglass narrow is left out: it was not trained for neck, head_top" in said.getvalue()
-    assert "blazepose full is left out: its weights are not installed" in said.getvalue()
-    call_command("run_baseline", "--all", "lsp-test-pc", stdout=said)
-    assert BaselineRun.objects.count() == 2  # the same runs are waiting
+    assert "stacked_hourglass narrow is left out: it was not trained for neck, head_top" in output.getvalue()
+    assert "blazepose full is left out: its weights are not installed" in output.getvalue()
+    call_command("run_baseline", "--all", "lsp-test-pc", stdout=output)
+    assert BaselineRun.objects.count() == 2  # the same runs are queued already
     with pytest.raises(CommandError, match="name one baseline, or --all"):
         call_command("run_baseline", "blazepose", "lsp-test-pc", "--all")
     with pytest.raises(CommandError, match="name one baseline, or --all"):
         call_command("run_baseline", "lsp-test-pc")
 
 
-def test_registered_checkpoints_run_under_a_name_of_their_own(
+def test_registered_checkpoints_run_under_their_own_names(
     run: BaselineRun, middle: Middle, benchmark: Benchmark, client: Any
 ) -> None:
     BaselineRun.objects.all().delete()
@@ -217,15 +216,15 @@ def test_registered_checkpoints_run_under_a_name_of_their_own(
     )  # fmt: skip
     fitting.path.parent.mkdir()
     fitting.path.touch()
-    said = io.StringIO()
-    call_command("run_baseline", "--all", "lsp-test-pc", stdout=said)
-    assert f"hrnet w32 with checkpoint {other.pk} is left out: it was not trained for left_ankle" in said.getvalue()
-    call_command("run_baseline", "hrnet", "lsp-test-pc", "--checkpoint", str(fitting.pk), stdout=said)
+    output = io.StringIO()
+    call_command("run_baseline", "--all", "lsp-test-pc", stdout=output)
+    assert f"hrnet w32 with checkpoint {other.pk} is left out: it was not trained for left_ankle" in output.getvalue()
+    call_command("run_baseline", "hrnet", "lsp-test-pc", "--checkpoint", str(fitting.pk), stdout=output)
     (queued,) = BaselineRun.objects.all()
     assert (queued.baseline, queued.variant, queued.checkpoint) == ("hrnet", "w32", fitting)
     tasks.run_baseline()
     method = Method.objects.get()
-    assert method.name == "HRNet, narrow, weights aaaaaaaa"  # the variant is the one that the estimator names
+    assert method.name == "HRNet, narrow, weights aaaaaaaa"  # the estimator names the variant
     assert method.description == "Weights from the authors' release, under MIT."
     page = client.get("/baselines/hrnet/").content.decode()
     assert f"registered here as checkpoint {fitting.pk}" in page and "the authors&#x27; release" in page
@@ -239,7 +238,7 @@ def test_registered_checkpoints_run_under_a_name_of_their_own(
         call_command("run_baseline", "alphapose", "lsp-test-pc")
 
 
-def test_a_file_of_boxes_stays_with_its_run_through_a_kill(
+def test_a_run_still_has_its_file_of_boxes_after_a_kill(
     middle: Middle, tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Killed(BaseException):
@@ -254,7 +253,7 @@ def test_a_file_of_boxes_stays_with_its_run_through_a_kill(
     file = tmp_path / "people.json"
     file.write_text(json.dumps(rows))
     call_command("run_baseline", "hrnet", board.slug, "--boxes", str(file), stdout=io.StringIO())
-    file.unlink()  # what was given is kept
+    file.unlink()  # the run has its own copy
     run = BaselineRun.objects.get()
     joints = np.tile([12.0, 16.0], (1, 17, 1))
     monkeypatch.setattr(middle, "decode", lambda people: Poses(joints, np.full((1, 17), 0.5), np.full(1, 0.5)))
@@ -267,10 +266,10 @@ def test_a_file_of_boxes_stays_with_its_run_through_a_kill(
     assert again(run).record["taken_over"] >= 2 and run.record["people"] == 6
     assert run.record["boxes"] == f"file people.json, {run.boxes_sha256[:12]}"
     assert Method.objects.get().name == f"HRNet, narrow, boxes {run.boxes_sha256[:8]}"
-    # score of a person: 0.5 of the box times 0.5, the mean of the joints
+    # a person's score: the box's 0.5 times 0.5, the mean of the joints
     assert run.submission is not None
     assert {entry["score"] for entry in json.loads(blobs.path(run.submission.sha256).read_bytes())} == {0.25}
-    monkeypatch.setattr(blobs.time, "time", lambda: 4e9)  # long after
+    monkeypatch.setattr(blobs.time, "time", lambda: 4e9)  # long afterwards
     tasks.collect()
     assert blobs.path(run.boxes_sha256).exists()
 
@@ -285,7 +284,7 @@ def test_a_file_of_boxes_is_refused_where_the_people_are_listed(benchmark: Bench
     assert not BaselineRun.objects.exists()
 
 
-def test_a_run_is_described_as_a_paper_is_cited() -> None:
+def test_a_run_is_described_by_its_papers_citation() -> None:
     record = {"variant": "narrow", "input_size": [96, 128], "gmacs": 0.2, "boxes": "given"}
     four = baseline_runs.described(BaselineRun(baseline="cpm"), record)
     assert (four["authors"], four["year"], four["approach"]) == ("Wei et al.", 2016, Method.Approach.TOP_DOWN)

@@ -1,4 +1,4 @@
-"""`manage.py import_benchmark` and its neighbours change what they were told to change, or nothing."""
+"""`manage.py import_benchmark` and related commands change what they were told to change, or nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SET_UP = (
     "--title", "Leeds Sports", "--summary", "Sport.", "--boxes", "--no-public-elsewhere", "--private", "--publish-all",
     "--daily-limit", "3", "--total-limit", "30", "--running-limit", "2",
 )  # fmt: skip
-OF_THE_ANNOTATIONS = ["truth_sha256", "image_list_sha256", "image_count", "person_count", "version"]
+FROM_ANNOTATIONS = ["truth_sha256", "image_list_sha256", "image_count", "person_count", "version"]
 
 
 def truth_file(folder: Path, images: int = 8) -> str:
@@ -35,15 +35,15 @@ def truth_file(folder: Path, images: int = 8) -> str:
 
 
 def run(*arguments: str) -> str:
-    said = io.StringIO()
-    call_command("import_benchmark", "lsp", *arguments, stdout=said)
-    return said.getvalue()
+    output = io.StringIO()
+    call_command("import_benchmark", "lsp", *arguments, stdout=output)
+    return output.getvalue()
 
 
-def rest(board: Benchmark) -> dict[str, Any]:
-    """Everything of the row but what annotations bring."""
+def settings_of(board: Benchmark) -> dict[str, Any]:
+    """All fields of the row except those that come from the annotations."""
     fields = Benchmark.objects.filter(pk=board.pk).values().get()
-    return {key: value for key, value in fields.items() if key not in OF_THE_ANNOTATIONS}
+    return {key: value for key, value in fields.items() if key not in FROM_ANNOTATIONS}
 
 
 @pytest.fixture
@@ -54,15 +54,15 @@ def board(db: None, tmp_path: Path, alice: User) -> Benchmark:
 
 
 def test_new_annotations_leave_everything_else_as_it_was(board: Benchmark, tmp_path: Path) -> None:
-    before = rest(board)
+    before = settings_of(board)
     assert not board.is_public and board.boxes_given and board.publishes_all and board.title == "Leeds Sports"
     run(truth_file(tmp_path, 5), "--split", "test-pc")
-    assert rest(board) == before
+    assert settings_of(board) == before
     board.refresh_from_db()
     assert board.image_count == 5 and [user.username for user in board.organisers.all()] == ["alice"]
     # --split may be left out where the slug says which benchmark it is
     run(truth_file(tmp_path, 6), "--slug", "lsp-test-pc")
-    assert rest(board) == before
+    assert settings_of(board) == before
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_new_annotations_leave_everything_else_as_it_was(board: Benchmark, tmp_p
 def test_each_option_changes_its_own_field(
     board: Benchmark, tmp_path: Path, flag: str, field: str, value: object
 ) -> None:
-    before = rest(board)
+    before = settings_of(board)
     run(truth_file(tmp_path, 5), "--split", "test-pc", flag)
-    assert before[field] != value and rest(board) == {**before, field: value}
+    assert before[field] != value and settings_of(board) == {**before, field: value}
 
 
 def test_the_image_list_follows_the_option_for_boxes(board: Benchmark, tmp_path: Path) -> None:
@@ -94,17 +94,17 @@ def test_the_image_list_follows_the_option_for_boxes(board: Benchmark, tmp_path:
         assert ("box" in listing["images"][0]["people"][0]) is has
 
 
-def test_a_new_benchmark_has_the_usual_settings(tmp_path: Path) -> None:
+def test_a_new_benchmark_has_the_default_settings(tmp_path: Path) -> None:
     run(truth_file(tmp_path))
-    made = Benchmark.objects.get()
-    assert (made.slug, made.split, made.is_public, made.boxes_given, made.publishes_all) == (
+    created = Benchmark.objects.get()
+    assert (created.slug, created.split, created.is_public, created.boxes_given, created.publishes_all) == (
         "lsp-test", "test", True, False, False,
     )  # fmt: skip
-    assert made.public_elsewhere and made.title.endswith(", test")
+    assert created.public_elsewhere and created.title.endswith(", test")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (
             ["--slug", "lsp-test-pc", "--split", "other"],
@@ -122,23 +122,23 @@ def test_a_new_benchmark_has_the_usual_settings(tmp_path: Path) -> None:
         (["--split", "1.5"], "slug"),
     ],
 )
-def test_what_is_wrong_is_said_and_changes_nothing(
-    board: Benchmark, tmp_path: Path, arguments: list[str], said: str
+def test_a_wrong_option_is_reported_and_changes_nothing(
+    board: Benchmark, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     before, releases = Benchmark.objects.values().get(), Release.objects.count()
-    with pytest.raises(CommandError, match=said):
+    with pytest.raises(CommandError, match=message):
         run(truth_file(tmp_path, 5), "--public", *arguments)
     assert Benchmark.objects.values().get() == before and Release.objects.count() == releases
 
 
-def test_another_dataset_of_an_existing_slug_is_an_error(board: Benchmark, tmp_path: Path) -> None:
+def test_an_existing_slug_with_another_dataset_is_an_error(board: Benchmark, tmp_path: Path) -> None:
     before = Benchmark.objects.values().get()
     with pytest.raises(CommandError, match="is the benchmark of lsp"):
         call_command("import_benchmark", "flic", truth_file(tmp_path), "--slug", "lsp-test-pc", stdout=io.StringIO())
     assert Benchmark.objects.values().get() == before
 
 
-def test_annotations_that_cannot_serve_change_nothing(board: Benchmark, tmp_path: Path) -> None:
+def test_unusable_annotations_change_nothing(board: Benchmark, tmp_path: Path) -> None:
     before = Benchmark.objects.values().get()
     (tmp_path / "wrong.json").write_text('{"images": [], "annotations": []}')
     with pytest.raises(CommandError, match=r"nobody is annotated|no annotated people"):
@@ -146,7 +146,7 @@ def test_annotations_that_cannot_serve_change_nothing(board: Benchmark, tmp_path
     assert Benchmark.objects.values().get() == before
 
 
-def test_a_failure_at_the_last_step_takes_everything_back(
+def test_a_failure_at_the_last_step_undoes_everything(
     board: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = Benchmark.objects.values().get()
@@ -162,22 +162,22 @@ def test_a_failure_at_the_last_step_takes_everything_back(
     assert Benchmark.objects.values().get() == before and Release.objects.count() == 1
 
 
-def test_a_surface_that_cannot_serve_leaves_the_one_that_is_there(tmp_path: Path) -> None:
+def test_an_unusable_surface_leaves_the_stored_one(tmp_path: Path) -> None:
     truth, _ = on_surface("densepose", 3, images=6)
     file, tables = tmp_path / "densepose.json", tmp_path / "surface.npz"
     file.write_text(json.dumps(truth))
     np.savez(tables, **{name: getattr(SURFACE, name) for name in ("part", "u", "v", "vertex", "distances")})
     call_command("import_benchmark", "densepose", str(file), "--surface", str(tables), stdout=io.StringIO())
-    kept = releases.surface_path(Benchmark.objects.get())
-    before = kept.read_bytes()
+    stored = releases.surface_path(Benchmark.objects.get())
+    before = stored.read_bytes()
     file.write_text("{}")
     tables.write_bytes(tables.read_bytes() + b"\0")
     with pytest.raises(CommandError):
         call_command("import_benchmark", "densepose", str(file), "--surface", str(tables), stdout=io.StringIO())
-    assert kept.read_bytes() == before
+    assert stored.read_bytes() == before
 
 
-def test_what_changed_while_the_file_was_read_stays(
+def test_changes_made_while_the_file_is_read_are_preserved(
     board: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = releases.check
@@ -211,7 +211,7 @@ def test_a_refused_submission_from_the_shell_leaves_no_team_and_no_method(benchm
     assert not Team.objects.filter(name="T").exists() and not Method.objects.exists()
 
 
-def test_a_second_start_of_the_demonstration_resets_nothing(
+def test_a_second_start_of_the_demo_resets_nothing(
     db: None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.DATA = tmp_path
@@ -220,7 +220,7 @@ def test_a_second_start_of_the_demonstration_resets_nothing(
         for split in ("test", "val")
     ])  # fmt: skip
     monkeypatch.setattr(demo.runnable, "can_run_here", lambda: False)
-    # somebody's own benchmark of a split that the demonstration has, too
+    # someone's own benchmark on a split that the demo uses as well
     own = Benchmark.objects.create(slug="my-flic", dataset="flic", split="test", title="My FLIC")
     demo.seed(lambda _: None)
     changed = Benchmark.objects.get(slug="mannequins-test")
@@ -263,7 +263,7 @@ def test_the_admin_writes_only_what_was_changed(
     assert changed.version == benchmark.version + 1
 
 
-def test_an_edit_of_a_method_leaves_what_another_edit_changes(method: Method, alice: User) -> None:
+def test_editing_a_method_preserves_what_another_edit_changed(method: Method, alice: User) -> None:
     stale = Method.objects.get(pk=method.pk)
     Method.objects.filter(pk=method.pk).update(year=2016, is_baseline=True)
     teams.edit_method(method=stale, by=alice, authors="Wei et al.")
@@ -272,7 +272,7 @@ def test_an_edit_of_a_method_leaves_what_another_edit_changes(method: Method, al
 
 
 def as_a_browser_sends(page: str) -> dict[str, str]:
-    """The fields of the form of limits and dates, as the page shows them."""
+    """The fields of the limits-and-dates form, as the page fills them in."""
     sent = {}
     for tag in re.findall(r"<input [^>]*>", page.rsplit('<form method="post" class="stack">', 1)[1]):
         named = dict(re.findall(r'([a-z]+)="([^"]*)"', tag))
@@ -281,7 +281,7 @@ def as_a_browser_sends(page: str) -> dict[str, str]:
     return sent
 
 
-def test_a_form_that_was_open_for_long_does_not_write_over_what_changed_since(
+def test_a_form_opened_long_ago_does_not_overwrite_later_changes(
     benchmark: Benchmark, alice: User, client: Any
 ) -> None:
     benchmark.organisers.add(alice)
@@ -289,21 +289,21 @@ def test_a_form_that_was_open_for_long_does_not_write_over_what_changed_since(
     client.force_login(alice)
     sent = as_a_browser_sends(client.get("/organise/lsp-test-pc/").content.decode())
     assert sent["initial-is_public"] == "True" and sent["is_public"] == "on"
-    # somebody makes it private, and its limits and dates others, while the form is open
+    # while the form is open, someone makes the benchmark private and changes its limits and dates
     Benchmark.objects.update(is_public=False, publishes_all=True, total_limit=77, opens_at=None)
     assert client.post("/organise/lsp-test-pc/", {**sent, "title": "New title"}).status_code == 302
     saved = Benchmark.objects.get()
     assert (saved.title, saved.is_public, saved.publishes_all, saved.total_limit, saved.opens_at) == (
         "New title", False, True, 77, None,
     )  # fmt: skip
-    # and what the organiser did change is saved, boxes that were unticked too
+    # what the organiser did change is saved, unticked boxes included
     sent = {key: value for key, value in sent.items() if key != "is_public"}
     Benchmark.objects.update(is_public=True)
     client.post("/organise/lsp-test-pc/", {**sent, "daily_limit": 9, "opens_at": "2026-06-01T00:00"})
     saved = Benchmark.objects.get()
     assert (saved.is_public, saved.daily_limit, saved.title) == (False, 9, "New title")
     assert saved.opens_at is not None and saved.opens_at.isoformat() == "2026-06-01T00:00:00+00:00"
-    # a script that sends the bare fields says what it wants of all of them
+    # a script that sends only the fields themselves sets all of them
     bare = {key: value for key, value in sent.items() if not key.startswith("initial-")}
     client.post("/organise/lsp-test-pc/", {**bare, "is_public": "on", "title": "By a script"})
     saved = Benchmark.objects.get()

@@ -1,4 +1,4 @@
-"""A submission is published only where its team agreed: by its own act, or by what it was told when it submitted."""
+"""A submission is published only with its team's consent: given later, or by submitting under a stated policy."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def score(value: float = 0.5) -> None:
 
 
 def on_the_board() -> set[str]:
-    standing = BoardEvent.objects.filter(current=True, kind__in=BoardEvent.STANDING)
-    return set(standing.values_list("method__name", flat=True))
+    current = BoardEvent.objects.filter(current=True, kind__in=BoardEvent.STANDING)
+    return set(current.values_list("method__name", flat=True))
 
 
-def test_policy_that_came_later_publishes_nothing_earlier(send: Any, benchmark: Benchmark, olga: User) -> None:
+def test_a_later_policy_publishes_no_earlier_submission(send: Any, benchmark: Benchmark, olga: User) -> None:
     scored, waiting = send(miss=1), None
     score()
     waiting = send(miss=2)
@@ -49,14 +49,14 @@ def test_policy_that_came_later_publishes_nothing_earlier(send: Any, benchmark: 
     for private in (scored, waiting):
         with pytest.raises(Refused, match="only its team can publish it"):
             submissions.publish(submission=Submission.objects.get(pk=private.pk), by=olga)
-    # what is submitted from now on was told of the policy
+    # whoever submits from now on was told of the policy
     told = send(miss=3)
     assert told.publish_when_scored
     score()
     assert on_the_board() == {"Pictorial structures"}
 
 
-def test_policy_of_the_time_of_submission_holds(send: Any, benchmark: Benchmark) -> None:
+def test_the_policy_at_the_time_of_submission_applies(send: Any, benchmark: Benchmark) -> None:
     Benchmark.objects.update(publishes_all=True)
     send(miss=1)
     Benchmark.objects.update(publishes_all=False)
@@ -64,7 +64,7 @@ def test_policy_of_the_time_of_submission_holds(send: Any, benchmark: Benchmark)
     assert on_the_board() == {"Pictorial structures"}
 
 
-def test_nobody_agrees_to_a_policy_that_came_after_the_page(send: Any) -> None:
+def test_nobody_consents_to_a_policy_set_after_the_page_was_loaded(send: Any) -> None:
     Benchmark.objects.update(publishes_all=True)
     with pytest.raises(Refused, match="publishes every scored submission") as refused:
         send(miss=1, told_publishes_all=False)
@@ -73,7 +73,7 @@ def test_nobody_agrees_to_a_policy_that_came_after_the_page(send: Any) -> None:
     assert send(miss=1, told_publishes_all=True).publish_when_scored
 
 
-def test_program_that_asks_for_privacy_is_not_published(benchmark: Benchmark, alice: User) -> None:
+def test_an_api_submission_that_asks_to_stay_private_is_not_published(benchmark: Benchmark, alice: User) -> None:
     from django.core.files.uploadedfile import SimpleUploadedFile
 
     from leaderboard.operations import tokens
@@ -93,7 +93,7 @@ def test_program_that_asks_for_privacy_is_not_published(benchmark: Benchmark, al
 
 
 @pytest.mark.parametrize("who", ["olga", "operator", "charlie", None])
-def test_private_submission_is_published_by_its_team_only(
+def test_only_its_team_publishes_a_private_submission(
     who: str | None, send: Any, bob: User, request: pytest.FixtureRequest
 ) -> None:
     sent = send(miss=1)
@@ -106,7 +106,7 @@ def test_private_submission_is_published_by_its_team_only(
     assert on_the_board() == {"Pictorial structures"}
 
 
-def test_withdrawal_ends_the_agreement(send: Any, alice: User, olga: User, benchmark: Benchmark) -> None:
+def test_withdrawing_revokes_consent(send: Any, alice: User, olga: User, benchmark: Benchmark) -> None:
     sent = send(miss=1, publish_when_scored=True)
     score()
     with pytest.raises(Refused, match="Only the team"):
@@ -114,7 +114,7 @@ def test_withdrawal_ends_the_agreement(send: Any, alice: User, olga: User, bench
     submissions.withdraw(submission=sent, by=alice)
     with pytest.raises(Refused, match="withdrew"):
         submissions.publish(submission=sent, by=olga)
-    # scored once more, as after a correction of the annotations; a second scoring is not charged
+    # scored again, as after a correction of the annotations; that is not charged
     Submission.objects.update(quota_day=None)
     sent.evaluations.update(current=False)
     sent.evaluations.create(team=sent.team, evaluator_version="x", truth_sha256="1" * 64)
@@ -123,10 +123,10 @@ def test_withdrawal_ends_the_agreement(send: Any, alice: User, olga: User, bench
 
 
 @pytest.mark.parametrize("who", ["olga", "operator"])
-def test_no_route_publishes_the_private_submission_of_others(
+def test_no_route_publishes_another_teams_private_submission(
     who: str, send: Any, team: Team, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    """The button, the submission's own act, the API, the settings, the admin site and the import of the same file."""
+    """The organiser's button, the submission's page, the API, the settings, the admin, an import of the same file."""
     from leaderboard.files import blobs
     from leaderboard.operations import tokens
 
@@ -161,7 +161,7 @@ def test_no_route_publishes_the_private_submission_of_others(
     assert on_the_board() == set()
 
 
-def test_organiser_publishes_imports_and_what_teams_agreed_to(
+def test_organiser_publishes_imports_and_what_teams_consented_to(
     send: Any, olga: User, team: Team, benchmark: Benchmark, tmp_path: Path
 ) -> None:
     file = tmp_path / "released.json"
@@ -174,7 +174,7 @@ def test_organiser_publishes_imports_and_what_teams_agreed_to(
     score()
     send(b"[3]", to=Method.objects.create(team=team, name="Agreed"), publish_when_scored=True)
     score()
-    # as an older version of the server left them: agreed, and not on the board
+    # as an older version of the server left it: with consent, but not on the board
     BoardEvent.objects.filter(method__name="Agreed").delete()
     send(b"[4]")
     score()
@@ -188,7 +188,7 @@ def test_organiser_publishes_imports_and_what_teams_agreed_to(
     assert on_the_board() == {"Released", "Hers", "Agreed"}
 
 
-def test_private_import_stays_private_whatever_the_policy(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_a_private_import_stays_private_whatever_the_policy(benchmark: Benchmark, tmp_path: Path) -> None:
     Benchmark.objects.update(publishes_all=True)
     file = tmp_path / "released.json"
     file.write_bytes(b"[1]")
@@ -197,7 +197,9 @@ def test_private_import_stays_private_whatever_the_policy(benchmark: Benchmark, 
     assert on_the_board() == set()
 
 
-def test_import_for_a_team_with_members_is_theirs_to_publish(benchmark: Benchmark, team: Team, tmp_path: Path) -> None:
+def test_only_members_publish_what_was_imported_for_their_team(
+    benchmark: Benchmark, team: Team, tmp_path: Path
+) -> None:
     file = tmp_path / "released.json"
     file.write_bytes(b"[1]")
     out = StringIO()

@@ -1,4 +1,4 @@
-"""A submission that is refused leaves nothing behind, whoever sends it: no method, no edit of one, no row, no file."""
+"""A refused submission leaves nothing behind, however it was sent: no method, no edit to one, no row, no file."""
 
 from __future__ import annotations
 
@@ -86,12 +86,12 @@ def quota(benchmark: Benchmark, **_: Any) -> None:
 
 
 def policy_changed(benchmark: Benchmark, **_: Any) -> None:
-    """Found when the rows are written, after everything that can be checked earlier."""
+    """Detected when the rows are written, after all earlier checks have passed."""
     Benchmark.objects.filter(pk=benchmark.pk).update(publishes_all=True)
 
 
-def another_was_faster(monkeypatch: pytest.MonkeyPatch, **_: Any) -> None:
-    """The check passes, and the last of the quota is gone when it is charged."""
+def quota_used_up_meanwhile(monkeypatch: pytest.MonkeyPatch, **_: Any) -> None:
+    """The check passes, but no quota is left when it is charged."""
 
     def gone(**_: Any) -> None:
         raise Refused("quota_day", "None is left.", status=429)
@@ -115,7 +115,7 @@ def files() -> set[str]:
     return {str(file) for file in Path(configured.UPLOADS_DIR).rglob("*") if file.is_file()}
 
 
-BROWSER_AND_API = [closed, not_open, no_annotations, quota, policy_changed, another_was_faster, full_disk]
+BROWSER_AND_API = [closed, not_open, no_annotations, quota, policy_changed, quota_used_up_meanwhile, full_disk]
 CASES = [
     *((way, reason) for way in (by_api, by_browser) for reason in BROWSER_AND_API),
     *((by_command, reason) for reason in (no_annotations, full_disk)),
@@ -139,7 +139,7 @@ def test_a_refused_submission_leaves_nothing_behind(
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("way", [by_api, by_browser, by_command])
-def test_an_accepted_one_says_what_was_sent_of_its_method(
+def test_an_accepted_submission_updates_the_description_of_its_method(
     way: Any, benchmark: Benchmark, team: Team, alice: User, tmp_path: Path
 ) -> None:
     known = Method.objects.create(team=team, name="Known", extra_data="none")
@@ -151,7 +151,7 @@ def test_an_accepted_one_says_what_was_sent_of_its_method(
 
 
 @pytest.mark.django_db
-def test_a_refused_import_makes_no_team(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_a_refused_import_creates_no_team(benchmark: Benchmark, tmp_path: Path) -> None:
     no_annotations(benchmark)
     (tmp_path / "p.json").write_bytes(predictions())
     with pytest.raises(CommandError, match="no annotations"):

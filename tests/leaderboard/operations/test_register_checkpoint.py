@@ -1,4 +1,4 @@
-"""Weights that the operator brings: registered once, as they are, or refused with a code; and they run."""
+"""Checkpoints that the operator brings: registered once and unchanged, or rejected with a code; registered ones run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def folder(settings, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def weights() -> dict[str, torch.Tensor]:
-    """A small HRNet's, whose names are those of its authors' release."""
+    """Those of a small HRNet, named as in its authors' release."""
     torch.manual_seed(0)
     network = baselines.module("hrnet").build(17, width=8, modules=(1, 2, 1), depth=1)
     return network.state_dict()
@@ -47,7 +47,7 @@ def _saved(weights: dict[str, torch.Tensor], file: Path) -> Path:
     return file
 
 
-def test_a_released_file_is_kept_as_it_is_and_runs(weights, tmp_path: Path, folder: Path) -> None:
+def test_a_released_file_is_stored_unchanged_and_runs(weights, tmp_path: Path, folder: Path) -> None:
     file = _saved(weights, tmp_path / "pose_hrnet.pth.tar")
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     assert "registered" in _register(file, sha256=digest.upper(), input_size=(96, 128))
@@ -63,18 +63,18 @@ def test_a_released_file_is_kept_as_it_is_and_runs(weights, tmp_path: Path, fold
     estimator = baselines.load("hrnet", "coco", checkpoint=row.path, device="cpu")
     assert estimator.checkpoint_sha256 == digest and estimator.variant == "w8"
     assert estimator.input_size == (96, 128)
-    # the first heatmaps are those of the network with these weights on the crop as HRNet sees it
+    # the first heatmaps are those of the network with these weights, on the crop normalised as for HRNet
     network = baselines.module("hrnet").build(17, width=8, modules=(1, 2, 1), depth=1).eval()
     network.load_state_dict(weights)
     crop = np.random.default_rng(0).integers(0, 255, (1, 128, 96, 3), dtype=np.uint8)
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    seen = torch.from_numpy(((crop / 255.0 - mean) / std).astype(np.float32)).permute(0, 3, 1, 2)
+    normalised = torch.from_numpy(((crop / 255.0 - mean) / std).astype(np.float32)).permute(0, 3, 1, 2)
     with torch.inference_mode():
-        expected = network(seen)[:, -1].numpy()
+        expected = network(normalised)[:, -1].numpy()
     assert np.abs(estimator.forward(crop)[0] - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-def test_safetensors_and_other_joints_and_sizes(weights, tmp_path: Path) -> None:
+def test_safetensors_with_other_joints_and_sizes(weights, tmp_path: Path) -> None:
     file = tmp_path / "a.safetensors"
     safetensors.torch.save_file(
         {f"backbone.{k}" if "final" not in k else f"head.{k}": v for k, v in weights.items()}, file
@@ -89,7 +89,7 @@ def test_safetensors_and_other_joints_and_sizes(weights, tmp_path: Path) -> None
 
 
 class Payload:
-    """What a hostile pickle does when it is loaded: it would make a file."""
+    """A hostile pickle: loading it would create a file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -98,60 +98,60 @@ class Payload:
         return (open, (str(self.path), "w"))
 
 
-def _refused(file: Path, **options: object) -> str:
-    with pytest.raises(CommandError) as refused:
+def _rejected(file: Path, **options: object) -> str:
+    with pytest.raises(CommandError) as rejected:
         _register(file, **options)
-    code, _, text = str(refused.value).partition(": ")
+    code, _, text = str(rejected.value).partition(": ")
     assert file.name in text or code == "no_licence"
     assert Checkpoint.objects.count() == 0
     return code
 
 
-def test_what_is_not_these_weights_is_refused_with_a_code(
+def test_an_unusable_file_is_rejected_with_a_code(
     weights, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = _saved(weights, tmp_path / "whole.pth")
     cut = tmp_path / "cut.pth"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    assert _refused(cut) == "checkpoint_unreadable"
+    assert _rejected(cut) == "checkpoint_unreadable"
 
     tampered = tmp_path / "tampered.pth"
     content = bytearray(whole.read_bytes())
     content[len(content) // 2] ^= 1
     tampered.write_bytes(content)
-    assert _refused(tampered, sha256=hashlib.sha256(whole.read_bytes()).hexdigest()) == "checkpoint_digest"
+    assert _rejected(tampered, sha256=hashlib.sha256(whole.read_bytes()).hexdigest()) == "checkpoint_digest"
 
     hostile, proof = tmp_path / "hostile.pth", tmp_path / "proof"
     hostile.write_bytes(pickle.dumps({"state_dict": Payload(proof)}, protocol=2))
-    assert _refused(hostile) == "checkpoint_unsafe" and not proof.exists()
+    assert _rejected(hostile) == "checkpoint_unsafe" and not proof.exists()
     torch.save({"state_dict": Payload(proof)}, hostile)
-    assert _refused(hostile) == "checkpoint_unsafe" and not proof.exists()
+    assert _rejected(hostile) == "checkpoint_unsafe" and not proof.exists()
 
     other = tmp_path / "other.pth"
     torch.save({"encoder.weight": torch.zeros(2, 2)}, other)
-    assert _refused(other) == "checkpoint_unknown_format"
-    assert _refused(_saved({k: v for k, v in weights.items() if k != "layer1.0.conv2.weight"}, other)) == (
+    assert _rejected(other) == "checkpoint_unknown_format"
+    assert _rejected(_saved({k: v for k, v in weights.items() if k != "layer1.0.conv2.weight"}, other)) == (
         "checkpoint_mismatch"
     )
-    assert _refused(_saved({**weights, "layer1.0.conv2.weight": torch.zeros(64, 64, 5, 5)}, other)) == (
+    assert _rejected(_saved({**weights, "layer1.0.conv2.weight": torch.zeros(64, 64, 5, 5)}, other)) == (
         "checkpoint_mismatch"
     )
     infinite = {**weights, "bn1.bias": weights["bn1.bias"] + float("inf")}
-    assert _refused(_saved(infinite, other)) == "checkpoint_mismatch"
+    assert _rejected(_saved(infinite, other)) == "checkpoint_mismatch"
 
-    assert _refused(tmp_path / "none.pth") == "checkpoint_missing"
-    assert _refused(whole, licence=" ") == "no_licence"
-    assert _refused(whole, joints="lsp") == "checkpoint_joints"  # 14 of 17
-    assert _refused(whole, joints="nowhere") == "checkpoint_joints"
-    assert _refused(whole, input_size=(100, 128)) == "checkpoint_input_size"
+    assert _rejected(tmp_path / "none.pth") == "checkpoint_missing"
+    assert _rejected(whole, licence=" ") == "no_licence"
+    assert _rejected(whole, joints="lsp") == "checkpoint_joints"  # 14 of 17
+    assert _rejected(whole, joints="nowhere") == "checkpoint_joints"
+    assert _rejected(whole, input_size=(100, 128)) == "checkpoint_input_size"
     monkeypatch.setattr(stored, "LARGEST_FILE", whole.stat().st_size - 1)
-    assert _refused(whole) == "checkpoint_too_large"
-    assert list(folder.iterdir()) == []  # nothing of them was kept
+    assert _rejected(whole) == "checkpoint_too_large"
+    assert list(folder.iterdir()) == []  # nothing was stored
 
 
-def test_joints_that_their_number_does_not_tell_must_be_named(tmp_path: Path) -> None:
+def test_joints_must_be_named_where_their_number_is_ambiguous(tmp_path: Path) -> None:
     network = baselines.module("hrnet").build(14, width=8, modules=(1, 1, 1), depth=1)
     file = _saved(network.state_dict(), tmp_path / "fourteen.pth")
-    assert _refused(file) == "checkpoint_joints"
+    assert _rejected(file) == "checkpoint_joints"
     _register(file, joints="crowdpose")
     assert Checkpoint.objects.get().joints[-2:] == ["head", "neck"]

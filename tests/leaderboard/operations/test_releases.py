@@ -59,25 +59,25 @@ def test_an_import_between_the_claim_and_the_scoring_leaves_both_files_of_the_cl
 ) -> None:
     before = (benchmark.truth_sha256, benchmark.image_list_sha256)
     submission = send()
-    taken = claim()
+    claimed = claim()
     put(benchmark, 3)
-    assert tasks.evaluate(taken) == f"{submission} scored"
+    assert tasks.evaluate(claimed) == f"{submission} scored"
     evaluation = Evaluation.objects.get()
     assert (evaluation.truth_sha256, evaluation.image_list_sha256) == before
     assert evaluation.report["images"] == 8
-    # and a third attempt would take what is in force then
+    # another attempt would use what is in force by then
     assert path(before[1]).exists() and releases.truth_path(benchmark, before[0]).exists()
 
 
-def test_each_attempt_takes_the_annotations_in_force_at_its_claim(send: Any, benchmark: Benchmark) -> None:
+def test_each_attempt_uses_the_annotations_in_force_at_its_claim(send: Any, benchmark: Benchmark) -> None:
     send()
     submissions.fail(claim(), code="crashed", reference="r")
     new = put(benchmark, 3)
     assert claim().job.truth_sha256 == new
 
 
-def test_a_claim_does_not_make_a_second_evaluation_of_the_same(send: Any, benchmark: Benchmark) -> None:
-    """The first has the annotations in force, so the one that waits keeps those that it was queued for."""
+def test_a_claim_makes_no_second_evaluation_on_the_same_annotations(send: Any, benchmark: Benchmark) -> None:
+    """The first evaluation has the annotations in force, so the waiting one stays with those it was queued for."""
     submission = send(predictions(images=3))
     old = (benchmark.truth_sha256, benchmark.image_list_sha256)
     put(benchmark, 3)
@@ -87,8 +87,8 @@ def test_a_claim_does_not_make_a_second_evaluation_of_the_same(send: Any, benchm
         submission=submission, team=submission.team, evaluator_version=submission.evaluations.get().evaluator_version,
         truth_sha256=old[0], image_list_sha256=old[1],
     )  # fmt: skip
-    taken = claim().job
-    assert taken.pk == waiting.pk and (taken.truth_sha256, taken.image_list_sha256) == old
+    claimed = claim().job
+    assert claimed.pk == waiting.pk and (claimed.truth_sha256, claimed.image_list_sha256) == old
 
 
 def test_image_lists_that_a_row_names_are_not_collected(send: Any, benchmark: Benchmark, settings: Any) -> None:
@@ -111,7 +111,7 @@ def row(name: str, value: float, *, stale: bool = False, half: float = 0.01) -> 
     return Row("submission", name, "T", {KEY: Cell(value, value - half, value + half)}, stale=stale)
 
 
-def test_stale_rows_have_no_rank_and_change_nobodys() -> None:
+def test_stale_rows_have_no_rank_and_change_no_other() -> None:
     rows = [row("old", 0.99, stale=True), row("a", 0.9), row("b", 0.7), row("old too", 0.9, stale=True)]
     ranked = rank(rows, key=KEY, higher_is_better=True)
     assert [(each.name, each.rank, each.worst_rank, each.tied) for each in ranked] == [
@@ -134,7 +134,7 @@ def published(send: Any, team: Team) -> Any:
 
 @pytest.fixture
 def mixed(published: Any, benchmark: Benchmark) -> Benchmark:
-    """The best number of all is of earlier annotations."""
+    """The best score comes from earlier annotations."""
     published("Earlier", 0.9)
     put(benchmark, 3)
     published("First", 0.6)
@@ -156,7 +156,7 @@ def test_rows_of_earlier_annotations_are_listed_last_and_unranked(mixed: Benchma
         assert [each.stale for each in chosen(found, query)] == [False, False, True], query
 
 
-def test_no_sentence_and_no_card_takes_a_stale_row_for_the_best(mixed: Benchmark, published: Any) -> None:
+def test_no_summary_calls_a_stale_row_the_best(mixed: Benchmark, published: Any) -> None:
     short = standing(mixed)
     assert short is not None and short.best is not None
     assert (short.best.name, short.measured, short.stale, short.rows) == ("First", 2, 1, 3)
@@ -173,7 +173,7 @@ def test_no_sentence_and_no_card_takes_a_stale_row_for_the_best(mixed: Benchmark
     ]
 
 
-def test_a_new_result_of_the_method_takes_the_stale_rows_place(mixed: Benchmark, send: Any) -> None:
+def test_a_new_result_replaces_the_methods_stale_row(mixed: Benchmark, send: Any) -> None:
     method = Method.objects.get(name="Earlier")
     send(b"[1]", to=method, publish_when_scored=True)
     submissions.record(claim(), report(0.7), seconds=1)
@@ -237,8 +237,8 @@ def test_a_board_at_a_date_ranks_by_the_annotations_in_force_then(mixed: Benchma
     assert later.in_force.people == 3 and later.in_force.truth_sha256 == mixed.truth_sha256
 
 
-def test_before_releases_were_recorded_the_evaluations_tell_which_annotations_were_in_force(mixed: Benchmark) -> None:
-    """An upgraded site: its first record is of the day of the upgrade, and older imports left their digests only."""
+def test_evaluations_tell_which_annotations_were_in_force_before_releases_were_recorded(mixed: Benchmark) -> None:
+    """An upgraded site: its first release dates from the upgrade, and earlier imports left only their digests."""
     Release.objects.all().delete()
     Release.objects.create(
         benchmark=mixed, truth_sha256=mixed.truth_sha256, image_list_sha256=mixed.image_list_sha256, at=day(28)

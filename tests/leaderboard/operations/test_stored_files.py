@@ -1,4 +1,4 @@
-"""Files that somebody may be reading: stored once, never replaced but when damaged, deleted when nobody needs them."""
+"""Files that someone may be reading: stored once, replaced only when damaged, deleted when nobody needs them."""
 
 from __future__ import annotations
 
@@ -44,29 +44,27 @@ def grow_old(file: Path, seconds: float) -> None:
 # --- stored once -----------------------------------------------------------------------------------------------------
 
 
-def test_same_bytes_again_leave_the_file_that_is_there() -> None:
+def test_storing_the_same_bytes_again_leaves_the_file_alone() -> None:
     first = store()
     before = blobs.path(first.sha256).stat()
     again = store()
     after = blobs.path(first.sha256).stat()
     assert again == first
     assert (after.st_ino, after.st_nlink) == (before.st_ino, 1)
-    assert after.st_mtime_ns > before.st_mtime_ns  # the collector starts to count anew
+    assert after.st_mtime_ns > before.st_mtime_ns  # the collector counts its age anew
     assert stored() == [blobs.path(first.sha256)]
 
 
 @pytest.mark.parametrize("without", ["link", "link and lock"])
-def test_same_bytes_again_where_the_file_system_has_no_hard_links(
-    without: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A mock of exFAT, network and other file systems, which cannot be mounted everywhere that tests run."""
+def test_storing_the_same_bytes_again_without_hard_links(without: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Imitates exFAT and some network file systems, which cannot be mounted wherever tests run."""
 
-    def refused(*_: object, **__: object) -> None:
+    def unsupported(*_: object, **__: object) -> None:
         raise OSError(errno.ENOTSUP if "lock" in without else errno.EPERM, "not supported")
 
-    monkeypatch.setattr(os, "link", refused)
+    monkeypatch.setattr(os, "link", unsupported)
     if "lock" in without:
-        monkeypatch.setattr("fcntl.flock", refused)
+        monkeypatch.setattr("fcntl.flock", unsupported)
     first = store()
     before = blobs.path(first.sha256).stat()
     assert store() == first
@@ -76,7 +74,7 @@ def test_same_bytes_again_where_the_file_system_has_no_hard_links(
 
 @contextmanager
 def stored_again_and_again(content: bytes) -> Iterator[None]:
-    """Somebody else sends the same bytes all the time."""
+    """Another client keeps sending the same bytes."""
     done = threading.Event()
 
     def send() -> None:
@@ -93,7 +91,7 @@ def stored_again_and_again(content: bytes) -> Iterator[None]:
 
 
 def test_scoring_reads_its_file_after_the_same_bytes_were_stored_again(tmp_path: Path) -> None:
-    """The sandbox holds the very file that was there when the scoring started."""
+    """The sandbox has the file open that existed when scoring started."""
     truth = tmp_path / "truth.json"
     truth.write_text("{}")
     file = blobs.path(store(b"[1]").sha256)
@@ -121,17 +119,15 @@ def test_submissions_are_scored_while_the_same_bytes_are_stored_again(
             tasks._scorer.close()
 
 
-@pytest.mark.parametrize("damage", ["cut short", "other bytes", "a symbolic link", "empty"])
-def test_damaged_file_is_noticed_and_replaced_whole(
-    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize("damage", ["truncated", "other bytes", "a symbolic link", "empty"])
+def test_a_damaged_file_is_detected_and_replaced(damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = blobs.path(store(b"[1, 2, 3]").sha256)
     if damage == "a symbolic link":
         (tmp_path / "elsewhere").write_bytes(b"[1, 2, 3]")
         file.unlink()
         file.symlink_to(tmp_path / "elsewhere")
     else:
-        file.write_bytes({"cut short": b"[1, 2", "other bytes": b"[9, 9, 9]", "empty": b""}[damage])
+        file.write_bytes({"truncated": b"[1, 2", "other bytes": b"[9, 9, 9]", "empty": b""}[damage])
     assert not blobs.is_intact(file.name) or file.is_symlink()
     store(b"[1, 2, 3]")
     assert file.read_bytes() == b"[1, 2, 3]" and not file.is_symlink()
@@ -145,11 +141,11 @@ def test_too_large_a_stream_leaves_nothing() -> None:
     assert stored() == []
 
 
-# --- deleted when a request came to nothing --------------------------------------------------------------------------
+# --- deleted when a request is refused -------------------------------------------------------------------------------
 
 
 def refuse(content: bytes, meanwhile: Callable[[Path], object] = lambda file: None) -> Path:
-    """A request that stores a file and is refused after that; returns where the file was."""
+    """A request that stores a file and is then refused; returns the file's path."""
     file = None
     try:
         with storage.taken([content], limit=LIMIT) as blob:
@@ -169,8 +165,8 @@ def test_blob_of_a_refused_request_is_deleted_at_once() -> None:
 
 
 @pytest.mark.django_db
-def test_blob_that_another_request_found_meanwhile_stays() -> None:
-    """The other one, which has no row yet, was told that the file is there."""
+def test_blob_that_another_request_found_in_the_meantime_stays() -> None:
+    """The other request has no row yet, but was told that the file is stored."""
     assert refuse(b"[]", meanwhile=lambda file: store(b"[]")).exists()
 
 
@@ -181,12 +177,12 @@ def test_blob_that_was_there_before_a_refused_request_stays() -> None:
 
 
 @pytest.mark.django_db
-def test_blob_that_a_row_names_stays(send: Callable[..., Submission]) -> None:
+def test_blob_that_a_row_refers_to_stays(send: Callable[..., Submission]) -> None:
     blobs.path(send().sha256).unlink()  # lost
     assert refuse(predictions()).exists()
 
 
-def test_whoever_keeps_a_file_finds_it_however_many_delete_theirs() -> None:
+def test_an_accepted_request_finds_its_file_however_many_others_are_refused() -> None:
     """In each round seven requests with the same bytes are refused and one is accepted, in any order."""
     for number in range(20):
         content, together = b"[%d]" % number, threading.Barrier(8)
@@ -216,7 +212,7 @@ def roomy(settings: Any) -> None:
 
 @pytest.fixture
 def short(settings: Any) -> None:
-    """Less space than should be left free."""
+    """Less free space than the settings ask for."""
     settings.FREE_DISK, settings.SITE_STORAGE = 1 << 60, 0
 
 
@@ -247,7 +243,7 @@ def test_orphans_of_an_hour_are_collected_when_space_runs_out(send: Callable[...
 
 
 @pytest.mark.django_db
-def test_site_limit_that_is_nearly_reached_is_want_of_space(send: Callable[..., Submission], settings: Any) -> None:
+def test_space_is_short_when_the_site_limit_is_nearly_reached(send: Callable[..., Submission], settings: Any) -> None:
     settings.FREE_DISK, settings.SITE_STORAGE = 0, 0
     size = send().size
     assert not storage.is_short()
@@ -256,8 +252,8 @@ def test_site_limit_that_is_nearly_reached_is_want_of_space(send: Callable[..., 
 
 
 @pytest.mark.usefixtures("db", "roomy")
-def test_old_orphan_that_is_stored_again_while_orphans_are_collected_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The collector has seen it old and unnamed; a request then finds it there, and has not written its row yet."""
+def test_an_orphan_that_is_stored_again_during_collection_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collector found it old and unreferenced; then a request reuses it and has not written its row yet."""
     file = blobs.path(store().sha256)
     grow_old(file, 48 * 3600)
 
@@ -310,27 +306,27 @@ def test_leftovers_in_the_other_folders_are_collected(
     assert not run.exists()
 
 
-# --- other files that somebody may have open -------------------------------------------------------------------------
+# --- other files that someone may have open --------------------------------------------------------------------------
 
 
 @pytest.mark.django_db
-def test_same_annotations_and_images_again_leave_the_files_that_are_there(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_the_same_annotations_and_images_again_leave_the_files_alone(benchmark: Benchmark, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     for image in truth_document()["images"]:
         Image.fromarray(np.zeros((180, 120, 3), np.uint8)).save(source / image["file_name"])
     releases.put_images(benchmark, source)
-    kept = [
+    files = [
         releases.truth_path(benchmark, benchmark.truth_sha256),
         blobs.path(benchmark.image_list_sha256),
         *releases.images_folder(benchmark).iterdir(),
     ]
-    before = [file.stat().st_ino for file in kept]
+    before = [file.stat().st_ino for file in files]
     releases.put_into_force(benchmark, json.dumps(truth_document()).encode())
     releases.put_images(benchmark, source)
-    assert [file.stat().st_ino for file in kept] == before
-    assert kept[0].stat().st_mode & 0o777 == 0o600
-    # another image of that name: who has the old one open reads it to its end
+    assert [file.stat().st_ino for file in files] == before
+    assert files[0].stat().st_mode & 0o777 == 0o600
+    # another image under that name: whoever has the old one open can read it to its end
     first = releases.images_folder(benchmark) / "im1001.jpg"
     with first.open("rb") as held:
         (source / first.name).write_bytes(b"other")
@@ -341,7 +337,7 @@ def test_same_annotations_and_images_again_leave_the_files_that_are_there(benchm
 
 
 @pytest.mark.django_db
-def test_write_that_fails_leaves_neither_a_part_nor_a_change(benchmark: Benchmark, monkeypatch: Any) -> None:
+def test_a_failed_write_leaves_no_partial_file_and_no_change(benchmark: Benchmark, monkeypatch: Any) -> None:
     target = releases.folder(benchmark) / "surface.npz"
     with writing.written(target) as out:
         out.write(b"old")
@@ -357,7 +353,7 @@ def test_write_that_fails_leaves_neither_a_part_nor_a_change(benchmark: Benchmar
 
 
 @pytest.mark.django_db
-def test_annotation_file_whose_import_is_not_queued_leaves_nothing(
+def test_an_annotation_file_whose_import_cannot_be_queued_is_deleted(
     benchmark: Benchmark, alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class File:

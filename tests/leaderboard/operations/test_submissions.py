@@ -1,4 +1,4 @@
-"""One submission from upload to row: what is charged, what is kept, and what a late worker may no longer write."""
+"""One submission from upload to row: what is charged, what is stored, and what a late worker may no longer write."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def test_accepted_submission_waits_and_is_charged(send, team: Team, benchmark: B
     assert submission.evaluation.state == State.QUEUED
     assert submission.evaluation.truth_sha256 == benchmark.truth_sha256
     assert blobs.path(submission.sha256).read_bytes() == predictions()
-    standing = quotas.standing(team, benchmark)
-    assert (standing.day_used, standing.total_used, standing.running) == (1, 1, 1)
+    usage = quotas.standing(team, benchmark)
+    assert (usage.day_used, usage.total_used, usage.running) == (1, 1, 1)
 
 
 def test_same_file_again_costs_nothing(send, team: Team, benchmark: Benchmark) -> None:
@@ -46,14 +46,14 @@ def test_same_idempotency_key_gives_the_earlier_submission(send) -> None:
     assert refused.value.status == 409
 
 
-def test_recorded_scores_end_the_run(send, team: Team, benchmark: Benchmark) -> None:
+def test_recording_scores_ends_the_evaluation(send, team: Team, benchmark: Benchmark) -> None:
     submission = send()
     assert submissions.record(claim(), report(0.75), seconds=0.1)
     evaluation = Evaluation.objects.get(submission=submission)
     assert evaluation.state == State.SCORED
     assert evaluation.scores.get().value == 0.75
-    standing = quotas.standing(team, benchmark)
-    assert (standing.day_used, standing.running) == (1, 0)
+    usage = quotas.standing(team, benchmark)
+    assert (usage.day_used, usage.running) == (1, 0)
 
 
 def test_fenced_out_worker_writes_nothing(send) -> None:
@@ -73,23 +73,23 @@ def test_fenced_out_worker_writes_nothing(send) -> None:
 
 def test_scores_and_state_are_written_together_or_not_at_all(send) -> None:
     send()
-    taken = claim()
+    claimed = claim()
     twice = report()
     twice["scores"] *= 2
     with pytest.raises(IntegrityError):
-        submissions.record(taken, twice, seconds=1)
+        submissions.record(claimed, twice, seconds=1)
     assert Evaluation.objects.get().state == State.RUNNING
     assert not Score.objects.exists()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, 1.1])
-def test_database_refuses_what_is_not_a_fraction(send, value: float) -> None:
+def test_database_rejects_values_that_are_not_fractions(send, value: float) -> None:
     evaluation = send().evaluation
     with pytest.raises(IntegrityError), transaction.atomic():
         Score.objects.create(evaluation=evaluation, metric="pck@0.2", part="all", value=value)
 
 
-def test_rejected_file_gives_the_quota_back_and_counts_as_reject(send, team: Team, benchmark: Benchmark) -> None:
+def test_rejected_file_is_refunded_and_counts_towards_the_reject_limit(send, team: Team, benchmark: Benchmark) -> None:
     submission = send(content=b'[{"image_id": 4}]')
     with pytest.raises(PredictionError) as wrong:
         validate("lsp", b'[{"image_id": 4}]')
@@ -99,13 +99,13 @@ def test_rejected_file_gives_the_quota_back_and_counts_as_reject(send, team: Tea
     assert evaluation.state == State.REJECTED
     assert evaluation.error_message == str(wrong.value)
     assert not submission.live
-    standing = quotas.standing(team, benchmark)
-    assert (standing.day_used, standing.total_used, standing.running, standing.rejects) == (0, 0, 0, 1)
+    usage = quotas.standing(team, benchmark)
+    assert (usage.day_used, usage.total_used, usage.running, usage.rejects) == (0, 0, 0, 1)
     again = send(content=b'[{"image_id": 4}]')
     assert again.pk != submission.pk
 
 
-def test_reject_cap_ends_guessing(send, team: Team, benchmark: Benchmark) -> None:
+def test_reject_limit_ends_guessing(send, team: Team, benchmark: Benchmark) -> None:
     Benchmark.objects.update(reject_limit=1)
     send(content=b"x")
     submissions.reject(claim(), _some_error())
@@ -124,9 +124,9 @@ def _some_error() -> PredictionError:
 def test_worker_lost_three_times_is_our_error_and_refunded(send, team: Team, benchmark: Benchmark) -> None:
     submission = send()
     for attempt in (1, 2, 3):
-        taken = claim()
-        assert taken.job.attempts == attempt
-        expire(taken.job)
+        claimed = claim()
+        assert claimed.job.attempts == attempt
+        expire(claimed.job)
     assert claim_next(Evaluation) is None
     assert submissions.error_exhausted() == 1
     submission.refresh_from_db()
@@ -134,7 +134,7 @@ def test_worker_lost_three_times_is_our_error_and_refunded(send, team: Team, ben
     assert quotas.standing(team, benchmark).day_used == 0
 
 
-def test_same_death_twice_is_the_files_fault(send, team: Team, benchmark: Benchmark) -> None:
+def test_running_out_of_memory_twice_rejects_the_file(send, team: Team, benchmark: Benchmark) -> None:
     submission = send()
     submissions.fail(claim(), code="memory", reference="r1")
     assert Evaluation.objects.get().state == State.QUEUED
@@ -155,7 +155,7 @@ def test_platform_fault_is_tried_three_times_then_refunded(send, team: Team, ben
     assert quotas.standing(team, benchmark).total_used == 0
 
 
-def test_fair_claim_takes_the_team_with_the_fewest_running(send, method: Method) -> None:
+def test_claims_prefer_the_team_with_the_fewest_running(send, method: Method) -> None:
     other = Team.objects.create(name="Other")
     theirs = Method.objects.create(team=other, name="Theirs")
     mine = [send(miss=miss) for miss in range(3)]
@@ -171,16 +171,16 @@ def test_cancel_before_the_start_refunds_and_after_it_does_not(
     submissions.cancel(submission=waiting, by=alice)
     assert quotas.standing(team, benchmark).day_used == 0
     running = send(miss=1)
-    taken = claim()
+    claimed = claim()
     submissions.cancel(submission=running, by=alice)
-    standing = quotas.standing(team, benchmark)
-    assert (standing.day_used, standing.running) == (1, 0)
-    assert not submissions.record(taken, report(), seconds=1)
+    usage = quotas.standing(team, benchmark)
+    assert (usage.day_used, usage.running) == (1, 0)
+    assert not submissions.record(claimed, report(), seconds=1)
     with pytest.raises(Refused, match="ended already"):
         submissions.cancel(submission=running, by=alice)
 
 
-def test_closed_board_refuses_by_the_databases_clock(send, benchmark: Benchmark) -> None:
+def test_closed_board_refuses_submissions_by_the_databases_clock(send, benchmark: Benchmark) -> None:
     Benchmark.objects.update(closes_at=timezone.now() - timedelta(seconds=5))
     with pytest.raises(Refused, match="closed at"):
         send()
@@ -189,7 +189,7 @@ def test_closed_board_refuses_by_the_databases_clock(send, benchmark: Benchmark)
         send()
 
 
-def test_board_without_annotations_takes_nothing(send, benchmark: Benchmark) -> None:
+def test_board_without_annotations_accepts_nothing(send, benchmark: Benchmark) -> None:
     Benchmark.objects.update(truth_sha256="")
     with pytest.raises(Refused, match="no annotations"):
         send()
@@ -215,7 +215,7 @@ def test_publish_replaces_the_methods_earlier_row(send, alice: User, benchmark: 
         submissions.withdraw(submission=second, by=alice)
 
 
-def test_disqualified_method_cannot_come_back_by_itself(send, alice: User, charlie: User) -> None:
+def test_its_team_cannot_publish_a_disqualified_method(send, alice: User, charlie: User) -> None:
     submission = send()
     submissions.record(claim(), report(), seconds=1)
     submissions.publish(submission=submission, by=alice)
@@ -236,15 +236,15 @@ def test_publish_when_scored(send, benchmark: Benchmark) -> None:
     assert Benchmark.objects.get().version > version
 
 
-def test_orphan_blobs_are_collected_and_named_ones_stay(send) -> None:
-    kept = send().sha256
+def test_orphan_blobs_are_collected_and_referenced_ones_stay(send) -> None:
+    referenced = send().sha256
     orphan = blobs.store([b"nobody's"], limit=100).sha256
     known = set(Submission.objects.values_list("sha256", flat=True)) | set(
         Benchmark.objects.values_list("image_list_sha256", flat=True)
     )
     assert blobs.collect_orphans(known, older_than_seconds=60) == 0
     assert blobs.collect_orphans(known, older_than_seconds=-1) == 1
-    assert blobs.path(kept).exists()
+    assert blobs.path(referenced).exists()
     assert not blobs.path(orphan).exists()
 
 

@@ -1,4 +1,4 @@
-"""A baseline worker that the kernel kills for want of memory: its successors take ever smaller batches."""
+"""A baseline worker that the kernel kills when memory runs out: its successors use smaller and smaller batches."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 
-# One process makes a site of its own and forks a worker for each attempt, as Celery does. `fits` people fit into the
-# memory of a worker: with more it gets the very signal that the kernel sends.
+# One process sets up its own site and forks a worker per attempt, as Celery does. `fits` people fit into a worker's
+# memory; with more it gets the same signal that the kernel sends.
 SITE = """
 import json, os, signal, sys
 from datetime import timedelta
@@ -71,8 +71,8 @@ while leases.claimable(BaselineRun).exists():
     BaselineRun.objects.filter(state=State.RUNNING).update(lease_expires_at=Now() - timedelta(1))
 tasks.sweep()
 run.refresh_from_db()
-said = {"state": run.state, "code": run.error_code, "attempts": run.attempts, "record": run.record}
-print(json.dumps({"ends": ends, **said}))
+outcome = {"state": run.state, "code": run.error_code, "attempts": run.attempts, "record": run.record}
+print(json.dumps({"ends": ends, **outcome}))
 """
 
 
@@ -80,7 +80,7 @@ print(json.dumps({"ends": ends, **said}))
     ("fits", "ends", "state", "code"),
     [
         (3, [-9, -9, 0], "done", ""),  # 8 and 4 are killed, 2 fits
-        # not even one fits: 8, 4 and 2 are not counted, for a smaller one may fit, and three attempts with 1 are
+        # not even one fits: attempts with 8, 4 and 2 are not counted, as a smaller batch may fit; three with 1 are
         (0, [-9] * 6, "errored", "worker_lost"),
     ],
 )

@@ -52,7 +52,7 @@ def test_score_is_the_one_a_researcher_gets_offline(send) -> None:
 
 
 def test_densepose_is_scored_on_the_operators_surface_in_the_sandbox(db: None, alice: User, tmp_path: Path) -> None:
-    """The tables lie beside the annotations; without them, or a surface of ours, annotations are not taken."""
+    """The tables are stored beside the annotations, which are rejected without tables or a built-in surface."""
     truth, entries = on_surface("densepose", 3, images=6)
     expected = {(s.metric, s.part): s.value for s in evaluate("densepose", entries, truth).scores}
     del truth["info"]["surface"]
@@ -86,10 +86,10 @@ def test_poses_in_space_are_scored_in_the_sandbox_and_stored_in_millimetres(db: 
     releases.put_into_force(benchmark, json.dumps(truth).encode())
     team = own_team(alice)
     method = Method.objects.create(team=team, name="Lifted")
-    for content, said in ((entries, "scored"), (entries[1:], "rejected: missing_person")):
+    for content, outcome in ((entries, "scored"), (entries[1:], "rejected: missing_person")):
         blob = blobs.store([json.dumps(content).encode()], limit=1 << 24)
         sent = submissions.submit(benchmark=benchmark, method=method, team=team, user=alice, blob=blob, source="web")[0]
-        assert tasks.score() == f"{sent} {said}"
+        assert tasks.score() == f"{sent} {outcome}"
     scores = Evaluation.objects.get(state=State.SCORED).scores
     assert {score.metric: score.unit for score in scores.all()} == {
         "pck3d@150mm": "", "pck3d_auc": "", "mpjpe": "mm", "pa_mpjpe": "mm",
@@ -97,7 +97,7 @@ def test_poses_in_space_are_scored_in_the_sandbox_and_stored_in_millimetres(db: 
     assert scores.get(metric="mpjpe", part="all").value > 1
 
 
-def test_bad_file_is_rejected_word_for_word(send) -> None:
+def test_an_invalid_file_is_rejected_with_the_validators_message(send) -> None:
     content = b'[{"image_id": 77, "person_id": 0, "keypoints": [1, 2, 3], "score": 1}]'
     send(content=content)
     assert "rejected" in tasks.score()
@@ -107,7 +107,7 @@ def test_bad_file_is_rejected_word_for_word(send) -> None:
     assert evaluation.error_message
 
 
-def test_lost_truth_is_our_fault_and_says_no_path(send, benchmark: Benchmark) -> None:
+def test_missing_annotations_are_our_fault_and_the_message_names_no_path(send, benchmark: Benchmark) -> None:
     submission = send()
     releases.truth_path(benchmark, benchmark.truth_sha256).unlink()
     for _ in range(3):
@@ -118,7 +118,7 @@ def test_lost_truth_is_our_fault_and_says_no_path(send, benchmark: Benchmark) ->
     assert "/" not in evaluation.error_message
 
 
-def test_organisers_file_comes_into_force_after_a_worker_checked_it(benchmark: Benchmark, alice: User) -> None:
+def test_an_organisers_file_comes_into_force_once_a_worker_has_checked_it(benchmark: Benchmark, alice: User) -> None:
     before = benchmark.truth_sha256
     document = truth_document(images=3)
     job = annotation_imports.take(
@@ -150,11 +150,11 @@ def test_damaged_annotation_file_changes_nothing(benchmark: Benchmark, alice: Us
     assert benchmark.truth_sha256 == before
 
 
-def test_new_annotations_leave_running_evaluations_on_the_old_ones(send, benchmark: Benchmark) -> None:
+def test_running_evaluations_stay_on_the_annotations_they_were_claimed_with(send, benchmark: Benchmark) -> None:
     submission = send()
     claim()
     releases.put_into_force(benchmark, json.dumps(truth_document(images=3)).encode())
-    # the public image list is the new one by now, the evaluation keeps the annotations it was claimed with
+    # the board has new annotations by now; the evaluation stays with those it was claimed with
     assert submission.evaluation.truth_sha256 != benchmark.truth_sha256
 
 
@@ -162,10 +162,12 @@ def test_import_benchmark_and_submission_from_the_shell(db: None, tmp_path) -> N
     truth, predicted = tmp_path / "truth.json", tmp_path / "predicted.json"
     truth.write_text(json.dumps(truth_document()))
     predicted.write_bytes(predictions(miss=2))
-    said = io.StringIO()
-    call_command("import_benchmark", "lsp", str(truth), "--split", "test-pc", stdout=said)
-    call_command("import_submission", "lsp-test-pc", str(predicted), "--method", "A", "--team", "Authors", stdout=said)
-    assert f"lsp-test-pc: {IMAGES} images, {IMAGES} people" in said.getvalue()
+    output = io.StringIO()
+    call_command("import_benchmark", "lsp", str(truth), "--split", "test-pc", stdout=output)
+    call_command(
+        "import_submission", "lsp-test-pc", str(predicted), "--method", "A", "--team", "Authors", stdout=output
+    )
+    assert f"lsp-test-pc: {IMAGES} images, {IMAGES} people" in output.getvalue()
     tasks.score()
     assert Benchmark.objects.get().events.get(current=True).kind == "published"
 
@@ -174,9 +176,9 @@ def test_a_folder_of_videos_becomes_a_benchmark_and_scores(db: None, tmp_path) -
     (tmp_path / "videos").mkdir()
     for video in (1, 2):
         (tmp_path / "videos" / f"{video}.json").write_text(json.dumps(new_video(video)))
-    said = io.StringIO()
-    call_command("import_benchmark", "posetrack", str(tmp_path / "videos"), "--split", "val-2018", stdout=said)
-    assert "posetrack-val-2018: 4 images, 2 people" in said.getvalue()
+    output = io.StringIO()
+    call_command("import_benchmark", "posetrack", str(tmp_path / "videos"), "--split", "val-2018", stdout=output)
+    assert "posetrack-val-2018: 4 images, 2 people" in output.getvalue()
     document = convert_truth("posetrack", tmp_path / "videos")
     found = tmp_path / "found.json"
     entries = [
@@ -192,27 +194,29 @@ def test_a_folder_of_videos_becomes_a_benchmark_and_scores(db: None, tmp_path) -
         for row in document["annotations"]
     ]
     found.write_text(json.dumps(entries))
-    call_command("import_submission", "posetrack-val-2018", str(found), "--method", "A", "--team", "T", stdout=said)
+    call_command("import_submission", "posetrack-val-2018", str(found), "--method", "A", "--team", "T", stdout=output)
     tasks.score()
     evaluation = Benchmark.objects.get().submissions.get().evaluation
     assert evaluation.scores.get(metric="map@0.5", part="all").value == 1.0
     assert evaluation.scores.get(metric="map@0.5", part="right_knee").value == 1.0
 
 
-def test_sweep_wakes_workers_for_what_waits(send) -> None:
+def test_a_sweep_wakes_workers_for_waiting_jobs(send) -> None:
     send()
     assert tasks.sweep() == "1 waiting, 0 ended"
 
 
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """For which work a task woke workers, and how many."""
+    """The wake-up calls that tasks made: for which work, and how many workers."""
     calls: list[tuple[str, int]] = []
     monkeypatch.setattr(tasks, "wake", lambda work, times=1: calls.append((work, times)))
     return calls
 
 
-def test_one_call_is_enough_for_all_that_waits(send, benchmark: Benchmark, alice: User, settings, woken) -> None:
+def test_one_wake_up_call_is_enough_for_all_waiting_jobs(
+    send, benchmark: Benchmark, alice: User, settings, woken
+) -> None:
     settings.SWEEP_SECONDS = 600
     Benchmark.objects.update(daily_limit=50)
     for miss in range(6):
@@ -227,8 +231,8 @@ def test_one_call_is_enough_for_all_that_waits(send, benchmark: Benchmark, alice
     assert woken == []
 
 
-def test_a_worker_takes_turns_with_what_else_is_in_its_queue(send, settings, woken) -> None:
-    """After so long it leaves the rest to a new call, which comes after a sweep that waits."""
+def test_a_worker_lets_other_work_of_its_queue_have_a_turn(send, settings, woken) -> None:
+    """After that time it leaves the rest to a new call, which queues behind a waiting sweep."""
     settings.SWEEP_SECONDS = 0
     for miss in range(2):
         send(miss=miss)
@@ -239,8 +243,8 @@ def test_a_worker_takes_turns_with_what_else_is_in_its_queue(send, settings, wok
     assert tasks.score_all() == "nothing to do"
 
 
-def test_what_fails_on_our_side_is_left_to_another_worker(send, benchmark: Benchmark, settings, woken) -> None:
-    """A worker that cannot score must not use up the attempts of everything that waits."""
+def test_after_a_fault_of_ours_the_rest_is_left_to_another_worker(send, benchmark: Benchmark, settings, woken) -> None:
+    """A worker that cannot score must not use up the attempts of everything in the queue."""
     settings.SWEEP_SECONDS = 600
     for miss in range(3):
         send(miss=miss)
@@ -259,7 +263,7 @@ def test_a_stopping_worker_wakes_others(send, woken, monkeypatch: pytest.MonkeyP
     assert woken == [("score", 1)]
 
 
-def test_a_sweep_wakes_each_worker_or_one_for_each_that_waits(send, benchmark: Benchmark, woken) -> None:
+def test_a_sweep_wakes_all_workers_or_one_per_waiting_job(send, benchmark: Benchmark, woken) -> None:
     Benchmark.objects.update(daily_limit=50)
     send()
     assert tasks.sweep() == "1 waiting, 0 ended"
@@ -268,7 +272,7 @@ def test_a_sweep_wakes_each_worker_or_one_for_each_that_waits(send, benchmark: B
         send(miss=miss)
     woken.clear()
     tasks.sweep()
-    assert woken[0] == ("score", 4)  # no worker is listed, and some may be there
+    assert woken[0] == ("score", 4)  # no worker is listed, but some may be running
     for number in range(6):
         workers.report(name=f"a:{number}", queue="score, other", isolation=None)
     workers.report(name="b:1", queue="baseline", isolation=None)
