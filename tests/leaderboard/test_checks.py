@@ -20,4 +20,4 @@ def test_every_check_of_ours_is_registered() -> None:
 def test_source_code_shown_to_visitors_is_an_error_of_a_deployment(settings: Any) -> None:
     settings.DEBUG = True
     found = {each.id for each in checks.run_checks(include_deployment_checks=True)}
-    assert "leaderboard.E002" in found
+    assert "poseboard.E002" in found

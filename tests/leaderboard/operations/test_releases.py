@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -256,3 +256,17 @@ def test_an_empty_board_at_a_date_has_nothing_in_force(benchmark: Benchmark) -> 
     assert found.entries == [] and found.in_force.truth_sha256 == ""
     assert load_dataset(benchmark.dataset) == found.dataset
     assert Release.objects.filter(at__lte=Now()).count() == 1 and not Evaluation.objects.filter(state=State.QUEUED)
+
+
+def test_a_board_at_exactly_the_moment_of_an_event_has_it(published: Any, benchmark: Benchmark) -> None:
+    """To the microsecond: an event holds from its moment on, and so does a release."""
+    sent = published("A", 0.9)
+    event = BoardEvent.objects.get(current=True)
+    just_before = event.at - timedelta(microseconds=1)
+    assert [each.submission_id for each in board(benchmark, at=event.at).entries] == [sent.pk]
+    assert board(benchmark, at=just_before).entries == []
+    earlier = board(benchmark, at=event.at).truth_sha256
+    new = put(benchmark, 3)
+    release = Release.objects.latest("at")
+    assert board(benchmark, at=release.at).truth_sha256 == new != earlier
+    assert board(benchmark, at=release.at - timedelta(microseconds=1)).truth_sha256 == earlier

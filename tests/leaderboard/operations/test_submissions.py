@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -258,3 +258,17 @@ def test_a_name_never_becomes_a_path() -> None:
     for name in ("../../etc/passwd", "A" * 64, "", "0" * 63 + "/"):
         with pytest.raises(ValueError):
             blobs.path(name)
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "opens", "closes"), [(-1, "not_open", "open"), (0, "open", "closed"), (1, "open", "closed")]
+)
+def test_a_benchmark_opens_and_closes_at_its_very_moment(
+    benchmark: Benchmark, microseconds: int, opens: str, closes: str
+) -> None:
+    moment = datetime(2026, 5, 1, 12, tzinfo=UTC)
+    now = moment + timedelta(microseconds=microseconds)
+    benchmark.opens_at = moment
+    assert benchmark.phase(now) == opens
+    benchmark.opens_at, benchmark.closes_at = None, moment
+    assert benchmark.phase(now) == closes
