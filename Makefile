@@ -27,7 +27,7 @@ else
 SERVING := $(SERVE)
 endif
 
-.PHONY: help setup serve test test-services lint format bench bench-baselines wheel clean
+.PHONY: help setup serve test test-services lint format mutants bench bench-baselines wheel clean
 .DEFAULT_GOAL := help
 
 help:
@@ -36,6 +36,7 @@ help:
 	@echo "make test    check the style and types, run every test, on SQLite and on PostgreSQL"
 	@echo "make lint    ruff, mypy and import-linter"
 	@echo "make format  let ruff format the code"
+	@echo "make mutants do the tests notice 300 small changes? N=50, N=all, SEED=2 (up to an hour)"
 	@echo "make bench   measure the evaluator beside its peers, write docs/benchmarks.md (half an hour)"
 	@echo "make bench-baselines  measure the networks beside timm, write docs/baselines.md (twenty minutes)"
 	@echo "make wheel   build a wheel for this system, on Linux for glibc 2.17 and later, into dist/"
@@ -67,6 +68,10 @@ format: $(DEV)
 clean:
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .test-services
 	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+mutants: $(DEV)
+	@$(INSTALL) -e ".[dev,mutants]"
+	$(BIN)/python -m tests.mutants --number $(or $(N),300) --seed $(or $(SEED),1)
 
 bench: $(DEV)
 	$(BIN)/python -m benchmarks.evaluator_speed --docs

@@ -69,8 +69,43 @@ def defined_scores(tally: Tally, weights: Floats | None) -> list[Score]:
     ]
 
 
+class _OfElements:
+    """What rates and means have in common: a score for each part, the mean of its elements', and `all`, pooled."""
+
+    metric: str
+    counts: Floats
+    parts: Mapping[str, tuple[int, ...]]
+    whole: int | None
+
+    @property
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        return tuple((self.metric, part) for part in (*self.parts, "all"))
+
+    @property
+    def images(self) -> int:
+        return len(self.counts)
+
+    def scores(self, weights: Floats | None = None) -> list[Score]:
+        return defined_scores(self, weights)
+
+    def values(self, weights: Floats) -> Floats:
+        raise NotImplementedError
+
+    def evidence(self) -> list[Evidence]:
+        found = []
+        for elements in _groups(self.parts, self.counts.shape[1], self.whole):
+            columns = list(elements)
+            hits, misses = self._hits_and_misses(columns)
+            images = float((self.counts[:, columns].sum(axis=1) > 0).sum())
+            found.append(Evidence(images, hits, misses))
+        return found
+
+    def _hits_and_misses(self, elements: list[int]) -> tuple[float, float]:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, eq=False)
-class RateTally:
+class RateTally(_OfElements):
     """Hits and counts of E elements (joints or limbs) in I images; a part is the mean of its elements' rates.
 
     `all` is pooled: all hits over all counts. Parts and elements that nobody annotated are left out.
@@ -83,32 +118,17 @@ class RateTally:
     unit: int = 1  # what one hit counts (area under a curve counts half steps)
     whole: int | None = None  # `all` is pooled over this many of the first elements, over all of them when not given
 
-    @property
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        return tuple((self.metric, part) for part in (*self.parts, "all"))
-
-    @property
-    def images(self) -> int:
-        return len(self.hits)
-
-    def scores(self, weights: Floats | None = None) -> list[Score]:
-        return defined_scores(self, weights)
-
     def values(self, weights: Floats) -> Floats:
         return _means(weights @ self.hits, weights @ self.counts, self.parts, self.whole)
 
-    def evidence(self) -> list[Evidence]:
-        found = []
-        for elements in _groups(self.parts, self.hits.shape[1], self.whole):
-            hits, counts = self.hits[:, list(elements)], self.counts[:, list(elements)]
-            total = float(counts.sum()) / self.unit
-            hit = float(hits.sum()) / self.unit
-            found.append(Evidence(float((counts.sum(axis=1) > 0).sum()), hit, total - hit))
-        return found
+    def _hits_and_misses(self, elements: list[int]) -> tuple[float, float]:
+        total = float(self.counts[:, elements].sum()) / self.unit
+        hit = float(self.hits[:, elements].sum()) / self.unit
+        return hit, total - hit
 
 
 @dataclass(frozen=True, eq=False)
-class MeanTally:
+class MeanTally(_OfElements):
     """Sums of lengths and their number for E elements in I images; a part is the mean of its elements' means.
 
     `all` is pooled: the sum over all lengths over their number. Parts and elements without any are left out.
@@ -120,28 +140,13 @@ class MeanTally:
     parts: Mapping[str, tuple[int, ...]]  # part -> elements
     whole: int | None = None  # `all` is pooled over this many of the first elements, over all of them when not given
 
-    @property
-    def columns(self) -> tuple[tuple[str, str], ...]:
-        return tuple((self.metric, part) for part in (*self.parts, "all"))
-
-    @property
-    def images(self) -> int:
-        return len(self.sums)
-
-    def scores(self, weights: Floats | None = None) -> list[Score]:
-        return defined_scores(self, weights)
-
     def values(self, weights: Floats) -> Floats:
         return _means(_weighted(weights, self.sums), weights @ self.counts, self.parts, self.whole)
 
-    def evidence(self) -> list[Evidence]:
+    def _hits_and_misses(self, elements: list[int]) -> tuple[float, float]:
         """A mean has no hits and misses: each length counts as both."""
-        found = []
-        for elements in _groups(self.parts, self.sums.shape[1], self.whole):
-            counts = self.counts[:, list(elements)]
-            total = float(counts.sum())
-            found.append(Evidence(float((counts.sum(axis=1) > 0).sum()), total, total))
-        return found
+        total = float(self.counts[:, elements].sum())
+        return total, total
 
 
 def _groups(parts: Mapping[str, tuple[int, ...]], elements: int, whole: int | None) -> list[Sequence[int]]:

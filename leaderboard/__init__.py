@@ -1,0 +1,1 @@
+"""The site: one Django project with one app. docs/architecture.md draws its rooms."""

@@ -1,0 +1,4 @@
+"""One file per model: its network and its `MODEL` card (see `baselines.registry`). Others are shared blocks.
+
+May import `baselines.protocol` and nothing else of the package.
+"""

@@ -1,0 +1,1 @@
+"""How models and the person detector are trained. May import run and everything below it."""

@@ -1,0 +1,1 @@
+"""Other packages' interfaces, with our numbers behind them: pycocotools."""

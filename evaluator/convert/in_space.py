@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluator import load_dataset
+from evaluator.convert import json_form
 from evaluator.convert.errors import ConversionError
 from evaluator.convert.json_form import number, rows_of
 from evaluator.convert.layout import LARGEST_COORDINATE, numbers, oriented
@@ -156,13 +157,7 @@ def document(
                 "iscrowd": 0,
             }
         )
-    definition = load_dataset(dataset)
-    return {
-        "info": {"dataset": dataset, "split": split, "description": definition.title},
-        "images": list(images.values()),
-        "annotations": annotations,
-        "categories": [{"id": 1, "name": "person", "keypoints": list(definition.joints), "skeleton": []}],
-    }
+    return json_form.document(dataset, split, list(images.values()), annotations)
 
 
 def _missing(point: Sequence[float]) -> bool:

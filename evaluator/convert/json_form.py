@@ -71,18 +71,21 @@ def annotation_document(dataset: str, split: str, people: People) -> dict[str, A
                 **{key: values[index] for key, values in people.extra.items()},
             }
         )
+    skeleton = [[place[start], place[end]] for start, end in definition.skeleton]
+    return document(dataset, split, list(images.values()), annotations, skeleton)
+
+
+def document(
+    dataset: str, split: str, images: list[Any], annotations: list[Any], skeleton: Sequence[Any] = ()
+) -> dict[str, Any]:
+    """The annotation JSON around lists of images and annotations."""
+    definition = load_dataset(dataset)
+    person = {"id": 1, "name": "person", "keypoints": list(definition.joints), "skeleton": list(skeleton)}
     return {
         "info": {"dataset": dataset, "split": split, "description": definition.title},
-        "images": list(images.values()),
+        "images": images,
         "annotations": annotations,
-        "categories": [
-            {
-                "id": 1,
-                "name": "person",
-                "keypoints": list(definition.joints),
-                "skeleton": [[place[start], place[end]] for start, end in definition.skeleton],
-            }
-        ],
+        "categories": [person],
     }
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluator import load_dataset
-from evaluator.convert import coco
+from evaluator.convert import coco, json_form
 from evaluator.convert.errors import ConversionError
 from evaluator.convert.json_form import looks_like_json, number, read_json
 
@@ -35,8 +35,8 @@ def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None
         return coco.truth(files[0][0], dataset=dataset, split=split, companion=companion)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for file, document in files:
-        rows = _old_truth(file, document, len(images)) if "annolist" in document else _new_truth(file, document)
+    for file, video in files:
+        rows = _old_truth(file, video, len(images)) if "annolist" in video else _new_truth(file, video)
         for image, people in rows:
             images.append(image)
             for person, (keypoints, more) in enumerate(people):
@@ -52,13 +52,7 @@ def truth(path: Path, *, dataset: str, split: str | None, companion: Path | None
                         **more,
                     }
                 )
-    definition = load_dataset(dataset)
-    return {
-        "info": {"dataset": dataset, "split": split or "val", "description": definition.title},
-        "images": images,
-        "annotations": annotations,
-        "categories": [{"id": 1, "name": "person", "keypoints": list(definition.joints), "skeleton": []}],
-    }
+    return json_form.document(dataset, split or "val", images, annotations)
 
 
 def predictions(

@@ -1,0 +1,4 @@
+"""From bytes to arrays, every value checked: archives, JSON, predictions, annotations, image lists, limits.
+
+May import plain data, surface, native and the mathematics; no metric.
+"""

@@ -1,0 +1,1 @@
+"""DensePose: the body's surface, geodesic distances, surface maps. May import `poses` and `errors`."""

@@ -8,9 +8,9 @@ from typing import Any
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from evaluator.dataset import NUMBER
+from evaluator.dataset import NUMBER, part_label
 from leaderboard.boards.rankings import clearly_better, extent, leads
-from leaderboard.drawing.numbers import apart, interval_in_words, number, with_unit
+from leaderboard.drawing.numbers import apart, number, with_unit
 
 FEWEST_PEOPLE = 200
 
@@ -102,7 +102,7 @@ def _no_interval(people: int) -> str:
 
 
 def _with_interval(row: Any) -> str:
-    words = interval_in_words(row.low, row.high, row.unit)
+    words = interval_inpart_label(row.low, row.high, row.unit)
     said = with_unit(number(row.value, row.unit), row.unit)
     return f"{said} (95% interval {words})" if words else said
 
@@ -145,15 +145,11 @@ def submission_verdict(
     worst, best = worst_parts[0], best_parts[0]
     return format_html(
         "<strong>{} is its weakest part, at {}</strong>; {} is its strongest, at {}.",
-        _words(worst[0]),
+        part_label(worst[0]),
         number(worst[1], unit),
-        _words(best[0]).lower(),
+        part_label(best[0]).lower(),
         number(best[1], unit),
     )
-
-
-def _words(part: str) -> str:
-    return part.replace("_", " ").capitalize()
 
 
 def _count(number: int) -> str:

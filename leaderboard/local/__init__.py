@@ -1,0 +1,1 @@
+"""What `manage.py serve` starts: supervisor, programs, broker, users, demonstration."""

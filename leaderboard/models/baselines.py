@@ -34,4 +34,4 @@ class BaselineRun(Job):
         constraints = [*job_constraints("baseline_run")]
 
     def __str__(self) -> str:
-        return f"{self.baseline} {self.variant} on {self.benchmark}"
+        return f"{self.baseline} {self.variant}".strip() + f" on {self.benchmark}"

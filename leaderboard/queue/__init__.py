@@ -1,0 +1,1 @@
+"""Under the operations: leases on rows, wake-up calls, the list of workers, the database's clock. May import models."""

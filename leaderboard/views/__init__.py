@@ -1,0 +1,1 @@
+"""The pages: parse, call an operation or a board, answer. Write nothing."""

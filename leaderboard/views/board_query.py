@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from django.utils.dateparse import parse_date, parse_datetime
 
-from evaluator.dataset import Column
+from evaluator.dataset import Column, part_label
 from leaderboard.boards.rankings import Board, Row
 
 KINDS = ("submission", "baseline", "reported")
@@ -166,11 +166,7 @@ def columns_of(board: Board) -> list[Column]:
             Column(spec.name, column.part, column.label) for column in board.columns if column.part in spec.parts
         ]
         if len(columns) < 3:
-            columns = [Column(spec.name, part, labels.get(part, _words(part))) for part in spec.parts]
+            columns = [Column(spec.name, part, labels.get(part, part_label(part))) for part in spec.parts]
     else:
         columns = board.columns
     return [column for column in columns if (column.metric, column.part) != (spec.name, board.part)]
-
-
-def _words(part: str) -> str:
-    return part.replace("_", " ").capitalize()

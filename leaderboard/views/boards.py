@@ -21,7 +21,7 @@ from django.views.decorators.http import require_safe
 
 import evaluator
 from evaluator import DatasetDefinitionError
-from evaluator.dataset import Column, Dataset
+from evaluator.dataset import Column, Dataset, part_label
 from leaderboard.boards import rankings, wording
 from leaderboard.boards.rankings import Board, Row
 from leaderboard.boards.summaries import standing
@@ -248,7 +248,7 @@ def headers(found: Board, columns: list[Column], query: BoardQuery, has: dict[st
         direction = "" if not active else "descending" if large_first != query.reverse else "ascending"
         return Header(label, link, direction, title)
 
-    part = "" if found.part == "all" else f" {_words(found.part)}"
+    part = "" if found.part == "all" else f" {part_label(found.part)}"
     return {
         "main": head("", f"{found.metric.title}{part}", found.metric.higher_is_better),
         "method": head("method", "Method", False),
@@ -257,7 +257,7 @@ def headers(found: Board, columns: list[Column], query: BoardQuery, has: dict[st
                 f"{column.metric}/{column.part}",
                 abbreviated(column.label),
                 directions.get(column.metric, True),
-                _words(column.part) if column.part != "all" else "",
+                part_label(column.part) if column.part != "all" else "",
             )
             for column in columns
         ],
@@ -266,10 +266,6 @@ def headers(found: Board, columns: list[Column], query: BoardQuery, has: dict[st
         "speed": head("speed", "Images/s", True, "Images per second, of baselines run on this site"),
         "extra": head("extra", "Extra data", False),
     }
-
-
-def _words(part: str) -> str:
-    return part.replace("_", " ").capitalize()
 
 
 @require_safe

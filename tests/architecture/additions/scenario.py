@@ -30,7 +30,7 @@ PAGES = {
     "csv": f"/{BENCHMARK}/board.csv",
     "api": f"/api/v1/boards/{BENCHMARK}",
     "baselines": "/baselines/",
-    "baseline": "/baselines/centre/",
+    "baseline": "/baselines/box_centre/",
 }
 
 
@@ -43,7 +43,7 @@ def main(folder: Path) -> None:
     call_command("import_benchmark", "torsos", folder / "truth.json", images=folder / "images", boxes=True)
     call_command("import_submission", BENCHMARK, folder / "predictions.json", method="Shifted", team="Team")
     tasks.score()
-    call_command("run_baseline", "centre", BENCHMARK)
+    call_command("run_baseline", "box_centre", BENCHMARK)
     results["run"] = tasks.run_baseline()
     results["runs"] = list(BaselineRun.objects.values_list("state", "error_message"))
     tasks.score()

@@ -506,7 +506,7 @@ def filled_page(submit_page: Any, tmp_path: Path) -> Any:
     ("limits", "words"),
     [
         ({"closes_at": "2020-11-01T12:00:00Z"}, "closed at 2020-11-01 12:00 UTC"),
-        ({"daily_limit": 1, "total_limit": 1}, "1 of a team"),
+        ({"daily_limit": 1, "total_limit": 1}, "1 submission per team"),
         ({"truth_sha256": ""}, "has no annotations yet"),
     ],
     ids=["closed", "quota", "no annotations"],
@@ -533,7 +533,7 @@ def test_wrong_field_is_marked_in_place(filled_page: Any) -> None:
     filled_page.fill("#id_paper_url", "http://example.org")
     filled_page.click("#send")
     filled_page.wait_for_selector("#id_paper_url[aria-invalid=true]")
-    assert "Write an address that begins with https://" in filled_page.inner_text("#submit-form")
+    assert "Enter a URL that begins with https://" in filled_page.inner_text("#submit-form")
     assert chosen(filled_page) == ["large.json"]
     assert Axe().run(filled_page, options={"runOnly": RULES}).response["violations"] == []
     filled_page.fill("#id_paper_url", "https://example.org")
@@ -626,7 +626,7 @@ def test_page_follows_a_submission_to_its_score_without_reloading(open_page: Any
     page.wait_for_timeout(2500)
     assert asked == []
     page.click("text=Publish to the board")
-    page.wait_for_selector("text=It stands on the board now")
+    page.wait_for_selector("text=Published on the board")
 
 
 def test_choosing_a_filter_changes_the_address(open_page: Any, site: Any) -> None:

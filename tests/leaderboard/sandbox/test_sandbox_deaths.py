@@ -153,7 +153,7 @@ def test_status_page_says_that_a_sandbox_does_not_start(client) -> None:
     workers.report(name="host:1", queue="score", isolation={"started": False})
     page = client.get("/status/").content.decode()
     assert "its scoring sandbox does not start" in page
-    assert "confined in every way" not in page
+    assert "fully sandboxed" not in page
     assert workers.lacks(Worker(name="host:1", queue="score", isolation={"started": False})) == []
 
 

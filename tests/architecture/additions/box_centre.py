@@ -12,14 +12,14 @@ from evaluator import Dataset
 
 MODEL = {
     "title": "Centre",
-    "citation": {"authors": ("Author",), "title": "A model that is added by one file", "venue": "Tests", "year": 2026},
+    "citation": {"authors": ("Author",), "title": "One file", "venue": "Tests", "year": 2026, "url": "https://x.org"},
     "weights": "none",
     "summary": "Predicts the middle of the person's box for every joint.",
 }
 
 
 class Centre:
-    name, variant, device, precision, checkpoint_sha256 = "centre", "", "cpu", "none", ""
+    name, variant, device, precision, checkpoint_sha256 = "box_centre", "", "cpu", "none", ""
     input_size, padding, batch, parameters, gmacs, joint_threshold = (32, 32), 1.0, 64, 0, 0.0, 0.0
 
     def __init__(self, joints: int) -> None:
