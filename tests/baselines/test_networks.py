@@ -178,8 +178,8 @@ def test_deepercut_returns_scores_offsets_and_pairs_at_stride_8():
     # column 3, row 2, offset (1, -2): 3 * 8 + 4 + 7.2801 and 2 * 8 + 4 - 2 * 7.2801
     offsets = torch.zeros(1, 1, 2, 4, 5)
     offsets[0, 0, :, 2, 3] = torch.tensor([1.0, -2.0])
-    assert deepercut.positions(offsets)[0, 0, :, 2, 3].tolist() == pytest.approx([35.2801, 5.4398], abs=1e-4)
     network = deepercut.build(3, depth=18, width=8)
+    assert network.positions(offsets)[0, 0, :, 2, 3].tolist() == pytest.approx([35.2801, 5.4398], abs=1e-4)
     network.pair_mean.copy_(torch.arange(12.0))
     network.pair_deviation.fill_(2.0)
     # pair 4's y is number 9: 2 * 1.5 + 9
