@@ -1,4 +1,4 @@
-"""Stacked Hourglass in its two public forms a second time, plainly, as in `plain_networks`."""
+"""A plain second implementation of the Stacked Hourglass in its two public forms, as in `plain_networks`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public networks a second time, plainly: names and shapes by rule, and outputs from the weights by name alone.
+"""Plain second implementations of the public networks: names and shapes by rule, outputs by name alone.
 
 Nothing here comes from `baselines`. For every family there is a function that lists the names and shapes of a member as
 its public form has them, and one that computes the outputs of images [B, 3, H, W] from weights of those names: what

@@ -15,7 +15,7 @@ from evaluator import dataset_names, evaluate, load_dataset
 
 @pytest.fixture(scope="session")
 def full_weights(tmp_path_factory):
-    """The folder with the weights of `full`, fetched once a machine."""
+    """The folder with the weights of `full`, fetched once per machine."""
     try:
         return fetch.fetch("blazepose", "full", blazepose.FOLDER, say=lambda _: None).parent
     except BaselineFailed as failure:
@@ -33,10 +33,10 @@ def test_the_joints_of_lsp_by_hand():
     # middle of the shoulders 11.5, of the ears 7.5: 11.5 - 0.15 * 4 and 11.5 - 1.75 * 4
     assert joints[0, 12].tolist() == pytest.approx([10.9, 109.0])
     assert joints[0, 13].tolist() == pytest.approx([4.5, 45.0])
-    assert sure[0, 13] == pytest.approx(7 / 32)  # no surer than the left ear
+    assert sure[0, 13] == pytest.approx(7 / 32)  # no more confident than the left ear
 
 
-def test_the_joints_of_every_dataset_of_bodies_can_be_had():
+def test_all_joints_of_every_body_dataset_are_available():
     landmarks = np.random.default_rng(0).random((2, 33, 2))
     bodies = {name for name in dataset_names() if load_dataset(name).entry == "keypoints"} - {"coco_wholebody"}
     for name in bodies:
@@ -49,14 +49,14 @@ def test_the_joints_of_every_dataset_of_bodies_can_be_had():
         joints_from_landmarks(landmarks, np.ones((2, 33)), ("left_big_toe",))
 
 
-def test_weights_that_are_not_the_published_ones_are_refused(tmp_path):
+def test_weights_other_than_the_published_ones_are_rejected(tmp_path):
     (tmp_path / FILES["full"]["file"]).write_bytes(b"something else")
     with pytest.raises(BaselineFailed) as failed:
         blazepose.estimator("full", load_dataset("lsp"), checkpoint=None, checkpoints=tmp_path, device=None)
     assert failed.value.code == "checkpoint_digest"
 
 
-def test_the_counted_parameters_fit_the_file(full_weights):
+def test_the_parameter_counts_match_the_file_size(full_weights):
     # half precision: two bytes each; the rest of the file describes the layers
     size = (full_weights / FILES["full"]["file"]).stat().st_size
     assert 0 < size - 2 * FILES["full"]["parameters"] < 0.02 * size
@@ -64,7 +64,7 @@ def test_the_counted_parameters_fit_the_file(full_weights):
 
 @pytest.mark.real_data
 @pytest.mark.slow
-def test_blazepose_gets_its_known_score_on_real_people(real_data, full_weights):
+def test_blazepose_reaches_its_known_score_on_real_people(real_data, full_weights):
     scipy_io = pytest.importorskip("scipy.io", reason="scipy reads the annotations: install poseboard[convert]")
     official = scipy_io.loadmat(real_data / "lsp" / "LSP-joints-PC.mat")["joints"]  # [3, 14, 2000]
     images, annotations = [], []

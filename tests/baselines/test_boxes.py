@@ -1,4 +1,4 @@
-"""Whom a run cuts out: given boxes, a file of them, the person detector; and bottom-up networks, which cut nobody."""
+"""Where the boxes of a run come from: the image list, a file, the person detector; bottom-up networks need none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from baselines.protocol import BaselineFailed, Poses
 from baselines.run.boxes import from_file, given
 from baselines.run.predict import predict
 from evaluator import evaluate, public_images, validate
-from tests.baselines.test_kept import Counting
+from tests.baselines.test_resume import Counting
 
 IMAGES = [{"id": 5, "file_name": "5.jpg"}, {"id": 6, "file_name": "6.jpg"}]
 
@@ -24,7 +24,7 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     return folder, generate(folder, split="val", images=24, seed=8)
 
 
-def test_boxes_of_a_file_go_to_their_images(tmp_path: Path) -> None:
+def test_boxes_from_a_file_are_assigned_to_their_images(tmp_path: Path) -> None:
     file = tmp_path / "boxes.json"
     rows = [
         {"image_id": 5, "category_id": 1, "bbox": [1, 2, 30, 40], "score": 0.5},
@@ -57,7 +57,7 @@ def test_boxes_of_a_file_go_to_their_images(tmp_path: Path) -> None:
         ('[{"image_id": 77, "bbox": [1, 2, 3, 4]}]', "no box of a person in these images"),
     ],
 )
-def test_a_box_file_that_cannot_serve_says_why(content: str, words: str, tmp_path: Path) -> None:
+def test_an_unusable_box_file_is_rejected_with_a_reason(content: str, words: str, tmp_path: Path) -> None:
     file = tmp_path / "boxes.json"
     file.write_text(content)
     with pytest.raises(BaselineFailed, match=words) as failed:
@@ -77,7 +77,7 @@ def test_the_annotated_boxes_in_a_file_give_the_same_poses(
     told, _ = predict("counting", public_images(truth, boxes=True), folder / "images", "mannequins")
     places = {(e["image_id"], tuple(e["keypoints"])) for e in told}
     assert {(e["image_id"], tuple(e["keypoints"])) for e in same} <= places
-    # the score is that of the box times the mean confidence, 0.8 * 0.5; nobody's id is claimed
+    # the score is that of the box times the mean confidence, 0.8 * 0.5; no entry has a person id
     assert {e["score"] for e in same} == {0.4} and not any("person_id" in e for e in same)
     assert run.boxes.startswith("file ")
     validate("mannequins", same)
@@ -85,7 +85,7 @@ def test_the_annotated_boxes_in_a_file_give_the_same_poses(
         predict("counting", {"images": IMAGES}, folder / "images", "lsp", box_file=file)
 
 
-def test_people_are_looked_for_where_no_boxes_are_given(split: tuple[Path, dict]) -> None:
+def test_people_are_detected_where_no_boxes_are_given(split: tuple[Path, dict]) -> None:
     folder, truth = split
     found, run = predict("stacked_hourglass", public_images(truth, boxes=False), folder / "images", "mannequins")
     told, _ = predict("stacked_hourglass", public_images(truth, boxes=True), folder / "images", "mannequins")
@@ -94,7 +94,7 @@ def test_people_are_looked_for_where_no_boxes_are_given(split: tuple[Path, dict]
     def ap(results: list[dict]) -> float:
         return {(s.metric, s.part): s.value for s in evaluate("mannequins", results, truth).scores}["ap", "all"]
 
-    # with detected boxes the same network keeps at least three quarters of its AP
+    # with detected boxes the same network reaches at least three quarters of its AP
     assert ap(found) > 0.75 * ap(told) > 0.1
 
 
@@ -110,7 +110,7 @@ class WholeImages:
         return Poses(joints, np.full((2, 17), 0.5), np.array([0.9, 0.6]))
 
 
-def test_a_bottom_up_network_takes_whole_images(split: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bottom_up_network_processes_whole_images(split: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch) -> None:
     folder, truth = split
     monkeypatch.setattr("baselines.run.predict.load", lambda *_, **__: WholeImages())
     listed = public_images(truth, boxes=True)
@@ -124,7 +124,7 @@ def test_a_bottom_up_network_takes_whole_images(split: tuple[Path, dict], monkey
 
 
 class Both(WholeImages):
-    """Takes crops, too, and finds every joint in their middle."""
+    """Accepts crops, too, and finds every joint in their middle."""
 
     padding, batch, joint_threshold = 1.25, 8, 0.0
 
@@ -135,7 +135,7 @@ class Both(WholeImages):
         return Poses(np.tile([32.0, 32.0], (people, 17, 1)), np.full((people, 17), 0.5), np.full(people, 0.3))
 
 
-def test_a_network_for_both_takes_crops_where_there_are_boxes(
+def test_a_network_for_both_uses_crops_where_there_are_boxes(
     split: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, truth = split
@@ -146,7 +146,7 @@ def test_a_network_for_both_takes_crops_where_there_are_boxes(
     assert run.boxes == "none: bottom-up" and {entry["score"] for entry in results} == {0.9, 0.6}
 
 
-def test_on_a_benchmark_of_single_people_the_best_pose_in_the_box_is_taken(
+def test_on_a_single_person_benchmark_the_best_pose_in_the_box_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from PIL import Image
@@ -168,7 +168,7 @@ def test_on_a_benchmark_of_single_people_the_best_pose_in_the_box_is_taken(
     assert first([{"person_id": 4, "box": [10, 10, 20, 40]}]) == [(4, [19.5, 29.5])]
 
 
-def test_given_boxes_are_those_of_the_list() -> None:
+def test_boxes_come_from_the_image_list() -> None:
     listed = [{"id": 1, "people": [{"person_id": 3, "box": [1, 2, 3, 4]}]}, {"id": 2, "people": [{"person_id": 0}]}]
     found = given(listed)
     assert found.source == "given"
@@ -177,10 +177,10 @@ def test_given_boxes_are_those_of_the_list() -> None:
     assert given([{"id": 1}]).source == "whole image"
 
 
-def test_a_bottom_up_network_that_knows_crops_uses_the_boxes_it_is_given(
+def test_a_bottom_up_network_that_supports_crops_uses_given_boxes(
     split: tuple[Path, dict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the boxes of the list it answers for every person by id; without, it looks at whole images."""
+    """With the boxes of the list it predicts every person by id; without them it processes whole images."""
 
     class Both(WholeImages):
         padding, batch, joint_threshold = 1.25, 4, 0.0
@@ -188,8 +188,8 @@ def test_a_bottom_up_network_that_knows_crops_uses_the_boxes_it_is_given(
         def forward(self, crops: np.ndarray) -> int:
             return len(crops)
 
-        def decode(self, answer: int) -> Poses:
-            return Poses(np.full((answer, 17, 2), 32.0), np.full((answer, 17), 0.5), np.full(answer, 0.5))
+        def decode(self, people: int) -> Poses:
+            return Poses(np.full((people, 17, 2), 32.0), np.full((people, 17), 0.5), np.full(people, 0.5))
 
     folder, truth = split
     monkeypatch.setattr("baselines.run.predict.load", lambda *_, **__: Both())

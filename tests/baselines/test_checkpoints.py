@@ -38,7 +38,7 @@ def test_weights_survive_writing_and_reading(tmp_path):
     assert torch.equal(other[0].weight, network[0].weight) and other[0].weight.dtype == torch.float32
 
 
-def test_an_altered_or_truncated_file_is_refused(tmp_path):
+def test_an_altered_or_truncated_file_is_rejected(tmp_path):
     path = tmp_path / "a.safetensors"
     digest = checkpoints.write_weights(_network(), path)
     content = path.read_bytes()
@@ -62,16 +62,16 @@ class Payload:
         return (open, ("/tmp/never-written-by-a-checkpoint", "w"))
 
 
-def test_a_pickle_with_code_is_refused_and_not_run(tmp_path):
+def test_a_pickle_with_code_is_rejected_and_not_run(tmp_path):
     for name, content in (("a.pth", None), ("b.pth", pickle.dumps({"weight": Payload()}, protocol=2))):
         path = tmp_path / name
         if content is None:
             torch.save({"weight": Payload()}, path)
         else:
             path.write_bytes(content)
-        with pytest.raises(CheckpointError) as refused:
+        with pytest.raises(CheckpointError) as failure:
             checkpoints.read_weights(path, sha256_of(path))
-        assert refused.value.code in {"unsafe", "unreadable"}
+        assert failure.value.code in {"unsafe", "unreadable"}
 
 
 def test_a_plain_file_of_tensors_is_read(tmp_path):
@@ -84,7 +84,7 @@ def test_a_plain_file_of_tensors_is_read(tmp_path):
 
 
 def _training(**more):
-    """What a training's checkpoint holds, with numpy's numbers as the releases of HRNet and pytorch-pose have them."""
+    """A training checkpoint, with numpy's numbers as the releases of HRNet and pytorch-pose have them."""
     network = _network()
     optimiser = torch.optim.Adam(network.parameters())
     network(torch.ones(2, 3, 4, 4)).sum().backward()
@@ -95,7 +95,7 @@ def _training(**more):
 
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("older", [True, False])
-def test_a_checkpoint_of_a_training_is_read(zipped, older, tmp_path):
+def test_a_training_checkpoint_is_read(zipped, older, tmp_path):
     path = tmp_path / "model_best.pth.tar"
     torch.save(_training(), path, _use_new_zipfile_serialization=zipped)
     if older:  # than numpy 2, whose functions were elsewhere
@@ -125,15 +125,15 @@ def test_a_checkpoint_of_a_training_is_read(zipped, older, tmp_path):
         ({"path": Path("a")}, r"PosixPath"),
     ],
 )
-def test_what_is_neither_tensor_nor_number_is_refused(more, words, zipped, tmp_path):
+def test_anything_but_tensors_and_numbers_is_rejected(more, words, zipped, tmp_path):
     path = tmp_path / "a.pth"
     torch.save(_training(**more), path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(CheckpointError, match=words) as refused:
+    with pytest.raises(CheckpointError, match=words) as failure:
         checkpoints.read_weights(path, sha256_of(path))
-    assert refused.value.code == "unsafe"
+    assert failure.value.code == "unsafe"
 
 
-def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+def test_a_file_that_unpacks_to_too_much_is_rejected(tmp_path, monkeypatch):
     path, small = tmp_path / "a.pth", tmp_path / "small.pth"
     torch.save({"weight": torch.zeros(1 << 18)}, path)  # a megabyte of zeros
     with zipfile.ZipFile(path) as packed, zipfile.ZipFile(small, "w", zipfile.ZIP_DEFLATED) as repacked:
@@ -141,9 +141,9 @@ def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
             repacked.writestr(name, packed.read(name))
     monkeypatch.setattr(checkpoints, "LARGEST_FILE", 1 << 19)
     assert small.stat().st_size < 1 << 14
-    with pytest.raises(CheckpointError, match="unpacks to more") as refused:
+    with pytest.raises(CheckpointError, match="unpacks to more") as failure:
         checkpoints.read_weights(small, sha256_of(small))
-    assert refused.value.code == "too_large"
+    assert failure.value.code == "too_large"
 
 
 def _without(state, name):
@@ -159,12 +159,12 @@ def _without(state, name):
         (lambda s: {**s, "0.bias": s["0.bias"] * float("nan")}, "0.bias is not finite"),
     ],
 )
-def test_weights_of_another_network_are_refused_by_name(change, words):
+def test_weights_of_another_network_are_rejected_by_name(change, words):
     network = _network()
     before = network[0].weight.clone()
     with pytest.raises(CheckpointError, match=words):
         checkpoints.fill(network, change(_network().state_dict()))
-    assert torch.equal(network[0].weight, before)  # nothing of it was taken
+    assert torch.equal(network[0].weight, before)  # nothing was loaded
 
 
 def test_batch_counters_may_be_missing():
@@ -172,26 +172,26 @@ def test_batch_counters_may_be_missing():
     checkpoints.fill(_network(), state)
 
 
-def test_a_description_without_its_fields_is_refused(tmp_path):
+def test_a_description_without_its_fields_is_rejected(tmp_path):
     path = tmp_path / "a.json"
     for content in ("{", "[]", '{"baseline": "x"}'):
         path.write_text(content)
-        with pytest.raises(CheckpointError) as refused:
+        with pytest.raises(CheckpointError) as failure:
             Checkpoint.read(path)
-        assert refused.value.code == "description"
+        assert failure.value.code == "description"
 
 
 SHIPPED = sorted(checkpoints.FOLDER.glob("*-narrow.json"))
 
 
-def test_every_trainable_architecture_ships_a_narrow_one_and_can_be_run():
+def test_every_trainable_architecture_includes_a_narrow_variant_that_runs():
     assert [path.stem for path in SHIPPED] == sorted(f"{name}-narrow" for name in trainable())
     assert set(names()) == {*trainable(), "blazepose"}
 
 
 @pytest.fixture(scope="module")
 def claimed(tmp_path_factory):
-    """The split that claims are about, its annotations, and the tallies of the mean pose of 100 training images."""
+    """The split of the claimed scores, its annotations, and the tallies of the mean pose of 100 training images."""
     folder, training = tmp_path_factory.mktemp("claimed"), tmp_path_factory.mktemp("training")
     truth = generate(folder, split=CLAIM["split"], images=CLAIM["images"], seed=CLAIM["seed"])
     generate(training, split="train", images=100, seed=1)
@@ -201,7 +201,7 @@ def claimed(tmp_path_factory):
 
 
 def _tally(results, truth):
-    """The measurement that AP comes from."""
+    """The measurement behind AP."""
     definition = load_dataset("mannequins")
     annotations = read_truth(truth, definition)
     entries = read_predictions(results, definition, listed(annotations, definition))
@@ -209,7 +209,7 @@ def _tally(results, truth):
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_shipped_checkpoint_is_small_gets_its_score_and_is_better_than_the_mean_pose(path, claimed):
+def test_an_included_checkpoint_is_small_reaches_its_claim_and_beats_the_mean_pose(path, claimed):
     truth, folder, mean = claimed
     checkpoint = Checkpoint.read(path)
     file = path.with_name(checkpoint.file)
@@ -228,8 +228,8 @@ def test_a_shipped_checkpoint_is_small_gets_its_score_and_is_better_than_the_mea
     assert better.low is not None and better.low > 0
 
 
-def test_the_page_says_what_the_checkpoints_say():
-    """A line of the table of docs/baselines.md for every checkpoint: parameters, input, CPU seconds, AP."""
+def test_the_docs_match_the_checkpoints():
+    """docs/baselines.md has a row for every checkpoint: parameters, input, CPU seconds, AP."""
     page = (Path(__file__).parents[2] / "docs" / "baselines.md").read_text()
     for path in SHIPPED:
         found = Checkpoint.read(path)
@@ -238,8 +238,8 @@ def test_the_page_says_what_the_checkpoints_say():
         assert f"| {size} | {seconds} | {score:.1f} |" in page, path.stem
 
 
-def test_the_page_says_what_was_fitted_for_grouping():
-    """A line for every checkpoint with a fitted grouping: log-likelihoods, joints found and AP, both ways."""
+def test_the_docs_match_the_fitted_groupings():
+    """docs/baselines.md has a row for every checkpoint with a fitted grouping: log-likelihoods, joints found and AP."""
     page = (Path(__file__).parents[2] / "docs" / "baselines.md").read_text()
     fitted = [found for found in map(Checkpoint.read, SHIPPED) if found.grouping]
     assert "deepercut" in {found.baseline for found in fitted}

@@ -1,4 +1,4 @@
-"""Whom a crop was cut out for, and what grouping learns of people from annotated images."""
+"""Which person a crop belongs to, and the statistics that grouping fits to annotated images."""
 
 import json
 import shutil
@@ -35,8 +35,8 @@ def test_local_maxima_by_hand():
     assert heatmaps.decode(maps[None])[0][0, 0].tolist() == [2.25, 2.0]
 
 
-def test_maxima_know_where_the_training_people_have_their_other_joints():
-    """Pixel (3, 1) of a map is at ((3 + 0.5) * 2, (1 + 0.5) * 4) = (7, 6) where a person stands 340 pixels tall."""
+def test_maxima_carry_the_mean_offsets_to_the_other_joints():
+    """Pixel (3, 1) of a map is at ((3 + 0.5) * 2, (1 + 0.5) * 4) = (7, 6) where a person is 340 pixels tall."""
     maps = np.zeros((2, 4, 6))
     maps[0, 1, 3], maps[0, 3, 0] = 0.9, 0.4
     ways = np.array([[[0.0, 0.0], [5.0, -2.0]], [[-5.0, 2.0], [0.0, 0.0]]])
@@ -48,7 +48,7 @@ def test_maxima_know_where_the_training_people_have_their_other_joints():
 
 
 def _two_people() -> tuple[Detections, Model]:
-    """One person of three joints in the middle of a crop of 340 x 340, a surer one at its left border."""
+    """One person of three joints in the middle of a crop of 340 x 340, a more confident one at its left border."""
     body = np.array([[0.0, -80.0], [20.0, 0.0], [0.0, 90.0]])
     ways = body[None, :] - body[:, None]
     places = np.concatenate([body + np.array([170.0, 165.0]), body + np.array([30.0, 165.0])])
@@ -58,13 +58,13 @@ def _two_people() -> tuple[Detections, Model]:
     return Detections(places, classes, scores, np.zeros((6, 2), int), ways[classes]), model
 
 
-def test_the_person_in_the_middle_of_a_crop_is_the_answer():
+def test_the_person_in_the_middle_of_a_crop_is_chosen():
     found, model = _two_people()
     labels = grouping.grouped(found, model)
     assert labels[:3].tolist() == [labels[0]] * 3 and labels[3:].tolist() == [labels[3]] * 3 and labels[0] != labels[3]
     joints, confidence = crop_grouping.person(found, model, np.array([340.0, 340.0]))
     assert joints == pytest.approx(found.places[:3]) and confidence == pytest.approx([0.8] * 3)
-    # alone, whoever is there is the answer; a joint that has no detection is left to the caller
+    # a person alone is chosen; a joint without detections is left to the caller
     rows = np.array([3, 5])
     other = Detections(found.places[rows], found.classes[rows], found.scores[rows], found.cells[rows], found.ways[rows])
     joints, confidence = crop_grouping.person(other, model, np.array([340.0, 340.0]))
@@ -74,8 +74,8 @@ def test_the_person_in_the_middle_of_a_crop_is_the_answer():
     assert np.isnan(joints).all() and not confidence.any()
 
 
-def test_detections_are_of_the_nearest_person_within_a_tenth_of_a_height():
-    """34 pixels: the first is 30 from the second person's joint, the second 35 from anybody's."""
+def test_detections_belong_to_the_nearest_person_within_a_tenth_of_the_height():
+    """34 pixels: the first is 30 from the second person's joint, the second 35 from either person's."""
     joints = np.array([[[0.0, 0.0], [np.nan, np.nan]], [[100.0, 0.0], [100.0, 50.0]]])
     places = np.array([[70.0, 0.0], [135.0, 0.0], [100.0, 60.0], [1.0, 0.0]])
     found = Detections(places, np.array([0, 0, 1, 1]), np.ones(4), np.zeros((4, 2), int), np.zeros((4, 2, 2)))
@@ -84,14 +84,14 @@ def test_detections_are_of_the_nearest_person_within_a_tenth_of_a_height():
 
 def test_mean_ways_by_hand():
     joints = np.array([[[0.0, 0.0], [10.0, 4.0]], [[5.0, 5.0], [25.0, 5.0]], [[1.0, 1.0], [np.nan, np.nan]]])
-    # (10, 4) and (20, 0); nobody knows of the third one's second joint
+    # (10, 4) and (20, 0); the third one's second joint is not annotated
     assert fit_grouping.mean_ways(joints).tolist() == [[[0, 0], [15, 2]], [[-15, -2], [0, 0]]]
 
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("training")
-    generate(folder, split="train", images=60, seed=3)  # the networks learned from seed 1
+    generate(folder, split="train", images=60, seed=3)  # the networks were trained on seed 1
     return folder
 
 
@@ -105,10 +105,10 @@ def _copied(name: str, folder: Path, **changes: object) -> Path:
 
 
 @pytest.mark.parametrize("name", ["deepercut", "cpm"])
-def test_what_is_fitted_is_likelier_than_the_prior_on_images_held_back(
+def test_fitted_statistics_are_likelier_than_the_prior_on_held_out_images(
     name: str, training: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By the command: the log-likelihood of who belongs together rises by at least 0.1 a pair of detections."""
+    """By the command: the log-likelihood of the grouping rises by at least 0.1 per pair of detections."""
     path = _copied(name, tmp_path)
     assert command.main(["fit-grouping", str(path), "--data", str(training), "--people", "60", "--device", "cpu"]) == 0
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -117,11 +117,11 @@ def test_what_is_fitted_is_likelier_than_the_prior_on_images_held_back(
     fitted = Checkpoint.read(path)
     assert fitted.training["grouping"]["joints_found"] == said["joints_found"]
     assert fitted.grouped == (said["joints_found"]["grouped"] > said["joints_found"]["alone"] + MARGIN)
-    assert ("ways" in fitted.grouping) == (name == "cpm")  # DeeperCut sees them itself
+    assert ("ways" in fitted.grouping) == (name == "cpm")  # DeeperCut predicts them itself
     assert load(name, "mannequins", checkpoint=path, device="cpu").model is not None
 
 
-def test_predict_groups_when_it_is_told_to(training: Path, tmp_path: Path) -> None:
+def test_predict_uses_grouping_on_request(training: Path, tmp_path: Path) -> None:
     truth = json.loads((training / "annotations.json").read_text())
     listed = public_images(truth, boxes=True)
     listed["images"] = listed["images"][:6]
@@ -132,9 +132,9 @@ def test_predict_groups_when_it_is_told_to(training: Path, tmp_path: Path) -> No
             "cpm", listed, training / "images", "mannequins", checkpoint=path, device="cpu", **options
         )[0]  # fmt: skip
 
-    with pytest.raises(BaselineFailed, match="fit-grouping") as refused:
+    with pytest.raises(BaselineFailed, match="fit-grouping") as failure:
         run(grouping=True)
-    assert refused.value.code == "no_grouping"
+    assert failure.value.code == "no_grouping"
     alone = run()
     fit_grouping.fit_checkpoint(
         path, "mannequins", training / "annotations.json", training / "images", people=40, device="cpu"
@@ -153,14 +153,14 @@ def test_predict_groups_when_it_is_told_to(training: Path, tmp_path: Path) -> No
 
 
 def test_a_checkpoint_that_cannot_be_fitted_says_why(training: Path, tmp_path: Path) -> None:
-    def refused(path: Path, dataset: str = "mannequins") -> str:
+    def code(path: Path, dataset: str = "mannequins") -> str:
         with pytest.raises(BaselineFailed) as failed:
             fit_grouping.fit_checkpoint(path, dataset, training / "annotations.json", training / "images")
         return failed.value.code
 
-    assert refused(tmp_path / "none.json") == "checkpoint_description"
+    assert code(tmp_path / "none.json") == "checkpoint_description"
     path = _copied("cpm", tmp_path)
-    assert refused(path, "lsp") == "other_joints"
+    assert code(path, "lsp") == "other_joints"
     _copied("cpm", tmp_path, grouping={"scores": [[1.0, 0.0]]})
     with pytest.raises(CheckpointError, match="table scores is not 17 x 2") as described:
         Checkpoint.read(path)
@@ -168,7 +168,7 @@ def test_a_checkpoint_that_cannot_be_fitted_says_why(training: Path, tmp_path: P
 
 
 def test_deepercut_finds_people_without_boxes(tmp_path: Path) -> None:
-    """On 25 images of a seed that nothing was trained or fitted on."""
+    """On 25 images of a seed that was not used for training or fitting."""
     truth = generate(tmp_path, split="val", images=25, seed=5)
     found, run = predict(
         "deepercut", public_images(truth, boxes=False), tmp_path / "images", "mannequins", device="cpu"

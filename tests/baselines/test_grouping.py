@@ -1,4 +1,4 @@
-"""Detections become people: the objective, its search, and the way from maps to poses."""
+"""Grouping detections into people: the objective, its search, and the path from maps to poses."""
 
 import json
 import math
@@ -24,14 +24,14 @@ def test_the_objective_by_hand():
     )
     assert grouping.objective(np.array([0, 0, 0]), unary, pairwise) == pytest.approx(-1.3863 * 2 + 0.4055, abs=1e-3)
     assert grouping.objective(np.array([-1, -1, -1]), unary, pairwise) == 0.0
-    # the weak second detection stays, because the first one vouches for it; alone it is left out
+    # the weak second detection stays, because the first one supports it; alone it is dropped
     assert grouping.partition(unary, pairwise).tolist() == [0, 0, 1]
     assert grouping.partition(unary[1:2], pairwise[1:2, 1:2]).tolist() == [-1]
     assert grouping.partition(unary[:0], pairwise[:0, :0]).tolist() == []
 
 
 def _least(unary, pairwise):
-    """The least cost of all subsets and partitions, by trying them all."""
+    """The lowest cost of all subsets and partitions, by trying them all."""
     n, labels, best = len(unary), np.full(len(unary), -1), 0.0
 
     def tried(i, people, cost):
@@ -51,7 +51,7 @@ def _least(unary, pairwise):
     return best
 
 
-def test_the_search_finds_the_least_cost_of_small_cases():
+def test_the_search_finds_the_lowest_cost_in_small_cases():
     """60 cases of 2 to 7 detections (877 partitions of 7, and all their subsets), probabilities drawn at random."""
     draw = np.random.default_rng(1)
     for _ in range(60):
@@ -95,7 +95,7 @@ def test_detections_near_a_better_one_of_their_class_are_dropped():
 
 def test_pair_features_by_hand():
     # from (0, 0) the second is expected at (3, 4), it is at (0, 5): sqrt(9 + 1) away, acos(4 / 5) aside;
-    # seen from there the first is expected at (0, -5), where it is: 0 and 0
+    # from there the first is expected at (0, -5), where it is: 0 and 0
     ways = np.array([[[0.0, 0.0], [3.0, 4.0]], [[0.0, -5.0], [0.0, 0.0]]])
     found = Detections(np.array([[0.0, 0.0], [0.0, 5.0]]), np.array([0, 1]), np.ones(2), np.zeros((2, 2), int), ways)
     features = grouping.pair_features(found, np.array([0]), np.array([1]))[0]
@@ -107,7 +107,7 @@ def test_pair_features_by_hand():
     assert q[0, 1] == q[1, 0] == pytest.approx(1 / (1 + math.exp(away - 3)))
 
 
-def test_detections_of_one_class_are_one_persons_when_they_are_near():
+def test_nearby_detections_of_one_class_belong_to_one_person():
     """q = 1 / (1 + exp(0.2 d - 7.5)): a half at 37.5 pixels, 1 / (1 + exp(2.5)) = 0.0759 at 50."""
     found = Detections(
         np.array([[0.0, 0.0], [37.5, 0.0], [0.0, 50.0]]), np.zeros(3, int), np.ones(3), np.zeros((3, 2), int),
@@ -127,7 +127,7 @@ def test_scores_become_probabilities_by_their_log_odds():
     assert grouping.calibrated(found, Model.prior(1)).scores == pytest.approx([0.8, 0.5])
 
 
-def test_a_model_is_the_same_after_json_and_a_wrong_one_is_refused():
+def test_a_model_survives_json_and_an_invalid_one_is_rejected():
     draw = np.random.default_rng(0)
     pairs, ways = np.zeros((3, 3, 9)), np.zeros((3, 3, 2))
     for a, b in ((0, 1), (0, 2), (1, 2)):
@@ -174,7 +174,7 @@ def test_a_joint_is_the_mean_of_its_detections_weighted_by_their_scores():
 
 
 class Ideal:
-    """A network that sees people as they are annotated: in cells within 12 pixels of a part."""
+    """A network that detects people exactly as annotated: in cells within 12 pixels of a part."""
 
     positions = staticmethod(DeeperCut.positions)
 
@@ -220,12 +220,12 @@ def _sorted(joints: np.ndarray) -> np.ndarray:
 
 
 def _people(network: Ideal, model: Model | None, image: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The people in one image [1, 3, H, W] as a network of people 340 pixels tall sees it."""
+    """The people in one image [1, 3, H, W] as found by a network for people 340 pixels tall."""
     (found,) = bottom_up.detections(bottom_up.look(network, image), grouping.STANDING)
     return bottom_up.people(found, network.num_joints, model)
 
 
-def test_people_who_stand_close_are_told_apart():
+def test_people_close_together_are_told_apart():
     crowd = _crowd()
     for noise in (0.0, 5.0):
         joints, confidence, score = _people(Ideal(crowd, noise=noise), Model.prior(6), torch.zeros(1, 3, 128, 160))
@@ -235,24 +235,24 @@ def test_people_who_stand_close_are_told_apart():
     assert one.shape == (1, 6, 2) and (confidence > 0.8).all()
 
 
-def test_what_a_mirror_image_shows_is_turned_back():
+def test_maps_of_a_mirror_image_are_mirrored_back():
     """A mirrored crowd, its parts of the left and the right exchanged, turned back is the crowd: the mean is both."""
     crowd, order = _crowd(), [0, 2, 1, 3, 5, 4]
     mirrored = crowd[:, order].copy()
     mirrored[..., 0] = 160 - mirrored[..., 0]
     image = torch.zeros(1, 3, 128, 160)
-    seen, other = (bottom_up.look(Ideal(people), image) for people in (crowd, mirrored))
-    mean = bottom_up.averaged(seen, other, order, 160)
-    there = seen.scores > 0.5
+    direct, other = (bottom_up.look(Ideal(people), image) for people in (crowd, mirrored))
+    mean = bottom_up.averaged(direct, other, order, 160)
+    there = direct.scores > 0.5
     assert there.sum() > 30 and np.array_equal(mean.scores > 0.5, there)
-    assert mean.scores == pytest.approx(seen.scores, abs=1e-5)
+    assert mean.scores == pytest.approx(direct.scores, abs=1e-5)
     for k, v, u in np.argwhere(there[0]).tolist():
-        assert mean.points[0, k, :, v, u] == pytest.approx(seen.points[0, k, :, v, u], abs=1e-3)
+        assert mean.points[0, k, :, v, u] == pytest.approx(direct.points[0, k, :, v, u], abs=1e-3)
         others = [p for p in range(6) if p != k]
-        assert mean.targets[0, k, others, :, v, u] == pytest.approx(seen.targets[0, k, others, :, v, u], abs=1e-3)
+        assert mean.targets[0, k, others, :, v, u] == pytest.approx(direct.targets[0, k, others, :, v, u], abs=1e-3)
 
 
-def test_a_joint_that_was_not_found_goes_to_the_likeliest_place_near_to_where_it_is_expected():
+def test_a_missing_joint_goes_to_the_likeliest_place_near_its_expected_position():
     """Expected at (100, 100): 0.1 at (117, 100) counts 0.1 exp(-1 / 8) = 0.088, 0.15 at (168, 100) 0.15 exp(-2) = 0.02;
     17 is half of NEARBY, 68 twice."""
     scores, points = np.array([[[0.1, 0.15]]]), np.array([[[[117.0, 168.0]], [[100.0, 100.0]]]])
@@ -268,7 +268,7 @@ def _viewed(network: Ideal, pixels: np.ndarray) -> Seen:
 
 
 class Scaled(Ideal):
-    """People of one size only: it sees those of the image when they are `height` pixels tall."""
+    """People of one size only: it detects those of the image that are `height` pixels tall."""
 
     def __init__(self, joints: np.ndarray, image_height: int, height: float) -> None:
         super().__init__(joints)
@@ -286,19 +286,19 @@ class Scaled(Ideal):
         return super().maps(images)
 
 
-def test_people_of_an_image_at_any_size_come_back_in_its_coordinates():
+def test_people_of_any_size_come_back_in_image_coordinates():
     crowd = _crowd() * 2.0  # 164 pixels tall
-    height = round(164 / 0.5)  # half of the image: one of the sizes that are looked at
+    height = round(164 / 0.5)  # half of the image: one of the sizes that are tried
     image = np.zeros((height, 400, 3), np.uint8)
-    seen = []
+    sizes = []
 
     def view(pixels: np.ndarray) -> Seen:
-        seen.append(pixels.shape)
+        sizes.append(pixels.shape)
         return _viewed(network, pixels)
 
     network = Scaled(crowd, height, 96.0)
     poses = bottom_up.poses_from(view, image, classes=6, person_height=96.0, model=Model.prior(6))
-    assert len(seen) == 5 and all(h % 16 == 0 and w % 16 == 0 for _, h, w, _ in seen)
+    assert len(sizes) == 5 and all(h % 16 == 0 and w % 16 == 0 for _, h, w, _ in sizes)
     assert poses.joints.shape == (3, 6, 2)
     assert _sorted(poses.joints) == pytest.approx(crowd, abs=1.5)
     assert (poses.confidence > 0.8).all() and (np.diff(poses.score) <= 0).all()
@@ -318,7 +318,7 @@ def test_nobody_and_people_with_missing_joints():
     found, confidence, _ = _people(Ideal(person), Model.prior(6), torch.zeros(1, 3, 128, 160))
     assert found[0, 4:] == pytest.approx(1e6, rel=1e-3)  # where the other joints expect them
     assert (confidence[0, 4:] == 0).all() and (confidence[0, :4] > 0).all()
-    dot = poses(Ideal(person), np.zeros((1, 400, 3), np.uint8), 3)  # 12 pixels high at most: too small to look at
+    dot = poses(Ideal(person), np.zeros((1, 400, 3), np.uint8), 3)  # 12 pixels high at most: too small to process
     assert dot.joints.shape == (0, 6, 2)
     few = poses(Scaled(person, 128, 1.0), image, 128)
     assert len(few.score) == 0

@@ -25,7 +25,7 @@ def test_decoding_by_hand():
     assert peak[0].tolist() == [1.0, 2.0, 0.0]
 
 
-def test_joints_that_are_not_annotated_have_empty_targets():
+def test_joints_without_annotation_have_empty_targets():
     maps = heatmaps.gaussian_targets(np.full((1, 2, 2), 4.0), np.array([[1.0, 0.0]]), (8, 8), 1.0)
     assert maps[0, 0].max() == 1.0 and maps[0, 1].max() == 0.0
 
@@ -44,7 +44,7 @@ def test_softmax_is_a_distribution_and_survives_large_logits():
     assert heatmaps.softmax(logits[:, :1])[0, 0].tolist() == pytest.approx([0.25, 0.75])
 
 
-def test_the_mirrored_maps_of_a_network_without_half_a_pixel_move_to_the_right():
+def test_mirrored_maps_without_the_half_pixel_offset_shift_to_the_right():
     # a joint at pixel 21 of a crop of 32; its heatmap pixel is 21 / 4. Mirrored: 31 - 21 = 10, heatmap pixel 2.5; back:
     # 7 - 2.5 = 4.5, three quarters of a pixel too far left; moved by one it is a quarter too far right
     maps = np.zeros((1, 1, 1, 8))
@@ -54,7 +54,7 @@ def test_the_mirrored_maps_of_a_network_without_half_a_pixel_move_to_the_right()
     assert shifted.shape == maps.shape and shifted[0, 0, 0].argmax() == 6
 
 
-def test_the_vertex_of_a_gaussian_is_its_middle_and_by_hand():
+def test_the_vertex_of_a_gaussian_is_its_centre():
     joints = np.array([[[10.3, 12.8], [7.0, 20.45], [0.2, 31.0]]])
     maps = heatmaps.gaussian_targets(joints, np.ones((1, 3)), (24, 32), 1.0).astype(np.float64)
     found, peak = heatmaps.decode_vertex(maps)
@@ -65,7 +65,7 @@ def test_the_vertex_of_a_gaussian_is_its_middle_and_by_hand():
     maps = np.full((1, 1, 3, 5), 1e-6)
     maps[0, 0, 1, 1:4], maps[0, 0, 0, 2], maps[0, 0, 2, 2] = np.exp([0.0, 3.0, 2.0]), np.exp(1.0), np.exp(1.0)
     assert heatmaps.decode_vertex(maps)[0][0, 0].tolist() == pytest.approx([2.25, 1.0])
-    flat = heatmaps.decode_vertex(np.zeros((1, 1, 4, 4)))  # nothing anywhere: the first pixel, and no error
+    flat = heatmaps.decode_vertex(np.zeros((1, 1, 4, 4)))  # flat everywhere: the first pixel, and no error
     assert flat[0][0, 0].tolist() == [0.0, 0.0] and flat[1][0, 0] == 0.0
 
 
@@ -78,7 +78,7 @@ def test_dark_by_hand():
     assert peak[0, 1] == maps[0, 1].max()
     other = heatmaps.gaussian_targets(joints, np.ones((1, 2)), (24, 32), 1.0).astype(np.float64)
     assert np.abs(heatmaps.decode_dark(other, sigma=1.0)[0] - joints).max() < 0.02
-    # no hill: flat, or at the border
+    # no maximum: flat, or at the border
     flat = np.zeros((1, 2, 32, 24))
     flat[0, 1, 1, 1] = 1.0
     assert heatmaps.decode_dark(flat)[0][0].tolist() == [[0.0, 0.0], [1.0, 1.0]]
@@ -120,7 +120,7 @@ def test_dark_equals_the_reference(reference):
 
 
 @pytest.mark.real_data
-def test_errors_on_gaussians_with_noise_are_those_of_the_three_decoders(reference):
+def test_errors_of_the_three_decoders_on_noisy_gaussians(reference):
     """Mean distance from the true places, heatmap pixels: .387 of the highest pixel, .17 quarter, .026 DARK."""
     found, there = reference
     for decode, error in ((heatmaps.decode_peak, 0.387), (heatmaps.decode, 0.174), (heatmaps.decode_dark, 0.026)):

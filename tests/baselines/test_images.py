@@ -1,4 +1,4 @@
-"""Images of every kind are read right, and what is none says why."""
+"""Images of every kind are read correctly, and other files are reported with a reason."""
 
 import os
 import struct
@@ -35,14 +35,14 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     exif[images.EXIF_ORIENTATION] = orientation
     stored.save(tmp_path / "a.png", exif=exif)
     assert np.array_equal(np.asarray(read_image(tmp_path / "a.png")), np.asarray(shown))
-    # annotated on the stored pixels: then the listed size is theirs
+    # annotated on the stored pixels: the listed size is that of the unrotated image
     if stored.size != shown.size:
         read = read_image(tmp_path / "a.png", stored.size)
         assert np.array_equal(np.asarray(read), np.asarray(stored))
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_exif_that_cannot_be_read_turns_nothing(tmp_path):
+def test_unreadable_exif_rotates_nothing(tmp_path):
     _scene().save(tmp_path / "a.png", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xff")
     assert np.array_equal(np.asarray(read_image(tmp_path / "a.png")), np.asarray(_scene()))
 
@@ -75,7 +75,7 @@ def _png(width: int, height: int, depth: int, colour: int, rows: bytes, *, inter
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
-def test_colours_of_sixteen_bits(tmp_path):
+def test_sixteen_bit_colours(tmp_path):
     pixel = struct.pack(">HHH", 0xFFFF, 0x8080, 0)
     (tmp_path / "a.png").write_bytes(_png(2, 1, 16, 2, b"\0" + pixel * 2))
     assert np.asarray(read_image(tmp_path / "a.png")).tolist() == [[[255, 128, 0]] * 2]
@@ -120,7 +120,7 @@ def test_a_png_of_several_chunks_and_passes_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["tif", "jpg"])
-def test_printers_colours(tmp_path, kind):
+def test_cmyk_colours(tmp_path, kind):
     scene = _scene().resize((80, 40), Image.Resampling.NEAREST)  # blocks of JPEG are 8 x 8
     scene.convert("CMYK").save(tmp_path / f"a.{kind}", quality=95)
     read = np.asarray(read_image(tmp_path / f"a.{kind}")).astype(int)
@@ -131,7 +131,7 @@ def test_palettes_and_transparency(tmp_path):
     for mode in ("P", "RGBA", "LA", "1", "YCbCr"):
         _scene().convert(mode).save(tmp_path / ("a.tif" if mode == "YCbCr" else "a.png"))
         assert read_image(tmp_path / ("a.tif" if mode == "YCbCr" else "a.png")).mode == "RGB"
-    # what is transparent shows white, half of it a half; the colours under it are nobody's
+    # transparent pixels become white, half-transparent ones half white; their own colours do not matter
     layers = np.zeros((1, 3, 4), np.uint8)
     layers[0] = [[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 128]]
     Image.fromarray(layers).save(tmp_path / "a.png")
@@ -142,19 +142,19 @@ def test_palettes_and_transparency(tmp_path):
     assert read[3, 7].tolist() == [255, 255, 255] and read[3, 0].tolist() == [200, 0, 0]
 
 
-def test_the_first_of_several_frames_is_taken(tmp_path):
+def test_the_first_of_several_frames_is_used(tmp_path):
     _scene().save(tmp_path / "a.gif", save_all=True, append_images=[Image.new("RGB", (8, 4), "green")])
     assert np.asarray(read_image(tmp_path / "a.gif"))[3, 0].tolist() == [200, 0, 0]
 
 
 def _refused(path: Path, size: tuple[int, int] | None = None) -> str:
-    with pytest.raises(UnreadableImage, match=path.name) as refused:
+    with pytest.raises(UnreadableImage, match=path.name) as failure:
         read_image(path, size)
-    assert str(path.parent) not in str(refused.value)  # where the images are is nobody's business
-    return refused.value.code
+    assert str(path.parent) not in str(failure.value)  # the message does not reveal where the images are
+    return failure.value.code
 
 
-def test_what_is_no_image_is_named_with_a_code(tmp_path, monkeypatch):
+def test_a_file_that_is_not_an_image_has_a_code(tmp_path, monkeypatch):
     _scene().resize((80, 40)).save(tmp_path / "whole.jpg")
     content = (tmp_path / "whole.jpg").read_bytes()
     (tmp_path / "half.jpg").write_bytes(content[:400])
@@ -176,7 +176,7 @@ def test_what_is_no_image_is_named_with_a_code(tmp_path, monkeypatch):
         read_image(tmp_path / "whole.jpg")
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
+def test_a_decompression_bomb_is_rejected_before_it_is_unpacked(tmp_path):
     """100,000 x 100,000 pixels in a few bytes: only its header is read."""
     (tmp_path / "bomb.png").write_bytes(_png(100_000, 100_000, 8, 2, b""))
     assert _refused(tmp_path / "bomb.png") == "too_many_pixels"
@@ -185,13 +185,13 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
 def test_a_file_of_another_size_is_not_the_listed_image(tmp_path):
     _scene().save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png", (8, 4)).size == (8, 4)
-    for size in ((8, 5), (16, 8), (4, 8)):  # a quarter turn that no EXIF says is another image, too
+    for size in ((8, 5), (16, 8), (4, 8)):  # a quarter turn without EXIF is another image, too
         assert _refused(tmp_path / "a.png", size) == "other_size"
     with pytest.raises(UnreadableImage, match="it has 8 x 4 pixels, the benchmark lists 16 x 8"):
         read_image(tmp_path / "a.png", (16, 8))
     exif = Image.Exif()
     exif[images.EXIF_ORIENTATION] = 6
     _scene().save(tmp_path / "a.png", exif=exif)
-    assert read_image(tmp_path / "a.png", (4, 8)).size == (4, 8)  # as it is seen
-    assert read_image(tmp_path / "a.png", (8, 4)).size == (8, 4)  # as it is stored
+    assert read_image(tmp_path / "a.png", (4, 8)).size == (4, 8)  # as displayed
+    assert read_image(tmp_path / "a.png", (8, 4)).size == (8, 4)  # as stored
     assert _refused(tmp_path / "a.png", (8, 8)) == "other_size"

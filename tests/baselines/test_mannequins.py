@@ -1,4 +1,4 @@
-"""The synthetic dataset: deterministic, annotated right, and readable by the evaluator."""
+"""The synthetic dataset: deterministic, correctly annotated, and readable by the evaluator."""
 
 import json
 import subprocess
@@ -57,9 +57,9 @@ def test_annotations_are_consistent(split):
         assert (triples[triples[:, 2] == 0] == 0).all()
         inside = triples[triples[:, 2] > 0]
         assert (inside[:, :2] >= -0.51).all() and (inside[:, 0] < width).all() and (inside[:, 1] < height).all()
-        seen = triples[triples[:, 2] == 2]
-        assert (seen[:, 0] >= x - 1).all() and (seen[:, 0] <= x + w).all()
-        assert (seen[:, 1] >= y - 1).all() and (seen[:, 1] <= y + h).all()
+        visible = triples[triples[:, 2] == 2]
+        assert (visible[:, 0] >= x - 1).all() and (visible[:, 0] <= x + w).all()
+        assert (visible[:, 1] >= y - 1).all() and (visible[:, 1] <= y + h).all()
     shares = np.bincount(np.concatenate(flags).astype(int), minlength=3) / (17 * len(flags))
     assert shares[2] > 0.55 and shares[1] > 0.1 and shares[0] > 0.005  # all three flags occur
     ids = [(p["image_id"], p["person_id"]) for p in truth["annotations"]]
@@ -84,7 +84,7 @@ def test_left_is_on_the_right_of_the_image_when_a_person_faces_the_camera():
     assert np.linalg.norm(points["right_knee"] - points["right_hip"]) == pytest.approx(0.235)
 
 
-def test_a_drawn_square_has_its_owner_where_its_pixels_are():
+def test_a_drawn_square_owns_its_pixels():
     canvas = Canvas(20, 10)
     canvas.rectangle(4.5, 2.5, 6, 3, (200, 10, 10), 7)  # covers the pixels 5..10 x 3..5 exactly
     image, owner = canvas.finished()
@@ -92,7 +92,7 @@ def test_a_drawn_square_has_its_owner_where_its_pixels_are():
     assert np.asarray(image)[4, 7].tolist() == [200, 10, 10] and np.asarray(image)[4, 12].tolist() == [0, 0, 0]
 
 
-def test_people_remain_visible_and_their_joints_lie_on_them():
+def test_people_stay_visible_and_their_joints_lie_on_them():
     for number in range(1, 12):
         _, people = render(3, "train", number)
         for person in people:

@@ -1,4 +1,4 @@
-"""The networks have the sizes, the costs and the output shapes that their papers (or releases) print."""
+"""The networks have the sizes, the costs and the output shapes given in their papers or releases."""
 
 import subprocess
 import sys
@@ -47,7 +47,7 @@ def test_size_and_cost_are_the_published_ones(name, variant, parameters, gmacs):
         assert costs.gmacs(network, size) == pytest.approx(gmacs, rel=0.01)
 
 
-def test_multi_context_attention_has_about_the_size_that_a_port_has():
+def test_multi_context_attention_is_about_the_size_of_a_port():
     settings, size, joints = _variant("multi_context_attention", "full")
     with torch.device("meta"):
         network = baselines.module("multi_context_attention").build(joints, **settings)
@@ -67,7 +67,7 @@ STRIDES = {
 
 
 @pytest.mark.parametrize("name", STRIDES)
-def test_narrow_variants_give_heatmaps_stage_by_stage_and_learn(name):
+def test_narrow_variants_return_heatmaps_per_stage_and_learn(name):
     """Images [B, 3, H, W] to [B, stages, K, H / stride, W / stride]; a gradient step on one batch lowers the error."""
     torch.manual_seed(0)
     settings, (width, height) = _variant(name, "narrow")[0], (64, 96)
@@ -79,9 +79,9 @@ def test_narrow_variants_give_heatmaps_stage_by_stage_and_learn(name):
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
     errors = []
     for _ in range(10):
-        answer = network(images)
-        assert answer.shape == (2, stages, 5, height // STRIDES[name], width // STRIDES[name])
-        error = (answer - target).square().mean()
+        output = network(images)
+        assert output.shape == (2, stages, 5, height // STRIDES[name], width // STRIDES[name])
+        error = (output - target).square().mean()
         optimiser.zero_grad()
         error.backward()
         optimiser.step()
@@ -89,11 +89,11 @@ def test_narrow_variants_give_heatmaps_stage_by_stage_and_learn(name):
     assert errors[-1] < 0.7 * errors[0]
 
 
-def test_a_variant_without_weights_says_so_when_it_is_to_run():
+def test_running_a_variant_without_weights_says_so():
     for name, variant in (("hrnet", "w32"), ("cpm", "full"), ("rmpe", "fastpose-r50"), ("deepercut", "r152")):
-        with pytest.raises(BaselineFailed) as refused:
+        with pytest.raises(BaselineFailed) as failure:
             baselines.load(name, "coco", variant=variant)
-        assert refused.value.code == "no_checkpoint"
+        assert failure.value.code == "no_checkpoint"
 
 
 def test_asking_for_names_does_not_import_torch():
@@ -129,8 +129,8 @@ def test_jain_runs_windows_over_a_whole_image():
             assert whole[0, 0, row, column].item() == pytest.approx(alone.item(), abs=1e-5)
 
 
-def test_the_detectors_of_jain_share_nothing():
-    """Weights of one joint's group in any layer change the answer of that joint alone."""
+def test_the_joint_detectors_of_jain_share_no_weights():
+    """Weights of one joint's group in any layer change the output of that joint alone."""
     torch.manual_seed(0)
     jain = baselines.module("jain2014")
     network = jain.build(3, channels=(2, 3, 4), linear=(5, 6)).eval()
@@ -146,9 +146,9 @@ def test_the_detectors_of_jain_share_nothing():
             before = after
 
 
-def test_weights_begin_so_that_layers_keep_the_variance():
-    """Behind ten layers of 3x3 and ReLU, normal input has kept its mean square within a factor of three. With PyTorch's
-    own beginning (variance 1 / (3 fan-in)) each layer would leave a sixth of it, after ten 2e-8."""
+def test_initial_weights_preserve_the_variance():
+    """Behind ten layers of 3x3 and ReLU, normal input keeps its mean square within a factor of three. With PyTorch's
+    own initialisation (variance 1 / (3 fan-in)) each layer would leave a sixth of it, after ten 2e-8."""
     torch.manual_seed(0)
     layers = [torch.nn.Conv2d(64, 64, 3, padding=1, padding_mode="circular") for _ in range(10)]
     keep_variance(layers)
@@ -160,7 +160,7 @@ def test_weights_begin_so_that_layers_keep_the_variance():
     assert 1 / 3 < x.square().mean().item() < 3
 
 
-def test_contrast_normalisation_removes_light_and_contrast():
+def test_contrast_normalisation_removes_brightness_and_contrast():
     torch.manual_seed(0)
     jain = baselines.module("jain2014")
     images = torch.rand(1, 3, 40, 40)
@@ -169,7 +169,7 @@ def test_contrast_normalisation_removes_light_and_contrast():
     assert jain.contrast_normalised(torch.full((1, 3, 20, 20), 0.7)).abs().max() < 1e-3
 
 
-def test_deepercut_gives_scores_offsets_and_pairs_on_a_grid_of_eight_pixels():
+def test_deepercut_returns_scores_offsets_and_pairs_at_stride_8():
     deepercut = baselines.module("deepercut")
     with torch.device("meta"):
         maps = deepercut.build(14).maps(torch.empty(1, 3, 688, 688))
@@ -178,15 +178,15 @@ def test_deepercut_gives_scores_offsets_and_pairs_on_a_grid_of_eight_pixels():
     # column 3, row 2, offset (1, -2): 3 * 8 + 4 + 7.2801 and 2 * 8 + 4 - 2 * 7.2801
     offsets = torch.zeros(1, 1, 2, 4, 5)
     offsets[0, 0, :, 2, 3] = torch.tensor([1.0, -2.0])
-    assert deepercut.positions(offsets)[0, 0, :, 2, 3].tolist() == pytest.approx([35.2801, 5.4398], abs=1e-4)
     network = deepercut.build(3, depth=18, width=8)
+    assert network.positions(offsets)[0, 0, :, 2, 3].tolist() == pytest.approx([35.2801, 5.4398], abs=1e-4)
     network.pair_mean.copy_(torch.arange(12.0))
     network.pair_deviation.fill_(2.0)
     # pair 4's y is number 9: 2 * 1.5 + 9
     assert network.pair_pixels(torch.full((1, 6, 2, 1, 1), 1.5))[0, 4, 1].item() == 12.0
 
 
-def test_pyranet_answers_the_same_twice_when_it_is_not_training():
+def test_pyranet_is_deterministic_in_evaluation_mode():
     torch.manual_seed(0)
     network = baselines.module("pyranet").build(3, stacks=1, channels=16, levels=2, base=4).eval()
     images = torch.randn(1, 3, 64, 64)
@@ -200,36 +200,36 @@ def test_attention_by_hand():
     with torch.no_grad():
         field.kernel.weight.zero_()
         field.kernel.weight[0, 0, 1, 1] = 0.5
-        answer = field(torch.ones(1, 2, 4, 4))
+        output = field(torch.ones(1, 2, 4, 4))
     # s(1.5) = 0.817574, s(1.408787) = 0.803575, s(1.401787) = 0.802467; the second map has no kernel: s(1) = 0.731059
-    assert answer[0, 0].flatten().tolist() == pytest.approx([0.802467] * 16, abs=1e-5)
-    assert answer[0, 1].flatten().tolist() == pytest.approx([0.731059] * 16, abs=1e-5)
+    assert output[0, 0].flatten().tolist() == pytest.approx([0.802467] * 16, abs=1e-5)
+    assert output[0, 1].flatten().tolist() == pytest.approx([0.731059] * 16, abs=1e-5)
 
 
-def test_part_attention_weighs_the_features_of_its_joint():
+def test_part_attention_weights_the_features_of_its_joint():
     """A heatmap is the joint's 1x1 convolution of the features that its own map has weighed (h_p = w_p . (Q_p f))."""
     torch.manual_seed(0)
     stack = baselines.module("multi_context_attention").Stack(2, 8, 3, per_joint=True).eval()
-    seen = {}
-    stack.after.register_forward_hook(lambda module, given, answer: seen.update(features=answer))
-    stack.field.register_forward_hook(lambda module, given, answer: seen.update(maps=answer))
+    captured = {}
+    stack.after.register_forward_hook(lambda module, given, output: captured.update(features=output))
+    stack.field.register_forward_hook(lambda module, given, output: captured.update(maps=output))
     with torch.no_grad():
         stack.bias.copy_(torch.tensor([1.0, 2.0, 3.0]))
         features, heatmaps = stack(torch.randn(2, 8, 16, 16))
-        assert torch.equal(features, seen["features"]) and seen["maps"].shape == (2, 3, 16, 16)
+        assert torch.equal(features, captured["features"]) and captured["maps"].shape == (2, 3, 16, 16)
         for k in range(3):
-            weighed = features * seen["maps"][:, k : k + 1]  # [2, 8, 16, 16]
+            weighed = features * captured["maps"][:, k : k + 1]  # [2, 8, 16, 16]
             expected = torch.nn.functional.conv2d(weighed, stack.scores.weight[k : k + 1]) + stack.bias[k]
             assert torch.allclose(heatmaps[:, k : k + 1], expected, atol=1e-6)
 
 
-def test_a_fractional_pyramid_has_the_sizes_of_the_paper():
+def test_the_fractional_pyramid_has_the_sizes_of_the_paper():
     """Cardinality 4: 64 pixels shrink to 53, 45, 38 and 32 (64 * 2^(-c/4), rounded down)."""
     pyranet = baselines.module("pyranet")
     pyramid = pyranet.Pyramid(2, 4).eval()
     sizes = []
     for level in pyramid.levels:
-        level.register_forward_hook(lambda module, given, answer: sizes.append(tuple(given[0].shape[2:])))
+        level.register_forward_hook(lambda module, given, output: sizes.append(tuple(given[0].shape[2:])))
     with torch.inference_mode():
         assert pyramid(torch.randn(1, 2, 64, 48)).shape == (1, 2, 64, 48)
     assert sizes == [(53, 40), (45, 33), (38, 28), (32, 24)]

@@ -1,4 +1,4 @@
-"""What architectures are asked to answer: targets and losses, worked out by hand."""
+"""Training targets and losses, worked out by hand."""
 
 import math
 from dataclasses import replace
@@ -17,30 +17,30 @@ ONE = np.ones((1, 1), np.float32)
 
 
 class Says(nn.Module):
-    """A network that gives the answers it was made with, whatever it is shown."""
+    """A network that returns fixed outputs for any input."""
 
-    def __init__(self, **answers):
+    def __init__(self, **outputs):
         super().__init__()
-        self.__dict__.update(answers)
+        self.__dict__.update(outputs)
 
     def forward(self, images):
-        return self.answer
+        return self.output
 
     def logits(self, images):
-        return self.answer
+        return self.output
 
     def beliefs(self, images):
-        return self.answer
+        return self.output
 
 
 def test_losses_by_hand():
-    answer = torch.tensor([[[[[0.0, 1.0]], [[2.0, 2.0]]]]])  # one image, one stage, two joints, maps of 1 x 2
+    output = torch.tensor([[[[[0.0, 1.0]], [[2.0, 2.0]]]]])  # one image, one stage, two joints, maps of 1 x 2
     targets = torch.tensor([[[[1.0, 1.0]], [[0.0, 0.0]]]])
     # the second joint is not annotated. mse: ((0-1)^2 + (1-1)^2) / 2 = 0.5; a flat target: mean of -log softmax(0, 1)
     weights = torch.tensor([[1.0, 0.0]])
-    assert heatmap_loss("mse", answer, targets, weights).item() == pytest.approx(0.5)
+    assert heatmap_loss("mse", output, targets, weights).item() == pytest.approx(0.5)
     expected = np.log(1 + np.e) - 0.5
-    assert heatmap_loss("cross_entropy", answer, targets, weights).item() == pytest.approx(expected, rel=1e-6)
+    assert heatmap_loss("cross_entropy", output, targets, weights).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_gaussian_peaks_where_the_joint_is():
@@ -54,8 +54,8 @@ def test_every_stage_counts():
     right = gaussians(images, joints, ONE, 4, 1.0)[:, None]  # [1, 1, 1, 4, 4]
     objective = Heatmaps("mse", 1.0)
     # the first stage is right, the second is off by 1 everywhere: 0 + 1; the third by 2: 4
-    answer = torch.cat([right, right + 1, right - 2], dim=1)
-    assert objective(Says(answer=answer), images, joints, ONE).item() == pytest.approx(5.0)
+    output = torch.cat([right, right + 1, right - 2], dim=1)
+    assert objective(Says(output=output), images, joints, ONE).item() == pytest.approx(5.0)
     assert objective.output == "heatmaps" and Heatmaps("cross_entropy", 1.0).output == "logits"
 
 
@@ -64,48 +64,48 @@ def test_the_background_of_belief_maps_is_what_no_joint_covers():
     joint = gaussians(images, joints, ONE, 8, 1.0)  # [1, 1, 4, 4], 1 at (1, 2)
     right = torch.cat([joint, 1 - joint], dim=1)[:, None]  # [1, 1, 2, 4, 4]
     objective = Beliefs("mse", 1.0)
-    assert objective(Says(answer=right), images, joints, ONE).item() == pytest.approx(0, abs=1e-12)
-    # nobody annotated: the background alone is compared; it is 1 everywhere, and the answer 1 - joint
+    assert objective(Says(output=right), images, joints, ONE).item() == pytest.approx(0, abs=1e-12)
+    # nobody annotated: the background alone is compared; it is 1 everywhere, and the output 1 - joint
     nobody = np.zeros((1, 1), np.float32)
     expected = joint.square().mean().item()
-    assert objective(Says(answer=right), images, joints, nobody).item() == pytest.approx(expected)
+    assert objective(Says(output=right), images, joints, nobody).item() == pytest.approx(expected)
 
 
-def test_windows_with_the_joint_and_windows_without_weigh_the_same():
+def test_windows_with_and_without_the_joint_have_the_same_weight():
     """16 x 16 pixels, windows at 2, 6, 10, 14: a joint at (6, 10) with radius 3 is in one window of 16."""
     images, joints = torch.zeros(1, 3, 16, 16), np.array([[[6.0, 10.0]]])
     objective = Windows(radius=3.0)
     flat = torch.zeros(1, 1, 4, 4)  # a half everywhere: -log(1/2), whatever the weights
-    assert objective(Says(answer=flat), images, joints, ONE).item() == pytest.approx(math.log(2))
+    assert objective(Says(output=flat), images, joints, ONE).item() == pytest.approx(math.log(2))
     sure = flat.clone()
     sure[0, 0, 2, 1] = 40.0  # the right window is certain: what is left is half of log 2, from the others
-    assert objective(Says(answer=sure), images, joints, ONE).item() == pytest.approx(math.log(2) / 2)
+    assert objective(Says(output=sure), images, joints, ONE).item() == pytest.approx(math.log(2) / 2)
     wrong = flat.clone()
-    wrong[0, 0, 0, 0] = 3.0  # one of 15 windows without the joint says yes
+    wrong[0, 0, 0, 0] = 3.0  # one of 15 windows without the joint is positive
     more = (math.log(1 + math.exp(3)) - math.log(2)) / 15 / 2
-    assert objective(Says(answer=wrong), images, joints, ONE).item() == pytest.approx(math.log(2) + more, rel=1e-5)
+    assert objective(Says(output=wrong), images, joints, ONE).item() == pytest.approx(math.log(2) + more, rel=1e-5)
     # windows of 64 pixels without a border: one in 64 pixels, its middle at (32, 32)
     middle = objective(
-        Says(answer=torch.full((1, 1, 1, 2), 0.0)), torch.zeros(1, 3, 64, 68), np.array([[[32.0, 32.0]]]), ONE
+        Says(output=torch.full((1, 1, 1, 2), 0.0)), torch.zeros(1, 3, 64, 68), np.array([[[32.0, 32.0]]]), ONE
     )
     assert middle.item() == pytest.approx(math.log(2))
 
 
-def test_windows_by_degrees():
-    """16 x 16 pixels, windows at 2, 6, 10, 14: a joint at (6, 10), sigma one window. Its window is asked for 1, the
-    four beside it for exp(-1/2), and every window weighs the same."""
+def test_windows_with_gaussian_targets():
+    """16 x 16 pixels, windows at 2, 6, 10, 14: a joint at (6, 10), sigma one window. The target of its window is 1,
+    that of the four beside it exp(-1/2), and every window has the same weight."""
     images, joints = torch.zeros(1, 3, 16, 16), np.array([[[6.0, 10.0]]])
     objective = Windows(radius=3.0, sigma=1.0)
     assert objective.decoding == "vertex" and Windows(radius=3.0).decoding == "quarter"
-    flat = torch.zeros(1, 1, 4, 4)  # a half everywhere costs log 2 a window, whatever is asked for
-    assert objective(Says(answer=flat), images, joints, ONE).item() == pytest.approx(16 * math.log(2))
+    flat = torch.zeros(1, 1, 4, 4)  # a half everywhere costs log 2 per window, whatever the target
+    assert objective(Says(output=flat), images, joints, ONE).item() == pytest.approx(16 * math.log(2))
     yes = flat.clone()
     yes[0, 0, 2, 0] = 3.0  # of the window beside it: log(1 + e^3) - 3 exp(-1/2) in place of log 2
     more = math.log(1 + math.exp(3)) - 3 * math.exp(-0.5) - math.log(2)
-    assert objective(Says(answer=yes), images, joints, ONE).item() == pytest.approx(16 * math.log(2) + more)
+    assert objective(Says(output=yes), images, joints, ONE).item() == pytest.approx(16 * math.log(2) + more)
     network = module("jain2014").build(2, channels=(2, 2, 2), linear=(4, 2))
     objective.prepared(network, np.array([[[6.0, 10.0], [8.0, 12.0]]]), np.ones((1, 2), np.float32))
-    assert network.linear3.bias.sigmoid().tolist() == pytest.approx([0.02, 0.02])  # hardly any window shows a joint
+    assert network.linear3.bias.sigmoid().tolist() == pytest.approx([0.02, 0.02])  # few windows show a joint
 
 
 def _maps(scores, offsets, pairs):
@@ -207,7 +207,7 @@ def test_the_parallel_branch_teaches_the_transformer_alone():
     assert both.item() > heatmaps and network.estimator.conv_out.weight.grad.abs().max() > 0
 
 
-def test_a_transformer_that_has_lost_its_way_sees_nothing():
+def test_a_singular_transform_shows_nothing():
     rmpe = module("rmpe")
     maps = torch.ones(1, 1, 4, 4)
     flat = torch.zeros(1, 2, 3)  # has no inverse
@@ -218,7 +218,7 @@ def test_a_transformer_that_has_lost_its_way_sees_nothing():
 
 
 @pytest.mark.parametrize("name", trainable())
-def test_every_architecture_learns_two_people_by_the_loss_of_its_narrow_variant(name):
+def test_every_architecture_learns_two_people_with_the_loss_of_its_narrow_variant(name):
     """Thirty steps go at least a quarter of the way from the first loss to the lowest possible one."""
     torch.manual_seed(0)
     found, how = module(name), training_of(name)
@@ -243,12 +243,12 @@ def test_every_architecture_learns_two_people_by_the_loss_of_its_narrow_variant(
         optimiser.step()
         losses.append(loss.item())
     lowest = 0.0
-    if objective.output == "logits":  # the entropy of the targets, once a stage, and once more for the parallel branch
-        answers = network(images).shape[1] + (name == "rmpe")
+    if objective.output == "logits":  # the entropy of the targets, per stage and for the parallel branch
+        outputs = network(images).shape[1] + (name == "rmpe")
         target = gaussians(images, joints, weights, objective.stride, how.narrow.sigma).flatten(2)
         share = target / target.sum(dim=2, keepdim=True).clamp(min=1e-6)
         entropy = -(share * share.clamp(min=1e-12).log()).sum(dim=2)  # [2, 3]
-        lowest = answers * (entropy * torch.from_numpy(weights)).sum().item() / weights.sum()
+        lowest = outputs * (entropy * torch.from_numpy(weights)).sum().item() / weights.sum()
     assert min(losses[-5:]) - lowest < 0.75 * (losses[0] - lowest)
 
 

@@ -14,7 +14,7 @@ SIGMAS = np.array([0.05, 0.1])
 
 
 def test_scores_by_hand():
-    # joints above 0.2: 0.9 and 0.5, mean 0.7, times 0.8; a joint of exactly 0.2 does not count; nobody: 0
+    # joints above 0.2: 0.9 and 0.5, mean 0.7, times 0.8; a joint of exactly 0.2 does not count; none: 0
     confidence = np.array([[0.9, 0.5, 0.2], [0.1, 0.0, 0.2]])
     assert person_scores(confidence, np.array([0.8, 0.9])) == pytest.approx([0.56, 0.0])
 
@@ -27,13 +27,13 @@ def test_suppression_by_hand():
     areas = np.full(3, 100.0)
     assert (math.exp(-0.08) + math.exp(-0.02)) / 2 == pytest.approx(0.9516, abs=1e-4)
     assert suppress(people, np.array([0.9, 0.8, 0.7]), areas, SIGMAS) == [0, 2]
-    # the best one is not always the first, and who was dropped drops nobody
+    # the best one is not always the first, and a dropped person suppresses nobody
     assert suppress(people, np.array([0.7, 0.8, 0.9]), areas, SIGMAS) == [2, 1]
     assert suppress(people, np.array([0.9, 0.8, 0.7]), areas, SIGMAS, threshold=0.99) == [0, 1, 2]
     assert suppress(people[:0], areas[:0], areas[:0], SIGMAS) == []
 
 
-def test_the_similarity_is_the_evaluators():
+def test_the_similarity_equals_the_evaluators():
     draw = np.random.default_rng(0)
     people, areas = draw.uniform(0, 1.5, (2, 2, 2)), np.array([30.0, 50.0])
     value = float(oks((people[1] - people[0])[None], np.ones((1, 2), bool), np.array([40.0]), SIGMAS)[0])
@@ -43,9 +43,9 @@ def test_the_similarity_is_the_evaluators():
     assert suppress(people, scores, areas, SIGMAS, threshold=value - 1e-9) == [0]
 
 
-# What mmpose 1.3.2 keeps of drawn crowds, and what AlphaPose 1.1 scores those that are left:
+# The people of random crowds that remain with mmpose 1.3.2, and the scores that AlphaPose 1.1 gives them:
 # python -m benchmarks.decoding_parity
-KEPT = {
+REMAINING = {
     0: {0.9: [8, 9, 3, 2, 10, 7, 4, 5], 0.7: [8, 9, 3, 2], 0.5: [8, 9, 3, 2]},
     1: {0.9: [1, 8, 11, 6, 5, 9, 4, 10], 0.7: [1, 8, 11, 5], 0.5: [1, 8, 11, 5]},
     2: {0.9: [4, 2, 11, 7, 3, 10, 6, 9], 0.7: [4, 2, 11, 7], 0.5: [4, 2, 11, 7]},
@@ -57,12 +57,12 @@ SCORES = {
 }
 
 
-@pytest.mark.parametrize("seed", KEPT)
-def test_the_toolkits_keep_and_score_the_same_people(seed):
+@pytest.mark.parametrize("seed", REMAINING)
+def test_the_toolkits_select_and_score_the_same_people(seed):
     people, sigmas = crowd(seed), np.asarray(load_dataset("coco").sigmas, float)
     areas = people["boxes"][:, 2] * people["boxes"][:, 3]
-    for threshold, kept in KEPT[seed].items():
-        assert suppress(people["joints"], people["scores"], areas, sigmas, threshold) == kept
+    for threshold, remaining in REMAINING[seed].items():
+        assert suppress(people["joints"], people["scores"], areas, sigmas, threshold) == remaining
     scores = person_scores(people["confidence"], people["scores"])
     left = suppress(people["joints"], scores, areas, sigmas)
     assert scores[left] == pytest.approx(SCORES[seed], abs=1e-6)

@@ -1,4 +1,4 @@
-"""Every architecture that is trained here can learn one batch by heart, with its own objective."""
+"""Every architecture that is trained here can overfit one batch with its own objective."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def _found(network: torch.nn.Module, name: str, images: torch.Tensor) -> np.ndar
 
 
 @pytest.mark.parametrize("name", trainable())
-def test_one_batch_is_learnt_by_heart(name):
+def test_every_architecture_overfits_one_batch(name):
     torch.manual_seed(0)
     settings = dict(registry.card(name).variants["narrow"])
     settings.pop("input_size"), settings.pop("joints", None)
@@ -46,7 +46,7 @@ def test_one_batch_is_learnt_by_heart(name):
     objective.prepared(network, joints, weights)
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
     network.train()
-    for module in network.modules():  # what is drawn at random hinders learning by heart
+    for module in network.modules():  # randomness prevents overfitting
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     losses = []
@@ -66,7 +66,7 @@ def test_one_batch_is_learnt_by_heart(name):
             module.eval()
     away = np.linalg.norm(_found(network, name, images) - joints, axis=2)[weights > 0]
     # within the half diagonal of a cell of the coarsest maps, stride 8; every place of DeeperCut within the radius of a
-    # part is told to be that part's, and its offsets lead the rest of the way
+    # part is labelled as that part's, and its offsets cover the rest
     bound = max(8 * np.sqrt(0.5) + 0.5, getattr(objective, "radius", 0.0))
     assert away.max() <= bound, (losses[0], losses[-1], away)
 

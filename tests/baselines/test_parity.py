@@ -24,16 +24,16 @@ FORMATS = {
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_public_checkpoint_gives_the_outputs_of_its_own_network(real_data, name, capsys):
+def test_a_public_checkpoint_gives_the_outputs_of_the_original_network(real_data, name, capsys):
     folder = real_data / "baselines" / "parity"
     assert main(["check-checkpoint", str(folder / f"{name}.keys.json"), str(folder / f"{name}.npz")]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert (answer["family"], answer["variant"]) == FORMATS[name]
-    assert answer["max_relative_difference"] < 1e-5  # ten times better than what is asked for
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["family"], printed["variant"]) == FORMATS[name]
+    assert printed["max_relative_difference"] < 1e-5  # ten times better than required
 
 
 @pytest.mark.real_data
-def test_other_outputs_and_other_keys_are_found_out(real_data, tmp_path, capsys):
+def test_other_outputs_and_other_keys_are_detected(real_data, tmp_path, capsys):
     folder = real_data / "baselines" / "parity"
     keys, outputs = folder / "simplebaseline_r50_coco17.keys.json", folder / "simplebaseline_r50_coco17.npz"
     with np.load(outputs) as stored:
@@ -56,8 +56,8 @@ def test_other_outputs_and_other_keys_are_found_out(real_data, tmp_path, capsys)
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.real_data
-def test_every_single_corrupted_name_is_refused(real_data, name):
-    """A name misspelt, left out or added anywhere never passes: the strict loading or the recognition says so."""
+def test_every_corrupted_name_is_rejected(real_data, name):
+    """A name misspelt, omitted or added anywhere is always detected, by strict loading or by recognition."""
     state = json.loads((real_data / "baselines" / "parity" / f"{name}.keys.json").read_text())["state"]
     shapes = {key: tuple(shape) for key, (shape, _) in state.items() if not key.endswith("num_batches_tracked")}
     convolution = [key for key in shapes if len(shapes[key]) == 4 and "skip_layer" not in key]
@@ -68,9 +68,9 @@ def test_every_single_corrupted_name_is_refused(real_data, name):
             {**shapes, f"{victim}.more": (1,)},
             {k: (*v[:-1], v[-1] + 2) if k == victim else v for k, v in shapes.items()},
         ):
-            with pytest.raises(CheckpointError) as refused:
+            with pytest.raises(CheckpointError) as failure:
                 _fill(wrong)
-            assert refused.value.code in {"mismatch", "unknown_format"}
+            assert failure.value.code in {"mismatch", "unknown_format"}
     _fill(shapes)
 
 
@@ -129,10 +129,10 @@ def test_other_widths_depths_and_joints_are_recognised(family, num_joints, argum
     _fill(_shapes(network))
 
 
-def test_unknown_names_and_files_are_refused(tmp_path, capsys):
-    with pytest.raises(CheckpointError, match=r"no network that is known here: encoder\.weight") as refused:
+def test_unknown_names_and_files_are_rejected(tmp_path, capsys):
+    with pytest.raises(CheckpointError, match=r"no network that is known here: encoder\.weight") as failure:
         recognise({"encoder.weight": (3, 4)})
-    assert refused.value.code == "unknown_format"
+    assert failure.value.code == "unknown_format"
     (tmp_path / "keys.json").write_text('{"state": 3}')
     assert main(["check-checkpoint", str(tmp_path / "keys.json"), str(tmp_path / "none.npz")]) == 2
     assert "not a list of names and outputs" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Histograms of offsets, and what they make of responses."""
+"""Histograms of offsets, and their effect on responses."""
 
 import numpy as np
 import pytest
@@ -17,10 +17,10 @@ def _people(count: int = 400) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([first, second, third], axis=1), np.ones((count, 3))
 
 
-def test_neighbours_are_those_that_keep_their_offsets():
+def test_neighbours_are_the_joints_with_the_most_stable_offsets():
     joints, weights = _people()
     priors = part_priors.estimate(joints, weights, stride=4.0, reach=14)
-    assert priors.neighbours.tolist() == [[0, 1], [1, 2]]  # 0 and 2 vary by both, so they are none
+    assert priors.neighbours.tolist() == [[0, 1], [1, 2]]  # 0 and 2 vary by both, so they are not neighbours
     assert priors.histograms.shape == (2, 29, 29)
     assert priors.histograms.sum(axis=(1, 2)) == pytest.approx([1.0, 1.0])
     # 16 pixels right: 4 cells; 40 below: 10 cells
@@ -60,7 +60,7 @@ def test_messages_by_hand():
     assert (beliefs <= responses + 1e-6).all()
 
 
-def test_a_wrong_peak_is_put_down_by_the_neighbours():
+def test_a_wrong_peak_is_suppressed_by_the_neighbours():
     joints, weights = _people()
     priors = part_priors.estimate(joints, weights, stride=4.0, reach=14)
     v, u = np.mgrid[:32, :32]
@@ -92,9 +92,9 @@ def test_the_network_multiplies_its_responses_once_it_has_priors(tmp_path):
         assert torch.allclose(beliefs, expected) and not torch.allclose(beliefs, plain)
         network.train()
         torch.manual_seed(1)  # of the dropout
-        answer = network(images)[:, 0]
+        output = network(images)[:, 0]
         torch.manual_seed(1)
-        assert torch.equal(network.logits(images).sigmoid(), answer)  # training sees no priors
+        assert torch.equal(network.logits(images).sigmoid(), output)  # training uses no priors
     # they are stored with the weights
     digest = checkpoints.write_weights(network, tmp_path / "a.safetensors")
     other = jain2014.build(3, channels=(2, 2, 2), linear=(4, 2), padding=30)

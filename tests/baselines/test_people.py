@@ -1,4 +1,4 @@
-"""The people that networks are trained on: read, held back, cut out, augmented."""
+"""The people that networks are trained on: read, split, cropped, augmented."""
 
 import json
 
@@ -60,7 +60,7 @@ def test_augmented_joints_are_where_the_augmented_image_shows_them(tmp_path):
         batches(people, np.arange(40), size=(48, 48), batch=40, mirrored=[1, 0], augmentation=strong, seed=0, epoch=0)
     )
     mirrored = found.weights[:, 1] > 0
-    assert 10 < mirrored.sum() < 30  # every second one: 20 of 40, give or take three standard deviations of 3.2
+    assert 10 < mirrored.sum() < 30  # half of them: 20 of 40, give or take three standard deviations of 3.2
     assert (found.weights.sum(axis=1) == 1).all()
     joint = found.joints[np.arange(40), mirrored.astype(int)]
     light = found.images.sum(axis=1)
@@ -71,7 +71,7 @@ def test_augmented_joints_are_where_the_augmented_image_shows_them(tmp_path):
     assert np.abs(np.stack([u, v], axis=1) - joint).max() < 0.25
 
 
-def test_a_person_looks_the_same_whoever_was_drawn_before_and_however_many_threads_prepare(people):
+def test_augmentation_depends_neither_on_the_order_nor_on_the_number_of_threads(people):
     augmentation = Augmentation(rotation=30, scale=0.2, shift=0.02, colour=0.2, half_body=0.5)
     whole = _all(people, augmentation)
     for other in (_all(people, augmentation, batch=5), _all(people, augmentation, threads=3)):
@@ -80,8 +80,8 @@ def test_a_person_looks_the_same_whoever_was_drawn_before_and_however_many_threa
     assert np.array_equal(_all(people, None, epoch=1)[0], _all(people, None)[0])
 
 
-def test_everyone_who_is_in_a_crop_comes_with_it(people):
-    """First whom it was cut out for; the others are where that person's crop has them, and 0 where they are not."""
+def test_everyone_in_a_crop_is_included(people):
+    """The crop's own person first, then the others at their places in the crop; 0 where they lie outside."""
     settings = {"size": (96, 96), "batch": len(people), "mirrored": MIRROR, "seed": 3, "epoch": 0}
     rows, strong = np.arange(len(people)), Augmentation(rotation=30, scale=0.2, shift=0.1)
     for augmentation in (None, strong):
@@ -103,17 +103,17 @@ def test_everyone_who_is_in_a_crop_comes_with_it(people):
 
 def test_half_bodies_are_cut_around_the_upper_or_the_lower_joints(people):
     """Half of a person fills the crop: the annotated joints lie further apart than with the whole person."""
-    _, whole, kept = _all(people, Augmentation())
+    _, whole, weights = _all(people, Augmentation())
     _, half, _ = _all(people, Augmentation(half_body=1.0))
     many = people.weights.sum(axis=1) >= 8
-    height = [np.ptp(np.where(kept > 0, j[..., 1], np.nan)[many], axis=1) for j in (whole, half)]
+    height = [np.ptp(np.where(weights > 0, j[..., 1], np.nan)[many], axis=1) for j in (whole, half)]
     spread = [np.nanmax(j[many][..., 1], axis=1) - np.nanmin(j[many][..., 1], axis=1) for j in (whole, half)]
     assert len(height[0]) > 5 and (spread[1] > spread[0]).mean() > 0.8
     few = ~many
     assert np.array_equal(whole[few], half[few])
 
 
-def test_nobodys_image_is_learned_from_and_chosen_by(people):
+def test_no_image_is_used_for_both_training_and_validation(people):
     learned, held = split(people, 0.3, seed=0)
     assert len(learned) + len(held) == len(people)
     images = [set(part.image_of.tolist()) for part in (learned, held)]
@@ -124,14 +124,14 @@ def test_nobodys_image_is_learned_from_and_chosen_by(people):
     assert len(set(split(people, 0.01, seed=0)[1].image_of.tolist())) == 1  # at least one
 
 
-def test_a_pass_takes_everyone_once_in_an_order_of_its_own():
+def test_each_epoch_visits_everyone_once_in_its_own_order():
     first, second = order(50, 0, 0), order(50, 0, 1)
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(50))
     assert not np.array_equal(first, second) and np.array_equal(first, order(50, 0, 0))
 
 
 def test_the_official_file_of_lsp_is_read_without_its_test_images(tmp_path):
-    """joints.mat holds 2,000 images; only 1 to 1000 are taken, whole, their joints moved to continuous coordinates."""
+    """joints.mat holds 2,000 images; only 1 to 1000 are used, whole, their joints moved to continuous coordinates."""
     scipy = pytest.importorskip("scipy.io")
     joints = np.random.default_rng(0).uniform(10, 90, size=(3, 14, 2000))
     joints[2] = 0
@@ -169,18 +169,18 @@ def test_bad_data_is_named(dataset, content, code, tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
     if content is not None:
         (tmp_path / "truth.json").write_text(content)
-    with pytest.raises(BaselineFailed) as refused:
+    with pytest.raises(BaselineFailed) as failure:
         read_people(load_dataset(dataset), tmp_path / "truth.json", tmp_path, padding=1.25)
-    assert refused.value.code == code
+    assert failure.value.code == code
 
 
 def test_a_broken_image_is_named(tmp_path):
     (tmp_path / "a.png").write_bytes(b"not an image")
     (tmp_path / "truth.json").write_text(json.dumps(_truth()))
     people = read_people(MANNEQUINS, tmp_path / "truth.json", tmp_path, padding=1.25)
-    with pytest.raises(BaselineFailed, match=r"a\.png") as refused:
+    with pytest.raises(BaselineFailed, match=r"a\.png") as failure:
         _all(people, None)
-    assert refused.value.code == "unreadable_image"
+    assert failure.value.code == "unreadable_image"
 
 
 @pytest.mark.real_data
@@ -194,7 +194,7 @@ def test_the_official_files_of_coco_are_read(real_data):
     assert people.weights.sum() == sum(p["num_keypoints"] for p in shown)
     images, joints, weights = _all(people, None)
     assert images.shape == (12, 3, 64, 48) and np.isfinite(images).all() and joints.shape == (12, 17, 2)
-    assert weights.sum() > 0.95 * people.weights.sum()  # crops hold nearly all of their person's joints
+    assert weights.sum() > 0.95 * people.weights.sum()  # crops contain nearly all of their person's joints
 
 
 @pytest.mark.real_data

@@ -45,7 +45,7 @@ def test_a_person_is_a_peak_with_its_size_in_coordinates_of_the_image() -> None:
     assert len(decode(np.full((5, 48, 48), -9.0), back, (384, 288)).scores) == 0
 
 
-def test_what_is_trained_for_decodes_to_the_same_boxes() -> None:
+def test_training_targets_decode_to_the_same_boxes() -> None:
     boxes = np.array([[20.0, 30.0, 40.0, 90.0], [110.0, 60.0, 50.0, 80.0]])
     target, places, wanted = centre_targets(boxes, (192, 192))
     assert target.shape == (48, 48) and (target == 1).sum() == 2
@@ -56,18 +56,18 @@ def test_what_is_trained_for_decodes_to_the_same_boxes() -> None:
     assert np.sort(found.boxes, axis=0) == pytest.approx(np.sort(boxes, axis=0), abs=1e-4)
 
 
-def test_boxes_follow_a_mirrored_image_and_are_cut_at_its_border() -> None:
+def test_boxes_are_mirrored_with_the_image_and_clipped_at_its_border() -> None:
     mirrored = crops.turned(fitted((192, 192)), (192, 192), flip=True)
     assert moved(np.array([[20.0, 30, 40, 90]]), mirrored, (192, 192)).tolist() == [pytest.approx([132.0, 30, 40, 90])]
     shifted = fitted((192, 192))
     shifted[:, 2] -= [35, 0]
-    # of the first, 25 of 40 columns are left; of the second 3 of 8: less than half, so it is nobody
+    # of the first, 25 of 40 columns are left; of the second 3 of 8: less than half, so it is dropped
     assert moved(np.array([[20.0, 30, 40, 90], [30, 30, 8, 50]]), shifted, (192, 192)).tolist() == [
         pytest.approx([0.0, 30, 25, 90])
     ]
 
 
-def test_average_precision_is_that_of_pycocotools() -> None:
+def test_average_precision_equals_pycocotools() -> None:
     rng = np.random.default_rng(3)
     truth = [rng.uniform([0, 0, 20, 20], [100, 100, 60, 60], (rng.integers(0, 5), 4)) for _ in range(40)]
     found = []
@@ -102,7 +102,7 @@ def test_average_precision_is_that_of_pycocotools() -> None:
     assert 0.2 < ap < 0.9
 
 
-def test_the_shipped_weights_have_the_score_that_they_claim() -> None:
+def test_the_included_weights_reach_the_claimed_score() -> None:
     claim = Checkpoint.read(DESCRIPTION).claim
     assert {name: claim[name] for name in CLAIM} == CLAIM
     ap, recall = measured(person_detector.load())
@@ -119,7 +119,7 @@ def test_the_size_of_the_network() -> None:
     assert costs.gmacs(network, (192, 192)) == pytest.approx(0.0836, abs=1e-4)
 
 
-def test_altered_or_foreign_weights_are_refused(tmp_path) -> None:
+def test_altered_or_foreign_weights_are_rejected(tmp_path) -> None:
     values = json.loads(DESCRIPTION.read_text())
     (tmp_path / values["file"]).write_bytes((FOLDER / values["file"]).read_bytes() + b"x")
     path = tmp_path / "detector.json"

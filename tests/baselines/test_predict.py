@@ -1,4 +1,4 @@
-"""A run over images: what it gives, what it leaves out, and how it fails."""
+"""A run over images: its predictions, the images it leaves out, and its failures."""
 
 import json
 from pathlib import Path
@@ -52,9 +52,9 @@ def middle(monkeypatch) -> Middle:
 
 def test_every_listed_person_gets_a_pose_in_image_coordinates(split, middle):
     folder, _, listed = split
-    seen = []
+    calls = []
     results, run = predict(
-        "middle", listed, folder, "mannequins", progress=lambda done, total: seen.append((done, total))
+        "middle", listed, folder, "mannequins", progress=lambda done, total: calls.append((done, total))
     )
     boxes = {(i["id"], p["person_id"]): p["box"] for i in listed["images"] for p in i["people"]}
     assert {(r["image_id"], r["person_id"]) for r in results} == set(boxes)
@@ -64,7 +64,7 @@ def test_every_listed_person_gets_a_pose_in_image_coordinates(split, middle):
         assert result["keypoints"] == pytest.approx([x + w / 2 - 0.5, y + h / 2 - 0.5, 0.25] * 17, abs=2e-3)
         assert result["score"] == 0.75
     validate("mannequins", results)
-    assert seen[-1] == (12, 12) and [d for d, _ in seen] == sorted({d for d, _ in seen})
+    assert calls[-1] == (12, 12) and [d for d, _ in calls] == sorted({d for d, _ in calls})
     assert run.images == 12 and run.people == len(boxes) and run.left_out == ()
     assert json.loads(json.dumps(run.to_dict()))["input_size"] == [96, 128]
 
@@ -88,7 +88,7 @@ def test_a_single_person_benchmark_without_boxes_uses_the_whole_image(middle, tm
     assert results[0]["keypoints"][:2] == pytest.approx([29.5, 39.5], abs=2e-3)
 
 
-def test_memory_that_does_not_suffice_halves_the_batch_and_then_fails(split, middle):
+def test_too_little_memory_halves_the_batch_and_then_fails(split, middle):
     folder, _, listed = split
     middle.fits = 1
     results, run = predict("middle", listed, folder, "mannequins")
@@ -115,7 +115,7 @@ def test_other_failures_end_the_run(split, middle):
         predict("middle", listed, folder, "mannequins")
 
 
-def test_what_cannot_run_is_said_before_anything_runs(split, tmp_path):
+def test_a_run_that_is_impossible_fails_before_it_starts(split, tmp_path):
     folder, _, listed = split
     cases = [
         ("boxes", lambda: predict("stacked_hourglass", listed, folder, "mannequins", box_file=tmp_path / "no.json")),
@@ -132,13 +132,13 @@ def test_what_cannot_run_is_said_before_anything_runs(split, tmp_path):
         assert failed.value.code == code and failed.value.final
 
 
-def test_the_shipped_network_predicts_the_joints_it_was_trained_for(split):
+def test_the_included_network_predicts_the_joints_it_was_trained_for(split):
     estimator = load("stacked_hourglass", "mannequins", device="cpu")
     crops = np.zeros((2, estimator.input_size[1], estimator.input_size[0], 3), np.uint8)
     poses = estimator.decode(estimator.forward(crops))
     assert poses.joints.shape == (2, 17, 2) and poses.confidence.shape == (2, 17)
     assert ((poses.confidence >= 0) & (poses.confidence <= 1)).all()
-    # a picture and its mirror image: the flip test makes the answer mirror too
+    # a picture and its mirror image: the flip test mirrors the prediction, too
     draw = np.random.default_rng(0).integers(0, 255, crops.shape, dtype=np.uint8)
     there, back = (estimator.decode(estimator.forward(each)) for each in (draw, draw[:, :, ::-1].copy()))
     order = [load_dataset("mannequins").joints.index(j) for j in load_dataset("mannequins").joints]

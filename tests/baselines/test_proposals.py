@@ -1,4 +1,4 @@
-"""Boxes as a detector would give them, by pose."""
+"""Boxes as a detector would find them, given the pose."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,13 @@ import pytest
 from baselines.train import proposals
 
 TORSO = (0, 1, 2, 3)
-# shoulders, hips, feet: standing, sitting
+# shoulders, hips, feet of a standing and a sitting person
 STANDING = np.array([[10.0, 0], [-10, 0], [8, 50], [-8, 50], [8, 130], [-8, 130]])
 SITTING = np.array([[10.0, 0], [-10, 0], [8, 50], [-8, 50], [60, 60], [60, 75]])
 
 
 def _people(count: int, seed: int = 0):
-    """Half of them stand, and the detector's boxes end at 0.8 of their height; the others' begin 0.3 too far right."""
+    """Half are standing: the detector's boxes end at 0.8 of their height; the others' start 0.3 too far right."""
     draw = np.random.default_rng(seed)
     stands = np.arange(count) % 2 == 0
     poses = np.where(stands[:, None, None], STANDING, SITTING) + draw.normal(0, 1.5, (count, 6, 2))
@@ -69,7 +69,7 @@ def test_the_mixture_finds_two_modes():
     assert np.diag(covariances[1 - first]) == pytest.approx(np.full(4, 0.04), rel=0.4)
 
 
-def test_people_without_a_torso_keep_their_boxes_and_too_few_people_are_refused():
+def test_people_without_a_torso_keep_their_boxes_and_too_few_people_are_rejected():
     _, joints, boxes, detected = _people(60)
     model = proposals.fit(joints, boxes, detected, TORSO, atomic=2, components=1)
     joints[0, 0] = np.nan

@@ -1,7 +1,7 @@
 """Other members of the public families than those whose outputs are at hand.
 
 `plain_networks` and `plain_hourglasses` say a second time, straight from the names, which weights a member has and what
-it computes; `python -m baselines check-checkpoint` must come to the same outputs, and must refuse every altered list.
+it computes; `python -m baselines check-checkpoint` must find the same outputs, and must reject every altered list.
 """
 
 import json
@@ -69,11 +69,11 @@ def _check(
     return ["check-checkpoint", str(tmp_path / "keys.json"), str(tmp_path / "outputs.npz")]
 
 
-def _answer(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+def _network_found(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
     assert main(arguments) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["max_relative_difference"] < 1e-5  # ten times better than what is asked for
-    return answer["family"], answer["variant"]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["max_relative_difference"] < 1e-5  # ten times better than required
+    return printed["family"], printed["variant"]
 
 
 def _old(shapes: Shapes) -> Shapes:
@@ -118,10 +118,10 @@ MEMBERS = {
 
 
 @pytest.mark.parametrize("member", MEMBERS)
-def test_a_member_gives_the_outputs_of_its_plain_twin(member, tmp_path, capsys):
+def test_a_member_gives_the_outputs_of_its_plain_implementation(member, tmp_path, capsys):
     family, variant, shapes, run, named = MEMBERS[member]
     arguments = _check(tmp_path, shapes, run, named=named)
-    assert _answer(arguments, capsys) == (family, variant)
+    assert _network_found(arguments, capsys) == (family, variant)
     with np.load(tmp_path / "outputs.npz") as stored:  # the outputs of another network are not these
         last = {name: stored[name] for name in stored.files}
     name = max(last)
@@ -145,7 +145,7 @@ def test_hourglasses_of_the_authors(stacks, width, joints, increase, levels, var
     arguments = _check(
         tmp_path, shapes, hourglasses.authors, named=_behind(prefix), stacked=True, inputs=((2, 64, 64, 3),)
     )
-    assert _answer(arguments, capsys) == ("stacked_hourglass", variant)
+    assert _network_found(arguments, capsys) == ("stacked_hourglass", variant)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_hourglasses_of_the_authors(stacks, width, joints, increase, levels, var
 def test_convolutional_pose_machines(stages, joints, sizes, image, variant, tmp_path, capsys):
     shapes = plain.cpm_names(stages, joints, **sizes)
     inputs = ((1, 3, image, image), (1, 1, image, image))
-    assert _answer(_check(tmp_path, shapes, plain.cpm, inputs=inputs), capsys) == ("cpm", variant)
+    assert _network_found(_check(tmp_path, shapes, plain.cpm, inputs=inputs), capsys) == ("cpm", variant)
 
 
 SHARED: dict[str, tuple[Shapes, Callable[..., Outputs]]] = {
@@ -177,7 +177,7 @@ SHARED: dict[str, tuple[Shapes, Callable[..., Outputs]]] = {
 
 @pytest.mark.real_data
 @pytest.mark.parametrize("name", SHARED)
-def test_the_plain_twins_are_the_original_networks(real_data, name):
+def test_the_plain_implementations_equal_the_original_networks(real_data, name):
     """Their names and shapes are those of the shared lists, and their outputs the originals'."""
     shapes, run = SHARED[name]
     keys = json.loads((real_data / "baselines" / "parity" / f"{name}.keys.json").read_text())
@@ -196,11 +196,11 @@ def test_the_plain_twins_are_the_original_networks(real_data, name):
         assert np.abs(ours.numpy() - theirs).max() <= 1e-5 * np.abs(theirs).max()
 
 
-# Every altered list of names is refused
+# Every altered list of names is rejected
 
 
 def _fits(shapes: Shapes, built: dict[str, torch.nn.Module]) -> Recognised:
-    """What a check does before it allocates anything. Raises CheckpointError."""
+    """The checks made before anything is allocated. Raises CheckpointError."""
     found = recognise(shapes)
     with torch.device("meta"):
         if repr(found) not in built:
@@ -247,8 +247,8 @@ SMALL: dict[str, Shapes] = {
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 @pytest.mark.parametrize("form", SMALL)
-def test_every_altered_list_is_refused(form):
-    """A hundred names are altered in turn, each in another way; the ways go round, so that each meets every layer."""
+def test_every_altered_list_is_rejected(form):
+    """A hundred names are altered in turn, cycling through the kinds of change, so that each kind meets every layer."""
     shapes, built = SMALL[form], {}
     _fits(shapes, built)
     _fits(_old(shapes), built)
@@ -256,9 +256,9 @@ def test_every_altered_list_is_refused(form):
     names = names[:: 1 + len(names) // 100]
     for number, name in enumerate(names):
         wrong = MUTATIONS[number % len(MUTATIONS)](shapes, name)
-        with pytest.raises(CheckpointError) as refused:
+        with pytest.raises(CheckpointError) as failure:
             _fits(wrong, built)
-        assert refused.value.code in {"mismatch", "unknown_format"}, (name, set(wrong) ^ set(shapes))
+        assert failure.value.code in {"mismatch", "unknown_format"}, (name, set(wrong) ^ set(shapes))
     for name in [key for key in shapes if key.endswith("num_batches_tracked")][::5]:
         for wrong in (_renamed(shapes, name, _first_word(name)), {**shapes, name: (2,)}):
             with pytest.raises(CheckpointError):
@@ -266,8 +266,8 @@ def test_every_altered_list_is_refused(form):
         assert _fits({key: shape for key, shape in shapes.items() if key != name}, built).form  # it may be missing
 
 
-def test_a_skip_that_is_not_used_is_whole_or_none_is_there():
-    """The authors' form registers them all; a list without any is taken, one with some of them is not."""
+def test_unused_skips_are_all_present_or_all_absent():
+    """The authors' form registers them all; a list without any is accepted, one with only some of them is not."""
     shapes = SMALL["authors"]
     unused = [
         name

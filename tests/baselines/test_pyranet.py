@@ -1,4 +1,4 @@
-"""The weights of a multi-branch network begin so that answers and gradients neither grow nor fade (section 4.1)."""
+"""Initial weights of a multi-branch network: activations and gradients neither grow nor vanish (section 4.1)."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ UNITS, CHANNELS = 10, 64
 
 
 def _one_branch(unit: torch.nn.Module) -> None:
-    """The usual weights, as if every layer saw one branch and were seen by one: 4 / (n_i + n_o) behind a ReLU."""
+    """The usual weights, as if every layer had one branch before and after it: 4 / (n_i + n_o) behind a ReLU."""
     for module in unit.modules():
         if isinstance(module, torch.nn.Conv2d):
             weights = module.kernel_size[0] ** 2 * (module.in_channels + module.out_channels)
@@ -18,7 +18,7 @@ def _one_branch(unit: torch.nn.Module) -> None:
 
 
 def _a_unit(cardinality: int, plain: bool) -> tuple[float, float]:
-    """How many times larger the mean square of the answers is a unit later, and that of the gradients a unit earlier:
+    """How much larger the mean square of the activations is one unit later, and of the gradients one unit earlier:
     the geometric mean over ten units and six seeds.
 
     Batch normalisation with the statistics that it begins with changes nothing, so the network is a plain one; the
@@ -41,11 +41,11 @@ def _a_unit(cardinality: int, plain: bool) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("cardinality", [4, 8])
-def test_answers_and_gradients_stay_as_large_as_they_are(cardinality):
+def test_activations_and_gradients_keep_their_magnitude(cardinality):
     forward, backward = _a_unit(cardinality, plain=False)
-    assert 0.7 < forward < 1.45  # the pools take the larger ones, so it is a little above 1
+    assert 0.7 < forward < 1.45  # max pooling selects the larger ones, so it is a little above 1
     assert 0.8 < backward < 1.25
-    # without the branches: 2 for the two that the last layer sees, and more for those of the pyramid
+    # without the branches: 2 for the two inputs of the last layer, and more for those of the pyramid
     forward, backward = _a_unit(cardinality, plain=True)
     assert forward > 2.4 and backward > 2.0
 
@@ -64,17 +64,17 @@ def test_weights_by_hand():
     assert float(layer.weight.detach().var()) == pytest.approx(2 / 512, rel=0.03)
 
 
-def test_every_layer_knows_its_branches():
+def test_every_layer_accounts_for_its_branches():
     """The standard deviation of each layer of a unit says how many branches it counts, within a few per cent."""
     torch.manual_seed(0)
     unit = pyranet.Residual(256, 256, (64, 4))
     pyranet.begin(unit)
     assert unit.pyramid is not None
     found = {
-        "to the pyramid": (unit.pyramid[0][2], 4 / (256 + 4 * 64)),  # all four levels see it
+        "to the pyramid": (unit.pyramid[0][2], 4 / (256 + 4 * 64)),  # the input of all four levels
         "level": (unit.pyramid[1].levels[2], 4 / (9 * (64 + 64))),
-        "from the pyramid": (unit.pyramid[2][2], 4 / (4 * 64 + 128)),  # it sees the sum of four
-        "last": (unit.last[2], 4 / (2 * 128 + 256)),  # and this one the sum of both branches
+        "from the pyramid": (unit.pyramid[2][2], 4 / (4 * 64 + 128)),  # its input is the sum of four
+        "last": (unit.last[2], 4 / (2 * 128 + 256)),  # its input is the sum of both branches
         "local": (unit.local[0][2], 4 / (256 + 128)),
     }
     for name, (layer, variance) in found.items():
@@ -87,12 +87,12 @@ def test_every_layer_knows_its_branches():
 VARIANTS = registry.card("pyranet").variants
 
 
-def test_the_full_network_begins_so_and_the_narrow_one_as_pytorch_does():
+def test_the_full_network_starts_as_in_the_paper_and_the_narrow_one_as_in_pytorch():
     for settings, largest in ((VARIANTS["full"], 4 / (256 + 256)), (VARIANTS["narrow"], 1 / (3 * 32))):
         torch.manual_seed(0)
         arguments = {key: value for key, value in settings.items() if key not in ("joints", "input_size")}
         network = pyranet.build(16, **{**arguments, "stacks": 2})
         # one branch to and from it; PyTorch draws evenly up to 1 / sqrt(n_i): a variance of 1 / (3 n_i)
         assert float(network.from_features[0].weight.detach().var()) == pytest.approx(largest, rel=0.15)
-        # nothing follows the heatmaps: they begin as PyTorch's do
+        # nothing follows the heatmaps: they start from PyTorch's weights
         assert float(network.heatmaps[0].weight.detach().abs().max()) <= settings["channels"] ** -0.5

@@ -1,4 +1,4 @@
-"""What a file's names say of how its images are prepared."""
+"""The preprocessing that follows from the names in a checkpoint."""
 
 from pathlib import Path
 
@@ -30,13 +30,13 @@ def _head(name: str) -> bool:
 @pytest.mark.parametrize(
     ("named", "bgr", "mean"),
     [
-        (lambda name: name, True, IMAGENET),  # the authors read images with OpenCV, and leave blue first
+        (lambda name: name, True, IMAGENET),  # the authors read images with OpenCV, as BGR
         (lambda name: f"module.{name}", True, IMAGENET),
         (lambda name: f"head.{name}" if _head(name) else f"backbone.{name}", False, IMAGENET),
         (lambda name: name if _head(name) else f"preact.{name}", False, (0.406, 0.457, 0.480)),
     ],
 )
-def test_each_toolkit_prepares_images_in_its_way(named, bgr, mean, weights, tmp_path: Path):
+def test_preprocessing_follows_the_toolkit(named, bgr, mean, weights, tmp_path: Path):
     path = tmp_path / "a.safetensors"
     safetensors.torch.save_file({named(name): value for name, value in weights.items()}, path)
     found = describe(path, licence="MIT", source="https://example.org/weights")
@@ -53,20 +53,20 @@ def test_every_form_has_a_converter_and_a_preparation():
     assert (1 - mean) / std == pytest.approx(255 / 256 - 0.5)
 
 
-def test_a_pose_machine_sees_nothing_beyond_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """What it sees as nothing is zero: grey of 128. Others see black there, as their toolkits do."""
+def test_a_pose_machine_gets_zeros_outside_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its zero is a grey of 128. The others get black there, as in their toolkits."""
     shapes = plain_networks.cpm_names(2, 14, channels=4, features=4, wide=4)
     torch.manual_seed(0)
     path = tmp_path / "cpm.safetensors"
     safetensors.torch.save_file({name: torch.randn(shape) / 10 for name, shape in shapes.items()}, path)
     describe(path, licence="MIT", source="https://example.org", input_size=(64, 64)).write(tmp_path / "cpm.json")
     estimator = load("cpm", "lsp", variant="stages2", checkpoint=tmp_path / "cpm.json", device="cpu")
-    seen = []
+    inputs = []
     forward = estimator.forward
-    monkeypatch.setattr(estimator, "forward", lambda crops: seen.append(crops) or forward(crops))
+    monkeypatch.setattr(estimator, "forward", lambda crops: inputs.append(crops) or forward(crops))
     monkeypatch.setattr("baselines.run.predict.load", lambda *_, **__: estimator)
     Image.new("RGB", (40, 20), (255, 0, 0)).save(tmp_path / "a.png")  # a square crop: above and below there is nothing
     predict("cpm", {"images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 20}]}, tmp_path, "lsp")
-    assert seen[0].shape == (1, 64, 64, 3)
-    assert (seen[0][0, 0] == 128).all() and (seen[0][0, 32, 32] == [255, 0, 0]).all()
-    assert not estimator._input(seen[0])[0, :, 0].any() and PREPARATIONS["hrnet"].fill == (0, 0, 0)
+    assert inputs[0].shape == (1, 64, 64, 3)
+    assert (inputs[0][0, 0] == 128).all() and (inputs[0][0, 32, 32] == [255, 0, 0]).all()
+    assert not estimator._input(inputs[0])[0, :, 0].any() and PREPARATIONS["hrnet"].fill == (0, 0, 0)

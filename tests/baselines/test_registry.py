@@ -1,4 +1,4 @@
-"""What pages and commands know of the baselines without torch is what the models' cards say."""
+"""The models' cards are all that pages and commands need to know of the baselines; torch is not imported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_cards_are_read_without_torch_and_oldest_paper_first() -> None:
     assert years == sorted(years) and len(years) >= 10
 
 
-def test_each_card_is_the_modules_and_complete() -> None:
+def test_each_card_is_complete_and_matches_its_module() -> None:
     for name, card in registry.cards().items():
         module = registry.module(name)
         assert module.MODEL["title"] == card.title
@@ -36,7 +36,7 @@ def test_each_card_is_the_modules_and_complete() -> None:
 
 
 def test_only_its_own_file_and_its_checkpoints_name_a_model() -> None:
-    """So that one file adds one. Converters of public checkpoints are of named releases, and say whose."""
+    """One file adds a model. Converters of public checkpoints name the releases that they are for."""
     root = registry.FOLDER.parent
     files = [*(root / "baselines").rglob("*.py"), *(root / "leaderboard").rglob("*.py")]
     may = {"recognition.py", "registration.py", "formats.py", "demo.py"}
@@ -63,7 +63,7 @@ def test_costs_are_counted_from_the_networks_and_read_without_torch(tmp_path: Pa
     assert {(row["name"], row["variant"]): row["parameters"] for row in json.loads(listed.getvalue())} == sizes
 
 
-def test_counts_of_other_models_are_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_of_other_models_are_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     counting.write(tmp_path)
     assert registry.counts(tmp_path)
     monkeypatch.setattr(registry, "models_sha256", lambda: "another")
@@ -85,21 +85,21 @@ CARD = 'MODEL = {"title": "A", "citation": {"authors": ("B",), "title": "C", "ve
         (', "summary": str(1)}', "malformed"),
     ],
 )
-def test_a_card_that_cannot_be_used_is_named(rest: str, said: str, tmp_path: Path) -> None:
+def test_an_invalid_card_is_named(rest: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "a_model.py"
     file.write_text(CARD + rest)
     with pytest.raises(ValueError, match=rf"a_model\.py: MODEL: .*{said}"):
         registry.read(file)
 
 
-def test_a_file_without_a_card_is_no_model(tmp_path: Path) -> None:
+def test_a_file_without_a_card_is_not_a_model(tmp_path: Path) -> None:
     file = tmp_path / "blocks.py"
     file.write_text("WIDTH = 3\n")
     assert registry.read(file) is None
     assert "blocks_resnet" not in registry.cards()
 
 
-def test_what_runs_and_why_the_rest_does_not(tmp_path: Path) -> None:
+def test_which_variants_can_run_and_why_others_cannot(tmp_path: Path) -> None:
     (tmp_path / blazepose.FILES["full"]["file"]).touch()
 
     def found(dataset: str) -> dict[tuple[str, str], str]:
@@ -113,6 +113,6 @@ def test_what_runs_and_why_the_rest_does_not(tmp_path: Path) -> None:
     assert lsp["blazepose", "full"] == ""
 
 
-def test_the_joints_of_blazeposes_card_are_those_it_can_give() -> None:
+def test_the_joints_on_blazeposes_card_are_those_it_can_predict() -> None:
     joints = set(blazepose.LANDMARKS) | set(blazepose.ALONG_THE_NECK) | {"pelvis"}
     assert set(registry.card("blazepose").joints) == joints

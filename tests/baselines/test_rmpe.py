@@ -1,4 +1,4 @@
-"""The symmetric spatial transformer undoes itself; poses of the same person become one."""
+"""The symmetric spatial transformer and its inverse; poses of the same person are merged."""
 
 import json
 
@@ -17,7 +17,7 @@ from baselines.weights.registration import describe
 from benchmarks.decoding_parity import crowd
 
 
-def test_there_and_back_is_the_identity():
+def test_the_transform_and_its_inverse_give_the_identity():
     torch.manual_seed(0)
     theta = torch.randn(500, 2, 3) * 0.3 + torch.tensor([[1.0, 0, 0], [0, 1, 0]])
     theta = theta[theta[:, :, :2].det().abs() > 0.1]
@@ -33,7 +33,7 @@ def test_the_inverse_by_hand():
     assert torch.equal(rmpe.inverse(theta), torch.tensor([[[0.5, 0, -0.5], [0, 0.25, 0.5]]]))
 
 
-def test_maps_come_back_to_where_they_were():
+def test_transformed_maps_return_to_their_place():
     # a smooth bump, shrunk into the middle and enlarged again
     line = torch.linspace(-1, 1, 64)
     bump = torch.exp(-((line[:, None] - 0.2) ** 2 + (line[None, :] + 0.1) ** 2) / 0.08)[None, None]
@@ -94,10 +94,10 @@ def test_the_order_of_the_poses_does_not_matter_and_weak_ones_are_dropped():
 
 
 def test_similar_poses_are_one_person_without_sharing_enough_places():
-    """All places may be too far apart to be the same ones, in a small box: then the similarity decides."""
+    """In a small box all joints may be too far apart to match: then the similarity decides."""
     joints = np.stack([np.zeros((17, 2)), np.full((17, 2), 0.3), np.full((17, 2), 0.6)]) + np.arange(17.0)[:, None]
     confidence, scores = np.array([[0.9] * 17, [0.8] * 17, [0.7] * 17]), np.array([0.9, 0.8, 0.7])
-    boxes = np.tile([0.0, 0, 2, 2], (3, 1))  # a tenth of it is 0.2 pixels
+    boxes = np.tile([0.0, 0, 2, 2], (3, 1))  # a tenth of its side is 0.2 pixels
     # 0.424 pixels away: 17 tanh(0.9) tanh(0.8) + 1.7 * 17 exp(-0.424 / 2.65) = 8.085 + 24.626 = 32.7 > 22.48
     # 0.849 pixels away: 17 tanh(0.9) tanh(0.7) + 1.7 * 17 exp(-0.849 / 2.65) = 7.360 + 20.981 = 28.3 > 22.48
     found = similarity(joints[0], confidence[0], joints, confidence, Constants())
@@ -118,8 +118,8 @@ def test_few_joints_in_the_same_place_do_not_make_two_people_one():
         assert len(suppress(moved, confidence, boxes, scores)) == people
 
 
-# Of drawn crowds, the people that AlphaPose 1.1's pose NMS leaves, by their best pose, and their joint 5 (x, y and
-# confidence) once it is merged: python -m benchmarks.decoding_parity
+# The people of random crowds that remain after AlphaPose 1.1's pose NMS, by their best pose, and their merged joint 5
+# (x, y and confidence): python -m benchmarks.decoding_parity
 MERGED = {
     0: {1: (291.481, 158.017, 0.176), 3: (117.93, 15.246, 0.708), 7: (410.603, 480.651, 0.406),
         11: (283.858, 345.721, 0.692)},
@@ -171,7 +171,7 @@ def test_a_run_merges_the_poses_of_a_person(tmp_path, monkeypatch):
 
 
 def test_networks_with_heatmaps_merge_and_those_with_distributions_do_not(tmp_path):
-    """A distribution's peaks are small: the constants of pose NMS say nothing about them."""
+    """A distribution's peaks are small: the constants of pose NMS do not apply to them."""
     torch.manual_seed(0)
     path = tmp_path / "fast.safetensors"
     network = rmpe.build(17, depth=50, width=4, shuffled=(16, 16))

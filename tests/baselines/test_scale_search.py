@@ -1,4 +1,4 @@
-"""Maps of several scales land in the same frame."""
+"""Maps of several scales are aligned."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The simple methods of the demonstration: without torch, learning something, in a valid form."""
+"""The simple methods of the demonstration: they need no torch, learn something, and write valid predictions."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def predictions(tmp_path_factory) -> tuple[dict, dict]:
     return truth, demo_predictions(train, public_images(truth, boxes=True), test / "images")
 
 
-def test_every_method_gives_a_valid_file_for_every_person(predictions):
+def test_every_method_gives_a_valid_entry_for_every_person(predictions):
     truth, found = predictions
     assert list(found) == list(DESCRIPTIONS)
     for results in found.values():

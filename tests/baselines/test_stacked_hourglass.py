@@ -1,4 +1,4 @@
-"""The hourglass network is the paper's: size, cost, shapes."""
+"""The hourglass network has the size, cost and shapes of the paper."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_costs_by_hand():
     assert costs.parameters(Small()) == 6 + (72 + 4) + (48 + 3) + (21 + 7)
 
 
-def test_heatmaps_come_stage_by_stage_at_a_quarter_of_the_input():
+def test_heatmaps_come_per_stage_at_a_quarter_of_the_input_size():
     variant = dict(registry.card("stacked_hourglass").variants["narrow"])
     width, height = variant.pop("input_size")
     network = build(17, **variant).eval()

@@ -1,4 +1,4 @@
-"""Training from the command line: deterministic, logged, chosen by validation, and not lost when it is killed."""
+"""Training from the command line: deterministic, logged, chosen by validation, and resumable when it is killed."""
 
 import csv
 import fcntl
@@ -80,12 +80,12 @@ def test_the_same_seed_trains_the_same_weights(data, tiny, tmp_path):
     assert shas[0] == shas[1] != shas[2]
 
 
-def test_a_training_leaves_the_processors_arithmetic_as_it_was(data, tiny, tmp_path, monkeypatch):
+def test_training_restores_the_processors_floating_point_mode(data, tiny, tmp_path, monkeypatch):
     smallest = np.array([5e-324])
     during = []
-    kept = training._Training.end_epoch
+    end_epoch = training._Training.end_epoch
     monkeypatch.setattr(
-        training._Training, "end_epoch", lambda self, bar: (during.append((smallest * 1.0)[0]), kept(self, bar))
+        training._Training, "end_epoch", lambda self, bar: (during.append((smallest * 1.0)[0]), end_epoch(self, bar))
     )
     training.train(_task(data, tmp_path))
     assert during and (smallest * 1.0)[0] > 0
@@ -94,20 +94,20 @@ def test_a_training_leaves_the_processors_arithmetic_as_it_was(data, tiny, tmp_p
         assert during[0] == 0.0
 
 
-def test_the_epoch_with_the_best_validation_is_kept(data, tiny, tmp_path, monkeypatch):
-    """The second of three epochs is made the best: the weights that are written are its own."""
-    scores, seen = iter([0.2, 0.6, 0.4]), []
+def test_the_weights_of_the_best_epoch_are_written(data, tiny, tmp_path, monkeypatch):
+    """The second of three epochs is made the best: its weights are written."""
+    scores, states = iter([0.2, 0.6, 0.4]), []
 
     def validate(self):
-        seen.append({name: value.clone() for name, value in self.network.state_dict().items()})
+        states.append({name: value.clone() for name, value in self.network.state_dict().items()})
         return next(scores)
 
     monkeypatch.setattr(training._Training, "validate", validate)
     found = training.train(_task(data, tmp_path, epochs=3))
     assert [row["validation"] for row in found.training["log"]] == [0.2, 0.6, 0.4]
     weights = checkpoints.read_weights(tmp_path / found.file, found.sha256)
-    assert all(torch.equal(value, seen[1][name].half()) for name, value in weights.items())
-    assert any(not torch.equal(value, seen[2][name].half()) for name, value in weights.items())
+    assert all(torch.equal(value, states[1][name].half()) for name, value in weights.items())
+    assert any(not torch.equal(value, states[2][name].half()) for name, value in weights.items())
 
 
 def test_validation_counts_joints_near_their_place(data, tiny, tmp_path, monkeypatch):
@@ -133,8 +133,8 @@ def test_validation_counts_joints_near_their_place(data, tiny, tmp_path, monkeyp
     assert started.validate() > 0.97  # 0.05 of the diagonal of 80 pixels is 4: a cell's rounding stays below
 
 
-def test_validation_of_everyone_counts_joints_at_anybody(data, tmp_path):
-    """Of a network that shows each joint at the last person in the crop who has it, everything is found; shifted by
+def test_validation_of_everyone_accepts_joints_of_anyone(data, tmp_path):
+    """If a network finds each joint at the last person in the crop who has it, everything counts as found; shifted by
     more than 0.05 of the diagonal, 10.2 pixels of 144 x 144, hardly anything."""
     task = training.task(
         "deepercut", "mannequins", data / "annotations.json", data / "images", tmp_path, device="cpu",
@@ -209,8 +209,8 @@ def _process(data, out, how, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_killed_training_goes_on_to_the_same_weights(way, data, tmp_path):
-    """Killed in the middle of an epoch, a process leaves a state from which the next one ends as if nothing was."""
+def test_a_killed_training_resumes_to_the_same_weights(way, data, tmp_path):
+    """Killed in the middle of an epoch, a process leaves a state, and the next ends as if nothing had happened."""
     whole = _process(data, tmp_path / "whole", "on", way)
     broken = _process(data, tmp_path / "broken", "pause", way)
     while not (tmp_path / "broken" / "waiting").exists():
@@ -230,25 +230,25 @@ def test_a_killed_training_goes_on_to_the_same_weights(way, data, tmp_path):
     assert losses[0] == losses[1] and len(losses[0]) == 4
 
 
-def test_a_state_of_another_training_or_a_damaged_one_is_refused(data, tiny, tmp_path):
+def test_a_foreign_or_damaged_state_is_rejected(data, tiny, tmp_path):
     training._Training(_task(data, tmp_path)).save()
-    with pytest.raises(BaselineFailed, match=r"delete it to begin anew, or give another --out") as refused:
+    with pytest.raises(BaselineFailed, match=r"delete it to begin anew, or give another --out") as failure:
         training._Training(_task(data, tmp_path, learning_rate=1e-3))
-    assert refused.value.code == "other_training"
-    training._Training(_task(data, tmp_path))  # its own
+    assert failure.value.code == "other_training"
+    training._Training(_task(data, tmp_path))  # the training's own state
     state = tmp_path / "stacked_hourglass-tiny.state"
     state.write_bytes(state.read_bytes()[:1000])
-    with pytest.raises(BaselineFailed, match="cannot be read") as refused:
+    with pytest.raises(BaselineFailed, match="cannot be read") as failure:
         training._Training(_task(data, tmp_path))
-    assert refused.value.code == "state"
+    assert failure.value.code == "state"
 
 
-def test_two_processes_do_not_train_the_same(data, tiny, tmp_path):
+def test_two_processes_cannot_run_the_same_training(data, tiny, tmp_path):
     with (tmp_path / "stacked_hourglass-tiny.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(BaselineFailed, match="another process") as refused:
+        with pytest.raises(BaselineFailed, match="another process") as failure:
             training.train(_task(data, tmp_path))
-    assert refused.value.code == "busy"
+    assert failure.value.code == "busy"
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(data, tiny, tmp_path, monkeypatch):
@@ -258,23 +258,23 @@ def test_a_loss_that_is_not_finite_ends_the_training(data, tiny, tmp_path, monke
         "__call__",
         lambda _, network, *__: network(torch.zeros(1, 3, 64, 48)).sum() * float("nan"),
     )
-    with pytest.raises(BaselineFailed, match="lower --learning-rate") as refused:
+    with pytest.raises(BaselineFailed, match="lower --learning-rate") as failure:
         started.run()
-    assert refused.value.code == "diverged"
+    assert failure.value.code == "diverged"
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_learns_and_keeps_its_weights_in_full(precision, data, tiny, tmp_path):
+def test_half_precision_learns_with_full_precision_weights(precision, data, tiny, tmp_path):
     found = training.train(_task(data, tmp_path, precision=precision, epochs=4))
     log = found.training["log"]
     assert found.training["precision"] == precision and log[-1]["loss"] < log[0]["loss"]
-    kept = training._Training(_task(data, tmp_path / "other", precision=precision))
-    assert kept.scaler.is_enabled() == (precision == "fp16")
-    with training._autocast(kept.task):
+    begun = training._Training(_task(data, tmp_path / "other", precision=precision))
+    assert begun.scaler.is_enabled() == (precision == "fp16")
+    with training._autocast(begun.task):
         assert (
-            kept.network(torch.zeros(1, 3, 64, 48)).dtype == {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+            begun.network(torch.zeros(1, 3, 64, 48)).dtype == {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         )
-    assert all(p.dtype == torch.float32 for p in kept.network.parameters())
+    assert all(p.dtype == torch.float32 for p in begun.network.parameters())
 
 
 def test_half_precision_is_for_gpus(monkeypatch):
@@ -333,7 +333,7 @@ def test_list_prints_the_costs_as_json(capsys):
         (["train", "stacked_hourglass", "--validation", "1"], "cannot be held back"),
     ],
 )
-def test_wrong_commands_end_with_a_sentence(given, words, capsys):
+def test_wrong_commands_end_with_a_message(given, words, capsys):
     assert command.main(given) == 2
     assert words in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""RMPE's training people are cut out as a detector would cut them: by proposals that are learned from its boxes."""
+"""RMPE's training crops imitate a detector's: proposals are fitted to its boxes."""
 
 import json
 from dataclasses import replace
@@ -33,7 +33,7 @@ def people(data) -> People:
 
 
 def _detections(data, path, share=1.0):
-    """A detector that cuts a tenth off the right and adds a fifth of the height below; it finds a share of people."""
+    """A detector whose boxes lose a tenth on the right and gain a fifth of the height below, for some of the people."""
     truth = json.loads((data / "annotations.json").read_text())
     rows = truth["annotations"][: round(share * len(truth["annotations"]))]
     found = []
@@ -48,7 +48,7 @@ def _learn(people, dataset, file, atomic=2):
     return proposals.learn(people, dataset, file, "cpu", atomic=atomic, seed=0)
 
 
-def test_offsets_are_learned_from_a_file_of_boxes(data, people, tmp_path):
+def test_offsets_are_fitted_to_a_file_of_boxes(data, people, tmp_path):
     model = _learn(people, MANNEQUINS, _detections(data, tmp_path / "boxes.json"))
     assert model.atomic.shape == (2, 17, 2)
     for weights, means in zip(model.weights, model.means, strict=True):
@@ -56,13 +56,13 @@ def test_offsets_are_learned_from_a_file_of_boxes(data, people, tmp_path):
         assert weights @ means == pytest.approx([0, 0, -0.1, 0.2], abs=1e-6)
 
 
-def test_the_detector_that_ships_is_asked_where_no_file_is_given(people):
+def test_the_included_detector_is_used_where_no_file_is_given(people):
     model = _learn(people, MANNEQUINS, None, atomic=1)
     offset = model.weights[0] @ model.means[0]
-    assert np.isfinite(model.covariances).all() and np.abs(offset).max() < 0.2  # it errs by less than a fifth of a side
+    assert np.isfinite(model.covariances).all() and np.abs(offset).max() < 0.2  # its errors are below a fifth of a side
 
 
-def test_a_box_is_drawn_whenever_a_person_is_cut_out(data, people, tmp_path):
+def test_a_new_box_is_drawn_for_every_crop(data, people, tmp_path):
     model = _learn(people, MANNEQUINS, _detections(data, tmp_path / "boxes.json"))
     drawing = replace(people, proposals=model)
     mirrored = flip_order(MANNEQUINS.joints, MANNEQUINS.flip_pairs)
@@ -77,7 +77,7 @@ def test_a_box_is_drawn_whenever_a_person_is_cut_out(data, people, tmp_path):
     first, again, later = cut(drawing, none, 0), cut(drawing, none, 0), cut(drawing, none, 1)
     assert np.array_equal(first, again) and not np.allclose(first, later)
     assert not np.allclose(first, cut(people, none, 0))
-    assert np.array_equal(cut(drawing, None, 0), cut(people, None, 0))  # who only validates is cut out as annotated
+    assert np.array_equal(cut(drawing, None, 0), cut(people, None, 0))  # validation crops use the annotated boxes
     # the middle of a box that is 0.9 wide and 1.2 high is 0.05 of its sides further left and 0.1 further down
     known = np.where(people.weights[0][:, None] > 0, people.joints[0], np.nan)
     drawn = np.concatenate(
@@ -96,15 +96,15 @@ def test_a_box_is_drawn_whenever_a_person_is_cut_out(data, people, tmp_path):
         (lambda data, tmp_path: {"atomic": 500}, "500 atomic poses from"),
     ],
 )
-def test_what_cannot_be_learned_is_refused_with_what_to_do(change, words, data, people, tmp_path):
+def test_training_that_cannot_work_is_rejected_with_advice(change, words, data, people, tmp_path):
     given = {"dataset": MANNEQUINS, "file": _detections(data, tmp_path / "boxes.json"), "atomic": 2}
     given |= change(data, tmp_path)
-    with pytest.raises(BaselineFailed, match=words) as refused:
+    with pytest.raises(BaselineFailed, match=words) as failure:
         _learn(people, given["dataset"], given["file"], atomic=given["atomic"])
-    assert refused.value.code == "proposals"
+    assert failure.value.code == "proposals"
 
 
-def test_the_published_recipe_has_them_and_a_training_uses_them(data, tmp_path, monkeypatch):
+def test_the_published_recipe_draws_boxes_and_training_uses_them(data, tmp_path, monkeypatch):
     how = training_of("rmpe")
     assert how.published.atomic_poses == 20 and how.narrow.atomic_poses == 0
     assert all(training_of(name).published.atomic_poses == 0 for name in trainable() if name != "rmpe")
@@ -123,4 +123,4 @@ def test_the_published_recipe_has_them_and_a_training_uses_them(data, tmp_path, 
         )  # fmt: skip
         training.train(task)
         digests[name] = Checkpoint.read(tmp_path / name / "rmpe-tiny.json").sha256
-    assert len(set(digests.values())) == 3  # each has seen other crops
+    assert len(set(digests.values())) == 3  # each was trained on other crops

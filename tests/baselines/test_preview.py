@@ -1,4 +1,4 @@
-"""The pictures of what a network sees."""
+"""Pictures of a network's heatmaps."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from evaluator import load_dataset
 JOINTS = tuple(load_dataset("mannequins").joints)
 
 
-def test_a_strip_a_joint_with_its_stages_side_by_side() -> None:
+def test_one_strip_per_joint_with_its_stages_side_by_side() -> None:
     estimator = load("stacked_hourglass", "mannequins", device="cpu")
-    seen = see(estimator, JOINTS)
-    assert seen is not None
-    assert seen.joints == JOINTS and len(seen.strips) == len(seen.peaks) == 17
+    shown = see(estimator, JOINTS)
+    assert shown is not None
+    assert shown.joints == JOINTS and len(shown.strips) == len(shown.peaks) == 17
     # a crop of 128 x 192, shown 128 high: 128 * 128 / 192 = 85.3 wide
-    assert (seen.size, seen.stages, seen.strip_width) == ((85, 128), 2, 2 * 85 + 4)
-    for content in seen.strips:
-        assert Image.open(io.BytesIO(content)).size == (seen.strip_width, 128)
+    assert (shown.size, shown.stages, shown.strip_width) == ((85, 128), 2, 2 * 85 + 4)
+    for content in shown.strips:
+        assert Image.open(io.BytesIO(content)).size == (shown.strip_width, 128)
         assert Image.open(io.BytesIO(content)).format == "WEBP"
     # the peaks of the last stage are those that the decoder finds, without the mirrored pass
     crop = np.array(person(estimator.input_size, estimator.padding))[None]
     maps = estimator.stages(crop)[0]
-    assert [peaks[-1] for peaks in seen.peaks] == pytest.approx(maps[-1].max(axis=(1, 2)).tolist(), abs=1e-4)
-    assert sum(map(len, seen.strips)) < 100_000
+    assert [peaks[-1] for peaks in shown.peaks] == pytest.approx(maps[-1].max(axis=(1, 2)).tolist(), abs=1e-4)
+    assert sum(map(len, shown.strips)) < 100_000
 
 
-def test_the_peak_is_bright_and_the_rest_is_grey() -> None:
+def test_the_peak_is_bright_and_the_rest_grey() -> None:
     crop = Image.new("RGB", (24, 32), (200, 40, 40))
     heatmap = np.zeros((8, 6))
     heatmap[6, 1] = 0.2
@@ -52,7 +52,7 @@ def test_pictures_of_a_strip_do_not_overlap() -> None:
     assert whole.getpixel((11, 2)) == (128, 128, 128)
 
 
-def test_a_network_without_heatmaps_has_nothing_to_show() -> None:
+def test_a_network_without_heatmaps_has_no_preview() -> None:
     class Regression:
         name, input_size, padding = "regression", (64, 64), 1.25
 

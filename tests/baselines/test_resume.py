@@ -1,4 +1,4 @@
-"""A run that is broken off: what was predicted is kept, and the next worker goes on from there."""
+"""An interrupted run: its predictions are stored, and the next worker resumes from there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WHAT = {"checkpoint": "a" * 64, "size": (96, 128)}
 ENTRY = {"image_id": 5, "person_id": 0, "keypoints": [1.5, 2.0, 0.5], "score": 0.25}
 
 
-def test_a_successor_gets_what_every_worker_before_it_kept(tmp_path: Path) -> None:
+def test_a_worker_reads_the_predictions_of_all_earlier_workers(tmp_path: Path) -> None:
     first, second, third = (Kept(tmp_path, fence) for fence in (1, 2, 5))
     assert first.begin(WHAT).answers == {} and not first.got_further()
     first.add(Answer(5, [ENTRY], "", 1.5))
@@ -31,7 +31,7 @@ def test_a_successor_gets_what_every_worker_before_it_kept(tmp_path: Path) -> No
     assert second.got_further()
     assert set(second.begin(WHAT).answers) == {5, 6}
     second.add(Answer(7, [], "", 0.75))
-    # the first one was not dead: what it still writes goes to a file of its own
+    # the first one was still alive: it continues to write to its own file
     first.add(Answer(8, [ENTRY], "", 2.5))
     earlier = third.begin(WHAT)
     assert earlier.answers == {
@@ -39,11 +39,11 @@ def test_a_successor_gets_what_every_worker_before_it_kept(tmp_path: Path) -> No
         8: Answer(8, [ENTRY], "", 2.5),
     }  # fmt: skip
     assert earlier.seconds == 2.5 + 0.75
-    for kept in (first, second, third):
-        kept.close()
+    for stored in (first, second, third):
+        stored.close()
 
 
-def test_a_torn_line_is_predicted_again_and_another_checkpoint_starts_anew(tmp_path: Path) -> None:
+def test_a_truncated_line_is_predicted_again_and_another_checkpoint_starts_over(tmp_path: Path) -> None:
     first = Kept(tmp_path, 1)
     first.begin(WHAT)
     first.add(Answer(5, [ENTRY], "", 1.0))
@@ -58,14 +58,14 @@ def test_a_torn_line_is_predicted_again_and_another_checkpoint_starts_anew(tmp_p
     first.close()
 
 
-def test_who_comes_after_a_lost_worker_halves_its_batch(tmp_path: Path) -> None:
+def test_the_worker_after_a_lost_one_halves_its_batch(tmp_path: Path) -> None:
     def worker(fence: int, batch: int | None, *, ends: bool = False) -> int | None:
-        kept = Kept(tmp_path, fence)
-        lost_with = kept.begin(WHAT).lost_with_batch
+        stored = Kept(tmp_path, fence)
+        lost_with = stored.begin(WHAT).lost_with_batch
         if batch is not None:
-            kept.note_batch(batch)
+            stored.note_batch(batch)
         if ends:
-            kept.close()
+            stored.close()
         return lost_with
 
     assert worker(1, 16) is None
@@ -78,16 +78,16 @@ def test_who_comes_after_a_lost_worker_halves_its_batch(tmp_path: Path) -> None:
     assert not Kept(tmp_path, 5).can_halve()
     assert not Kept(tmp_path, 6).can_halve()  # the fifth was killed before it wrote anything
     assert worker(6, 1) == 8
-    assert not Kept(tmp_path, 7).can_halve()  # there is nothing smaller
+    assert not Kept(tmp_path, 7).can_halve()  # 1 is the smallest batch
     assert worker(7, 1) == 1
 
 
-def test_only_the_worker_right_before_counts_as_one_that_got_further(tmp_path: Path) -> None:
+def test_only_the_immediate_predecessor_counts_as_progress(tmp_path: Path) -> None:
     first = Kept(tmp_path, 1)
     first.begin(WHAT)
     first.add(Answer(5, [ENTRY], "", 1.5))
     assert Kept(tmp_path, 2).got_further()
-    assert not Kept(tmp_path, 3).got_further()  # the second was lost before it began: else it would go on for ever
+    assert not Kept(tmp_path, 3).got_further()  # the second never began: otherwise this would repeat for ever
 
 
 KILLED_FOR_MEMORY = """
@@ -112,18 +112,16 @@ class Large:
         return Poses(np.full((people, 17, 2), 8.0), np.full((people, 17), 0.5), np.full(people, 0.5))
 
 baselines.run.predict.load = lambda *_, **__: Large()
-folder, listed, kept = map(Path, sys.argv[1:])
-_, run = predict("large", json.loads(listed.read_text()), folder, "mannequins", kept=Kept.after_all(kept))
+folder, listed, stored = map(Path, sys.argv[1:])
+_, run = predict("large", json.loads(listed.read_text()), folder, "mannequins", kept=Kept.after_all(stored))
 print(json.dumps(run.to_dict()))
 """
 
 
-def test_a_process_that_is_killed_for_memory_is_followed_by_smaller_batches(
-    split: tuple[Path, dict], tmp_path: Path
-) -> None:
+def test_a_process_killed_for_memory_is_followed_by_smaller_batches(split: tuple[Path, dict], tmp_path: Path) -> None:
     folder, listed = split
     (tmp_path / "list.json").write_text(json.dumps(listed))
-    command = [sys.executable, "-c", KILLED_FOR_MEMORY, folder / "images", tmp_path / "list.json", tmp_path / "kept"]
+    command = [sys.executable, "-c", KILLED_FOR_MEMORY, folder / "images", tmp_path / "list.json", tmp_path / "stored"]
     ends = [subprocess.run(command, capture_output=True, text=True, check=False, timeout=120) for _ in range(4)]
     # 16, 8, 4 are killed; 2 fits
     assert [end.returncode for end in ends] == [-signal.SIGKILL] * 3 + [0], ends[-1].stderr
@@ -153,12 +151,12 @@ class Counting:
 
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
-    folder = tmp_path_factory.mktemp("kept")
+    folder = tmp_path_factory.mktemp("stored")
     truth = generate(folder, split="val", images=20, seed=5)
     return folder, public_images(truth, boxes=True)
 
 
-def test_a_run_that_is_broken_off_gives_the_same_file_as_one_that_is_not(
+def test_an_interrupted_run_gives_the_same_file_as_an_uninterrupted_one(
     split: tuple[Path, dict], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, listed = split
@@ -183,24 +181,24 @@ def test_a_run_that_is_broken_off_gives_the_same_file_as_one_that_is_not(
     assert estimator.people == people - sum(len(image["people"]) for image in listed["images"][:8])
 
 
-def test_a_killed_process_s_successor_goes_on_from_where_it_was(split: tuple[Path, dict], tmp_path: Path) -> None:
+def test_a_run_resumes_after_its_process_was_killed(split: tuple[Path, dict], tmp_path: Path) -> None:
     folder, listed = split
     (tmp_path / "list.json").write_text(json.dumps(listed))
     command = [
         sys.executable, "-m", "baselines", "predict", "stacked_hourglass", "--dataset", "mannequins",
         "--images", str(tmp_path / "list.json"), "--folder", str(folder / "images"),
-        "--keep", str(tmp_path / "kept"), "-o", str(tmp_path / "predictions.json"),
+        "--keep", str(tmp_path / "stored"), "-o", str(tmp_path / "predictions.json"),
     ]  # fmt: skip
-    first = tmp_path / "kept" / "1.jsonl"
+    first = tmp_path / "stored" / "1.jsonl"
     with subprocess.Popen(command, stderr=subprocess.PIPE) as victim:
         while victim.poll() is None and (not first.exists() or first.read_bytes().count(b"image_id") < 1):
             time.sleep(0.01)
         os.kill(victim.pid, signal.SIGKILL)
-    kept = sum(b"left_out" in line for line in first.read_bytes().splitlines(keepends=True) if line.endswith(b"\n"))
-    assert kept >= 1
+    stored = sum(b"left_out" in line for line in first.read_bytes().splitlines(keepends=True) if line.endswith(b"\n"))
+    assert stored >= 1
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stderr.strip().splitlines()[-1])["taken_over"] == kept
+    assert json.loads(done.stderr.strip().splitlines()[-1])["taken_over"] == stored
     found = json.loads((tmp_path / "predictions.json").read_text())
     expected = [(i["id"], p["person_id"]) for i in listed["images"] for p in i["people"]]
     assert [(entry["image_id"], entry["person_id"]) for entry in found] == expected
