@@ -13,7 +13,7 @@ from evaluator.poses import Floats, Integers
 
 @dataclass(frozen=True)
 class Score:
-    """One number of a report, a fraction unless its metric has a unit; `low` and `high` bound its 95 % interval where
+    """One number of a report, a fraction unless its metric has a unit; `low` and `high` bound its 95% interval where
     there is one."""
 
     metric: str

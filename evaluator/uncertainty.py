@@ -89,7 +89,7 @@ def _evidence(tally: Tally, groups: Integers | None) -> list[Evidence]:
 
 
 def with_intervals(tally: Tally, weights: NDArray[np.uint16], groups: Integers | None = None) -> list[Score]:
-    """The scores with their 95 % intervals, none where there is too little to say: under 200 groups (of images, each
+    """The scores with their 95% intervals, none where there is too little to say: under 200 groups (of images, each
     its own when not given), or with fewer than 10 hits or misses. weights [B, I], groups [I].
     """
     scores = tally.scores()
@@ -115,7 +115,7 @@ def with_intervals(tally: Tally, weights: NDArray[np.uint16], groups: Integers |
 class Difference:
     """A score of two methods on the same images, A minus B; fractions.
 
-    `low` and `high` bound the 95 % interval of the difference, `p` is two-sided; None where there is too little to say.
+    `low` and `high` bound the 95% interval of the difference, `p` is two-sided; None where there is too little to say.
     """
 
     metric: str

@@ -319,7 +319,7 @@ def _score_table(title: str, what: str, rows: list[tuple[str, Score]], unit: str
     )
     return (
         f'<section class="panel"><h2>{escape(title)}</h2><p class="note">{escape(note)}</p>'
-        f"<table><caption>{unit_name(unit or 'Percent') or 'Scores'}, with 95 % intervals; the scale runs from "
+        f"<table><caption>{unit_name(unit or 'Percent') or 'Scores'}, with 95% intervals; the scale runs from "
         f"{ends[0]} to {ends[1]}</caption>"
         f'<thead><tr><th scope="col">{what}</th><td></td><th scope="col" class="n">Score</th>'
         f'<th scope="col" class="n">Interval</th></tr></thead><tbody>{lines}</tbody></table></section>'
