@@ -29,10 +29,10 @@ without exponentials first, and 19 of 20 go no further; the bound is below what 
 """
 
 BOUNDS = """\
-What bounds it, by the samples of `perf record` over 25 evaluations in one process: 38 % is the conversion of
+What bounds it, by the samples of `perf record` over 25 evaluations in one process: 38% is the conversion of
 5.9 million numbers, 4 to 5 ns each (a third of that finds where a number ends, somewhat more makes sure that it is
-one; leaving the division out changed nothing); 19 % is the kernel's, which clears fresh memory for the arrays
-(45 MB) and copies the files from the page cache; 15 % is order, pruning and matching, much of it waiting for
+one; leaving the division out changed nothing); 19% is the kernel's, which clears fresh memory for the arrays
+(45 MB) and copies the files from the page cache; 15% is order, pruning and matching, much of it waiting for
 keypoints that are read again in the order of the scores; the rest is array operations of numpy and the start
 of the process. The kernel's part is the one that varies: in a virtual machine whose memory is not yet backed
 by its host the same evaluation took 8 to 90 ms of system time beside 50 to 80 ms of its own.

@@ -86,7 +86,7 @@ def evaluate(
     with NaN where nothing is annotated, or [P, K, 3] with the flags 0, 1, 2.
     images: the benchmark's public image list, which also says how much a file may hold; ids are taken from the truth
     when not given.
-    intervals: add 95 % bootstrap intervals over images, or over groups of images (videos, scenes, subjects): `groups`
+    intervals: add 95% bootstrap intervals over images, or over groups of images (videos, scenes, subjects): `groups`
     maps each image id to its group, else the truth's images may say `group`.
     surface: DensePose's geodesic tables, a path or `evaluator.surface.surfaces.Surface`.
 

@@ -1,4 +1,4 @@
-"""What an operator may look at and mend by hand. States, scores and events change by operations only."""
+"""What an operator may look at and fix by hand. States, scores and events change by operations only."""
 
 from __future__ import annotations
 

@@ -233,7 +233,7 @@ class Client:
         """Ask until the submission is finished, less and less often, and no more often than the server allows.
 
         Trouble on the way (a restart, a limit on requests) is waited out. Raises StillRunning after `timeout` seconds,
-        and ApiError for what will not mend itself.
+        and ApiError where waiting does not help.
         """
         deadline = time.monotonic() + timeout
         pause, last, trouble = 0.4, None, None

@@ -26,7 +26,7 @@ def stored_at() -> Path:
 
 
 def read(url: str | None = None) -> Credentials:
-    """`url`, else POSEBOARD_URL, else the stored one; POSEBOARD_TOKEN, else the stored token.
+    """`url`, otherwise POSEBOARD_URL, otherwise the stored one; POSEBOARD_TOKEN, otherwise the stored token.
 
     A stored token goes only to the server it was stored for. Raises ValueError when the stored file is damaged.
     """

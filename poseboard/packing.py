@@ -17,7 +17,7 @@ IN_MEMORY = 32 << 20  # a larger compressed file goes through the disk
 
 @contextmanager
 def packed(path: Path) -> Iterator[tuple[str, BinaryIO, int]]:
-    """(name, stream, size) of the bytes to send: the file itself when it is gzip or zip, else its gzip.
+    """(name, stream, size) of the bytes to send: the file itself when it is gzip or zip, otherwise its gzip.
 
     The same file always gives the same bytes, so that the server knows it again by its sha256.
     """

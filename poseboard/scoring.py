@@ -54,7 +54,7 @@ def evaluate(
     truth: Annotated[
         Path, typer.Option(metavar="FILE", help="The annotations, as `poseboard convert truth` writes them.")
     ],
-    intervals: Annotated[bool, typer.Option("--intervals", help="Add bootstrap intervals (95 %).")] = False,
+    intervals: Annotated[bool, typer.Option("--intervals", help="Add bootstrap intervals (95%).")] = False,
     report_file: Annotated[
         Path | None,
         typer.Option(

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from poseboard.client import BoardEntry, Client, Submission
 
 Server = Annotated[
-    str | None, typer.Option("--url", metavar="URL", help="The server; else POSEBOARD_URL, else that of `login`.")
+    str | None,
+    typer.Option("--url", metavar="URL", help="The server; otherwise POSEBOARD_URL, otherwise that of `login`."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
 Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")]
@@ -113,8 +114,8 @@ def status(
 @reports_failures
 def board(
     benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help="The benchmark's slug.")],
-    metric: Annotated[str | None, typer.Option(help="The metric; else the benchmark's own.")] = None,
-    part: Annotated[str | None, typer.Option(help="The part, such as wrist; else the whole.")] = None,
+    metric: Annotated[str | None, typer.Option(help="The metric; otherwise the benchmark's own.")] = None,
+    part: Annotated[str | None, typer.Option(help="The part, such as wrist; otherwise the whole.")] = None,
     url: Server = None,
     json_output: Json = False,
 ) -> None:

@@ -52,7 +52,7 @@ class Recipe:
         """The learning rate when the share `done` of all steps lies behind, in `epoch` (from 0).
 
         `steps`: divided by 10 after the epochs of `drops`. `one_cycle`: by half cosines from 1/25 of the rate to the
-        rate at 15 % of the steps, and down to nothing (Smith and Topin 2019, arXiv 1708.07120).
+        rate at 15% of the steps, and down to nothing (Smith and Topin 2019, arXiv 1708.07120).
         """
         if self.schedule == "steps":
             return self.learning_rate * 0.1 ** sum(epoch >= drop for drop in self.drops)

@@ -115,7 +115,7 @@ def own_methods(user: Any) -> QuerySet[Method]:
 
 
 def methods_for(user: Any) -> QuerySet[Method]:
-    """Own ones, and those that stand on a board this person may see."""
+    """Own ones, and those on a board that this person may see."""
     standing = BoardEvent.objects.filter(
         method=OuterRef("pk"), current=True, kind__in=BoardEvent.STANDING, benchmark__in=benchmarks_for(user)
     )
@@ -132,7 +132,7 @@ def list_methods(request: HttpRequest, page: Query[Page]) -> MethodsOut:
 
 @router.get("/{int:method_id}", response=OwnMethodOut | MethodOut, auth=reads_if_signed_in)
 def get_method(request: HttpRequest, method_id: int) -> MethodOut:
-    """A method that stands on a board, or one of the caller's."""
+    """A method on a board, or one of the caller's."""
     method = methods_for(request.user).filter(pk=method_id).first()
     if method is None:
         raise not_found()
@@ -143,7 +143,7 @@ def get_method(request: HttpRequest, method_id: int) -> MethodOut:
 
 @router.patch("/{int:method_id}", response=OwnMethodOut, auth=submits)
 def edit_method(request: HttpRequest, method_id: int, changes: MethodEdit) -> OwnMethodOut:
-    """Change what a method's team says of it. A new name is logged on every board it stands on."""
+    """Change what a method's team says of it. A new name is logged on every board that lists it."""
     method = own_methods(caller(request)).filter(pk=method_id).first()
     if method is None:
         raise not_found()

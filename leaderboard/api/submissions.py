@@ -57,7 +57,7 @@ class ErrorOut(BaseModel):
 
 
 class SubmissionOut(BaseModel):
-    """A submission that stands on a board, to everyone."""
+    """A submission on a board, to everyone."""
 
     id: int
     benchmark: str
@@ -228,7 +228,7 @@ def list_submissions(request: HttpRequest, query: Query[SubmissionsQuery]) -> Su
 
 @router.get("/{int:submission_id}", response=OwnSubmissionOut | SubmissionOut, auth=reads_if_signed_in)
 def get_submission(request: HttpRequest, submission_id: int) -> SubmissionOut:
-    """One submission: all of it to its team and the organiser, to others what its board shows while it stands there."""
+    """One submission: all of it to its team and the organiser, to others what its board shows while it is listed."""
     submission = _found(submissions_for(request.user), submission_id)
     if may_see_details(request.user, submission):
         return _own(request, submission)

@@ -256,7 +256,7 @@ def _columns(dataset: Dataset, rows: list[Row]) -> list[Column]:
 
 
 def standing_events(benchmark: Benchmark, at: datetime | None) -> list[BoardEvent]:
-    """The placing event of each method that stands on the board, now or at a date."""
+    """The placing event of each method on the board, now or at a date."""
     events = BoardEvent.objects.filter(benchmark=benchmark).select_related(
         "submission", "submission__baseline_run", "method", "method__team"
     )

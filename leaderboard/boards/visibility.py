@@ -38,7 +38,7 @@ def own_submissions(user: Anyone) -> QuerySet[Submission]:
 
 
 def submissions_for(user: Anyone) -> QuerySet[Submission]:
-    """Own ones, those that stand on a board this person may see, and all of a benchmark's for its organiser."""
+    """Own ones, those on a board that this person may see, and all of a benchmark's for its organiser."""
     standing = BoardEvent.objects.filter(
         submission=OuterRef("pk"), current=True, kind__in=BoardEvent.STANDING, benchmark__in=benchmarks_for(user)
     )

@@ -68,7 +68,7 @@ def _box(x: float, y: float, anchor: str, width: float) -> Box:
 
 
 def names(rows: Sequence[Any]) -> list[str]:
-    """A short name for each row: its authors where they tell the rows apart, as papers cite them; else its own."""
+    """A short name for each row: its authors where they tell the rows apart, as papers cite them; otherwise its own."""
     authors = [row.authors.removesuffix(" et al.") for row in rows]
     count = Counter(authors)
     return [

@@ -50,7 +50,7 @@ def answers(data: Path) -> bool:
 
 
 def executable() -> str:
-    """A Valkey or Redis server: the one that came as a Python package, else one on PATH.
+    """A Valkey or Redis server: the one that came as a Python package, otherwise one on PATH.
 
     Raises:
         NoBrokerError: there is none.

@@ -1,4 +1,4 @@
-"""What stands on a board: an append-only record of events, and the numbers that papers report."""
+"""What a board lists: an append-only record of events, and the numbers that papers report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class BoardEvent(models.Model):
         FROZEN = "frozen", "Frozen"
         REVEALED = "revealed", "Revealed"
 
-    # those after which a row stands on the board
+    # those after which the board lists a row
     STANDING = (Kind.PUBLISHED, Kind.RESCORED)
     # those that decide whether a row stands
     PLACING = (Kind.PUBLISHED, Kind.RESCORED, Kind.WITHDRAWN, Kind.DISQUALIFIED)

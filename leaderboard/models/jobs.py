@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 
 class State(models.TextChoices):
-    """Who may see something is never a state. REJECTED is the submitter's to mend, ERRORED ours."""
+    """Who may see something is never a state. REJECTED is for the submitter to fix, ERRORED for us."""
 
     QUEUED = "queued", "Queued"
     RUNNING = "running", "Running"

@@ -340,7 +340,7 @@ def _method(run: BaselineRun, record: dict[str, Any]) -> Method:
 
 
 def fail(claim: Claim[BaselineRun], *, code: str, message: str, final: bool) -> bool:
-    """A failure that will not mend by itself ends the run with its name; another is tried again, thrice at most."""
+    """A failure that another attempt would repeat ends the run with its name; others are retried up to three times."""
     if final or claim.job.attempts >= settings.MAX_ATTEMPTS:
         return claim.move(State.ERRORED, error_code=code, error_message=message)
     return claim.move(State.QUEUED, last_failure=code)

@@ -86,7 +86,7 @@ def _save(method: Method, changed: list[str]) -> None:
 
 @retried
 def edit_method(*, method: Method, by: User, name: str | None = None, **fields: Any) -> Method:
-    """Change what a team says of its method. A new name is logged on every board it stands on."""
+    """Change what a team says of its method. A new name is logged on every board that lists it."""
     _allowed(fields)
     # as it is now: a method that comes from a request may have been renamed since, by another or by a lost attempt
     old_name = lock(Method.objects.filter(pk=method.pk))[0].name

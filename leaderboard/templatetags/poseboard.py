@@ -29,7 +29,7 @@ register.simple_tag(marks.mark, name="mark")
 
 @register.simple_tag
 def glyph(kind: str, label: str = "") -> SafeString:
-    """The mark alone; its word must stand beside it, or be given as the label."""
+    """The mark alone; its word must be next to it, or be given as the label."""
     return marks.glyph(kind, label=label or None)
 
 
@@ -233,7 +233,7 @@ def initials(user: Any) -> str:
 
 @register.filter
 def https(url: str) -> str:
-    """The address if it is https, else nothing: no other scheme ever becomes a link."""
+    """The address if it is https, otherwise nothing: no other scheme ever becomes a link."""
     try:
         parts = urlsplit(url or "")
     except ValueError:

@@ -130,7 +130,7 @@ def _place(result: Result) -> tuple[bool, float]:
 
 
 def _printed(result: ReportedResult) -> tuple[float | None, str, str]:
-    """The printed value and unit of the board's main metric; else of the first one, with its name."""
+    """The printed value and unit of the board's main metric; otherwise of the first one, with its name."""
     dataset = result.benchmark.definition
     if dataset is None:
         return None, "", ""

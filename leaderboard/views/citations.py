@@ -55,7 +55,7 @@ def safe(text: str) -> str:
 
 
 def authors(text: str) -> list[str]:
-    """The names in a line of authors, each as it stands there or as `Last, First`; `others` last for `et al.`
+    """The names in a line of authors, each as written or as `Last, First`; `others` last for `et al.`
 
     `Ke Sun, Bin Xiao and Dong Liu`, `Sun, Ke; Xiao, Bin`, `Sun, Ke and Xiao, Bin` and `Sun, K., Xiao, B.` are all read.
     Braces keep a name together: `{Research and Development}`.

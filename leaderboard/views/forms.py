@@ -205,7 +205,7 @@ class NewBenchmarkForm(forms.Form):
 
 
 class BenchmarkForm(forms.ModelForm):
-    """What an organiser may change later: words, limits, dates, what happens to scored submissions."""
+    """What an organiser may change later: texts, limits, dates, what happens to scored submissions."""
 
     class Meta:
         model = Benchmark

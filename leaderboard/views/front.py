@@ -83,7 +83,7 @@ def _newest(benchmarks: list[Benchmark]) -> tuple[list[News], SafeString]:
 
 
 def _hero(cards: list[tuple[Benchmark, Standing | None]]) -> dict[str, Any] | None:
-    """The best measured method's parts on the body; else the joints of the first dataset, without numbers."""
+    """The best measured method's parts on the body; otherwise the joints of the first dataset, without numbers."""
     for benchmark, short in cards:
         if not short or not short.measured or not short.best or not short.part_values:
             continue

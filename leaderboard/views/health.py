@@ -30,7 +30,7 @@ WAIT_SECONDS = 0.05
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 while submissions are accepted: `ok`, or `degraded` without the broker, for then scoring waits. Else 503."""
+    """200 while submissions are accepted: `ok`, or `degraded` without the broker (scoring waits). Otherwise 503."""
     if not database_answers():
         return JsonResponse({"status": "unavailable", "database": False}, status=503)
     broker = broker_answers()

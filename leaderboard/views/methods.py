@@ -21,7 +21,7 @@ from leaderboard.views.responses import kept_private, person
 
 
 def _visible(request: HttpRequest) -> Any:
-    """Methods that stand on a board the reader may see, and the reader's own."""
+    """Methods on a board that the reader may see, and the reader's own."""
     seen = Q(
         events__current=True,
         events__kind__in=BoardEvent.STANDING,

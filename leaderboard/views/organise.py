@@ -72,7 +72,7 @@ def _own(request: HttpRequest, slug: str) -> Benchmark:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def benchmark(request: HttpRequest, slug: str) -> HttpResponse:
-    """Everything about one benchmark; its POST is the form of words, limits and dates."""
+    """Everything about one benchmark; its POST is the form of title, limits and dates."""
     found = _own(request, slug)
     form = BenchmarkForm(request.POST or None, instance=_own(request, slug))
     if request.method == "POST" and form.is_valid():

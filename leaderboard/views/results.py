@@ -116,9 +116,9 @@ def steps(submission: Submission, evaluation: Evaluation) -> list[Step]:
     if state == State.RUNNING:
         return [uploaded, queued, Step("Checked", "now", ""), Step("Scoring", "now", _attempt(evaluation)), later[2]]
     if state == State.REJECTED:
-        return [uploaded, queued, Step("Refused", "bad", "mend the file"), *later[1:]]
+        return [uploaded, queued, Step("Rejected", "bad", "fix the file"), *later[1:]]
     if state == State.ERRORED:
-        return [uploaded, queued, later[0], Step("Failed", "bad", "the operator must act"), later[2]]
+        return [uploaded, queued, later[0], Step("Failed", "bad", "see the message"), later[2]]
     entries = evaluation.report.get("entries")
     checked = "no problem" if entries is None else f"{entries:,} entries, no problem"
     scoring = ", ".join(fact for fact in (seconds(evaluation.seconds), _attempt(evaluation)) if fact)

@@ -10,7 +10,7 @@ from evaluator.surface.maps import uniform_entry
 
 
 def sample(dataset: Any, images: dict[str, Any]) -> Iterator[str]:
-    """The JSON text, an entry a piece. The pose is laid into each given box, else into the middle of each image."""
+    """The JSON text, one entry at a time. The pose is placed in each given box, or in the middle of the image."""
     pose = [(float(x), float(y)) for x, y in dataset.pose] or [(0.5, 0.5)] * len(dataset.joints)
     # upright, 1,700 mm tall, five metres before the camera, whose y points down
     in_space = [number for x, y in pose for number in (round(800 * x - 400), round(1700 * y - 850), 5000)]

@@ -22,7 +22,7 @@ _DATABASE_RETRY_SECONDS = 5
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """The handler of what no view caught: 507 for want of space, 503 without the database, else 500.
+    """The handler of what no view caught: 507 for want of space, 503 without the database, otherwise 500.
 
     Also of what middleware raised, such as a session that cannot be saved, on the API's addresses as well.
     """

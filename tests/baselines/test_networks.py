@@ -12,7 +12,7 @@ from baselines.devices import costs
 from baselines.models.initial_weights import keep_variance
 from baselines.protocol import BaselineFailed
 
-# parameters exact; GMAC within 1 %
+# parameters exact; GMAC within 1%
 PUBLISHED = [
     ("hrnet", "w32", 28_536_113, 7.65),
     ("hrnet", "w32-384x288", 28_536_113, 17.20),

@@ -285,7 +285,7 @@ def test_half_precision_is_for_gpus(monkeypatch):
 
 
 def test_the_rate_of_a_training():
-    """Divided by 10 after each drop; the one cycle begins at 1/25, peaks at 15 %, and is at a half half way down."""
+    """Divided by 10 after each drop; the one cycle begins at 1/25, peaks at 15%, and is at a half half way down."""
     published = training_of("hrnet").published
     assert published.learning_rate == 1e-3 and published.drops == (170, 200) and published.loss == "mse"
     rates = [published.rate(0.0, epoch) for epoch in (0, 169, 170, 199, 200)]

@@ -112,8 +112,8 @@ def test_a_part_is_counted_in_the_groups_that_have_it() -> None:
 
 @pytest.mark.parametrize("cells", [200, 1000])
 def test_intervals_cover_the_true_rate_95_times_in_a_hundred(cells: int) -> None:
-    """6,000 or 2,000 samples a rate: the standard error of a coverage of 95 % is 0.3 or 0.5 points. With 1,000 images
-    also rates of 2 and 98 %; with 200 those have fewer than ten hits or misses too often to say anything."""
+    """6,000 or 2,000 samples a rate: the standard error of a coverage of 95% is 0.3 or 0.5 points. With 1,000 images
+    also rates of 2 and 98%; with 200 those have fewer than ten hits or misses too often to say anything."""
     samples = 6000 if cells == 200 else 2000
     rng = np.random.default_rng(cells)
     weights = resamples(DIGEST, cells).astype(np.float64)
