@@ -272,14 +272,14 @@ def _fetch(chosen: argparse.Namespace, _: list[str]) -> int:
 
 def _predict(chosen: argparse.Namespace, _: list[str]) -> int:
     from baselines.run.predict import predict
-    from baselines.run.resume import Kept
+    from baselines.run.resume import SavedRun
 
     results, run = predict(
         chosen.name, json.loads(chosen.images.read_text()), chosen.folder, chosen.dataset,
         variant=chosen.variant, checkpoint=chosen.checkpoint, checkpoints=chosen.checkpoints, device=chosen.device,
         box_file=chosen.boxes,
         grouping=chosen.grouping,
-        kept=Kept.after_all(chosen.keep) if chosen.keep else None,
+        kept=SavedRun.after_all(chosen.keep) if chosen.keep else None,
         progress=lambda done, total: print(f"\r{done}/{total}", end="", file=sys.stderr),
     )  # fmt: skip
     chosen.out.write_text(json.dumps(results))

@@ -32,7 +32,7 @@ COLOURS = ((20, 18, 40), (124, 46, 140), (238, 118, 70), (255, 246, 180))
 
 
 @dataclass(frozen=True)
-class Seen:
+class Preview:
     """The crop, and for every joint a strip of its stages, side by side; each a WebP. `peaks` are the maxima of the
     maps, a stage each; `size` is that of one picture (width, height)."""
 
@@ -48,20 +48,20 @@ class Seen:
         return self.stages * (self.size[0] + GAP) - GAP
 
 
-def see_with(
+def render_with(
     name: str,
     dataset: str,
     *,
     variant: str | None = None,
     checkpoint: Path | None = None,
     checkpoints: Path | None = None,
-) -> Seen | None:
+) -> Preview | None:
     """As `see`, with a baseline that is loaded for it, on the CPU. Raises BaselineFailed."""
     made = load(name, dataset, variant=variant, checkpoint=checkpoint, checkpoints=checkpoints, device="cpu")
-    return see(made, tuple(load_dataset(dataset).joints))
+    return render(made, tuple(load_dataset(dataset).joints))
 
 
-def see(estimator: Estimator, joints: tuple[str, ...]) -> Seen | None:
+def render(estimator: Estimator, joints: tuple[str, ...]) -> Preview | None:
     """The person as the network sees it; None where the network answers without heatmaps."""
     stages_of: Any = getattr(estimator, "stages", None)
     if stages_of is None:
@@ -72,7 +72,7 @@ def see(estimator: Estimator, joints: tuple[str, ...]) -> Seen | None:
     small = crop.resize(size, Image.Resampling.LANCZOS)
     strips = tuple(as_webp(strip([drawn(small, stage[joint]) for stage in maps])) for joint in range(len(joints)))
     peaks = tuple(tuple(round(float(stage[joint].max()), 4) for stage in maps) for joint in range(len(joints)))
-    return Seen(as_webp(small), size, len(maps), joints, peaks, strips)
+    return Preview(as_webp(small), size, len(maps), joints, peaks, strips)
 
 
 def person(size: tuple[int, int], padding: float) -> Image.Image:

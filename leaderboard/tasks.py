@@ -102,7 +102,7 @@ _stopping = mmap.mmap(-1, 1)
 
 
 @worker_shutting_down.connect
-def take_nothing_more(**_: Any) -> None:
+def stop_claiming(**_: Any) -> None:
     _stopping[0] = 1
 
 
@@ -298,9 +298,9 @@ def run_and_give_back(claim: Claim[BaselineRun]) -> str:
 
 def run_claimed(claim: Claim[BaselineRun]) -> str:
     """Predict, from where a lost worker stopped, and hand the file to `submissions.submit`."""
-    from baselines.preview import see_with
+    from baselines.preview import render_with
     from baselines.run.predict import BaselineFailed, predict
-    from baselines.run.resume import Kept
+    from baselines.run.resume import SavedRun
 
     run = claim.job
     benchmark = run.benchmark
@@ -308,7 +308,7 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
     box_file = blobs.path(run.boxes_sha256) if run.boxes_sha256 else None
 
     def work() -> str:
-        kept = Kept(baseline_runs.kept_folder(run), claim.fence)
+        kept = SavedRun(baseline_runs.progress_folder(run), claim.fence)
         if kept.got_further() or kept.can_halve():
             # only attempts that come no further, with a batch that cannot be smaller, are counted
             run.attempts = 1
@@ -338,12 +338,12 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
             return f"{run}: fenced out"
         # the network is loaded again and rendered pictures are drawn: once for each checkpoint
         if not baseline_runs.reuse_pictures(run):
-            seen = see_with(
+            seen = render_with(
                 run.baseline, benchmark.dataset, variant=run.variant or None, checkpoint=checkpoint,
                 checkpoints=settings.CHECKPOINTS_DIR,
             )  # fmt: skip
             if seen is not None:
-                baseline_runs.keep_seen(run, seen)
+                baseline_runs.store_pictures(run, seen)
         return f"{run}: submitted"
 
     def failed(reference: str) -> bool:
@@ -441,7 +441,7 @@ def _known_blobs() -> set[str]:
     known = set(Submission.objects.values_list("sha256", flat=True))
     for model in (Benchmark, Release, Evaluation):
         known |= set(model.objects.values_list("image_list_sha256", flat=True).distinct())
-    return known | baseline_runs.kept_blobs()
+    return known | baseline_runs.needed_blobs()
 
 
 @shared_task(name="leaderboard.tasks.count_costs")

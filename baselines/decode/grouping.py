@@ -6,7 +6,7 @@ has one class here, that of the map it was found in. A detection that is kept co
 the same person cost log((1 - q) / q); p is how sure the detector is, q the probability that both are of one person. The
 number of people comes out of it.
 
-Units: radians, and pixels of an image in which a person stands STANDING tall, as in the paper: detections are brought
+Units: radians, and pixels of an image in which a person is PERSON_HEIGHT tall, as in the paper: detections are brought
 to that size, whatever the size that the network saw.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-STANDING = 340.0  # pixels
+PERSON_HEIGHT = 340.0  # pixels
 NMS_RADIUS = 5.0  # pixels: of two detections of one class so near to each other the better one stays
 LEAST_SCORE = 0.2  # detections below are none
 MOST_PER_CLASS = 30  # detections: the best ones of an image

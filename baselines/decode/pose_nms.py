@@ -36,7 +36,7 @@ LEAST = 1e-5  # confidence of a joint that has none, so that there is something 
 
 
 @dataclass(frozen=True)
-class Kept:
+class MergedPose:
     """A person: joints [K, 2], confidence [K], score, and the rows of the poses that were taken to be this person."""
 
     joints: Floats
@@ -62,7 +62,7 @@ def similarity(
 
 def suppress(
     joints: Floats, confidence: Floats, boxes: Floats, box_scores: Floats, *, constants: Constants | None = None
-) -> list[Kept]:
+) -> list[MergedPose]:
     """The people in poses [N, K, 2] with confidence [N, K], found in boxes [N, 4] (x, y, width, height), scores [N].
 
     The pose with the highest mean confidence is kept, those too similar to it join it, and so on. A person's joints are
@@ -87,7 +87,9 @@ def suppress(
     return sorted(people, key=lambda person: -person.score)
 
 
-def _merged(joints: Floats, confidence: Floats, box_scores: Floats, members: NDArray[np.intp], reach: float) -> Kept:
+def _merged(
+    joints: Floats, confidence: Floats, box_scores: Floats, members: NDArray[np.intp], reach: float
+) -> MergedPose:
     """One person from the poses `members`, the kept one first."""
     near = np.linalg.norm(joints[members] - joints[members[0]], axis=2) <= reach  # [M, K]
     weights = np.where(near, confidence[members], 0.0)
@@ -95,4 +97,4 @@ def _merged(joints: Floats, confidence: Floats, box_scores: Floats, members: NDA
     mean = (joints[members] * share[:, :, None]).sum(axis=0)  # [K, 2]
     sure = (confidence[members] * share).sum(axis=0)  # [K]
     score = float(box_scores[members[0]] + sure.mean() + 1.25 * sure.max())
-    return Kept(mean, sure, score, tuple(int(row) for row in members))
+    return MergedPose(mean, sure, score, tuple(int(row) for row in members))

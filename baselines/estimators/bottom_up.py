@@ -20,7 +20,7 @@ from baselines.protocol import Poses
 
 HEIGHTS = (1.0, 0.7, 0.5, 0.35, 0.25)  # of people, as shares of the image's height
 RADIUS = 10.0  # pixels: of two detections of one class so near to each other the better one stays
-NEARBY = 0.1 * grouping.STANDING  # pixels: how far a joint may be from where it is expected
+NEARBY = 0.1 * grouping.PERSON_HEIGHT  # pixels: how far a joint may be from where it is expected
 LEAST_JOINTS = 3  # that a person must have been found with
 SAME_PERSON = 0.4  # object keypoint similarity of two findings at different sizes
 SIGMA = 0.08  # of all joints in that similarity: about what COCO has for a shoulder
@@ -31,7 +31,7 @@ LARGEST_INPUT = 4_000_000  # pixels
 Floats = NDArray[np.float64]
 
 
-class Seen(NamedTuple):
+class Findings(NamedTuple):
     """What the network finds in images: scores [B, K, H', W'] between 0 and 1; the part of each place at `points`
     [B, K, 2, H', W'], and the other parts of the same person at `targets` [B, K, K, 2, H', W'], by part of the place
     and other part (nothing of note where they are the same; None without pairwise terms). In pixels, x first."""
@@ -41,7 +41,7 @@ class Seen(NamedTuple):
     targets: NDArray[np.floating] | None
 
 
-def look(network: Any, images: Tensor) -> Seen:
+def look(network: Any, images: Tensor) -> Findings:
     """What the network finds in images [B, 3, H, W]."""
     with torch.inference_mode():
         maps = network.maps(images)
@@ -52,14 +52,14 @@ def look(network: Any, images: Tensor) -> Seen:
             apart = ~torch.eye(k, dtype=torch.bool, device=images.device)
             targets = torch.zeros(len(images), k, k, *points.shape[2:], device=images.device)
             targets[:, apart] = (network.pair_pixels(maps.pairs) + middles).float()
-        return Seen(
+        return Findings(
             maps.scores.float().cpu().numpy(),
             points.float().cpu().numpy(),
             None if targets is None else targets.cpu().numpy(),
         )
 
 
-def averaged(seen: Seen, mirror_image: Seen, order: list[int], width: float) -> Seen:
+def averaged(seen: Findings, mirror_image: Findings, order: list[int], width: float) -> Findings:
     """The mean of what is seen in images `width` pixels wide and in their mirror images, of which every part is that at
     `order` [K] on the other side."""
 
@@ -72,13 +72,13 @@ def averaged(seen: Seen, mirror_image: Seen, order: list[int], width: float) -> 
     scores = (seen.scores + mirror_image.scores[:, order][..., ::-1]) / 2
     points = (seen.points + back(mirror_image.points)) / 2
     if seen.targets is None or mirror_image.targets is None:
-        return Seen(scores, points, None)
-    return Seen(scores, points, (seen.targets + back(mirror_image.targets[:, :, order])) / 2)
+        return Findings(scores, points, None)
+    return Findings(scores, points, (seen.targets + back(mirror_image.targets[:, :, order])) / 2)
 
 
-def detections(seen: Seen, person_height: float) -> list[Detections]:
+def detections(seen: Findings, person_height: float) -> list[Detections]:
     """The detections in every image, as seen where a person is `person_height` pixels tall."""
-    factor = grouping.STANDING / person_height
+    factor = grouping.PERSON_HEIGHT / person_height
     each = range(len(seen.scores))
     targets = [None if seen.targets is None else seen.targets[i] for i in each]
     return [grouping.detect(seen.scores[i], seen.points[i], targets[i], RADIUS).resized(factor) for i in each]
@@ -113,7 +113,7 @@ def settled(joints: Floats, confidence: Floats, scores: Floats, points: Floats) 
 
 
 def poses_from(
-    view: Callable[[NDArray[np.uint8]], Seen],
+    view: Callable[[NDArray[np.uint8]], Findings],
     image: NDArray[np.uint8],
     *,
     classes: int,
@@ -136,8 +136,8 @@ def poses_from(
         pixels = _framed(np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)))
         seen = view(pixels[None])
         joints, confidence, score = people(detections(seen, person_height)[0], classes, model)
-        joints = settled(joints, confidence, seen.scores[0], seen.points[0] * (grouping.STANDING / person_height))
-        joints = joints * (person_height / grouping.STANDING)
+        joints = settled(joints, confidence, seen.scores[0], seen.points[0] * (grouping.PERSON_HEIGHT / person_height))
+        joints = joints * (person_height / grouping.PERSON_HEIGHT)
         found.append(((joints - FRAME) / scale, confidence, score))
     if not found:
         return Poses(np.zeros((0, classes, 2)), np.zeros((0, classes)), np.zeros(0))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from baselines.decode import heatmaps
-from baselines.decode.grouping import STANDING, Detections, Model
+from baselines.decode.grouping import PERSON_HEIGHT, Detections, Model
 from baselines.decode.scale_search import search
 from baselines.devices import costs, memory
 from baselines.estimators import crop_grouping
@@ -79,10 +79,10 @@ class HeatmapEstimator:
         """Poses of the people of a forward pass."""
         joints, confidence = self.best(answer)
         if self.grouped and self.model is not None:
-            size = np.array(self.input_size) * STANDING / self.person_height
+            size = np.array(self.input_size) * PERSON_HEIGHT / self.person_height
             for row, found in enumerate(self.detections(answer)):
                 grouped, sure = crop_grouping.person(found, self.model, size)
-                joints[row] = np.where(sure[:, None] > 0, grouped * self.person_height / STANDING, joints[row])
+                joints[row] = np.where(sure[:, None] > 0, grouped * self.person_height / PERSON_HEIGHT, joints[row])
                 confidence[row] = sure
         confidence = np.clip(confidence[:, self._order], 0.0, 1.0)
         return Poses(joints[:, self._order], confidence, confidence.mean(axis=1))
@@ -94,8 +94,8 @@ class HeatmapEstimator:
         return (joints + self._checkpoint.origin) * self._stride(maps), confidence
 
     def detections(self, answer: Any) -> list[Detections]:
-        """What may be a joint, in every crop of a forward pass, where a person is STANDING tall."""
-        maps, factor = self._averaged(answer), STANDING / self.person_height
+        """What may be a joint, in every crop of a forward pass, where a person is PERSON_HEIGHT tall."""
+        maps, factor = self._averaged(answer), PERSON_HEIGHT / self.person_height
         stride, peaks = self._stride(maps) * factor, self.best(answer)[0] * factor
         return [
             crop_grouping.detections(each, own, stride, self._checkpoint.origin, self.model)

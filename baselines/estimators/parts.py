@@ -48,7 +48,7 @@ class PartEstimator(HeatmapEstimator):
         return np.take_along_axis(places, best[:, :, None], axis=3)[..., 0].astype(np.float64), confidence
 
     def detections(self, answer: Any) -> list[Detections]:
-        """What may be a part, in every crop of a forward pass, where a person is STANDING tall."""
+        """What may be a part, in every crop of a forward pass, where a person is PERSON_HEIGHT tall."""
         return bottom_up.detections(answer, self.person_height)
 
     def poses_from(self, image: NDArray[np.uint8]) -> Poses:

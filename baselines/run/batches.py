@@ -228,7 +228,7 @@ def _ranked(people: list[tuple[Person, Entry]], dataset: Dataset, estimator: Est
     return [{**people[row][1], "score": round(float(scores[row]), 6)} for row in kept]
 
 
-def _of_merged(person: pose_nms.Kept, entry: Entry) -> Entry:
+def _of_merged(person: pose_nms.MergedPose, entry: Entry) -> Entry:
     """The entry of a person's best pose, with the joints and the score of all of them."""
     triples = np.column_stack([person.joints, person.confidence])
     return {**entry, "keypoints": triples.ravel().round(DECIMALS).tolist(), "score": round(person.score, 6)}

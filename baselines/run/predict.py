@@ -17,7 +17,7 @@ from baselines.run import boxes as box_sources
 from baselines.run.batches import Crops, Entry, Files, ImageEntry, WholeImages
 from baselines.run.boxes import Boxes
 from baselines.run.loading import load
-from baselines.run.resume import Answer, Earlier, Kept
+from baselines.run.resume import Answer, Earlier, SavedRun
 from evaluator import Dataset, load_dataset
 
 __all__ = ["BaselineFailed", "Run", "predict"]
@@ -63,7 +63,7 @@ def predict(
     device: str | None = None,
     box_file: Path | None = None,
     grouping: bool | None = None,
-    kept: Kept | None = None,
+    kept: SavedRun | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> tuple[list[Entry], Run]:
     """Predictions (COCO results entries) for a public image list, and the record of the run.

@@ -40,7 +40,7 @@ class Earlier:
     lost_with_batch: int | None = None
 
 
-class Kept:
+class SavedRun:
     """The predictions of one run in `folder`; this worker's are those of `fence`."""
 
     def __init__(self, folder: Path, fence: int) -> None:
@@ -48,7 +48,7 @@ class Kept:
         self._file: IO[str] | None = None
 
     @classmethod
-    def after_all(cls, folder: Path) -> Kept:
+    def after_all(cls, folder: Path) -> SavedRun:
         """Of one who comes after all that have a file in the folder."""
         return cls(folder, 1 + max(cls(folder, 0)._fences(), default=0))
 

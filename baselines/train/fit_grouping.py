@@ -25,7 +25,9 @@ from baselines.weights.checkpoints import Checkpoint, CheckpointError
 from evaluator import load_dataset
 
 Floats = NDArray[np.float64]
-REACH = 0.1 * grouping.STANDING  # pixels: a detection that is nearer to somebody's joint of its class is that joint
+REACH = (
+    0.1 * grouping.PERSON_HEIGHT
+)  # pixels: a detection that is nearer to somebody's joint of its class is that joint
 
 PEOPLE = 600  # that are learned from, unless another number is asked for
 HELD_OUT, SEED = 0.2, 0  # share of the images that say how good it is, and by which seed they are drawn
@@ -118,7 +120,11 @@ class Crop:
 
 def crops_of(estimator: HeatmapEstimator, people: People, rows: NDArray[np.int64]) -> Iterator[Crop]:
     """The crops of some annotated people as an estimator sees them."""
-    factor, mean, std = grouping.STANDING / estimator.person_height, np.array(annotated.MEAN), np.array(annotated.STD)
+    factor, mean, std = (
+        grouping.PERSON_HEIGHT / estimator.person_height,
+        np.array(annotated.MEAN),
+        np.array(annotated.STD),
+    )
     for batch in annotated.batches(
         people, rows, size=estimator.input_size, batch=16, mirrored=[], augmentation=None, seed=0, epoch=0,
         everyone=True,
@@ -186,7 +192,9 @@ def fit_checkpoint(
         )
     classes, checking = len(checkpoint.joints), [crop.example for crop in held]
     model = fit([crop.example for crop in learned], classes, ways)
-    shares = joints_found(held, model, np.array(estimator.input_size) * grouping.STANDING / estimator.person_height)
+    shares = joints_found(
+        held, model, np.array(estimator.input_size) * grouping.PERSON_HEIGHT / estimator.person_height
+    )
     likelihood = {"prior": Model.prior(classes), "fitted": model}
     record = {
         "command": command,

@@ -146,7 +146,7 @@ def _started(response: HttpResponse, wanted: NewRun, user: User, boxes: Uploaded
         if checkpoint is None:
             raise Problem(422, "no_such_checkpoint", f"There is no checkpoint {wanted.checkpoint}: see the choices.")
     chunks, name = (boxes.chunks(), fields.clean_file_name(boxes.name)) if boxes else (None, "")
-    with baseline_runs.boxes_taken(benchmark=benchmark, chunks=chunks, name=name) as kept:
+    with baseline_runs.stored_boxes(benchmark=benchmark, chunks=chunks, name=name) as kept:
         run = baseline_runs.request_run(
             baseline=wanted.baseline, variant=wanted.variant, checkpoint=checkpoint, benchmark=benchmark, by=user,
             boxes=kept,

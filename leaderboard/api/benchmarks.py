@@ -195,7 +195,7 @@ def get_images(request: HttpRequest, slug: str) -> HttpResponseBase:
 def get_quota(request: HttpRequest, slug: str, team: int | None = None) -> QuotaOut:
     """What the caller's team has used of the limits; `team` is the id of another team of theirs."""
     benchmark, owner = visible(request.user, slug), team_of(caller(request), team)
-    used = quotas.standing(owner, benchmark)
+    used = quotas.usage(owner, benchmark)
     return QuotaOut(
         team=owner.name,
         day_used=used.day_used,

@@ -1,4 +1,4 @@
-"""Boards: the standing of a benchmark by one metric and part, now or at a date."""
+"""Boards: the ranked view of a benchmark by one metric and part, now or at a date."""
 
 from __future__ import annotations
 

@@ -116,11 +116,11 @@ def own_methods(user: Any) -> QuerySet[Method]:
 
 def methods_for(user: Any) -> QuerySet[Method]:
     """Own ones, and those on a board that this person may see."""
-    standing = BoardEvent.objects.filter(
-        method=OuterRef("pk"), current=True, kind__in=BoardEvent.STANDING, benchmark__in=benchmarks_for(user)
+    listed = BoardEvent.objects.filter(
+        method=OuterRef("pk"), current=True, kind__in=BoardEvent.ON_BOARD, benchmark__in=benchmarks_for(user)
     )
     own = Q(pk__in=own_methods(user).values("pk"))
-    return Method.objects.filter(Q(Exists(standing)) | own).select_related("team")
+    return Method.objects.filter(Q(Exists(listed)) | own).select_related("team")
 
 
 @router.get("", response=MethodsOut, auth=reads)

@@ -102,11 +102,11 @@ class SubmissionsQuery(Page):
 
 
 def _with_scores(rows: QuerySet[Submission]) -> QuerySet[Submission]:
-    standing = BoardEvent.objects.filter(submission=OuterRef("pk"), current=True, kind__in=BoardEvent.STANDING)
+    listed = BoardEvent.objects.filter(submission=OuterRef("pk"), current=True, kind__in=BoardEvent.ON_BOARD)
     current = Evaluation.objects.filter(current=True).prefetch_related("scores")
     return (
         rows.select_related("benchmark", "method", "team")
-        .annotate(public=Exists(standing))
+        .annotate(public=Exists(listed))
         .prefetch_related(Prefetch("evaluations", current))
     )
 

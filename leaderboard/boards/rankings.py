@@ -255,13 +255,13 @@ def _columns(dataset: Dataset, rows: list[Row]) -> list[Column]:
 # --- rows from the tables --------------------------------------------------------------------------------------------
 
 
-def standing_events(benchmark: Benchmark, at: datetime | None) -> list[BoardEvent]:
+def events_on_board(benchmark: Benchmark, at: datetime | None) -> list[BoardEvent]:
     """The placing event of each method on the board, now or at a date."""
     events = BoardEvent.objects.filter(benchmark=benchmark).select_related(
         "submission", "submission__baseline_run", "method", "method__team"
     )
     if at is None:
-        return list(events.filter(current=True, kind__in=BoardEvent.STANDING))
+        return list(events.filter(current=True, kind__in=BoardEvent.ON_BOARD))
     last = (
         BoardEvent.objects.filter(benchmark=benchmark, kind__in=BoardEvent.PLACING, at__lte=at)
         .order_by()
@@ -269,7 +269,7 @@ def standing_events(benchmark: Benchmark, at: datetime | None) -> list[BoardEven
         .annotate(last=Max("pk"))
         .values("last")
     )
-    return list(events.filter(pk__in=last, kind__in=BoardEvent.STANDING))
+    return list(events.filter(pk__in=last, kind__in=BoardEvent.ON_BOARD))
 
 
 def _cell(specs: Mapping[str, MetricSpec], metric: str, *numbers: float | None) -> Cell:
@@ -304,7 +304,7 @@ def in_force(benchmark: Benchmark, at: datetime | None) -> InForce:
 def _measured_rows(
     benchmark: Benchmark, specs: Mapping[str, MetricSpec], at: datetime | None, truth_sha256: str
 ) -> list[Row]:
-    events = standing_events(benchmark, at)
+    events = events_on_board(benchmark, at)
     cells: dict[int, dict[tuple[str, str], Cell]] = {}
     scores = Score.objects.filter(evaluation__in=[event.evaluation_id for event in events])
     for evaluation, metric, part, value, low, high in scores.values_list(

@@ -12,7 +12,7 @@ from leaderboard.models import Benchmark
 
 
 @dataclass(frozen=True)
-class Standing:
+class Summary:
     """A benchmark's board in a few numbers: its best row, how many rows of each kind, the rank of each submission."""
 
     metric_title: str
@@ -25,10 +25,10 @@ class Standing:
     part_values: tuple[tuple[str, float, float | None, float | None, str], ...]
 
 
-def standing(benchmark: Benchmark) -> Standing | None:
+def summary(benchmark: Benchmark) -> Summary | None:
     """None where the dataset's definition cannot be read: the page then says so instead of failing."""
-    key = f"standing:{benchmark.pk}:{benchmark.version}"
-    kept: Standing | None = cache.get(key)
+    key = f"summary:{benchmark.pk}:{benchmark.version}"
+    kept: Summary | None = cache.get(key)
     if kept is None:
         try:
             board = rankings.board(benchmark)
@@ -39,7 +39,7 @@ def standing(benchmark: Benchmark) -> Standing | None:
     return kept
 
 
-def _short(board: rankings.Board) -> Standing:
+def _short(board: rankings.Board) -> Summary:
     measured = [row for row in board.ranked if row.value is not None]
     printed = [row for row in board.reported if row.value is not None]
     best = measured[0] if measured else printed[0] if printed else None
@@ -50,7 +50,7 @@ def _short(board: rankings.Board) -> Standing:
             for (metric, part), cell in best.cells.items()
             if metric == board.metric.name and part != "all"
         )
-    return Standing(
+    return Summary(
         metric_title=board.metric.title,
         best=best,
         rows=len(board.entries),
@@ -63,5 +63,5 @@ def _short(board: rankings.Board) -> Standing:
 
 
 def row_of(benchmark: Benchmark, submission_id: int) -> rankings.Row | None:
-    found = standing(benchmark)
+    found = summary(benchmark)
     return found.by_submission.get(submission_id) if found else None

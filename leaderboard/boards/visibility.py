@@ -39,10 +39,10 @@ def own_submissions(user: Anyone) -> QuerySet[Submission]:
 
 def submissions_for(user: Anyone) -> QuerySet[Submission]:
     """Own ones, those on a board that this person may see, and all of a benchmark's for its organiser."""
-    standing = BoardEvent.objects.filter(
-        submission=OuterRef("pk"), current=True, kind__in=BoardEvent.STANDING, benchmark__in=benchmarks_for(user)
+    listed = BoardEvent.objects.filter(
+        submission=OuterRef("pk"), current=True, kind__in=BoardEvent.ON_BOARD, benchmark__in=benchmarks_for(user)
     )
-    seen = Q(Exists(standing))
+    seen = Q(Exists(listed))
     if isinstance(user, User):
         seen |= Q(pk__in=own_submissions(user).values("pk")) | Q(benchmark__in=organised_by(user))
     return Submission.objects.filter(seen)

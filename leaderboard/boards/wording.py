@@ -15,7 +15,7 @@ from leaderboard.drawing.numbers import apart, interval_in_words, number, with_u
 FEWEST_PEOPLE = 200
 
 
-def board_verdict(ranked: Sequence[Any], *, people: int, higher_is_better: bool = True) -> SafeString | None:
+def board_summary(ranked: Sequence[Any], *, people: int, higher_is_better: bool = True) -> SafeString | None:
     """About the measured rows, best first. None where nothing is measured.
 
     It says what the ranks and the bold numbers say, by the same rule: a leader is clear of every other row, or the

@@ -71,7 +71,7 @@ def best_over_time(rows: Sequence[Any], *, metric_title: str, higher_is_better: 
         parts.append(el("path", class_="curve", stroke="var(--ink)", d=_path(steps)))
         for (x1, y1), (x2, y2) in pairwise(steps):
             labels.avoid(x1, y1, x2, y2)
-    seen, whiskers = Seen(), len(timed) <= MOST_WHISKERS
+    seen, whiskers = MarkPlaces(), len(timed) <= MOST_WHISKERS
     for (moment, row), name in zip(timed, names([row for _, row in timed]), strict=True):
         x, y = x_of(moment), _y(on, row.value)
         if seen.first(row.kind, x, y):
@@ -134,7 +134,7 @@ def every_part(rows: Sequence[Any], columns: Sequence[Any]) -> Chart:
                 y2=round(y, 1),
             )
         )
-        seen = Seen()
+        seen = MarkPlaces()
         parts += [
             marks.at(row.kind, x_of(cell.value), y, size=3.7)
             for row, cell in sorted(cells, key=lambda pair: pair[0].kind != "reported")
@@ -183,7 +183,7 @@ def against_cost(rows: Sequence[Any], *, metric_title: str) -> Chart:
         parts.append(el("line", class_="base0", x1=x, x2=x, y1=BOTTOM, y2=BOTTOM + 5))
         parts.append(el("text", short(tick), class_="ax", x=x, y=278, text_anchor="middle"))
     labels = Labels(FRAME)
-    seen, whiskers = Seen(), len(costed) <= MOST_WHISKERS
+    seen, whiskers = MarkPlaces(), len(costed) <= MOST_WHISKERS
     for (cost, row), short_name in zip(costed, names([row for _, row in costed]), strict=True):
         x, y = x_of(cost), _y(on, row.value)
         if seen.first(row.kind, x, y):
@@ -238,8 +238,8 @@ def _upright(kind: str, x: float, y1: float, y2: float) -> list[SafeString]:
     return [el("line", class_=f"whisk w-{name}", x1=x, x2=x, y1=y1, y2=y2), *caps]
 
 
-class Seen:
-    """Where marks stand already: a second one of the same kind on the same pixel would not show."""
+class MarkPlaces:
+    """Where marks are: a second one of the same kind on the same pixel would not show."""
 
     def __init__(self) -> None:
         self._taken: set[tuple[str, int, int]] = set()

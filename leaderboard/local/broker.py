@@ -37,7 +37,7 @@ def url(data: Path) -> str:
     return f"redis+socket://{quote(str(socket_path(data)))}"
 
 
-def answers(data: Path) -> bool:
+def responds(data: Path) -> bool:
     """Whether a broker listens on the socket and has loaded its file."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:

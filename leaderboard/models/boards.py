@@ -25,7 +25,7 @@ class BoardEvent(models.Model):
         REVEALED = "revealed", "Revealed"
 
     # those after which the board lists a row
-    STANDING = (Kind.PUBLISHED, Kind.RESCORED)
+    ON_BOARD = (Kind.PUBLISHED, Kind.RESCORED)
     # those that decide whether a row stands
     PLACING = (Kind.PUBLISHED, Kind.RESCORED, Kind.WITHDRAWN, Kind.DISQUALIFIED)
 

@@ -40,7 +40,7 @@ class UploadedFile(Protocol):
     def chunks(self) -> Iterable[bytes]: ...
 
 
-def take(*, benchmark: Benchmark, uploaded_file: UploadedFile, by: User) -> AnnotationImport:
+def request(*, benchmark: Benchmark, uploaded_file: UploadedFile, by: User) -> AnnotationImport:
     """Leave the file in the drop for a worker, and queue its check. Refused while another one is being checked."""
     if benchmark.imports.filter(state__in=OPEN_STATES).exists():
         raise _another(benchmark)

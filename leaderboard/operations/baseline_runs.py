@@ -42,7 +42,7 @@ class BoxFile:
 
 
 @contextmanager
-def boxes_taken(
+def stored_boxes(
     *, benchmark: Benchmark, chunks: Iterable[bytes] | None, name: str, limit: int = BOXES_LIMIT
 ) -> Iterator[BoxFile | None]:
     """Keep a file of boxes, if it is one, for the runs on the benchmark that are requested inside.
@@ -64,7 +64,7 @@ def boxes_taken(
     with ExitStack() as stack:
         try:
             look = functools.partial(from_file, images=images, name=name or "The file")
-            blob = stack.enter_context(storage.taken(chunks, limit=limit, look=look))
+            blob = stack.enter_context(storage.stored(chunks, limit=limit, look=look))
         except blobs.TooLarge as error:
             who = "an operator can queue it with run_baseline --boxes"
             raise Refused("boxes", f"{name} is larger than {limit >> 20} MiB: {who}.", status=413) from error
@@ -153,7 +153,7 @@ def _request_each(
     ]  # fmt: skip
 
 
-def kept_folder(run: BaselineRun) -> Path:
+def progress_folder(run: BaselineRun) -> Path:
     """Where a run's predictions are kept until it ends."""
     return Path(settings.RUNS_DIR) / str(run.pk)
 
@@ -188,7 +188,7 @@ def record(claim: Claim[BaselineRun], predictions: list[dict[str, Any]], run_rec
     method = _method(claim.job, run_record)
     try:
         # what is fenced out is deleted again
-        with storage.taken([content], limit=1 << 30) as blob:
+        with storage.stored([content], limit=1 << 30) as blob:
             _hand_over(claim, team, method, blob, run_record)
     except _FencedOut:
         return False
@@ -225,8 +225,8 @@ def _hand_over(claim: Claim[BaselineRun], team: Team, method: Method, blob: Blob
         raise _FencedOut
 
 
-def keep_seen(run: BaselineRun, seen: Any) -> None:
-    """Store what the network saw (`baselines.preview.Seen`) with the run. The pictures are blobs."""
+def store_pictures(run: BaselineRun, seen: Any) -> None:
+    """Store what the network saw (`baselines.preview.Preview`) with the run. The pictures are blobs."""
 
     def kept(picture: bytes) -> str:
         return blobs.store([picture], limit=1 << 20).sha256
@@ -241,7 +241,7 @@ def keep_seen(run: BaselineRun, seen: Any) -> None:
             for joint, peaks, strip in zip(seen.joints, seen.peaks, seen.strips, strict=True)
         ],
     }
-    _note_seen(run, noted)
+    _note_pictures(run, noted)
 
 
 def reuse_pictures(run: BaselineRun) -> bool:
@@ -257,18 +257,18 @@ def reuse_pictures(run: BaselineRun) -> bool:
     earlier = alike.exclude(pk=run.pk).order_by("-pk").first()
     if earlier is None or not run.record.get("checkpoint_sha256"):
         return False
-    _note_seen(run, earlier.record["seen"])
+    _note_pictures(run, earlier.record["seen"])
     return True
 
 
 @retried
-def _note_seen(run: BaselineRun, noted: dict[str, Any]) -> None:
+def _note_pictures(run: BaselineRun, noted: dict[str, Any]) -> None:
     found = lock(BaselineRun.objects.filter(pk=run.pk))[0]
     found.record = {**found.record, "seen": noted}
     found.save(update_fields=["record"])
 
 
-def kept_blobs() -> set[str]:
+def needed_blobs() -> set[str]:
     """The digests of all blobs that runs need: files of boxes, and pictures of what networks saw."""
     boxes = BaselineRun.objects.exclude(boxes_sha256="").values_list("boxes_sha256", flat=True)
     return {*boxes, *_pictures()}

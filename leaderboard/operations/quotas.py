@@ -16,7 +16,7 @@ Kind = Quota.Kind
 
 
 @dataclass(frozen=True)
-class Standing:
+class Usage:
     """What a team has used of its limits on a benchmark."""
 
     day_used: int
@@ -34,14 +34,14 @@ class Standing:
         return max(0, min(self.day_limit - self.day_used, self.total_limit - self.total_used))
 
 
-def standing(team: Team, benchmark: Benchmark) -> Standing:
+def usage(team: Team, benchmark: Benchmark) -> Usage:
     """The team's counters on the benchmark, for the current UTC day."""
     day = clock.today()
     used = {
         (row.kind, row.window): row.used
         for row in Quota.objects.filter(team=team, benchmark=benchmark, window__in=["", day.isoformat()])
     }
-    return Standing(
+    return Usage(
         day_used=used.get((Kind.DAY, day.isoformat()), 0),
         day_limit=benchmark.daily_limit,
         total_used=used.get((Kind.TOTAL, ""), 0),
@@ -82,7 +82,7 @@ def charge(*, team: Team, benchmark: Benchmark) -> date:
 
 def check(*, team: Team, benchmark: Benchmark) -> None:
     """Raise what `charge` would raise now, and charge nothing. Another request may still be faster."""
-    now = standing(team, benchmark)
+    now = usage(team, benchmark)
     limits = [
         (Kind.REJECTS, now.rejects, now.reject_limit),
         (Kind.TOTAL, now.total_used, now.total_limit),

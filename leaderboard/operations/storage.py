@@ -99,7 +99,7 @@ def _stored(rows: QuerySet[Submission]) -> int:
 
 
 @contextmanager
-def taken(chunks: Iterable[bytes], *, limit: int, look: Callable[[Path], object] | None = None) -> Iterator[Blob]:
+def stored(chunks: Iterable[bytes], *, limit: int, look: Callable[[Path], object] | None = None) -> Iterator[Blob]:
     """Keep a stream as a blob for the operation inside, whose row will name it; if that raises, the blob is deleted.
 
     Unless another request has stored the same bytes since, or a row names them. `look` sees the file before it is a

@@ -334,7 +334,7 @@ def publish(*, submission: Submission, by: User | None) -> BoardEvent:
         raise Refused("disqualified", "The organiser disqualified this method: ask them before you publish again.")
     if present and present.kind == BoardEvent.Kind.WITHDRAWN and not own:
         raise Refused("withdrawn", "Its team withdrew this method: only the team can publish it again.", status=403)
-    if present and present.kind in BoardEvent.STANDING and present.evaluation_id == evaluation.pk:
+    if present and present.kind in BoardEvent.ON_BOARD and present.evaluation_id == evaluation.pk:
         return present
     return _place(BoardEvent.Kind.PUBLISHED, submission, evaluation=evaluation, by=by)
 
@@ -356,7 +356,7 @@ def disqualify(*, submission: Submission, by: User, note: str) -> BoardEvent:
 def _remove(kind: str, submission: Submission, *, by: User, note: str = "") -> BoardEvent:
     _lock_row_of(submission)
     present = _current(submission)
-    if not present or present.kind not in BoardEvent.STANDING or present.submission_id != submission.pk:
+    if not present or present.kind not in BoardEvent.ON_BOARD or present.submission_id != submission.pk:
         raise Refused("not_public", f"{submission} is not on the board, so it cannot be removed from it.")
     return _place(kind, submission, evaluation=present.evaluation, by=by, note=note)
 

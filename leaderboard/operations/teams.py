@@ -99,7 +99,7 @@ def edit_method(*, method: Method, by: User, name: str | None = None, **fields: 
     method.save(update_fields=[*fields, "name"] if name is not None else list(fields))
     _touch_boards(method)
     if method.name != old_name:
-        for event in method.events.filter(current=True, kind__in=BoardEvent.STANDING):
+        for event in method.events.filter(current=True, kind__in=BoardEvent.ON_BOARD):
             BoardEvent.objects.create(
                 kind=BoardEvent.Kind.RENAMED, benchmark=event.benchmark, method=method, submission=event.submission,
                 by=by, note=f"from {old_name}",

@@ -49,13 +49,13 @@ def accept(
     )  # fmt: skip
     if earlier is not None:
         if not blobs.is_intact(sha256):
-            with storage.taken(chunks(), limit=limit):
+            with storage.stored(chunks(), limit=limit):
                 pass
         teams.method_named(team=team, name=method, **described)
         return earlier, False
     teams.check_method(team=team, name=method, **described)
     # One transaction: a refused submission leaves no new method behind, and says nothing else of a known one.
-    with storage.taken(chunks(), limit=limit) as blob:
+    with storage.stored(chunks(), limit=limit) as blob:
 
         @retried
         def submit() -> tuple[Submission, bool]:

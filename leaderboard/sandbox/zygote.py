@@ -46,7 +46,7 @@ KEPT_BYTES = 1 << 29
 """Of annotation files; the parsed arrays are smaller than their JSON."""
 
 
-class Kept:
+class ParsedFiles:
     """Parsed files by path and kind, as long as they do not change; the least recently used go first."""
 
     def __init__(self, files: int, size: int) -> None:
@@ -100,7 +100,7 @@ class Zygote:
     def __init__(self) -> None:
         self.control = socket.socket(fileno=CONTROL)
         self.parent = os.getppid()
-        self.kept = Kept(KEPT_FILES, KEPT_BYTES)
+        self.parsed_files = ParsedFiles(KEPT_FILES, KEPT_BYTES)
         self.unread = b""
         self.held: list[str] = []
         waking, self.woken = os.pipe()
@@ -149,19 +149,19 @@ class Zygote:
             from evaluator.reading.annotations import read_truth
 
             dataset = load_dataset(job["dataset"])
-            truth = self.kept.get(truth, dataset.name, lambda path: read_truth(path, dataset))
+            truth = self.parsed_files.get(truth, dataset.name, lambda path: read_truth(path, dataset))
             images = images and self.images(job)
             if job["surface"]:
                 from evaluator.surface.surfaces import read_surface
 
                 # mapped before the fork: the child neither opens it nor pays for its address space
-                options["surface"] = self.kept.get(job["surface"], "surface", read_surface)
+                options["surface"] = self.parsed_files.get(job["surface"], "surface", read_surface)
         return lambda: target(job["dataset"], Path(job["predictions"]), truth, images=images, **options)
 
     def images(self, job: dict[str, Any]) -> Any:
         from evaluator.reading.image_list import read_images
 
-        return self.kept.get(job["images"], "images", read_images)
+        return self.parsed_files.get(job["images"], "images", read_images)
 
     def run(self, job: dict[str, Any], result: int) -> None:
         try:

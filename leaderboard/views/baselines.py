@@ -17,7 +17,7 @@ from leaderboard.drawing import architecture
 from leaderboard.drawing.numbers import number
 from leaderboard.files import blobs
 from leaderboard.models import BaselineRun, Benchmark, ReportedResult
-from leaderboard.views.responses import kept_private
+from leaderboard.views.responses import private_page
 
 
 def _runs(request: HttpRequest, **only: Any) -> list[BaselineRun]:
@@ -30,7 +30,7 @@ def _lines(runs: list[BaselineRun]) -> list[tuple[BaselineRun, Any]]:
     return [(run, row_of(run.benchmark, run.submission_id) if run.submission_id else None) for run in runs]
 
 
-@kept_private
+@private_page
 @require_safe
 def baselines(request: HttpRequest) -> HttpResponse:
     runs = _runs(request)
@@ -69,7 +69,7 @@ class Result:
     measure: str = ""  # of a printed number that is not the board's main one
 
 
-@kept_private
+@private_page
 @require_safe
 def baseline(request: HttpRequest, name: str) -> HttpResponse:
     """One architecture: its drawing, what it costs, its weights, its numbers here and in papers, what it sees."""

@@ -24,7 +24,7 @@ from evaluator import DatasetDefinitionError
 from evaluator.dataset import Column, Dataset, part_label
 from leaderboard.boards import rankings, wording
 from leaderboard.boards.rankings import Board, Row
-from leaderboard.boards.summaries import standing
+from leaderboard.boards.summaries import summary
 from leaderboard.boards.visibility import benchmarks_for
 from leaderboard.drawing import charts, graticule
 from leaderboard.files import blobs
@@ -46,11 +46,11 @@ def boards(request: HttpRequest) -> HttpResponse:
     """All benchmarks; with `q`, also the datasets, and the measured and the reported results on the boards."""
     words = request.GET.get("q", "")[:80].replace("\x00", "").split()
     benchmarks = benchmarks_for(request.user)
-    cards = [(benchmark, standing(benchmark)) for benchmark in benchmarks]
+    cards = [(benchmark, summary(benchmark)) for benchmark in benchmarks]
     context: dict[str, Any] = {"section": "boards", "q": " ".join(words), "now": clock.now()}
     if words:
         methods = Method.objects.select_related("team").filter(
-            events__current=True, events__kind__in=BoardEvent.STANDING, events__benchmark__in=benchmarks
+            events__current=True, events__kind__in=BoardEvent.ON_BOARD, events__benchmark__in=benchmarks
         )
         methods = methods.filter(_each(words, "name", "team__name", "authors", "backbone", "paper_title")).distinct()
         printed = ReportedResult.objects.select_related("benchmark").filter(
@@ -155,7 +155,7 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun],
     on = graticule.scale(numbers, unit=found.metric.unit)
     lines = [_line(row, columns, (found.metric.name, found.part), on) for row in shown]
     siblings = [
-        (other, standing(other))
+        (other, summary(other))
         for other in Benchmark.objects.filter(dataset=benchmark.dataset, is_public=True).exclude(pk=benchmark.pk)
     ]
     entries = found.entries
@@ -190,7 +190,7 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun],
         "has": titles,
         "siblings": siblings,
         "runs": [] if query.moment else runs,
-        "verdict": wording.board_verdict(
+        "verdict": wording.board_summary(
             found.ranked, people=found.in_force.people, higher_is_better=found.metric.higher_is_better
         ),
         "reported_note": wording.reported_note(

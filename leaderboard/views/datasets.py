@@ -9,7 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 import evaluator
-from leaderboard.boards.summaries import standing
+from leaderboard.boards.summaries import summary
 from leaderboard.boards.visibility import benchmarks_for
 from leaderboard.drawing import skeleton
 from leaderboard.queue import clock
@@ -30,7 +30,7 @@ def dataset(request: HttpRequest, name: str) -> HttpResponse:
         sigma = float(found.sigmas[index]) if len(found.sigmas) else None
         parts = [part for part, members in found.parts.items() if joint in members and part != "all"]
         joints.append((index, joint, skeleton.side(joint), parts, sigma, joint in found.unscored))
-    boards = [(benchmark, standing(benchmark)) for benchmark in benchmarks_for(request.user).filter(dataset=name)]
+    boards = [(benchmark, summary(benchmark)) for benchmark in benchmarks_for(request.user).filter(dataset=name)]
     context = {
         "section": "boards",
         "dataset": found,

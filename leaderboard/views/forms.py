@@ -259,7 +259,7 @@ class ImportForm(forms.Form):
 
 
 class BaselineForm(forms.Form):
-    """Which reference model to run, or all of them; with `boxes_taken`, a file of people's boxes as well."""
+    """Which reference model to run, or all of them; with `accepts_boxes`, a file of people's boxes as well."""
 
     choice = forms.ChoiceField(label="Model")
     boxes = forms.FileField(
@@ -269,13 +269,13 @@ class BaselineForm(forms.Form):
         help_text="Detections in COCO’s format. If empty: the benchmark’s boxes, otherwise the person detector’s.",
     )
 
-    def __init__(self, *args: Any, choices: Sequence[Runnable], boxes_taken: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, choices: Sequence[Runnable], accepts_boxes: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.can_run = {each.key: each for each in choices if not each.why_not}
         choice = self.fields["choice"]
         assert isinstance(choice, forms.ChoiceField)
         choice.choices = [(key, each.title) for key, each in self.can_run.items()]
-        if not boxes_taken:
+        if not accepts_boxes:
             del self.fields["boxes"]
 
     def clean_choice(self) -> Runnable:

@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from leaderboard.boards.summaries import Standing, standing
+from leaderboard.boards.summaries import Summary, summary
 from leaderboard.boards.visibility import benchmarks_for
 from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.skeleton import PartResult
@@ -34,7 +34,7 @@ class News:
 @public_for_anonymous
 def front(request: HttpRequest) -> HttpResponse:
     benchmarks = list(benchmarks_for(request.user))
-    cards = [(benchmark, standing(benchmark)) for benchmark in benchmarks]
+    cards = [(benchmark, summary(benchmark)) for benchmark in benchmarks]
     news, news_scale = _newest(benchmarks)
     now = clock.now()
     open_ones = [benchmark for benchmark in benchmarks if benchmark.phase(now) == Phase.OPEN]
@@ -58,7 +58,7 @@ def _newest(benchmarks: list[Benchmark]) -> tuple[list[News], SafeString]:
         BoardEvent.objects.filter(
             benchmark__in=benchmarks,
             current=True,
-            kind__in=BoardEvent.STANDING,
+            kind__in=BoardEvent.ON_BOARD,
             evaluation__truth_sha256=F("benchmark__truth_sha256"),
         )
         .select_related("benchmark", "method", "submission")
@@ -66,7 +66,7 @@ def _newest(benchmarks: list[Benchmark]) -> tuple[list[News], SafeString]:
     )
     found = []
     for event in events:
-        short = standing(event.benchmark)
+        short = summary(event.benchmark)
         row = short.by_submission.get(event.submission_id or 0) if short else None
         if short and row and row.value is not None and not row.stale:
             found.append((event, row, short.metric_title))
@@ -82,7 +82,7 @@ def _newest(benchmarks: list[Benchmark]) -> tuple[list[News], SafeString]:
     return news, graticule.symbol(on, id_="news")
 
 
-def _hero(cards: list[tuple[Benchmark, Standing | None]]) -> dict[str, Any] | None:
+def _hero(cards: list[tuple[Benchmark, Summary | None]]) -> dict[str, Any] | None:
     """The best measured method's parts on the body; otherwise the joints of the first dataset, without numbers."""
     for benchmark, short in cards:
         if not short or not short.measured or not short.best or not short.part_values:

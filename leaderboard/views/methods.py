@@ -12,19 +12,19 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from leaderboard.boards import visibility
-from leaderboard.boards.summaries import standing
+from leaderboard.boards.summaries import summary
 from leaderboard.models import BoardEvent, Method, Team
 from leaderboard.operations import teams
 from leaderboard.operations.refusals import Refused
 from leaderboard.views.forms import MethodForm
-from leaderboard.views.responses import kept_private, person
+from leaderboard.views.responses import person, private_page
 
 
 def _visible(request: HttpRequest) -> Any:
     """Methods on a board that the reader may see, and the reader's own."""
     seen = Q(
         events__current=True,
-        events__kind__in=BoardEvent.STANDING,
+        events__kind__in=BoardEvent.ON_BOARD,
         events__benchmark__in=visibility.benchmarks_for(request.user),
     )
     if request.user.is_authenticated:
@@ -38,7 +38,7 @@ def _owns(request: HttpRequest, team: Team) -> bool:
     return bool(request.user.is_authenticated) and team.memberships.filter(user=person(request)).exists()
 
 
-@kept_private
+@private_page
 @require_safe
 def method(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_visible(request), pk=pk)
@@ -47,7 +47,7 @@ def method(request: HttpRequest, pk: int) -> HttpResponse:
         BoardEvent.objects.filter(
             method=found,
             current=True,
-            kind__in=BoardEvent.STANDING,
+            kind__in=BoardEvent.ON_BOARD,
             benchmark__in=visibility.benchmarks_for(request.user),
         )
         .select_related("benchmark", "submission")
@@ -55,7 +55,7 @@ def method(request: HttpRequest, pk: int) -> HttpResponse:
     )
     lines = []
     for event in events:
-        short = standing(event.benchmark)
+        short = summary(event.benchmark)
         row = short.by_submission.get(event.submission_id or 0) if short else None
         if short and row:
             lines.append((event, row, short))
@@ -67,7 +67,7 @@ def method(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "method.html", {"method": found, "owner": owner, "lines": lines, "submissions": unpublished})
 
 
-@kept_private
+@private_page
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
@@ -88,7 +88,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "method_edit.html", {"method": found, "form": form}, status=status)
 
 
-@kept_private
+@private_page
 @require_safe
 def team(request: HttpRequest, pk: int) -> HttpResponse:
     """A team with its methods. One that has nothing on a board is seen by its members only."""

@@ -24,7 +24,7 @@ from leaderboard.operations import annotation_imports, baseline_runs, benchmarks
 from leaderboard.operations.refusals import Refused
 from leaderboard.queue import clock
 from leaderboard.views.forms import BaselineForm, BenchmarkForm, ImportForm, NewBenchmarkForm
-from leaderboard.views.responses import kept_private, person, say_refusal
+from leaderboard.views.responses import person, private_page, say_refusal
 
 RUNS_SHOWN = 30
 
@@ -34,7 +34,7 @@ def may_create(user: Anyone) -> bool:
     return bool(user.is_staff or user.has_perm("leaderboard.add_benchmark") or organised_by(user).exists())
 
 
-@kept_private
+@private_page
 @login_required
 @require_safe
 def organise(request: HttpRequest) -> HttpResponse:
@@ -46,7 +46,7 @@ def organise(request: HttpRequest) -> HttpResponse:
     )
 
 
-@kept_private
+@private_page
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
@@ -68,7 +68,7 @@ def _own(request: HttpRequest, slug: str) -> Benchmark:
     return get_object_or_404(organised_by(request.user), slug=slug)
 
 
-@kept_private
+@private_page
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def benchmark(request: HttpRequest, slug: str) -> HttpResponse:
@@ -102,11 +102,11 @@ def _baselines_offered(found: Benchmark, chosen: str) -> dict[str, Any]:
 
 def _baseline_form(found: Benchmark, choices: list[Runnable], *data: Any, **options: Any) -> BaselineForm:
     dataset = found.definition
-    boxes_taken = dataset is not None and not dataset.single_person
-    return BaselineForm(*data, choices=choices, boxes_taken=boxes_taken, **options)
+    accepts_boxes = dataset is not None and not dataset.single_person
+    return BaselineForm(*data, choices=choices, accepts_boxes=accepts_boxes, **options)
 
 
-@kept_private
+@private_page
 @login_required
 @require_safe
 def live(request: HttpRequest, slug: str) -> HttpResponse:
@@ -161,7 +161,7 @@ def _unpublished(found: Benchmark, organiser: User) -> tuple[list[Submission], i
     return list(newest.values()), rows.exclude(method__in=newest).order_by().values("method").distinct().count()
 
 
-@kept_private
+@private_page
 @login_required
 @require_POST
 def act(request: HttpRequest, slug: str, action: str) -> HttpResponse:
@@ -185,7 +185,7 @@ def _import(request: HttpRequest, found: Benchmark) -> str:
     form = ImportForm(request.POST, request.FILES)
     if not form.is_valid():
         raise Refused("file", "Choose an annotation file first.", status=422)
-    annotation_imports.take(benchmark=found, uploaded_file=form.cleaned_data["file"], by=person(request))
+    annotation_imports.request(benchmark=found, uploaded_file=form.cleaned_data["file"], by=person(request))
     return "File uploaded. A worker will check it."
 
 
@@ -198,7 +198,7 @@ def _run(request: HttpRequest, found: Benchmark) -> str:
         raise Refused("baseline", empty or "Choose a model that can run on this benchmark.", status=422)
     by, file = person(request), form.cleaned_data.get("boxes")
     chunks, name = (file.chunks(), clean_file_name(file.name)) if file else (None, "")
-    with baseline_runs.boxes_taken(benchmark=found, chunks=chunks, name=name) as boxes:
+    with baseline_runs.stored_boxes(benchmark=found, chunks=chunks, name=name) as boxes:
         if everything:
             runs, left_out = baseline_runs.request_all(benchmark=found, by=by, boxes=boxes)
             unfit = f" {len(left_out)} cannot run on it." if left_out else ""

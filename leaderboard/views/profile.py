@@ -12,10 +12,10 @@ from leaderboard.models import ApiToken
 from leaderboard.operations import teams, tokens
 from leaderboard.operations.refusals import Refused
 from leaderboard.views.forms import TokenForm
-from leaderboard.views.responses import kept_private, person, say_refusal
+from leaderboard.views.responses import person, private_page, say_refusal
 
 
-@kept_private
+@private_page
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
@@ -46,7 +46,7 @@ def profile(request: HttpRequest) -> HttpResponse:
     return render(request, "profile.html", context, status=400 if form.errors else 200)
 
 
-@kept_private
+@private_page
 @login_required
 @require_POST
 def revoke(request: HttpRequest, pk: int) -> HttpResponse:

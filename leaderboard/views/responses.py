@@ -23,7 +23,7 @@ def person(request: HttpRequest) -> User:
     return request.user
 
 
-def kept_private(view: View) -> View:
+def private_page(view: View) -> View:
     """Nobody but the reader's own session sees this: no cache keeps it."""
 
     @wraps(view)

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from leaderboard.boards import wording
 from leaderboard.boards.rankings import rank_range
-from leaderboard.boards.summaries import standing
+from leaderboard.boards.summaries import summary
 from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.numbers import ordinal
 from leaderboard.drawing.skeleton import PartResult
@@ -73,7 +73,7 @@ def page(submission: Submission, viewer: Any, *, polls: int = 0) -> dict[str, An
     )
     standing_event = next((event for event in events if event.current), None)
     public = bool(
-        standing_event and standing_event.kind in BoardEvent.STANDING and standing_event.submission_id == submission.pk
+        standing_event and standing_event.kind in BoardEvent.ON_BOARD and standing_event.submission_id == submission.pk
     )
     disqualified = bool(standing_event and standing_event.kind == BoardEvent.Kind.DISQUALIFIED)
     context: dict[str, Any] = {
@@ -87,7 +87,7 @@ def page(submission: Submission, viewer: Any, *, polls: int = 0) -> dict[str, An
         "run": getattr(submission, "baseline_run", None),
         "public": public,
         "disqualified": disqualified,
-        "replaces": bool(standing_event and standing_event.kind in BoardEvent.STANDING and not public),
+        "replaces": bool(standing_event and standing_event.kind in BoardEvent.ON_BOARD and not public),
         "events": [event for event in events if event.submission_id == submission.pk],
         "steps": steps(submission, evaluation),
         "said": said(evaluation),
@@ -159,7 +159,7 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
         return {}
     scores = {(score.metric, score.part): score for score in evaluation.scores.all()}
     specs = {spec.name: spec for spec in dataset.metrics}
-    short = standing(submission.benchmark)
+    short = summary(submission.benchmark)
     main = scores.get((dataset.primary, dataset.primary_part))
     best = None
     in_force = submission.benchmark.truth_sha256

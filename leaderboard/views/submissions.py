@@ -26,13 +26,13 @@ from leaderboard.operations.refusals import Refused
 from leaderboard.queue import clock
 from leaderboard.views import results
 from leaderboard.views.forms import SubmitForm
-from leaderboard.views.responses import kept_private, person, say_refusal, with_retry
+from leaderboard.views.responses import person, private_page, say_refusal, with_retry
 from leaderboard.views.samples import sample as sample_of
 
 PER_PAGE = 50
 
 
-@kept_private
+@private_page
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
@@ -126,7 +126,7 @@ def _submit_page(
     dataset = benchmark.definition
     if dataset is None:
         raise Http404(f"The definition of {benchmark}'s dataset is gone, so nothing can be submitted.")
-    standing = quotas.standing(team, benchmark)
+    usage = quotas.usage(team, benchmark)
     earlier = Method.objects.filter(team__memberships__user=person(request), is_baseline=False).order_by("-pk")[:100]
     described = {
         method.name: {name: getattr(method, name) for name in ("paper_url", "code_url", "approach", "extra_data")}
@@ -143,8 +143,8 @@ def _submit_page(
         "file_lost": _name_of(request),
         "form": form,
         "team": team,
-        "standing": standing,
-        "pips": [index < standing.day_used for index in range(standing.day_limit)] if standing.day_limit <= 20 else [],
+        "usage": usage,
+        "pips": [index < usage.day_used for index in range(usage.day_limit)] if usage.day_limit <= 20 else [],
         "dataset": dataset,
         "earlier": earlier,
         "described": described,
@@ -196,7 +196,7 @@ def sample(request: HttpRequest, slug: str) -> HttpResponseBase:
     return response
 
 
-@kept_private
+@private_page
 @login_required
 @require_safe
 def mine(request: HttpRequest) -> HttpResponse:
@@ -225,7 +225,7 @@ class _MineLine:
     def __init__(self, submission: Submission) -> None:
         self.submission = submission
         self.evaluation: Evaluation = submission.evaluation
-        self.public = any(event.current and event.kind in BoardEvent.STANDING for event in submission.events.all())
+        self.public = any(event.current and event.kind in BoardEvent.ON_BOARD for event in submission.events.all())
         self.score: Any = None
 
 
@@ -248,14 +248,14 @@ def _found(request: HttpRequest, pk: int) -> tuple[Submission, Viewer]:
     return found, Viewer(owner=owner, details=owner or organiser, organiser=organiser)
 
 
-@kept_private
+@private_page
 @require_safe
 def submission(request: HttpRequest, pk: int) -> HttpResponse:
     found, viewer = _found(request, pk)
     return render(request, "submission.html", results.page(found, viewer))
 
 
-@kept_private
+@private_page
 @require_safe
 def status(request: HttpRequest, pk: int) -> HttpResponse:
     """The live part of the page. `n` counts the polls: from it comes how long the next one waits."""
@@ -264,7 +264,7 @@ def status(request: HttpRequest, pk: int) -> HttpResponse:
     return render(request, "_submission_live.html", {**results.page(found, viewer, polls=polls + 1), "swapped": True})
 
 
-@kept_private
+@private_page
 @require_safe
 def report(request: HttpRequest, pk: int) -> HttpResponse:
     """The scores as the command line prints them."""
@@ -285,7 +285,7 @@ def report(request: HttpRequest, pk: int) -> HttpResponse:
     return response
 
 
-@kept_private
+@private_page
 @login_required
 @require_POST
 def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:

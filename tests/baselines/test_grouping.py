@@ -10,7 +10,7 @@ import torch
 from baselines.decode import grouping
 from baselines.decode.grouping import Detections, Model
 from baselines.estimators import bottom_up
-from baselines.estimators.bottom_up import Seen
+from baselines.estimators.bottom_up import Findings
 from baselines.models.deepercut import OFFSET_SCALE, STRIDE, DeeperCut, Maps
 from baselines.protocol import Poses
 
@@ -221,7 +221,7 @@ def _sorted(joints: np.ndarray) -> np.ndarray:
 
 def _people(network: Ideal, model: Model | None, image: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The people in one image [1, 3, H, W] as found by a network for people 340 pixels tall."""
-    (found,) = bottom_up.detections(bottom_up.look(network, image), grouping.STANDING)
+    (found,) = bottom_up.detections(bottom_up.look(network, image), grouping.PERSON_HEIGHT)
     return bottom_up.people(found, network.num_joints, model)
 
 
@@ -263,7 +263,7 @@ def test_a_missing_joint_goes_to_the_likeliest_place_near_its_expected_position(
     assert bottom_up.settled(joints, np.zeros((1, 1)), 0 * scores, points).tolist() == joints.tolist()
 
 
-def _viewed(network: Ideal, pixels: np.ndarray) -> Seen:
+def _viewed(network: Ideal, pixels: np.ndarray) -> Findings:
     return bottom_up.look(network, torch.from_numpy(pixels).permute(0, 3, 1, 2).float())
 
 
@@ -292,7 +292,7 @@ def test_people_of_any_size_come_back_in_image_coordinates():
     image = np.zeros((height, 400, 3), np.uint8)
     sizes = []
 
-    def view(pixels: np.ndarray) -> Seen:
+    def view(pixels: np.ndarray) -> Findings:
         sizes.append(pixels.shape)
         return _viewed(network, pixels)
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from baselines import load
-from baselines.preview import drawn, person, see, strip
+from baselines.preview import drawn, person, render, strip
 from evaluator import load_dataset
 
 JOINTS = tuple(load_dataset("mannequins").joints)
@@ -17,7 +17,7 @@ JOINTS = tuple(load_dataset("mannequins").joints)
 
 def test_one_strip_per_joint_with_its_stages_side_by_side() -> None:
     estimator = load("stacked_hourglass", "mannequins", device="cpu")
-    shown = see(estimator, JOINTS)
+    shown = render(estimator, JOINTS)
     assert shown is not None
     assert shown.joints == JOINTS and len(shown.strips) == len(shown.peaks) == 17
     # a crop of 128 x 192, shown 128 high: 128 * 128 / 192 = 85.3 wide
@@ -56,4 +56,4 @@ def test_a_network_without_heatmaps_has_no_preview() -> None:
     class Regression:
         name, input_size, padding = "regression", (64, 64), 1.25
 
-    assert see(Regression(), JOINTS) is None  # type: ignore[arg-type]
+    assert render(Regression(), JOINTS) is None  # type: ignore[arg-type]

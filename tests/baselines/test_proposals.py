@@ -7,7 +7,7 @@ from baselines.train import proposals
 
 TORSO = (0, 1, 2, 3)
 # shoulders, hips, feet of a standing and a sitting person
-STANDING = np.array([[10.0, 0], [-10, 0], [8, 50], [-8, 50], [8, 130], [-8, 130]])
+PERSON_HEIGHT = np.array([[10.0, 0], [-10, 0], [8, 50], [-8, 50], [8, 130], [-8, 130]])
 SITTING = np.array([[10.0, 0], [-10, 0], [8, 50], [-8, 50], [60, 60], [60, 75]])
 
 
@@ -15,7 +15,7 @@ def _people(count: int, seed: int = 0):
     """Half are standing: the detector's boxes end at 0.8 of their height; the others' start 0.3 too far right."""
     draw = np.random.default_rng(seed)
     stands = np.arange(count) % 2 == 0
-    poses = np.where(stands[:, None, None], STANDING, SITTING) + draw.normal(0, 1.5, (count, 6, 2))
+    poses = np.where(stands[:, None, None], PERSON_HEIGHT, SITTING) + draw.normal(0, 1.5, (count, 6, 2))
     joints = poses * draw.uniform(0.5, 3, (count, 1, 1)) + draw.uniform(0, 500, (count, 1, 2))
     low, high = joints.min(axis=1), joints.max(axis=1)
     boxes = np.concatenate([low, high - low], axis=1)
@@ -33,9 +33,9 @@ def test_offsets_by_hand():
 
 
 def test_alignment_by_hand():
-    aligned = proposals.align(3 * STANDING[None] + 7, TORSO)[0]
-    assert aligned == pytest.approx((STANDING - [0, 50]) / 50)
-    missing = STANDING[None].copy()
+    aligned = proposals.align(3 * PERSON_HEIGHT[None] + 7, TORSO)[0]
+    assert aligned == pytest.approx((PERSON_HEIGHT - [0, 50]) / 50)
+    missing = PERSON_HEIGHT[None].copy()
     missing[0, 2] = np.nan
     assert np.isnan(proposals.align(missing, TORSO)).all()
 
@@ -44,7 +44,7 @@ def test_each_pose_has_its_own_errors():
     stands, joints, boxes, detected = _people(400)
     model = proposals.fit(joints, boxes, detected, TORSO, atomic=2, components=2)
     # the two atomic poses are the two that there are
-    truth = np.stack([proposals.align(pose[None], TORSO)[0] for pose in (STANDING, SITTING)])
+    truth = np.stack([proposals.align(pose[None], TORSO)[0] for pose in (PERSON_HEIGHT, SITTING)])
     order = [int(np.abs(model.atomic - pose).mean(axis=(1, 2)).argmin()) for pose in truth]
     assert sorted(order) == [0, 1] and np.abs(model.atomic[order] - truth).max() < 0.05
     # drawn boxes of new people have the detector's errors: mean and deviation of each side

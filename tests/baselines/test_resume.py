@@ -16,7 +16,7 @@ import pytest
 from baselines.mannequins import generate
 from baselines.protocol import Poses
 from baselines.run.predict import predict
-from baselines.run.resume import Answer, Kept
+from baselines.run.resume import Answer, SavedRun
 from evaluator import public_images
 
 WHAT = {"checkpoint": "a" * 64, "size": (96, 128)}
@@ -24,7 +24,7 @@ ENTRY = {"image_id": 5, "person_id": 0, "keypoints": [1.5, 2.0, 0.5], "score": 0
 
 
 def test_a_worker_reads_the_predictions_of_all_earlier_workers(tmp_path: Path) -> None:
-    first, second, third = (Kept(tmp_path, fence) for fence in (1, 2, 5))
+    first, second, third = (SavedRun(tmp_path, fence) for fence in (1, 2, 5))
     assert first.begin(WHAT).answers == {} and not first.got_further()
     first.add(Answer(5, [ENTRY], "", 1.5))
     first.add(Answer(6, [], "6.jpg: broken", 2.0))
@@ -44,23 +44,23 @@ def test_a_worker_reads_the_predictions_of_all_earlier_workers(tmp_path: Path) -
 
 
 def test_a_truncated_line_is_predicted_again_and_another_checkpoint_starts_over(tmp_path: Path) -> None:
-    first = Kept(tmp_path, 1)
+    first = SavedRun(tmp_path, 1)
     first.begin(WHAT)
     first.add(Answer(5, [ENTRY], "", 1.0))
     first.add(Answer(6, [ENTRY], "", 2.0))
     file = tmp_path / "1.jsonl"
     file.write_bytes(file.read_bytes()[:-9])
-    assert set(Kept(tmp_path, 2).begin(WHAT).answers) == {5}
-    assert Kept(tmp_path, 3).begin({**WHAT, "checkpoint": "b" * 64}).answers == {}
+    assert set(SavedRun(tmp_path, 2).begin(WHAT).answers) == {5}
+    assert SavedRun(tmp_path, 3).begin({**WHAT, "checkpoint": "b" * 64}).answers == {}
     file.write_bytes(file.read_bytes()[:20])  # killed before the first line was whole
-    assert Kept(tmp_path, 4).begin(WHAT).answers == {}
-    assert not Kept(tmp_path, 4).got_further()
+    assert SavedRun(tmp_path, 4).begin(WHAT).answers == {}
+    assert not SavedRun(tmp_path, 4).got_further()
     first.close()
 
 
 def test_the_worker_after_a_lost_one_halves_its_batch(tmp_path: Path) -> None:
     def worker(fence: int, batch: int | None, *, ends: bool = False) -> int | None:
-        stored = Kept(tmp_path, fence)
+        stored = SavedRun(tmp_path, fence)
         lost_with = stored.begin(WHAT).lost_with_batch
         if batch is not None:
             stored.note_batch(batch)
@@ -69,25 +69,25 @@ def test_the_worker_after_a_lost_one_halves_its_batch(tmp_path: Path) -> None:
         return lost_with
 
     assert worker(1, 16) is None
-    assert Kept(tmp_path, 2).can_halve() and not Kept(tmp_path, 2).got_further()
+    assert SavedRun(tmp_path, 2).can_halve() and not SavedRun(tmp_path, 2).got_further()
     assert worker(2, 8) == 16
-    assert Kept(tmp_path, 3).can_halve()
+    assert SavedRun(tmp_path, 3).can_halve()
     assert worker(3, 4, ends=True) == 8  # it failed, but nobody killed it
-    assert not Kept(tmp_path, 4).can_halve()
+    assert not SavedRun(tmp_path, 4).can_halve()
     assert worker(4, None) == 8  # killed before it knew its batch
-    assert not Kept(tmp_path, 5).can_halve()
-    assert not Kept(tmp_path, 6).can_halve()  # the fifth was killed before it wrote anything
+    assert not SavedRun(tmp_path, 5).can_halve()
+    assert not SavedRun(tmp_path, 6).can_halve()  # the fifth was killed before it wrote anything
     assert worker(6, 1) == 8
-    assert not Kept(tmp_path, 7).can_halve()  # 1 is the smallest batch
+    assert not SavedRun(tmp_path, 7).can_halve()  # 1 is the smallest batch
     assert worker(7, 1) == 1
 
 
 def test_only_the_immediate_predecessor_counts_as_progress(tmp_path: Path) -> None:
-    first = Kept(tmp_path, 1)
+    first = SavedRun(tmp_path, 1)
     first.begin(WHAT)
     first.add(Answer(5, [ENTRY], "", 1.5))
-    assert Kept(tmp_path, 2).got_further()
-    assert not Kept(tmp_path, 3).got_further()  # the second never began: otherwise this would repeat for ever
+    assert SavedRun(tmp_path, 2).got_further()
+    assert not SavedRun(tmp_path, 3).got_further()  # the second never began: otherwise this would repeat for ever
 
 
 KILLED_FOR_MEMORY = """
@@ -97,7 +97,7 @@ import numpy as np
 import baselines.run.predict
 from baselines.protocol import Poses
 from baselines.run.predict import predict
-from baselines.run.resume import Kept
+from baselines.run.resume import SavedRun
 
 class Large:
     name, variant, device, precision, checkpoint_sha256 = "large", "only", "cpu", "float32", "0" * 64
@@ -113,7 +113,7 @@ class Large:
 
 baselines.run.predict.load = lambda *_, **__: Large()
 folder, listed, stored = map(Path, sys.argv[1:])
-_, run = predict("large", json.loads(listed.read_text()), folder, "mannequins", kept=Kept.after_all(stored))
+_, run = predict("large", json.loads(listed.read_text()), folder, "mannequins", kept=SavedRun.after_all(stored))
 print(json.dumps(run.to_dict()))
 """
 
@@ -171,11 +171,11 @@ def test_an_interrupted_run_gives_the_same_file_as_an_uninterrupted_one(
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        predict("counting", listed, folder / "images", "mannequins", kept=Kept(tmp_path, 1), progress=stop)
+        predict("counting", listed, folder / "images", "mannequins", kept=SavedRun(tmp_path, 1), progress=stop)
     before = estimator.people
     assert 0 < before < people
     estimator.people = 0
-    results, run = predict("counting", listed, folder / "images", "mannequins", kept=Kept(tmp_path, 2))
+    results, run = predict("counting", listed, folder / "images", "mannequins", kept=SavedRun(tmp_path, 2))
     assert results == whole
     assert run.taken_over == 8 and run.images == 20 and run.people == people
     assert estimator.people == people - sum(len(image["people"]) for image in listed["images"][:8])

@@ -78,7 +78,7 @@ class Site(Server):
 
     def start_broker(self) -> subprocess.Popen[bytes]:
         process = self.start(broker.command(self.data), "broker.log")
-        wait_until(lambda: broker.answers(self.data))
+        wait_until(lambda: broker.responds(self.data))
         self.queue.flushall()
         return process
 

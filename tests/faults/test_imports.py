@@ -41,7 +41,7 @@ def digest(images: int) -> str:
 
 
 def drop(benchmark: Benchmark, by: User, data: bytes, name: str = "t.json") -> AnnotationImport:
-    return annotation_imports.take(
+    return annotation_imports.request(
         benchmark=benchmark, uploaded_file=SimpleNamespace(name=name, chunks=lambda: [data]), by=by
     )
 
@@ -102,7 +102,7 @@ def test_of_simultaneous_imports_one_is_accepted_and_the_others_leave_no_file(
             all_have_looked.wait()
             return [content(3)]
 
-        return annotation_imports.take(
+        return annotation_imports.request(
             benchmark=benchmark, uploaded_file=SimpleNamespace(name="t.json", chunks=chunks), by=alice
         )
 
@@ -234,7 +234,7 @@ def test_a_refused_import_leaves_no_file(benchmark: Benchmark, alice: User, sett
 
     job.benchmark.imports.update(state=State.CANCELLED)
     with pytest.raises(OSError, match="closed"):
-        annotation_imports.take(
+        annotation_imports.request(
             benchmark=benchmark, uploaded_file=SimpleNamespace(name="t.json", chunks=broken), by=alice
         )
     assert files(settings) == [job.drop_name]

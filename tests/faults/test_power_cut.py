@@ -112,7 +112,9 @@ def test_dropped_file_is_on_the_disk_before_its_import_is_queued(
     from leaderboard.operations import annotation_imports
 
     calls.clear()
-    job = annotation_imports.take(benchmark=benchmark, uploaded_file=SimpleUploadedFile("truth.json", b"{}"), by=alice)
+    job = annotation_imports.request(
+        benchmark=benchmark, uploaded_file=SimpleUploadedFile("truth.json", b"{}"), by=alice
+    )
     dropped = annotation_imports.dropped(job)
     order = [("fsync", inode(dropped)), ("fsync", inode(dropped.parent)), ("commit", None)]
     places = [calls.index(each) for each in order]

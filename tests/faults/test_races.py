@@ -56,14 +56,14 @@ def test_limit_holds_under_parallel_submissions(benchmark: Benchmark, method: Me
     kinds = Counter(type(result).__name__ for result in results)
     assert kinds == {"Submission": 5, "Refused": 15}
     assert {result.status for result in results if isinstance(result, Refused)} == {429}
-    assert quotas.standing(method.team, benchmark).day_used == 5 == Submission.objects.count()
+    assert quotas.usage(method.team, benchmark).day_used == 5 == Submission.objects.count()
     assert Quota.objects.filter(kind=Quota.Kind.TOTAL).get().used == 5
 
 
 def test_same_file_sent_in_parallel_is_one_submission(benchmark: Benchmark, method: Method, alice: User) -> None:
     results = at_once(10, lambda number: submit(benchmark, method, alice, b"[]"))
     assert len({result.pk for result in results}) == 1
-    assert quotas.standing(method.team, benchmark).day_used == 1
+    assert quotas.usage(method.team, benchmark).day_used == 1
 
 
 def test_own_team_is_created_once(db: None) -> None:
@@ -92,7 +92,7 @@ def test_scores_are_written_once_by_racing_workers(benchmark: Benchmark, method:
     outcomes = at_once(8, lambda number: submissions.record(claim, report(), seconds=1))
     assert outcomes.count(True) == 1
     assert Score.objects.count() == 1
-    assert quotas.standing(method.team, benchmark).running == 0
+    assert quotas.usage(method.team, benchmark).running == 0
     assert Evaluation.objects.get().state == State.SCORED
 
 

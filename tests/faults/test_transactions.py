@@ -168,7 +168,7 @@ def test_no_deadlock_between_submitters_and_workers_of_one_team_and_board(
     assert not Evaluation.objects.filter(state__in=OPEN_STATES).exists()
     # everything was counted exactly once
     for board in boards:
-        usage = quotas.standing(team, board)
+        usage = quotas.usage(team, board)
         refunded = [State.REJECTED, State.ERRORED]
         charged = Submission.objects.filter(benchmark=board).exclude(evaluations__state__in=refunded)
         cancelled_early = charged.filter(evaluations__state=State.CANCELLED, evaluations__attempts=0).count()

@@ -68,9 +68,9 @@ def test_celery_reaches_it_and_nobody_else_does(tmp_path, name):
     process = subprocess.Popen(broker.command(data))
     try:
         deadline = time.monotonic() + 10
-        while not broker.answers(data) and time.monotonic() < deadline:
+        while not broker.responds(data) and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert broker.answers(data)
+        assert broker.responds(data)
         with Connection(broker.url(data)) as connection, connection.SimpleQueue("test") as queue:
             queue.put({"number": 7})
             message = queue.get(timeout=5)
@@ -81,4 +81,4 @@ def test_celery_reaches_it_and_nobody_else_does(tmp_path, name):
     finally:
         process.terminate()
         process.wait(10)
-    assert not broker.answers(data)
+    assert not broker.responds(data)

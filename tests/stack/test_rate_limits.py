@@ -48,7 +48,7 @@ def valkey(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A Valkey on a Unix socket, by the address that Celery wants, and its process."""
     process = subprocess.Popen(broker.command(tmp_path))
     try:
-        wait_for(lambda: broker.answers(tmp_path), "the broker is not responding")
+        wait_for(lambda: broker.responds(tmp_path), "the broker is not responding")
         yield broker.url(tmp_path), process
     finally:
         process.send_signal(signal.SIGCONT)

@@ -213,7 +213,7 @@ def test_it_stops_cleanly_and_starts_again_quickly(stack):
     assert len(everything) > len(PROGRAMS)
     assert stack.stop() == 0
     assert wait_until(lambda: not any(map(alive, everything)), 5)
-    assert not broker.answers(stack.data)
+    assert not broker.responds(stack.data)
     again = Stack(stack.data, BASELINES="0")
     try:
         assert again.seconds < 10 * BUSY

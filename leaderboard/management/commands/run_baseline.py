@@ -58,7 +58,7 @@ class Command(BaseCommand):
             try:
                 with file.open("rb") as stream:
                     chunks = iter(lambda: stream.read(1 << 20), b"")
-                    with baseline_runs.boxes_taken(
+                    with baseline_runs.stored_boxes(
                         benchmark=benchmark, chunks=chunks, name=file.name, limit=1 << 30
                     ) as boxes:
                         return self.request(benchmark, options, boxes)

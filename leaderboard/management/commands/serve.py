@@ -75,7 +75,7 @@ class Command(BaseCommand):
             collect_static_files()
             connections.close_all()
             if programs.runs_embedded_broker(os.environ):
-                self.require(supervisor, lambda: broker.answers(data), "the broker is not responding")
+                self.require(supervisor, lambda: broker.responds(data), "the broker is not responding")
             supervisor.add(web(programs.web(os.environ)))
             supervisor.add(worker(programs.worker("scoring", "score")))
             if with_baselines:

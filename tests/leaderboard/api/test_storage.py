@@ -255,7 +255,7 @@ def test_site_may_keep_so_much_and_no_more(
     assert post(as_charlie, content=b"[]" + b" " * 998).status_code == 202
     refused = post(as_charlie, content=b"[ ]" + b" " * 997)
     assert (refused.status_code, refused.json()["code"], refused["Retry-After"]) == (507, "storage_full", "600")
-    assert quotas.standing(team, benchmark).day_used == 1
+    assert quotas.usage(team, benchmark).day_used == 1
     assert len(kept()) == 1
 
 

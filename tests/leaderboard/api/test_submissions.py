@@ -83,7 +83,7 @@ def test_the_same_file_is_answered_with_the_earlier_submission(
     assert (first.status_code, again.status_code) == (202, 202)
     assert again.json()["id"] == first.json()["id"]
     assert again["Location"] == first["Location"]
-    assert quotas.standing(team, benchmark).day_used == 1
+    assert quotas.usage(team, benchmark).day_used == 1
 
 
 def test_idempotency_key(as_alice: Client, as_charlie: Client, post: Sender, team: Team, benchmark: Benchmark) -> None:
@@ -95,7 +95,7 @@ def test_idempotency_key(as_alice: Client, as_charlie: Client, post: Sender, tea
     assert other.json()["code"] == "idempotency_conflict"
     # somebody else's key is another one
     assert post(as_charlie, miss=2, headers=key).json()["id"] != first
-    assert quotas.standing(team, benchmark).day_used == 1
+    assert quotas.usage(team, benchmark).day_used == 1
 
 
 @pytest.mark.parametrize("key", ["k" * 81, "ключ".encode().decode("latin-1"), "a\x7fb"])
@@ -157,7 +157,7 @@ def test_too_large(as_alice: Client, post: Sender, settings: Any, team: Team, be
     assert not files_kept()
     assert not Submission.objects.exists()
     assert not Method.objects.exists()
-    assert quotas.standing(team, benchmark).day_used == 0
+    assert quotas.usage(team, benchmark).day_used == 0
     assert post(as_alice, content=exactly).status_code == 202
 
 
@@ -306,7 +306,7 @@ def test_cancel(as_alice: Client, post: Sender, team: Team, benchmark: Benchmark
     assert cancelled.status_code == 200
     assert cancelled.json()["state"] == "cancelled"
     assert cancelled.json()["error"]["code"] == "cancelled"
-    assert quotas.standing(team, benchmark).day_used == 0
+    assert quotas.usage(team, benchmark).day_used == 0
     assert as_alice.post(f"{API}/submissions/{made['id']}/cancel").json()["code"] == "ended"
     # and the file may be sent again
     assert post(as_alice).json()["id"] != made["id"]

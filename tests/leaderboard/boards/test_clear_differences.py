@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leaderboard.boards.rankings import Cell, Row, clearly_better, leads, rank, rank_range
-from leaderboard.boards.wording import board_verdict
+from leaderboard.boards.wording import board_summary
 
 KEY = ("pck@0.2", "all")
 # few values, so that intervals often touch and numbers are often equal
@@ -36,7 +36,7 @@ def ranked(rows: list[Row], higher: bool) -> list[Row]:
 
 
 def said(rows: list[Row], higher: bool) -> str:
-    return str(board_verdict(rows, people=1000, higher_is_better=higher))
+    return str(board_summary(rows, people=1000, higher_is_better=higher))
 
 
 @settings(deadline=None, max_examples=400)

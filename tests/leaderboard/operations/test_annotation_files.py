@@ -76,7 +76,7 @@ def test_official_files_come_into_force_from_the_page_and_the_shell(
     assert f"{dataset}-test: {len(document['images'])} images, {people} people" in output.getvalue()
     board = Benchmark.objects.get()
     upload = SimpleNamespace(name=file.name, chunks=lambda: [file.read_bytes()])
-    annotation_imports.take(benchmark=board, uploaded_file=upload, by=alice)
+    annotation_imports.request(benchmark=board, uploaded_file=upload, by=alice)
     assert tasks.check_annotations().endswith("in force")
     assert (board.truth_sha256, board.person_count) == (hashlib.sha256(content).hexdigest(), people)
 
@@ -122,7 +122,7 @@ def test_a_damaged_archive_is_rejected_with_a_reason(
     benchmark: Benchmark, alice: User, content: bytes, tmp_path: Path
 ) -> None:
     before = benchmark.truth_sha256
-    annotation_imports.take(
+    annotation_imports.request(
         benchmark=benchmark, uploaded_file=SimpleNamespace(name="t.gz", chunks=lambda: [content]), by=alice
     )
     tasks.check_annotations()

@@ -16,7 +16,7 @@ from django.utils import timezone
 from PIL import Image
 
 from baselines.mannequins import generate
-from baselines.preview import Seen
+from baselines.preview import Preview
 from baselines.protocol import Poses
 from evaluator import load_dataset
 from leaderboard import tasks
@@ -88,7 +88,7 @@ def test_a_run_ends_in_a_submission_with_what_it_cost(run: BaselineRun, middle: 
     assert (method.parameters, method.gflops, method.is_baseline) == (12_345, 0.5, True)
     assert Evaluation.objects.get(submission=submission).state == State.QUEUED
     # the run's partial results are gone
-    assert not baseline_runs.kept_folder(run).exists()
+    assert not baseline_runs.progress_folder(run).exists()
 
 
 def test_one_wake_up_call_is_enough_for_all_waiting_runs(
@@ -154,7 +154,7 @@ def test_a_failure_ends_the_run_with_its_code(
     assert again(run).state == State.ERRORED and run.error_code == code and message in run.error_message
     assert run.submission is None
     assert tasks.run_baseline() == "nothing to do"
-    assert not baseline_runs.kept_folder(run).exists()
+    assert not baseline_runs.progress_folder(run).exists()
 
 
 def test_a_cancelled_run_stops(run: BaselineRun, middle: Middle, alice: User) -> None:
@@ -301,11 +301,11 @@ def test_what_a_network_sees_is_drawn_once_for_each_checkpoint(
     """The pictures depend on weights and joints alone: a second run of the same weights shows those of the first."""
     drawn: list[str] = []
 
-    def see(name: str, *_: Any, **__: Any) -> Seen:
+    def render(name: str, *_: Any, **__: Any) -> Preview:
         drawn.append(name)
-        return Seen(b"crop", (96, 128), 1, ("neck",), ((0.5,),), (b"strip",))
+        return Preview(b"crop", (96, 128), 1, ("neck",), ((0.5,),), (b"strip",))
 
-    monkeypatch.setattr("baselines.preview.see_with", see)
+    monkeypatch.setattr("baselines.preview.render_with", render)
     assert tasks.run_baseline().endswith("submitted")
     second = baseline_runs.request_run(baseline=run.baseline, benchmark=benchmark, by=None)
     assert tasks.run_baseline().endswith("submitted")

@@ -35,7 +35,7 @@ def score(value: float = 0.5) -> None:
 
 
 def on_the_board() -> set[str]:
-    current = BoardEvent.objects.filter(current=True, kind__in=BoardEvent.STANDING)
+    current = BoardEvent.objects.filter(current=True, kind__in=BoardEvent.ON_BOARD)
     return set(current.values_list("method__name", flat=True))
 
 

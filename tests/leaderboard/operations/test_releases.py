@@ -16,7 +16,7 @@ from evaluator import load_dataset
 from leaderboard import tasks
 from leaderboard.boards import wording
 from leaderboard.boards.rankings import Cell, Row, board, in_force, order, rank
-from leaderboard.boards.summaries import standing
+from leaderboard.boards.summaries import summary
 from leaderboard.files.blobs import path
 from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, Release, State, Submission, Team
 from leaderboard.operations import releases, submissions
@@ -157,12 +157,12 @@ def test_rows_of_earlier_annotations_are_listed_last_and_unranked(mixed: Benchma
 
 
 def test_no_summary_calls_a_stale_row_the_best(mixed: Benchmark, published: Any) -> None:
-    short = standing(mixed)
+    short = summary(mixed)
     assert short is not None and short.best is not None
     assert (short.best.name, short.measured, short.stale, short.rows) == ("First", 2, 1, 3)
-    assert "Earlier" not in str(wording.board_verdict(board(mixed).ranked, people=3))
+    assert "Earlier" not in str(wording.board_summary(board(mixed).ranked, people=3))
     put(mixed, 4)
-    short = standing(mixed)
+    short = summary(mixed)
     assert short is not None and (short.best, short.measured, short.stale) == (None, 0, 3)
     assert [wording.stale_note(n, ranked=m) for n, m in ((0, 2), (1, 2), (3, 2), (1, 0), (3, 0))] == [
         "",

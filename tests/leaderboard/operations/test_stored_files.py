@@ -148,7 +148,7 @@ def refuse(content: bytes, meanwhile: Callable[[Path], object] = lambda file: No
     """A request that stores a file and is then refused; returns the file's path."""
     file = None
     try:
-        with storage.taken([content], limit=LIMIT) as blob:
+        with storage.stored([content], limit=LIMIT) as blob:
             file = blobs.path(blob.sha256)
             assert file.exists()
             meanwhile(file)
@@ -368,9 +368,9 @@ def test_an_annotation_file_whose_import_cannot_be_queued_is_deleted(
     with monkeypatch.context() as patch:
         patch.setattr(AnnotationImport.objects, "create", broken)
         with pytest.raises(RuntimeError):
-            annotation_imports.take(benchmark=benchmark, uploaded_file=File(), by=alice)
+            annotation_imports.request(benchmark=benchmark, uploaded_file=File(), by=alice)
     assert not list(Path(settings.DROP_DIR).iterdir())
-    job = annotation_imports.take(benchmark=benchmark, uploaded_file=File(), by=alice)
+    job = annotation_imports.request(benchmark=benchmark, uploaded_file=File(), by=alice)
     assert [file.name for file in Path(settings.DROP_DIR).iterdir()] == [job.drop_name]
     assert job.state == State.QUEUED
     assert not Evaluation.objects.exists()

@@ -29,13 +29,13 @@ def test_accepted_submission_waits_and_is_charged(send, team: Team, benchmark: B
     assert submission.evaluation.state == State.QUEUED
     assert submission.evaluation.truth_sha256 == benchmark.truth_sha256
     assert blobs.path(submission.sha256).read_bytes() == predictions()
-    usage = quotas.standing(team, benchmark)
+    usage = quotas.usage(team, benchmark)
     assert (usage.day_used, usage.total_used, usage.running) == (1, 1, 1)
 
 
 def test_same_file_again_costs_nothing(send, team: Team, benchmark: Benchmark) -> None:
     assert send().pk == send().pk
-    assert quotas.standing(team, benchmark).day_used == 1
+    assert quotas.usage(team, benchmark).day_used == 1
 
 
 def test_same_idempotency_key_gives_the_earlier_submission(send) -> None:
@@ -52,7 +52,7 @@ def test_recording_scores_ends_the_evaluation(send, team: Team, benchmark: Bench
     evaluation = Evaluation.objects.get(submission=submission)
     assert evaluation.state == State.SCORED
     assert evaluation.scores.get().value == 0.75
-    usage = quotas.standing(team, benchmark)
+    usage = quotas.usage(team, benchmark)
     assert (usage.day_used, usage.running) == (1, 0)
 
 
@@ -99,7 +99,7 @@ def test_rejected_file_is_refunded_and_counts_towards_the_reject_limit(send, tea
     assert evaluation.state == State.REJECTED
     assert evaluation.error_message == str(wrong.value)
     assert not submission.live
-    usage = quotas.standing(team, benchmark)
+    usage = quotas.usage(team, benchmark)
     assert (usage.day_used, usage.total_used, usage.running, usage.rejects) == (0, 0, 0, 1)
     again = send(content=b'[{"image_id": 4}]')
     assert again.pk != submission.pk
@@ -131,7 +131,7 @@ def test_worker_lost_three_times_is_our_error_and_refunded(send, team: Team, ben
     assert submissions.error_exhausted() == 1
     submission.refresh_from_db()
     assert submission.evaluation.state == State.ERRORED
-    assert quotas.standing(team, benchmark).day_used == 0
+    assert quotas.usage(team, benchmark).day_used == 0
 
 
 def test_running_out_of_memory_twice_rejects_the_file(send, team: Team, benchmark: Benchmark) -> None:
@@ -142,7 +142,7 @@ def test_running_out_of_memory_twice_rejects_the_file(send, team: Team, benchmar
     evaluation = Evaluation.objects.get(submission=submission)
     assert (evaluation.state, evaluation.error_code) == (State.REJECTED, "resource")
     assert "memory" in evaluation.error_message
-    assert quotas.standing(team, benchmark).rejects == 1
+    assert quotas.usage(team, benchmark).rejects == 1
 
 
 def test_platform_fault_is_tried_three_times_then_refunded(send, team: Team, benchmark: Benchmark) -> None:
@@ -152,7 +152,7 @@ def test_platform_fault_is_tried_three_times_then_refunded(send, team: Team, ben
     evaluation = Evaluation.objects.get(submission=submission)
     assert (evaluation.state, evaluation.attempts) == (State.ERRORED, 3)
     assert "ref-2" in evaluation.error_message
-    assert quotas.standing(team, benchmark).total_used == 0
+    assert quotas.usage(team, benchmark).total_used == 0
 
 
 def test_claims_prefer_the_team_with_the_fewest_running(send, method: Method) -> None:
@@ -169,11 +169,11 @@ def test_cancel_before_the_start_refunds_and_after_it_does_not(
 ) -> None:
     waiting = send()
     submissions.cancel(submission=waiting, by=alice)
-    assert quotas.standing(team, benchmark).day_used == 0
+    assert quotas.usage(team, benchmark).day_used == 0
     running = send(miss=1)
     claimed = claim()
     submissions.cancel(submission=running, by=alice)
-    usage = quotas.standing(team, benchmark)
+    usage = quotas.usage(team, benchmark)
     assert (usage.day_used, usage.running) == (1, 0)
     assert not submissions.record(claimed, report(), seconds=1)
     with pytest.raises(Refused, match="ended already"):

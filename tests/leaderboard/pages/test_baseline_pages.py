@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 
 from baselines import registry
-from baselines.preview import Seen
+from baselines.preview import Preview
 from baselines.run import counting
 from leaderboard import tasks
 from leaderboard.drawing import architecture
@@ -19,7 +19,7 @@ from leaderboard.models import BaselineRun, Benchmark, Method, ReportedResult, S
 from leaderboard.operations import baseline_runs
 from tests.leaderboard.pages.test_every_page import check
 
-SEEN = Seen(b"crop", (96, 128), 3, ("neck", "head_top"), ((0.1, 0.25, 0.5), (0.2, 0.3, 0.75)), (b"one", b"two"))
+SEEN = Preview(b"crop", (96, 128), 3, ("neck", "head_top"), ((0.1, 0.25, 0.5), (0.2, 0.3, 0.75)), (b"one", b"two"))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def run(scored: Any, team: Team, benchmark: Benchmark) -> BaselineRun:
             "left_out": ["im1004.jpg: cannot identify /srv/images/im1004.jpg"],
         },
     )  # fmt: skip
-    baseline_runs.keep_seen(made, SEEN)
+    baseline_runs.store_pictures(made, SEEN)
     made.refresh_from_db()
     return made
 
@@ -104,7 +104,7 @@ def test_a_private_board_s_runs_are_nobody_else_s(run: BaselineRun, client: Clie
 
 
 def test_pictures_are_kept_as_long_as_their_run(run: BaselineRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    digests = baseline_runs.kept_blobs()
+    digests = baseline_runs.needed_blobs()
     assert len(digests) == 3
     monkeypatch.setattr(blobs.time, "time", lambda: 4e9)  # long after
     tasks.collect()

@@ -32,7 +32,7 @@ from leaderboard.models import (
     User,
 )
 from leaderboard.operations import submissions, tokens
-from leaderboard.operations.baseline_runs import keep_seen
+from leaderboard.operations.baseline_runs import store_pictures
 from leaderboard.queue import clock
 from tests.evaluator.upload_corpus import IMAGES as LISTS
 from tests.evaluator.upload_corpus import IN_SPACE, ON_SURFACE
@@ -86,8 +86,8 @@ def site(
         record={"title": "Reference", "device": "cpu", "precision": "float32", "batch": 16, "images_per_second": 9.5,
                 "parameters": 200_000, "gmacs": 0.2, "input_size": "96 × 128", "checkpoint_sha256": "ab" * 32},
     )  # fmt: skip
-    keep_seen(run, see_middle())
-    scored(0.66, to=Method.objects.create(team=team, name="Kept"), published=False)
+    store_pictures(run, see_middle())
+    scored(0.66, to=Method.objects.create(team=team, name="SavedRun"), published=False)
     send(b"[-1]")
     submissions.reject(
         claim(), PredictionError([Problem("wrong_count", 7, "/7/keypoints", "keypoints has 2 values", "42 numbers")])
@@ -133,7 +133,7 @@ def open_page(chromium: Any, site: Any) -> Iterator[Callable[..., Any]]:
 
 def addresses(of: str) -> list[str]:
     states = {each.state: each.submission_id for each in Evaluation.objects.order_by("-pk")}
-    kept = Submission.objects.get(method__name="Kept").pk
+    kept = Submission.objects.get(method__name="SavedRun").pk
     alpha = Submission.objects.get(method__name="Alpha")
     return {
         "anyone": [
@@ -651,7 +651,7 @@ def test_keyboard_reaches_the_content_and_the_search(open_page: Any, site: Any) 
 
 def test_times_are_in_the_readers_zone_with_utc_in_the_title(open_page: Any, site: Any, alice: User) -> None:
     page = open_page(alice, timezone_id="Asia/Tokyo", locale="en-GB")
-    kept = Submission.objects.get(method__name="Kept")
+    kept = Submission.objects.get(method__name="SavedRun")
     page.goto(f"{site.url}/submissions/{kept.pk}/")
     moment = page.locator("time").first
     assert moment.get_attribute("title").endswith("UTC")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from leaderboard.boards.wording import board_verdict, reported_note, submission_verdict
+from leaderboard.boards.wording import board_summary, reported_note, submission_verdict
 
 
 def row(name: str, value: float, half: float | None = None, unit: str = "") -> Any:
@@ -14,11 +14,11 @@ def row(name: str, value: float, half: float | None = None, unit: str = "") -> A
 
 
 def said(*rows: Any, people: int = 1000, higher: bool = True) -> str:
-    return str(board_verdict(rows, people=people, higher_is_better=higher))
+    return str(board_summary(rows, people=people, higher_is_better=higher))
 
 
 def test_nothing_measured_says_nothing() -> None:
-    assert board_verdict([], people=10) is None
+    assert board_summary([], people=10) is None
 
 
 def test_one_row_has_nothing_to_be_compared_with() -> None:

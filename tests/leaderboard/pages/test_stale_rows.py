@@ -150,7 +150,7 @@ def test_the_organisers_page_says_which_file_is_in_force(
 
     content = json.dumps(truth_document(images=4)).encode()
     upload = SimpleNamespace(name="mine.json", chunks=lambda: [content])
-    annotation_imports.take(benchmark=benchmark, uploaded_file=upload, by=organiser)
+    annotation_imports.request(benchmark=benchmark, uploaded_file=upload, by=organiser)
     tasks.check_annotations()
     assert ">In force<" in page("/organise/lsp-test-pc/", as_organiser)
     replace_annotations(benchmark, 5)  # from the shell

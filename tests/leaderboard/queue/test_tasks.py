@@ -121,12 +121,12 @@ def test_missing_annotations_are_our_fault_and_the_message_names_no_path(send, b
 def test_an_organisers_file_comes_into_force_once_a_worker_has_checked_it(benchmark: Benchmark, alice: User) -> None:
     before = benchmark.truth_sha256
     document = truth_document(images=3)
-    job = annotation_imports.take(
+    job = annotation_imports.request(
         benchmark=benchmark, uploaded_file=upload("t.json", json.dumps(document).encode()), by=alice
     )
     assert annotation_imports.dropped(job).stat().st_mode & 0o444 == 0
     with pytest.raises(Refused, match="being checked"):
-        annotation_imports.take(benchmark=benchmark, uploaded_file=upload("t.json", b"{}"), by=alice)
+        annotation_imports.request(benchmark=benchmark, uploaded_file=upload("t.json", b"{}"), by=alice)
     tasks.check_annotations()
     job.refresh_from_db()
     benchmark.refresh_from_db()
@@ -141,7 +141,7 @@ def test_an_organisers_file_comes_into_force_once_a_worker_has_checked_it(benchm
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1, 2", b'{"images": [], "annotations": [{"id": 1}]}'])
 def test_damaged_annotation_file_changes_nothing(benchmark: Benchmark, alice: User, content: bytes) -> None:
     before = benchmark.truth_sha256
-    annotation_imports.take(benchmark=benchmark, uploaded_file=upload("t.json", content), by=alice)
+    annotation_imports.request(benchmark=benchmark, uploaded_file=upload("t.json", content), by=alice)
     tasks.check_annotations()
     job = AnnotationImport.objects.get()
     benchmark.refresh_from_db()
@@ -222,7 +222,7 @@ def test_one_wake_up_call_is_enough_for_all_waiting_jobs(
     for miss in range(6):
         send(miss=miss)
     content = json.dumps(truth_document()).encode()
-    annotation_imports.take(benchmark=benchmark, uploaded_file=upload("t.json", content), by=alice)
+    annotation_imports.request(benchmark=benchmark, uploaded_file=upload("t.json", content), by=alice)
     assert tasks.check_all_annotations() == "1 done"
     assert AnnotationImport.objects.get().state == State.DONE
     assert tasks.score_all() == "6 done"
@@ -257,7 +257,7 @@ def test_after_a_fault_of_ours_the_rest_is_left_to_another_worker(send, benchmar
 def test_a_stopping_worker_wakes_others(send, woken, monkeypatch: pytest.MonkeyPatch) -> None:
     send()
     monkeypatch.setattr(tasks, "_stopping", [0])
-    tasks.take_nothing_more()
+    tasks.stop_claiming()
     assert tasks.score_all() == "0 done, there may be more"
     assert Evaluation.objects.get().state == State.QUEUED
     assert woken == [("score", 1)]

@@ -103,8 +103,8 @@ def test_three_kills_from_outside_are_our_fault_and_refunded(
             assert evaluation.attempts == attempt
     assert len(killed) == 3
     assert evaluation.error_code == "platform"
-    standing = quotas.standing(team, benchmark)
-    assert (standing.total_used, standing.rejects) == (0, 0)
+    usage = quotas.usage(team, benchmark)
+    assert (usage.total_used, usage.rejects) == (0, 0)
 
 
 def test_a_death_of_its_own_twice_is_the_files_fault(send, team: Team, benchmark: Benchmark, use_scorer) -> None:
@@ -114,7 +114,7 @@ def test_a_death_of_its_own_twice_is_the_files_fault(send, team: Team, benchmark
         tasks.score()
     evaluation = Evaluation.objects.get()
     assert (evaluation.state, evaluation.error_code) == (State.REJECTED, "resource")
-    assert quotas.standing(team, benchmark).rejects == 1
+    assert quotas.usage(team, benchmark).rejects == 1
 
 
 def test_a_zygote_killed_while_a_worker_warms_up_leaves_a_worker_that_scores(
@@ -193,7 +193,7 @@ def test_an_annotation_file_that_breaks_the_check_is_not_quoted_in_the_log(
     document["annotations"][0]["area"] = 4711.0625
     content = json.dumps(document).encode()
     upload = SimpleNamespace(name="t.json", chunks=lambda: [content])
-    annotation_imports.take(benchmark=benchmark, uploaded_file=upload, by=alice)
+    annotation_imports.request(benchmark=benchmark, uploaded_file=upload, by=alice)
     # stands for a fault of ours: every one that is known is answered by name
     monkeypatch.setattr(releases, "load_dataset", lambda *_: float(content.decode()))
     tasks.check_annotations()
