@@ -33,7 +33,7 @@ import evaluator
 from evaluator import GroundTruthError, PredictionError
 from leaderboard.files import blobs
 from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Release, State, Submission
-from leaderboard.operations import annotation_imports, baseline_runs, releases, storage, submissions
+from leaderboard.operations import annotation_imports, annotation_store, baseline_runs, releases, storage, submissions
 from leaderboard.queue import leases, workers
 from leaderboard.queue.leases import Claim
 from leaderboard.queue.wake import flush, wake
@@ -189,9 +189,9 @@ def evaluate(claim: Claim[Evaluation]) -> str:
             report = scorer().run(
                 dataset=benchmark.dataset,
                 predictions=blobs.path(submission.sha256),
-                truth=releases.truth_path(benchmark, evaluation.truth_sha256),
+                truth=annotation_store.truth_path(benchmark, evaluation.truth_sha256),
                 images=blobs.path(evaluation.image_list_sha256 or benchmark.image_list_sha256),
-                surface=releases.surface_of(benchmark),
+                surface=annotation_store.surface_of(benchmark),
                 heartbeat=claim.renew,
                 every=settings.HEARTBEAT_SECONDS,
             )
@@ -319,7 +319,7 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
                 predictions, record = predict(
                     run.baseline,
                     json.loads(blobs.path(benchmark.image_list_sha256).read_bytes()),
-                    releases.images_folder(benchmark),
+                    annotation_store.images_folder(benchmark),
                     benchmark.dataset,
                     variant=run.variant or None,
                     checkpoint=checkpoint,

@@ -18,7 +18,16 @@ from django.utils import timezone
 from leaderboard.boards import runnable
 from leaderboard.files import blobs
 from leaderboard.models import ApiToken, Benchmark, Method, Submission, User
-from leaderboard.operations import baseline_runs, benchmarks, people, releases, reported_results, tokens, uploads
+from leaderboard.operations import (
+    annotation_store,
+    baseline_runs,
+    benchmarks,
+    people,
+    releases,
+    reported_results,
+    tokens,
+    uploads,
+)
 from leaderboard.operations.teams import own_team
 
 PASSWORD = "poseboard-demo"  # noqa: S105  a system check refuses demo accounts off loopback
@@ -119,7 +128,7 @@ def _mannequins(accounts: dict[str, User], say: Callable[[str], None]) -> None:
         for benchmark, folder in ((val, val_folder), (test, test_folder)):
             releases.put_into_force(benchmark, (folder / "annotations.json").read_bytes())
             releases.put_images(benchmark, folder / "images")
-        seed_file = releases.folder(test) / "seed"
+        seed_file = annotation_store.folder(test) / "seed"
         seed_file.touch(mode=0o600)
         seed_file.write_text(f"{hidden_seed}\n")
         image_list = json.loads(blobs.path(test.image_list_sha256).read_bytes())

@@ -10,7 +10,7 @@ from django.db.models import F
 
 from leaderboard.models import AnnotationImport, Benchmark, User
 from leaderboard.models.transactions import retried
-from leaderboard.operations import annotation_imports, releases, reported_results
+from leaderboard.operations import annotation_imports, annotation_store, releases, reported_results
 
 
 @retried
@@ -52,5 +52,5 @@ def import_annotations(
     releases.take_effect(benchmark, checked)
     reported_results.load(only=benchmark)
     if surface:
-        releases.keep_surface(benchmark, surface)
+        annotation_store.keep_surface(benchmark, surface)
     return closed

@@ -1,63 +1,24 @@
-"""The store of hidden annotations and images, for workers and the operator: the web process has no such folder."""
+"""Annotations come into force: a file is checked, stored, and named by its benchmark and a new release."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.db.models import F
 
 from evaluator import GroundTruthError, PredictionError, load_dataset, public_images, read_truth
 from evaluator.dataset import Dataset
 from evaluator.poses import Annotations
 from evaluator.reading.archives import unpacked
-from evaluator.surface.surfaces import read_surface
 from leaderboard.files import blobs, writing
 from leaderboard.models import AnnotationImport, Benchmark, Release
 from leaderboard.models.transactions import lock, retried
-from leaderboard.operations import annotation_imports
+from leaderboard.operations import annotation_imports, annotation_store
 from leaderboard.queue.leases import Claim
-
-
-def folder(benchmark: Benchmark) -> Path:
-    return Path(settings.ANNOTATIONS_DIR) / benchmark.slug
-
-
-def truth_path(benchmark: Benchmark, sha256: str) -> Path:
-    """The annotations with that digest. Older ones stay, so that an evaluation can be repeated."""
-    return folder(benchmark) / f"{sha256}.json"
-
-
-def images_folder(benchmark: Benchmark) -> Path:
-    return folder(benchmark) / "images"
-
-
-def surface_path(benchmark: Benchmark) -> Path:
-    """Where a DensePose benchmark's geodesic tables are: beside its annotations, put there by the operator."""
-    return folder(benchmark) / "surface.npz"
-
-
-def surface_of(benchmark: Benchmark) -> Path | None:
-    """The tables to score with; None where the dataset needs none, or the annotations name a surface of ours."""
-    file = surface_path(benchmark)
-    return file if load_dataset(benchmark.dataset).entry == "uv" and file.is_file() else None
-
-
-def put_surface(benchmark: Benchmark, source: Path) -> None:
-    """Check geodesic tables and keep them. Raises `evaluator.GroundTruthError` when the file cannot serve."""
-    read_surface(source)
-    keep_surface(benchmark, source)
-
-
-def keep_surface(benchmark: Benchmark, source: Path) -> None:
-    """Keep geodesic tables that were checked."""
-    with source.open("rb") as tables, writing.written(surface_path(benchmark)) as out:
-        shutil.copyfileobj(tables, out, 1 << 20)
 
 
 @dataclass(frozen=True)
@@ -82,14 +43,14 @@ def check(benchmark: Benchmark, content: bytes, *, surface: Path | None = None) 
     except PredictionError as error:
         raise GroundTruthError(f"the annotation file cannot be unpacked: {error}") from None
     annotations = read_truth(content, definition)
-    if definition.entry == "uv" and not (annotations.surface or surface or surface_of(benchmark)):
+    if definition.entry == "uv" and not (annotations.surface or surface or annotation_store.surface_of(benchmark)):
         raise GroundTruthError(
             "DensePose needs its geodesic tables before its annotations: the operator gives them with "
             "`manage.py import_benchmark --surface FILE.npz`"
         )
     listing = public_images(annotations, boxes=benchmark.boxes_given, dataset=benchmark.dataset)
     digest = hashlib.sha256(content).hexdigest()
-    with writing.written(truth_path(benchmark, digest)) as out:
+    with writing.written(annotation_store.truth_path(benchmark, digest)) as out:
         out.write(content)
     image_list = blobs.store([json.dumps(listing, separators=(",", ":")).encode()], limit=1 << 30)
     return CheckedAnnotations(digest, image_list.sha256, listing["images"], summarise(annotations, definition))
@@ -151,25 +112,10 @@ def put_images(benchmark: Benchmark, source: Path) -> int:
     Returns their number. Raises `FileNotFoundError` naming the first that is missing; then nothing changes.
     """
     listing = json.loads(blobs.path(benchmark.image_list_sha256).read_bytes())
-    copied = copy_images(benchmark, listing["images"], source)
+    copied = annotation_store.copy_images(benchmark, listing["images"], source)
     Benchmark.objects.filter(pk=benchmark.pk).update(has_images=True, version=F("version") + 1)
     benchmark.refresh_from_db()
     return copied
-
-
-def copy_images(benchmark: Benchmark, images: list[dict[str, Any]], source: Path) -> int:
-    """Copy the listed images to where workers read them: all of them, or `FileNotFoundError` and none."""
-    root = source.resolve()
-    found = [(image["file_name"], (root / image["file_name"]).resolve()) for image in images]
-    for name, file in found:
-        if not file.is_relative_to(root) or not file.is_file():
-            raise FileNotFoundError(f"no image {name} in {source}")
-    target = images_folder(benchmark)
-    for name, file in found:
-        # a baseline may be reading the image that was there
-        with file.open("rb") as image, writing.written(target / name, mode=0o644, durable=False) as out:
-            shutil.copyfileobj(image, out, 1 << 20)
-    return len(found)
 
 
 def summarise(annotations: Annotations, dataset: Dataset) -> dict[str, Any]:

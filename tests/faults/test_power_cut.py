@@ -18,7 +18,7 @@ from django.test import Client
 
 from leaderboard.files import blobs, writing
 from leaderboard.models import ApiToken, Benchmark, Submission, User
-from leaderboard.operations import releases, tokens
+from leaderboard.operations import annotation_store, releases, tokens
 from tests.leaderboard.conftest import predictions
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -98,7 +98,7 @@ def test_annotations_are_on_the_disk_before_they_are_in_force(
 
     calls.clear()
     releases.put_into_force(benchmark, json.dumps(truth_document(images=3)).encode())
-    truth = releases.truth_path(benchmark, benchmark.truth_sha256)
+    truth = annotation_store.truth_path(benchmark, benchmark.truth_sha256)
     image_list = blobs.path(benchmark.image_list_sha256)
     last_commit = len(calls) - 1 - calls[::-1].index(("commit", None))
     for file in (truth, image_list):

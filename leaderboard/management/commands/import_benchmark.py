@@ -15,7 +15,7 @@ from evaluator import GroundTruthError, dataset_names, load_dataset, read_truth
 from evaluator.reading.archives import unpacked
 from evaluator.surface.surfaces import read_surface
 from leaderboard.models import Benchmark, User
-from leaderboard.operations import annotation_imports, benchmarks, releases
+from leaderboard.operations import annotation_imports, annotation_store, benchmarks, releases
 
 JSON_ENDINGS = (".json", ".gz", ".zip")
 
@@ -69,7 +69,9 @@ class Command(BaseCommand):
             if options["surface"]:
                 read_surface(options["surface"])
             checked = releases.check(benchmark, content, surface=options["surface"])
-            images = releases.copy_images(benchmark, checked.images, options["images"]) if options["images"] else 0
+            images = (
+                annotation_store.copy_images(benchmark, checked.images, options["images"]) if options["images"] else 0
+            )
         except (GroundTruthError, OSError) as error:
             raise CommandError(str(error)) from error
         try:

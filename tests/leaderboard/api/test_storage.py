@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from leaderboard.files import blobs
 from leaderboard.models import BaselineRun, Benchmark, Method, Submission, Team, User
-from leaderboard.operations import quotas, releases
+from leaderboard.operations import annotation_store, quotas
 from tests.leaderboard.api.conftest import API, with_token
 from tests.leaderboard.conftest import predictions
 
@@ -375,4 +375,4 @@ def test_annotations_are_not_in_what_a_full_disk_leaves(
         )
     assert "out of storage space" in said.content.decode()
     assert not list(Path(settings.DROP_DIR).iterdir())
-    assert releases.truth_path(benchmark, benchmark.truth_sha256).exists()
+    assert annotation_store.truth_path(benchmark, benchmark.truth_sha256).exists()

@@ -19,7 +19,7 @@ from evaluator import dataset_names, evaluate, load_dataset
 from leaderboard import tasks
 from leaderboard.files import blobs
 from leaderboard.models import AnnotationImport, Benchmark, State, User
-from leaderboard.operations import annotation_imports, releases
+from leaderboard.operations import annotation_imports, annotation_store, releases
 from tests.evaluator.pose_cases import case
 
 pytestmark = pytest.mark.django_db
@@ -47,8 +47,8 @@ def test_annotations_of_every_dataset_come_into_force_plain_and_packed(dataset: 
     assert [each["joint"] for each in summaries[0]["joints"]] == list(load_dataset(dataset).joints)
     # stored in one form, the JSON itself, and identified by its digest
     assert board.truth_sha256 == hashlib.sha256(content).hexdigest()
-    assert [file.name for file in releases.folder(board).iterdir()] == [f"{board.truth_sha256}.json"]
-    stored = releases.truth_path(board, board.truth_sha256)
+    assert [file.name for file in annotation_store.folder(board).iterdir()] == [f"{board.truth_sha256}.json"]
+    stored = annotation_store.truth_path(board, board.truth_sha256)
     report = evaluate(dataset, entries, stored, images=blobs.path(board.image_list_sha256))
     assert report.truth_sha256 == board.truth_sha256 and report.scores
 
@@ -137,7 +137,7 @@ def test_a_damaged_archive_is_rejected_with_a_reason(
 def test_an_import_that_fails_half_way_leaves_no_partial_file(
     benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    names = {file.name for file in releases.folder(benchmark).iterdir()}
+    names = {file.name for file in annotation_store.folder(benchmark).iterdir()}
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -146,4 +146,4 @@ def test_an_import_that_fails_half_way_leaves_no_partial_file(
     truth, _ = case("lsp", 1, images=3)
     with pytest.raises(OSError, match="No space"):
         releases.put_into_force(benchmark, json.dumps(truth).encode())
-    assert {file.name for file in releases.folder(benchmark).iterdir()} == names
+    assert {file.name for file in annotation_store.folder(benchmark).iterdir()} == names

@@ -22,7 +22,7 @@ from evaluator import load_dataset
 from leaderboard import tasks
 from leaderboard.files import blobs
 from leaderboard.models import BaselineRun, Benchmark, Checkpoint, Evaluation, Method, State, User
-from leaderboard.operations import baseline_runs, releases, submissions
+from leaderboard.operations import annotation_store, baseline_runs, releases, submissions
 from leaderboard.queue import leases
 from tests.leaderboard.conftest import IMAGES
 
@@ -172,7 +172,7 @@ def test_a_cancelled_run_stops(run: BaselineRun, middle: Middle, alice: User) ->
 
 
 def test_an_unreadable_image_is_left_out_and_named(run: BaselineRun, middle: Middle, benchmark: Benchmark) -> None:
-    (releases.images_folder(benchmark) / "im1004.jpg").write_bytes(b"no image")
+    (annotation_store.images_folder(benchmark) / "im1004.jpg").write_bytes(b"no image")
     tasks.run_baseline()
     assert again(run).state == State.DONE
     assert run.record["images"] == IMAGES - 1 and run.record["people"] == IMAGES - 1

@@ -15,7 +15,7 @@ from django.forms.models import model_to_dict
 
 from leaderboard.local import demo
 from leaderboard.models import Benchmark, Method, Release, ReportedResult, Team, User
-from leaderboard.operations import releases, reported_results, teams
+from leaderboard.operations import annotation_store, releases, reported_results, teams
 from tests.evaluator.surface_cases import SURFACE, on_surface
 from tests.leaderboard.conftest import predictions, truth_document
 
@@ -168,7 +168,7 @@ def test_an_unusable_surface_leaves_the_stored_one(tmp_path: Path) -> None:
     file.write_text(json.dumps(truth))
     np.savez(tables, **{name: getattr(SURFACE, name) for name in ("part", "u", "v", "vertex", "distances")})
     call_command("import_benchmark", "densepose", str(file), "--surface", str(tables), stdout=io.StringIO())
-    stored = releases.surface_path(Benchmark.objects.get())
+    stored = annotation_store.surface_path(Benchmark.objects.get())
     before = stored.read_bytes()
     file.write_text("{}")
     tables.write_bytes(tables.read_bytes() + b"\0")

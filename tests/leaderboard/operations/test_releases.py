@@ -19,7 +19,7 @@ from leaderboard.boards.rankings import Cell, Row, board, in_force, order, rank
 from leaderboard.boards.summaries import summary
 from leaderboard.files.blobs import path
 from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, Release, State, Submission, Team
-from leaderboard.operations import releases, submissions
+from leaderboard.operations import annotation_store, releases, submissions
 from leaderboard.views import exports
 from leaderboard.views.board_query import BoardQuery, chosen, columns_of
 from tests.leaderboard.conftest import claim, predictions, report, truth_document
@@ -66,7 +66,7 @@ def test_an_import_between_the_claim_and_the_scoring_leaves_both_files_of_the_cl
     assert (evaluation.truth_sha256, evaluation.image_list_sha256) == before
     assert evaluation.report["images"] == 8
     # another attempt would use what is in force by then
-    assert path(before[1]).exists() and releases.truth_path(benchmark, before[0]).exists()
+    assert path(before[1]).exists() and annotation_store.truth_path(benchmark, before[0]).exists()
 
 
 def test_each_attempt_uses_the_annotations_in_force_at_its_claim(send: Any, benchmark: Benchmark) -> None:

@@ -19,7 +19,7 @@ from PIL import Image
 from leaderboard import tasks
 from leaderboard.files import blobs, writing
 from leaderboard.models import AnnotationImport, Benchmark, Evaluation, State, Submission, User
-from leaderboard.operations import annotation_imports, releases, storage
+from leaderboard.operations import annotation_imports, annotation_store, releases, storage
 from leaderboard.sandbox.scorer import Limits, Scorer
 from tests.leaderboard.conftest import predictions, truth_document
 from tests.leaderboard.sandbox import hostile
@@ -288,11 +288,11 @@ def test_leftovers_in_the_other_folders_are_collected(
     waiting = AnnotationImport.objects.create(benchmark=benchmark, uploaded_by=alice, drop_name=f"{'a' * 32}.json")
     left = [
         Path(settings.DROP_DIR) / f"{'b' * 32}.json",
-        releases.folder(benchmark) / f"{writing.PARTIAL}1",
-        releases.images_folder(benchmark) / "deep" / f"{writing.PARTIAL}2",
+        annotation_store.folder(benchmark) / f"{writing.PARTIAL}1",
+        annotation_store.images_folder(benchmark) / "deep" / f"{writing.PARTIAL}2",
         settings.CHECKPOINTS_DIR / "partial-3.pth",
     ]
-    wanted = [annotation_imports.dropped(waiting), releases.truth_path(benchmark, benchmark.truth_sha256)]
+    wanted = [annotation_imports.dropped(waiting), annotation_store.truth_path(benchmark, benchmark.truth_sha256)]
     for file in (*left, wanted[0]):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"x")
@@ -317,9 +317,9 @@ def test_the_same_annotations_and_images_again_leave_the_files_alone(benchmark: 
         Image.fromarray(np.zeros((180, 120, 3), np.uint8)).save(source / image["file_name"])
     releases.put_images(benchmark, source)
     files = [
-        releases.truth_path(benchmark, benchmark.truth_sha256),
+        annotation_store.truth_path(benchmark, benchmark.truth_sha256),
         blobs.path(benchmark.image_list_sha256),
-        *releases.images_folder(benchmark).iterdir(),
+        *annotation_store.images_folder(benchmark).iterdir(),
     ]
     before = [file.stat().st_ino for file in files]
     releases.put_into_force(benchmark, json.dumps(truth_document()).encode())
@@ -327,18 +327,18 @@ def test_the_same_annotations_and_images_again_leave_the_files_alone(benchmark: 
     assert [file.stat().st_ino for file in files] == before
     assert files[0].stat().st_mode & 0o777 == 0o600
     # another image under that name: whoever has the old one open can read it to its end
-    first = releases.images_folder(benchmark) / "im1001.jpg"
+    first = annotation_store.images_folder(benchmark) / "im1001.jpg"
     with first.open("rb") as held:
         (source / first.name).write_bytes(b"other")
         releases.put_images(benchmark, source)
         assert first.read_bytes() == b"other"
         assert held.read(2) == b"\xff\xd8"
-    assert not list(releases.folder(benchmark).rglob(f"{writing.PARTIAL}*"))
+    assert not list(annotation_store.folder(benchmark).rglob(f"{writing.PARTIAL}*"))
 
 
 @pytest.mark.django_db
 def test_a_failed_write_leaves_no_partial_file_and_no_change(benchmark: Benchmark, monkeypatch: Any) -> None:
-    target = releases.folder(benchmark) / "surface.npz"
+    target = annotation_store.folder(benchmark) / "surface.npz"
     with writing.written(target) as out:
         out.write(b"old")
 

@@ -17,7 +17,7 @@ from evaluator.convert import convert_truth
 from leaderboard import tasks
 from leaderboard.files import blobs
 from leaderboard.models import AnnotationImport, Benchmark, Evaluation, Method, State, User
-from leaderboard.operations import annotation_imports, releases, submissions
+from leaderboard.operations import annotation_imports, annotation_store, releases, submissions
 from leaderboard.operations.refusals import Refused
 from leaderboard.operations.teams import own_team
 from leaderboard.queue import workers
@@ -69,8 +69,8 @@ def test_densepose_is_scored_on_the_operators_surface_in_the_sandbox(db: None, a
     np.savez(tables, **arrays)
     call_command("import_benchmark", "densepose", str(file), split="minival", surface=tables, stdout=io.StringIO())
     benchmark = Benchmark.objects.get()
-    assert releases.surface_of(benchmark) == releases.folder(benchmark) / "surface.npz"
-    assert releases.surface_path(benchmark).stat().st_mode & 0o777 == 0o600
+    assert annotation_store.surface_of(benchmark) == annotation_store.folder(benchmark) / "surface.npz"
+    assert annotation_store.surface_path(benchmark).stat().st_mode & 0o777 == 0o600
     team = own_team(alice)
     method = Method.objects.create(team=team, name="Dense")
     blob = blobs.store([json.dumps(entries).encode()], limit=1 << 24)
@@ -109,7 +109,7 @@ def test_an_invalid_file_is_rejected_with_the_validators_message(send) -> None:
 
 def test_missing_annotations_are_our_fault_and_the_message_names_no_path(send, benchmark: Benchmark) -> None:
     submission = send()
-    releases.truth_path(benchmark, benchmark.truth_sha256).unlink()
+    annotation_store.truth_path(benchmark, benchmark.truth_sha256).unlink()
     for _ in range(3):
         assert "failed" in tasks.score()
     evaluation = Evaluation.objects.get(submission=submission)
@@ -248,7 +248,7 @@ def test_after_a_fault_of_ours_the_rest_is_left_to_another_worker(send, benchmar
     settings.SWEEP_SECONDS = 600
     for miss in range(3):
         send(miss=miss)
-    releases.truth_path(benchmark, benchmark.truth_sha256).unlink()
+    annotation_store.truth_path(benchmark, benchmark.truth_sha256).unlink()
     assert tasks.score_all() == "1 done, there may be more"
     assert sorted(Evaluation.objects.values_list("state", "attempts")) == [("queued", 0), ("queued", 0), ("queued", 1)]
     assert woken == [("score", 1)]
