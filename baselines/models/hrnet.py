@@ -44,6 +44,7 @@ MODEL = {
             "learning_rate": 0.001,
             "drops": (170, 200),
             "sigma": 2.0,
+            "padding": 1.25,  # of the crop, in boxes of the person
             "rotation": 45,
             "scale": 0.35,
             "half_body": 0.3,

@@ -39,6 +39,7 @@ MODEL = {
             "learning_rate": 0.001,
             "drops": (90, 120),
             "sigma": 2.0,
+            "padding": 1.25,  # of the crop, in boxes of the person
             "rotation": 40,
             "scale": 0.3,
         },
