@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -69,6 +70,29 @@ class Problem:
         return f"{where}{self.message} (expected {self.expected})"
 
 
+_NUMBERS = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+
+
+def grouped(problems: Sequence[Problem]) -> list[tuple[Problem, int]]:
+    """(the first, how many) of problems that repeat: alike but for the entry and the numbers in what was found."""
+    counts: dict[tuple[str, str, str, str], tuple[Problem, int]] = {}
+    for each in problems:
+        # what is wrong with the file as a whole is said as often as it is
+        message = each.message if each.entry is None else _NUMBERS.sub("#", each.message)
+        place = re.sub(r"^/\d+", "", each.pointer)  # within its entry
+        alike = each.code, place, each.expected, message
+        first, count = counts.get(alike, (each, 0))
+        counts[alike] = first, count + 1
+    return list(counts.values())
+
+
+def _line(first: Problem, count: int, least: str) -> str:
+    """A problem, or many that are alike, in one line."""
+    if count == 1 or first.entry is None:
+        return str(first)
+    return f"in {least}{count} entries, first in {first}"
+
+
 class PredictionError(ValueError):
     """The submitter's fault. Holds the first hundred problems; depends on the upload and on public definitions only.
 
@@ -93,7 +117,8 @@ class PredictionError(ValueError):
         shown = len(self.problems)
         least = "at least " if self.total >= MOST_COUNTED else ""
         head = f"{least}{self.total} problems" + (f", the first {shown}" if shown < self.total else "")
-        return "\n".join([f"{head}:", *(f"- {problem}" for problem in self.problems)])
+        least = "at least " if shown < self.total else ""
+        return "\n".join([f"{head}:", *(f"- {_line(*each, least)}" for each in grouped(self.problems))])
 
     def to_dict(self) -> dict[str, Any]:
         return {

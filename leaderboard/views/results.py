@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils.safestring import SafeString
 
+from evaluator.errors import Problem, grouped
 from leaderboard.boards import wording
 from leaderboard.boards.rankings import rank_range
 from leaderboard.boards.summaries import summary
@@ -95,11 +96,16 @@ def page(submission: Submission, viewer: Any, *, polls: int = 0) -> dict[str, An
         "takes_more": submission.benchmark.phase(clock.now()) == Phase.OPEN,
         "polls": polls,
         "poll_seconds": min(SLOWEST_POLL, 2 + max(0, polls - QUICK_POLLS)),
-        "problems": evaluation.error_problems[:100] if viewer.details else [],
+        "problems": _alike(evaluation.error_problems[:100]) if viewer.details else [],
     }
     if evaluation.state == State.SCORED:
         context.update(_numbers(submission, evaluation, context["kind"]))
     return context
+
+
+def _alike(problems: list[dict[str, Any]]) -> list[tuple[Problem, int]]:
+    """The problems of a file, those that repeat as the first of them and their number."""
+    return grouped([Problem(**each) for each in problems])
 
 
 def steps(submission: Submission, evaluation: Evaluation) -> list[Step]:

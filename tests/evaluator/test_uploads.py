@@ -256,3 +256,16 @@ def test_random_damage_never_escapes_the_enumeration() -> None:
 def test_reading_does_not_depend_on_the_limit_for_digits() -> None:
     assert sys.get_int_max_str_digits() == 4300
     assert problem_of("coco", CORPUS["an integer of 5,000 digits"][1]).code == "number_too_long"
+
+
+def test_a_problem_that_repeats_is_one_line_with_a_count() -> None:
+    text = {"keypoints": [1.0, 2.0, 0.5] * 14, "score": "0.9"}
+    found = [{"image_id": number, **text} for number in range(1, 8)] + [{"image_id": 8, "keypoints": 3, "score": 1}]
+    with pytest.raises(PredictionError) as caught:
+        read_predictions(json.dumps(found).encode(), load_dataset("lsp"))
+    first, *lines = str(caught.value).splitlines()
+    assert first.startswith("8 problems")
+    assert len(lines) == 2 and lines[0].startswith("- in 7 entries, first in entry 0, /0/score: score is ")
+    assert lines[1].startswith("- entry 7, /7/keypoints")
+    # the list for programs has them all
+    assert [each.entry for each in caught.value.problems] == list(range(8))

@@ -72,7 +72,7 @@ def test_failure_of_ours_says_who_must_act(send: Any, as_alice: Client) -> None:
     Evaluation.objects.update(attempts=2)
     submissions.fail(claim(), code="crashed", reference="abc")
     shown = page(as_alice, sent)
-    assert "the operator must act" in shown and "Scoring failed on our side" in shown and "abc" in shown
+    assert "see the message" in shown and "Scoring failed on our side" in shown and "abc" in shown
 
 
 def test_owner_publishes_and_withdraws(scored: Any, as_alice: Client, benchmark: Benchmark, client: Client) -> None:
