@@ -65,7 +65,7 @@ def test_a_repeated_run_installs_nothing_until_the_definition_changes(clone):
 def test_help_names_every_command(clone):
     shown = subprocess.run(["make"], cwd=clone, capture_output=True, text=True, check=True).stdout
     assert re.findall(r"(?m)^make ([\w-]+)", shown) == [
-        "serve", "setup", "test", "lint", "format", "bench", "bench-baselines", "wheel", "clean",
+        "serve", "setup", "test", "lint", "format", "mutants", "bench", "bench-baselines", "wheel", "clean",
     ]  # fmt: skip
 
 
