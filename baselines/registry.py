@@ -209,7 +209,7 @@ def weights(name: str) -> list[dict[str, Any]]:
             "sha256": each["sha256"],
             "licence": each["licence"],
             "claim": each.get("claim", {}),
-            "how": "ships with PoseBoard",
+            "how": "included with PoseBoard",
             "command": each.get("training", {}).get("command", ""),
         }
         for each in shipped()

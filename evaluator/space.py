@@ -62,7 +62,7 @@ def poses_in_space(
     if len(lost):
         image, person = annotations.image_ids[annotations.image[lost[0]]], annotations.person_ids[lost[0]]
         message = f"person {person} of image {image} has no entry"
-        raise PredictionError([Problem("missing_person", None, "", message, "an entry for everybody")], len(lost))
+        raise PredictionError([Problem("missing_person", None, "", message, "one entry per person")], len(lost))
     found = np.zeros(true.shape)
     found[people] = given[rows[people]]
     if not np.isfinite(found).all():

@@ -17,6 +17,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,7 +40,7 @@ CHANGED = (
 TESTS = ("tests/evaluator", "tests/leaderboard", "tests/faults")
 # what drives a browser or starts servers takes too long to be asked about every change
 LEFT_OUT = ("tests/leaderboard/pages/test_browser.py",)
-MOST_TESTS, SECONDS = 60, 90
+MOST_TESTS, SECONDS = 60, 30
 EQUIVALENT = ROOT / "tests" / "mutants.toml"
 # operators whose result cannot differ from the original, whose only effect is a crash, or that need arguments
 USELESS = (
@@ -63,9 +64,12 @@ class Mutant:
         return f"{self.file}:{self.line}: {self.before!r} -> {self.after!r} ({self.operator.removeprefix('core/')})"
 
 
-def texts_and_types(source: str) -> set[int]:
-    """The lines on which only texts, annotations or messages would change."""
-    lines: set[int] = set()
+Place = tuple[int, int]
+
+
+def texts_and_types(source: str) -> list[tuple[Place, Place]]:
+    """From where to where (line, column) only texts, annotations or messages would change."""
+    spans: list[tuple[Place, Place]] = []
     for node in ast.walk(ast.parse(source)):
         parts: list[ast.AST | None] = []
         if isinstance(node, ast.AnnAssign):
@@ -79,11 +83,16 @@ def texts_and_types(source: str) -> set[int]:
         ):
             parts = [node]
         for part in filter(None, parts):
-            lines.update(range(part.lineno, part.end_lineno + 1))  # type: ignore[attr-defined]
-    return lines
+            start, end = (part.lineno, part.col_offset), (part.end_lineno, part.end_col_offset)  # type: ignore[attr-defined]
+            spans.append((start, end))
+    return spans
 
 
-def places_of(file: str) -> list[tuple[str, str, int, tuple[int, int]]]:
+def within(place: Place, spans: list[tuple[Place, Place]]) -> bool:
+    return any(start <= place < end for start, end in spans)
+
+
+def places_of(file: str) -> list[tuple[str, str, int, Place]]:
     """(file, operator, occurrence, place) of everything that cosmic-ray can change in a file."""
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.plugins import get_operator, operator_names
@@ -96,33 +105,38 @@ def places_of(file: str) -> list[tuple[str, str, int, tuple[int, int]]]:
         operator, occurrence = get_operator(name)(), 0
         for node in nodes:
             for place, _ in operator.mutation_positions(node):
-                if place[0] not in skipped:
+                if not within(place, skipped):
                     found.append((file, name, occurrence, place))
                 occurrence += 1
     return found
 
 
 def mutant_of(file: str, operator: str, occurrence: int) -> Mutant | None:
-    """The change, or None where it only concerns texts and types, or nothing at all."""
+    """The change, or None where it is none, or no Python."""
     source = (ROOT / file).read_text()
-    lines, after = source.splitlines(), (changed(source, operator, occurrence) or source).splitlines()
+    result = changed(source, operator, occurrence) or source
+    try:
+        ast.parse(result)
+    except SyntaxError:  # a bare * of keyword-only parameters is no product
+        return None
+    lines, after = source.splitlines(), result.splitlines()
     different = next((n for n, (old, new) in enumerate(zip(lines, after, strict=False), 1) if old != new), 0)
-    if not different or different in texts_and_types(source):
+    if not different:
         return None
     return Mutant(file, operator, occurrence, different, lines[different - 1].strip(), after[different - 1].strip())
 
 
 def draw(files: list[str], number: str, seed: int) -> tuple[list[Mutant], int]:
     """(the drawn changes, how many places there are): of each place one change, or with `all` every one."""
-    places: dict[tuple[str, tuple[int, int]], list[tuple[str, str, int]]] = defaultdict(list)
+    places: dict[tuple[str, Place], list[tuple[str, str, int]]] = defaultdict(list)
     for file in files:
         for name, operator, occurrence, place in places_of(file):
             places[name, place].append((name, operator, occurrence))
     chance, drawn = random.Random(seed), []
     order = sorted(places)
     chance.shuffle(order)
-    for place in order:
-        each = places[place] if number == "all" else [chance.choice(places[place])]
+    for key in order:
+        each = places[key] if number == "all" else [chance.choice(places[key])]
         drawn += [mutant for mutant in starmap(mutant_of, each) if mutant is not None]
         if number != "all" and len(drawn) >= int(number):
             break
@@ -151,10 +165,11 @@ def copy_of_the_tree(target: Path) -> Path:
 
 
 def environment(tree: Path) -> dict[str, str]:
-    data = os.environ.get("POSEBOARD_TEST_DATA") or str(ROOT.parent / "shared" / "data")
+    from tests.conftest import TEST_DATA  # where they look for it by themselves depends on the tree
+
     return {
         **os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1",
-        "POSEBOARD_TEST_DATA": data, "HYPOTHESIS_PROFILE": "default",
+        "POSEBOARD_TEST_DATA": str(TEST_DATA), "HYPOTHESIS_PROFILE": "default",
     }  # fmt: skip
 
 
@@ -209,21 +224,43 @@ def nearest(tests: set[str], times: dict[str, float]) -> list[str]:
     return [test for _, _, test in sorted(ranked)[:MOST_TESTS]]
 
 
-def survives(mutant: Mutant, tests: list[str], tree: Path) -> bool:
+def executing(mutant: Mutant, executed: dict[str, dict[int, set[str]]]) -> set[str]:
+    """The tests that execute the line; of a line that runs at import, all that execute anything of the file."""
+    lines = executed.get(mutant.file, {})
+    if mutant.line not in lines:
+        return set()
+    return lines[mutant.line] or set().union(*lines.values())
+
+
+def passes(tests: list[str], tree: Path, seconds: float) -> bool:
+    """Whether the tests pass; stops everything where pytest did not run them at all (unknown or uncollected names)."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", *tests]
+    with tempfile.TemporaryFile("w+") as output:
+        # a group of its own, so that what the tests have started ends with them
+        process = subprocess.Popen(
+            command, cwd=tree, env=environment(tree), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return False  # it hangs, or takes ever so long: somebody would notice
+        output.seek(0)
+        said = output.read()
+    if code in (4, 5) and "ImportError" not in said and "Error while loading" not in said and "Traceback" not in said:
+        raise SystemExit(f"pytest ran nothing (exit status {code}):\n{said[-2000:]}")
+    return code == 0
+
+
+def survives(mutant: Mutant, tests: list[str], tree: Path, seconds: float) -> bool:
     file = tree / mutant.file
     source = file.read_text()
     file.write_text(changed(source, mutant.operator, mutant.occurrence) or source)
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", *tests]
     try:
-        done = subprocess.run(
-            command, cwd=tree, env=environment(tree), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            timeout=SECONDS, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return False  # it hangs, or takes ever so long: somebody would notice
+        return passes(tests, tree, seconds)
     finally:
         file.write_text(source)
-    return done.returncode == 0
 
 
 def main() -> int:
@@ -248,11 +285,19 @@ def main() -> int:
         for number in range(os.cpu_count() or 1):
             trees.put(copy_of_the_tree(folder / f"tree{number}"))
 
+        sound: set[tuple[str, ...]] = set()
+
         def ask(mutant: Mutant) -> bool:
-            tests = nearest(executed.get(mutant.file, {}).get(mutant.line, set()), times)
+            tests = nearest(executing(mutant, executed), times)
+            seconds = SECONDS + 5 * sum(times.get(test, 0.0) for test in tests)
             tree = trees.get()
             try:
-                alive = survives(mutant, tests, tree) if tests else True
+                alive = survives(mutant, tests, tree, seconds) if tests else True
+                # a test that fails without the change, alone or in this order, would kill everything
+                if not alive and (key := tuple(tests)) not in sound:
+                    if not passes(tests, tree, seconds):
+                        raise SystemExit(f"These tests fail without any change: {' '.join(tests)}")
+                    sound.add(key)
             finally:
                 trees.put(tree)
             if alive:

@@ -59,7 +59,7 @@ class Ids:
         key = (image, self.person(image, given))
         if key in self.seen:
             message = f"person {key[1]} of image {image} has an entry already"
-            self.problems.add("repeated_person", number, "", message, "one entry a person")
+            self.problems.add("repeated_person", number, "", message, "one entry per person")
             return False
         self.seen.add(key)
         return True
@@ -72,7 +72,7 @@ class Ids:
                     return
                 if (image, person) not in self.seen:
                     message = f"person {person} of image {image} has no entry"
-                    problems.add("missing_person", None, "", message, "an entry for everybody")
+                    problems.add("missing_person", None, "", message, "one entry per person")
 
 
 class EntryReader(ABC):

@@ -113,7 +113,7 @@ def entries(
     if document[position : position + 1] != b"[":
         # Read it, to tell valid JSON that is no list from what is no JSON.
         value, _ = reader.value(position, None)
-        refuse("not_a_list", f"the document is {shown(value)}", LIST)
+        refuse("not_a_list", f"the file contains {shown(value)}", LIST)
     position = _skip(document, position + 1)
     number = 0
     if document[position : position + 1] == b"]":

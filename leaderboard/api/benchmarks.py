@@ -26,7 +26,7 @@ router = Router(tags=["benchmarks"])
 
 
 class LimitsOut(BaseModel):
-    """Submissions of a team: a UTC day, in total, at once; and rejected files a day."""
+    """Submissions of a team: per UTC day, in total, at once; and rejected files per day."""
 
     day: int
     total: int

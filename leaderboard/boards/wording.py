@@ -122,7 +122,7 @@ def reported_note(ranked: Sequence[Any], reported: Sequence[Any], *, higher_is_b
     if not ahead:
         return ""
     value = number(best.value, best.unit)
-    return format_html(" {} printed {}, which was not verified here and is not ranked.", best.name, value)
+    return format_html(" {} reports {}, which was not verified here and is not ranked.", best.name, value)
 
 
 def stale_note(count: int, *, ranked: int) -> str:

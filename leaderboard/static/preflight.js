@@ -150,7 +150,7 @@ export function check(document_, rules, imageList) {
   const people = imageList ? new Map(imageList.images.map((image) => [image.id, image.people ? image.people.map((person) => person.person_id) : null])) : null;
   result.images = people ? people.size : null;
   if (!Array.isArray(document_)) {
-    problems.add("not_a_list", null, "", `the document is ${Array.isArray(document_) ? "a list" : typeof document_ === "object" ? "an object" : shown(document_)}`, "a list of entries");
+    problems.add("not_a_list", null, "", `the file contains ${Array.isArray(document_) ? "a list" : typeof document_ === "object" ? "an object" : shown(document_)}`, "a list of entries");
     result.total = problems.total;
     return result;
   }
@@ -227,7 +227,7 @@ export function check(document_, rules, imageList) {
     }
     const pose = `${image} ${who}`;
     if (seen.has(pose)) {
-      problems.add("repeated_person", entry, "", `person ${who} of image ${image} has an entry already: entry ${seen.get(pose)}`, "one entry a person");
+      problems.add("repeated_person", entry, "", `person ${who} of image ${image} has an entry already: entry ${seen.get(pose)}`, "one entry per person");
     } else {
       seen.set(pose, entry);
     }
@@ -238,7 +238,7 @@ export function check(document_, rules, imageList) {
   if (space && people && !problems.total) {
     for (const [image, listed] of people) {
       for (const person of listed || [0]) {
-        if (problems.total < MOST_COUNTED && !seen.has(`${image} ${person}`)) problems.add("missing_person", null, "", `person ${person} of image ${image} has no entry`, "an entry for everybody");
+        if (problems.total < MOST_COUNTED && !seen.has(`${image} ${person}`)) problems.add("missing_person", null, "", `person ${person} of image ${image} has no entry`, "one entry per person");
       }
     }
   }
@@ -490,7 +490,7 @@ function page() {
     document.getElementById("drop-fact").textContent = `${bytes(file.size)}. Checked in this page in ${seconds} s; nothing has been sent.`;
     if (result.total) {
       const rest = result.total > result.problems.length ? `The first ${result.problems.length} are listed. ` : "";
-      show("bad", `${least(result.total)}${many(result.total, "problem")}, so this file cannot be sent yet`, `${rest}Checking costs no quota. Mend the file and drop it again.`, result);
+      show("bad", `${least(result.total)}${many(result.total, "problem")}, so this file cannot be sent yet`, `${rest}Checking costs no quota. Fix the file and drop it again.`, result);
       allow(false);
     } else {
       const hinted = result.hints.length ? ` and ${many(result.hints.length, "hint")}` : "";

@@ -214,10 +214,10 @@ class BenchmarkForm(forms.ModelForm):
             "is_public", "publishes_all", "public_elsewhere",
         )  # fmt: skip
         labels = {
-            "daily_limit": "A day, per team",
+            "daily_limit": "Per day, per team",
             "total_limit": "In total, per team",
             "running_limit": "At once, per team",
-            "reject_limit": "Rejected files a day",
+            "reject_limit": "Rejected files per day",
             "opens_at": "Opens (UTC)",
             "closes_at": "Closes (UTC)",
             "is_public": "Everyone may see it",

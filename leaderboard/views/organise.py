@@ -201,7 +201,7 @@ def _run(request: HttpRequest, found: Benchmark) -> str:
     with baseline_runs.stored_boxes(benchmark=found, chunks=chunks, name=name) as boxes:
         if everything:
             runs, left_out = baseline_runs.request_all(benchmark=found, by=by, boxes=boxes)
-            unfit = f" {len(left_out)} cannot run on it." if left_out else ""
+            unfit = f" {len(left_out)} cannot run on this benchmark." if left_out else ""
             return f"{len(runs)} runs are queued.{unfit} Their results arrive as submissions, like any other."
         choice = form.cleaned_data["choice"]
         baseline_runs.request_run(

@@ -32,6 +32,14 @@ PHRASES = {
     r"\bwords, limits and dates\b": "title, limits and dates",
     r"\d+ %(?![\d(])": "no space before %",
     r"; ?else |, else |\. Else ": "otherwise",
+    r"\bas soon as visible\b|\buntil visible\b": "a whole sentence",
+    r"\bkept apart\b": "shown separately",
+    r"\bstood here\b": "not found, or you do not have access",
+    r"\bprinted (?:\d|{})": "reports",
+    r"<dt>Truth\b": "Annotations",
+    r"\ban entry for everybody\b|\bone entry a person\b": "one entry per person",
+    r"\bthe document is\b": "the file contains",
+    r"\ba day, per team\b": "per day",
     r"\bthe doorbell\b|\bdoorbell\b": "wake-up call",
 }
 
@@ -44,6 +52,8 @@ def tracked(*patterns: str) -> list[Path]:
 def texts(file: Path) -> str:
     """What is read of a file: of Python its strings that are sentences, of templates and documents everything."""
     source = file.read_text()
+    if file.suffix == ".js":
+        return " | ".join(text for text in re.findall(r"`[^`]*`|\"[^\"\n]*\"", source) if " " in text)
     if file.suffix != ".py":
         return re.sub(r"{%.*?%}|<svg.*?</svg>|<!--.*?-->", " ", source, flags=re.DOTALL)
     strings = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)]
@@ -52,7 +62,8 @@ def texts(file: Path) -> str:
 
 READ = tracked(
     "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "docs/metrics/*.md", "leaderboard/templates/**",
-    "leaderboard/*.py", "leaderboard/**/*.py", "poseboard/*.py", "evaluator/datasets/*.toml",
+    "leaderboard/static/*.js", "leaderboard/*.py", "leaderboard/**/*.py", "poseboard/*.py",
+    "evaluator/datasets/*.toml",
 )  # fmt: skip
 
 

@@ -143,7 +143,7 @@ DOCUMENTS: dict[str, Case] = {
     "nothing at all": (COCO, b"", "empty_file", "empty"),
     "blanks": (COCO, b" \n\t ", "empty_file", "empty"),
     "an object": (COCO, b'{"annotations": []}', "not_a_list", "annotations"),
-    "a number": (COCO, b"3", "not_a_list", "the document is 3"),
+    "a number": (COCO, b"3", "not_a_list", "the file contains 3"),
     "null": (COCO, b"null", "not_a_list", "null"),
     "a string": (COCO, b'"[]"', "not_a_list", "[]"),
     "NaN alone": (COCO, b"NaN", "not_a_list", "NaN"),

@@ -274,3 +274,19 @@ def test_a_board_at_exactly_the_moment_of_an_event_has_it(published: Any, benchm
     Release.objects.filter(pk=second.pk).update(at=moment)
     assert in_force(benchmark, moment).truth_sha256 == after != before
     assert in_force(benchmark, just_before).truth_sha256 == before
+
+
+@pytest.mark.parametrize("field", ["queued_at", "started_at"])
+def test_without_a_release_an_evaluation_counts_from_its_very_moment(
+    published: Any, benchmark: Benchmark, field: str
+) -> None:
+    """Before the first release on record the evaluations tell which annotations were in force, to the microsecond."""
+    moment = datetime(2026, 5, 1, 12, 0, 0, 123_456, tzinfo=UTC)
+    first, second = published("A", 0.9), published("B", 0.8)
+    Release.objects.all().delete()
+    early = moment - timedelta(days=2)
+    for sent, digest, queued in ((first, "1" * 64, early), (second, "2" * 64, moment - timedelta(days=1))):
+        Evaluation.objects.filter(submission=sent).update(truth_sha256=digest, queued_at=queued, started_at=queued)
+    Evaluation.objects.filter(submission=second).update(**{field: moment})
+    assert in_force(benchmark, moment).truth_sha256 == "2" * 64
+    assert in_force(benchmark, moment - timedelta(microseconds=1)).truth_sha256 == "1" * 64

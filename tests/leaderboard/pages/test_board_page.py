@@ -33,7 +33,7 @@ def names(page: str) -> list[str]:
 
 @pytest.fixture
 def rows(scored: Any, team: Team, printed: ReportedResult) -> dict[str, Method]:
-    """Three submissions at 80, 70, 60 and one printed 90.5."""
+    """Three submissions at 80, 70, 60 and one reported as 90.5."""
     made = {}
     for name, value, more in (
         ("Alpha", 0.8, {"approach": "top-down", "extra_data": "MPII", "parameters": 5_000_000, "year": 2014}),
@@ -51,7 +51,7 @@ def test_rows_are_ordered_and_reported_has_no_rank(rows: Any, benchmark: Benchma
     assert re.findall(r"<strong>(\d)</strong>", page) == ["1", "2", "3"]
     assert page.count('class="vh">not ranked<') == 1
     assert "Alpha leads by 10.0 points" in page
-    assert "Convolutional Pose Machines printed 90.5" in page
+    assert "Convolutional Pose Machines reports 90.5" in page
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from django.test import Client
 from PIL import Image
 
-from baselines.preview import Seen, as_webp, drawn, strip
+from baselines.preview import Preview, as_webp, drawn, strip
 from evaluator import PredictionError, Problem, load_dataset, read_predictions
 from evaluator.reading.image_list import read_images
 from evaluator.reading.upload_limits import limits_of
@@ -54,14 +54,14 @@ BEYOND_THE_PAGE: dict[str, dict[str, Any]] = {
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
-def see_middle() -> Seen:
+def see_middle() -> Preview:
     """Three stages of the joints of LSP, each in the middle of a grey picture."""
     heatmap = np.zeros((16, 12))
     heatmap[8, 6] = 1
     tile = drawn(Image.new("RGB", (96, 128), (120, 120, 120)), heatmap)
     joints = tuple(load_dataset("lsp").joints)
     strips = (as_webp(strip([tile] * 3)),) * len(joints)
-    return Seen(as_webp(tile), (96, 128), 3, joints, ((0.1, 0.2, 0.5),) * len(joints), strips)
+    return Preview(as_webp(tile), (96, 128), 3, joints, ((0.1, 0.2, 0.5),) * len(joints), strips)
 
 
 @pytest.fixture
@@ -203,7 +203,7 @@ def test_page_transfers_less_than_150_kb(address: str, open_page: Any, site: Any
 def test_why_models_cannot_run_fits_a_phone(open_page: Any, site: Any, organiser: User) -> None:
     page = open_page(organiser, viewport={"width": 320, "height": 800})
     page.goto(f"{site.url}/organise/lsp-test-pc/")
-    page.get_by_text("cannot run on it").click()
+    page.get_by_text("cannot run on this benchmark").click()
     page.get_by_text("It was not trained for neck, head_top").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
     assert Axe().run(page, options={"runOnly": RULES}).response["violations"] == []

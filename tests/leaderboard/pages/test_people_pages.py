@@ -220,7 +220,7 @@ def test_everything_is_queued_with_one_button_and_a_file_of_boxes(
     settings.CHECKPOINTS_DIR = tmp_path / "checkpoints"
     Benchmark.objects.update(dataset="mannequins", has_images=True)
     page = as_organiser.get("/organise/lsp-test-pc/").content.decode()
-    assert "Queue all 9" in page and "3 cannot run on it" in page and 'name="boxes"' in page
+    assert "Queue all 9" in page and "3 models cannot run on this benchmark" in page and 'name="boxes"' in page
 
     def post(content: bytes, **fields: str) -> str:
         file = SimpleUploadedFile("people.json", content)
@@ -230,7 +230,7 @@ def test_everything_is_queued_with_one_button_and_a_file_of_boxes(
     assert "people.json cannot be read as a list of boxes" in post(b"[", all="1")
     assert not BaselineRun.objects.exists()
     page = post(b'[{"image_id": 1001, "bbox": [1, 2, 30, 40]}]', all="1")
-    assert "9 runs are queued. 3 cannot run on it." in page and "boxes of people.json" in page
+    assert "9 runs are queued. 3 cannot run on this benchmark." in page and "boxes of people.json" in page
     assert BaselineRun.objects.count() == 9
     assert set(BaselineRun.objects.values_list("boxes_name", flat=True)) == {"people.json"}
     refused = post(b"", choice="hrnet narrow")

@@ -61,7 +61,7 @@ def test_millimetres_are_counted_as_such() -> None:
         row("A", 45.2, 0.5, "mm"), row("B", 45.4, 0.5, "mm"), higher=False
     )
     measured = [row("A", 45.25, None, "mm")]
-    assert "B printed 40.1" in str(reported_note(measured, [row("B", 40.1, None, "mm")], higher_is_better=False))
+    assert "B reports 40.1" in str(reported_note(measured, [row("B", 40.1, None, "mm")], higher_is_better=False))
     # printed with one decimal, neither 45.21 nor a larger error is better
     assert reported_note(measured, [row("B", 45.21, None, "mm")], higher_is_better=False) == ""
     assert reported_note(measured, [row("B", 50.0, None, "mm")], higher_is_better=False) == ""
@@ -79,7 +79,7 @@ def test_names_are_escaped() -> None:
 
 def test_printed_number_is_mentioned_only_when_it_is_better() -> None:
     measured = [row("A", 0.8)]
-    assert "B printed 90.0" in str(reported_note(measured, [row("B", 0.9)], higher_is_better=True))
+    assert "B reports 90.0" in str(reported_note(measured, [row("B", 0.9)], higher_is_better=True))
     assert reported_note(measured, [row("B", 0.7)], higher_is_better=True) == ""
     # one decimal is printed: a difference behind it is none
     assert reported_note(measured, [row("B", 0.8002)], higher_is_better=True) == ""

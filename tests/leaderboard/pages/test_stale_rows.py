@@ -86,7 +86,7 @@ def test_reported_numbers_beside_stale_ones_are_the_only_ones_on_the_scale(
     replace_annotations(benchmark, 5)
     text = page("/lsp-test-pc/")
     assert "Reported in papers: 1 result" in text and text.index("Reported in papers") < text.index(f"{WHY}: 4 rows")
-    assert "printed 90.5" not in text
+    assert "reports 90.5" not in text
 
 
 def test_the_front_page_leads_with_what_is_ranked(mixed: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from leaderboard.sandbox.zygote import Kept
+from leaderboard.sandbox.zygote import ParsedFiles
 
 
 def test_a_file_is_parsed_once_until_it_changes(tmp_path: Path):
@@ -17,13 +17,13 @@ def test_a_file_is_parsed_once_until_it_changes(tmp_path: Path):
         parsed.append(path.read_text())
         return parsed[-1]
 
-    kept = Kept(files=4, size=1 << 20)
-    assert [kept.get(str(file), "lsp", parse) for _ in range(3)] == ["one"] * 3
-    assert kept.get(str(file), "mpii", parse) == "one"  # another dataset reads it in another way
+    parsed_files = ParsedFiles(files=4, size=1 << 20)
+    assert [parsed_files.get(str(file), "lsp", parse) for _ in range(3)] == ["one"] * 3
+    assert parsed_files.get(str(file), "mpii", parse) == "one"  # another dataset reads it in another way
     assert parsed == ["one", "one"]
     file.write_text("two")  # the same size: the time tells
     os.utime(file, ns=(1, 1))
-    assert kept.get(str(file), "lsp", parse) == "two"
+    assert parsed_files.get(str(file), "lsp", parse) == "two"
     assert parsed == ["one", "one", "two"]
 
 
@@ -32,19 +32,19 @@ def test_the_least_recently_used_go_when_there_are_too_many_or_they_are_too_larg
         (tmp_path / name).write_text(10 * name)
     parsed: list[str] = []
 
-    def get(kept: Kept, name: str) -> None:
-        kept.get(str(tmp_path / name), "lsp", lambda path: parsed.append(path.name))
+    def get(parsed_files: ParsedFiles, name: str) -> None:
+        parsed_files.get(str(tmp_path / name), "lsp", lambda path: parsed.append(path.name))
 
-    few = Kept(files=2, size=1 << 20)
+    few = ParsedFiles(files=2, size=1 << 20)
     for name in "abacab":  # c drives out b, which is then parsed again
         get(few, name)
     assert parsed == ["a", "b", "c", "b"]
     parsed.clear()
-    small = Kept(files=9, size=25)
+    small = ParsedFiles(files=9, size=25)
     for name in "abcaab":
         get(small, name)
     assert parsed == ["a", "b", "c", "a", "b"]
-    one = Kept(files=9, size=1)
+    one = ParsedFiles(files=9, size=1)
     get(one, "d")
     get(one, "d")
     assert parsed[-2:] == ["b", "d"]  # a single file larger than the limit is kept all the same
