@@ -17,24 +17,24 @@ CLAIM: dict[str, Any] = {"dataset": "mannequins", "split": "test", "seed": 7, "i
 
 RECIPE_OPTIONS: dict[str, tuple[type, str]] = {  # fields of baselines.train.recipes.Recipe, which imports torch
     "epochs": (int, "passes over the training people"),
-    "batch": (int, "people a step"),
+    "batch": (int, "people per step"),
     "optimiser": (str, "adam, adamw, rmsprop or sgd"),
-    "learning_rate": (float, "the largest one, of one_cycle"),
-    "weight_decay": (float, "of the optimiser"),
-    "momentum": (float, "of sgd"),
+    "learning_rate": (float, "learning rate; with one_cycle its peak"),
+    "weight_decay": (float, "weight decay of the optimiser"),
+    "momentum": (float, "momentum of sgd"),
     "schedule": (str, "steps, which --drops lower, or one_cycle"),
     "clip": (float, "largest norm of the gradient; 0 for no bound"),
-    "loss": (str, "of heatmaps: mse or cross_entropy"),
-    "sigma": (float, "of the Gaussians, in pixels of the heatmaps"),
+    "loss": (str, "loss of the heatmaps: mse or cross_entropy"),
+    "sigma": (float, "sigma of the Gaussians, in pixels of the heatmaps"),
     "padding": (float, "size of a crop, in boxes of the person"),
-    "rotation": (float, "at most, in degrees, either way"),
-    "scale": (float, "at most, as a share of the size, either way"),
-    "shift": (float, "at most, as a share of the crop, either way"),
-    "colour": (float, "at most, as a share of the light, either way"),
+    "rotation": (float, "largest rotation, in degrees, in either direction"),
+    "scale": (float, "largest change of size, as a share of it, in either direction"),
+    "shift": (float, "largest shift, as a share of the crop, in either direction"),
+    "colour": (float, "largest change of brightness, as a share of it, in either direction"),
     "half_body": (float, "probability of showing the upper or the lower body alone"),
-    "atomic_poses": (int, "of RMPE's pose-guided proposals; 0 for the annotated boxes"),
+    "atomic_poses": (int, "number for RMPE's pose-guided proposals; 0 for the annotated boxes"),
     "validation": (float, "share of the training images that choose the epoch"),
-    "seed": (int, "of weights, order and augmentation"),
+    "seed": (int, "seed of weights, order and augmentation"),
 }
 
 
@@ -58,16 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--json", action="store_true")
     listing.set_defaults(run=_list)
 
-    training = commands.add_parser("train", help="train a variant from scratch; again after a kill, it goes on")
+    training = commands.add_parser("train", help="train a variant from scratch; run again to resume")
     training.add_argument("name")
-    training.add_argument("--dataset", default="mannequins")
+    _add_data_options(training)
     training.add_argument("--variant", help="default: narrow")
-    training.add_argument("--data", type=Path, help="folder with annotations.json and images/")
-    training.add_argument("--annotations", type=Path, help="annotation JSON, COCO's own or converted; LSP's joints.mat")
-    training.add_argument("--folder", type=Path, help="where the images of --annotations are")
     training.add_argument("--boxes", type=Path, help="a detector's boxes in COCO's form, for RMPE's proposals")
-    training.add_argument("--images", type=int, default=3000, help="without data: how many Mannequins to render")
-    training.add_argument("--data-seed", type=int, default=1, help="without data: seed of the Mannequins")
     training.add_argument("--out", type=Path, default=Path("checkpoints"))
     training.add_argument("--input-size", type=_size, metavar="WIDTHxHEIGHT")
     training.add_argument("--device", help="default: a GPU when there is one")
@@ -78,15 +73,10 @@ def _parser() -> argparse.ArgumentParser:
     training.set_defaults(run=_train)
 
     fitting = commands.add_parser(
-        "fit-grouping", help="fit what tells whose joint is whose to training images; stored with a checkpoint"
+        "fit-grouping", help="fit the grouping of joints into people to training images; stored with a checkpoint"
     )
-    fitting.add_argument("checkpoint", type=Path, help="JSON of a checkpoint; it is written anew")
-    fitting.add_argument("--dataset", default="mannequins")
-    fitting.add_argument("--data", type=Path, help="folder with annotations.json and images/")
-    fitting.add_argument("--annotations", type=Path, help="annotation JSON, COCO's own or converted; LSP's joints.mat")
-    fitting.add_argument("--folder", type=Path, help="where the images of --annotations are")
-    fitting.add_argument("--images", type=int, default=3000, help="without data: how many Mannequins to render")
-    fitting.add_argument("--data-seed", type=int, default=1, help="without data: seed of the Mannequins")
+    fitting.add_argument("checkpoint", type=Path, help="JSON of a checkpoint; it is rewritten")
+    _add_data_options(fitting)
     fitting.add_argument("--people", type=int, default=600, help="how many to learn from")
     fitting.add_argument("--device", help="default: a GPU when there is one")
     fitting.set_defaults(run=_fit_grouping)
@@ -118,16 +108,26 @@ def _parser() -> argparse.ArgumentParser:
         "--grouping", action=argparse.BooleanOptionalAction,
         help="put the person of a crop together by grouping, or joint by joint (default: as the checkpoint says)",
     )  # fmt: skip
-    predicting.add_argument("--keep", type=Path, help="folder to keep answers in, and to go on from after a break")
+    predicting.add_argument("--keep", type=Path, help="folder for saved predictions; a later run resumes from it")
     predicting.set_defaults(run=_predict)
 
     checking = commands.add_parser(
         "check-checkpoint", help="compare a public checkpoint format with the original's outputs"
     )
     checking.add_argument("keys", type=Path, help="JSON: names and shapes of the weights, seeds, input shapes")
-    checking.add_argument("outputs", type=Path, help="npz: what the original network answers")
+    checking.add_argument("outputs", type=Path, help="npz: outputs of the original network")
     checking.set_defaults(run=_check_checkpoint)
     return parser
+
+
+def _add_data_options(command: argparse.ArgumentParser) -> None:
+    """Where the training images come from; `_choose_data` reads them."""
+    command.add_argument("--dataset", default="mannequins", help="name of the dataset definition (default: mannequins)")
+    command.add_argument("--data", type=Path, help="folder with annotations.json and images/")
+    command.add_argument("--annotations", type=Path, help="annotation JSON, COCO's own or converted; LSP's joints.mat")
+    command.add_argument("--folder", type=Path, help="where the images of --annotations are")
+    command.add_argument("--images", type=int, default=3000, help="without data: how many Mannequins to render")
+    command.add_argument("--data-seed", type=int, default=1, help="without data: seed of the Mannequins")
 
 
 def _list(chosen: argparse.Namespace, _: list[str]) -> int:

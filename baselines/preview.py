@@ -56,13 +56,13 @@ def render_with(
     checkpoint: Path | None = None,
     checkpoints: Path | None = None,
 ) -> Preview | None:
-    """As `see`, with a baseline that is loaded for it, on the CPU. Raises BaselineFailed."""
+    """As `render`, with a baseline that is loaded for it, on the CPU. Raises BaselineFailed."""
     made = load(name, dataset, variant=variant, checkpoint=checkpoint, checkpoints=checkpoints, device="cpu")
     return render(made, tuple(load_dataset(dataset).joints))
 
 
 def render(estimator: Estimator, joints: tuple[str, ...]) -> Preview | None:
-    """The person as the network sees it; None where the network answers without heatmaps."""
+    """The person as the network sees it; None where the network predicts without heatmaps."""
     stages_of: Any = getattr(estimator, "stages", None)
     if stages_of is None:
         return None

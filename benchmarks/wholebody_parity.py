@@ -68,7 +68,7 @@ def main(cases: int) -> int:
             continue
         try:
             scores = evaluate("coco_wholebody", entries, truth).scores
-        except GroundTruthError:  # nobody is annotated
+        except GroundTruthError:  # no annotated people
             continue
         ours = {(score.metric, score.part): score.value for score in scores}
         for part, expected in reference(truth, entries).items():

@@ -32,7 +32,7 @@ CODES: dict[str, str] = {
     "too_deep": "The JSON is nested deeper than eight levels.",
     "number_too_long": "A number has thousands of digits.",
     "duplicate_key": "A key appears twice in one object.",
-    "not_a_list": "The document is not a list of entries.",
+    "not_a_list": "The file does not contain a list of entries.",
     "too_many_entries": "The file has more than 100 entries per image of the benchmark.",
     "not_an_object": "An entry is not an object.",
     "missing_key": "An entry lacks a required key.",

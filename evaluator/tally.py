@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -69,7 +70,7 @@ def defined_scores(tally: Tally, weights: Floats | None) -> list[Score]:
     ]
 
 
-class _OfElements:
+class _OfElements(ABC):
     """What rates and means have in common: a score for each part, the mean of its elements', and `all`, pooled."""
 
     metric: str
@@ -88,8 +89,8 @@ class _OfElements:
     def scores(self, weights: Floats | None = None) -> list[Score]:
         return defined_scores(self, weights)
 
-    def values(self, weights: Floats) -> Floats:
-        raise NotImplementedError
+    @abstractmethod
+    def values(self, weights: Floats) -> Floats: ...
 
     def evidence(self) -> list[Evidence]:
         found = []
@@ -100,8 +101,8 @@ class _OfElements:
             found.append(Evidence(images, hits, misses))
         return found
 
-    def _hits_and_misses(self, elements: list[int]) -> tuple[float, float]:
-        raise NotImplementedError
+    @abstractmethod
+    def _hits_and_misses(self, elements: list[int]) -> tuple[float, float]: ...
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,6 @@ import atexit
 import json
 import logging
 import mmap
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -26,7 +25,6 @@ from celery.signals import (
     worker_shutting_down,
 )
 from django.conf import settings
-from django.db import Error as DatabaseUnavailable
 from django.db import close_old_connections, connection
 
 import evaluator
@@ -35,6 +33,7 @@ from leaderboard.files import blobs
 from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Release, State, Submission
 from leaderboard.operations import annotation_imports, annotation_store, baseline_runs, releases, storage, submissions
 from leaderboard.queue import leases, workers
+from leaderboard.queue.lease_keeper import LeaseKeeper, LeaseLost
 from leaderboard.queue.leases import Claim
 from leaderboard.queue.wake import flush, wake
 from leaderboard.sandbox.confinement import Limits
@@ -256,7 +255,7 @@ def import_annotations(claim: Claim[AnnotationImport]) -> str:
         file = annotation_imports.dropped(job)
         try:
             # a large file takes longer to check than a lease lasts
-            with _LeaseKeeper(claim):
+            with LeaseKeeper(claim):
                 # where the web server is another user, the file is its own and the group's
                 with suppress(PermissionError):
                     file.chmod(0o600)
@@ -313,7 +312,7 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
             # only attempts that come no further, with a batch that cannot be smaller, are counted
             run.attempts = 1
             claim.note(attempts=1)
-        keeper = _LeaseKeeper(claim)
+        keeper = LeaseKeeper(claim)
         try:
             with keeper:
                 predictions, record = predict(
@@ -338,12 +337,11 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
             return f"{run}: fenced out"
         # the network is loaded again and rendered pictures are drawn: once for each checkpoint
         if not baseline_runs.reuse_pictures(run):
-            seen = render_with(
+            preview = render_with(
                 run.baseline, benchmark.dataset, variant=run.variant or None, checkpoint=checkpoint,
                 checkpoints=settings.CHECKPOINTS_DIR,
             )  # fmt: skip
-            if seen is not None:
-                baseline_runs.store_pictures(run, seen)
+            baseline_runs.store_pictures(run, preview)
         return f"{run}: submitted"
 
     def failed(reference: str) -> bool:
@@ -351,54 +349,6 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
         return baseline_runs.fail(claim, code="crashed", message=message, final=False)
 
     return _guarded(run, work, failed)
-
-
-class LeaseLost(Exception):
-    """Another worker has taken the run over, or it was cancelled."""
-
-
-class _LeaseKeeper:
-    """Renews a claim from a thread of its own, because one batch of a large network may outlast the lease.
-
-    So may the check of an annotation file.
-    """
-
-    def __init__(self, claim: Claim[Any]) -> None:
-        self.claim = claim
-        self.done = threading.Event()
-        self.lost = threading.Event()
-        self.noted = 0.0
-        self.thread = threading.Thread(target=self._keep, daemon=True)
-
-    def __enter__(self) -> _LeaseKeeper:
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.done.set()
-        self.thread.join()
-
-    def _keep(self) -> None:
-        while not self.done.wait(settings.HEARTBEAT_SECONDS):
-            try:
-                held = self.claim.renew()
-            except DatabaseUnavailable:
-                connection.close()  # away for a moment, perhaps: the lease outlasts two heartbeats
-                continue
-            if not held:
-                self.lost.set()
-                break
-        connection.close()
-
-    def progress(self, done: int, total: int) -> None:
-        """Note how far the run is, once a second at most; stop it when its claim is gone."""
-        if self.lost.is_set():
-            raise LeaseLost
-        if time.monotonic() - self.noted < 1 and done < total:
-            return
-        self.noted = time.monotonic()
-        if not self.claim.note(images_done=done, images_total=total):
-            raise LeaseLost
 
 
 @shared_task(name="leaderboard.tasks.sweep")

@@ -39,7 +39,7 @@ CHANGED = (
 )  # fmt: skip
 TESTS = ("tests/evaluator", "tests/leaderboard", "tests/faults")
 # what drives a browser or starts servers takes too long to be asked about every change
-LEFT_OUT = ("tests/leaderboard/pages/test_browser.py",)
+LEFT_OUT = ("tests/leaderboard/pages/test_browser.py", "tests/leaderboard/pages/test_submit_in_browser.py")
 MOST_TESTS, SECONDS = 60, 30
 EQUIVALENT = ROOT / "tests" / "mutants.toml"
 # operators whose result cannot differ from the original, whose only effect is a crash, or that need arguments

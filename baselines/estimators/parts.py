@@ -1,6 +1,6 @@
 """DeeperCut as an estimator: of the person in a crop, and of all people of a whole image.
 
-In an image, pairwise terms tell who belongs to whom (`bottom_up`); in a crop they do so, too, and the person whom it
+In an image, pairwise terms group joints into people (`bottom_up`); in a crop they do so, too, and the person whom it
 was cut out for is taken (`crop_grouping`). Without grouping it is the best place of every part, refined by its offset:
 this is how the paper scores its detectors alone, where one person is known to be there.
 """

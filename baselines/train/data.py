@@ -97,7 +97,7 @@ class People:
 class Batch:
     """People cut out: images [B, 3, H, W], normalised; joints [B, K, 2] in continuous coordinates of the crop; weights
     [B, K], 0 where a joint is not annotated or outside the crop. With everyone who is in the picture: joints
-    [B, P, K, 2] and weights [B, P, K], first whom it was cut out for; where fewer are in it, weights are 0."""
+    [B, P, K, 2] and weights [B, P, K], first the person it was cut out for; where fewer are in it, weights are 0."""
 
     images: NDArray[np.float32]
     joints: NDArray[np.float64]

@@ -107,7 +107,7 @@ def _pairs(
 @dataclass(frozen=True)
 class Crop:
     """A training crop: its detections, where every joint is most likely on its own [K, 2], and the joints of everyone
-    in it [P, K, 2], whom it was cut out for first; NaN where one is not annotated."""
+    in it [P, K, 2], the one it was cut out for first; NaN where one is not annotated."""
 
     found: Detections
     alone: Floats

@@ -131,7 +131,7 @@ class State:
 
 
 def train(task: Task) -> Checkpoint:
-    """Train, and write the weights of the best epoch, their description and a log; goes on from the state file that a
+    """Train, and write the weights of the best epoch, their description and a log; resumes from the state file that a
     killed training of the same task has left. Raises BaselineFailed."""
     task.out.mkdir(parents=True, exist_ok=True)
     lock = task.stem.with_suffix(".lock")
@@ -315,7 +315,7 @@ class _Training:
         torch.set_rng_state(found["random"])
         if found["random_cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(found["random_cuda"])
-        print(f"goes on from epoch {self.state.epoch + 1}, step {self.state.step}", flush=True)
+        print(f"resuming from epoch {self.state.epoch + 1}, step {self.state.step}", flush=True)
 
     def write(self) -> Checkpoint:
         """The weights of the best epoch and their description; the state file is removed."""

@@ -73,7 +73,7 @@ class COCOeval:
     """`COCOeval(gt, dt, "keypoints")`, then `evaluate()`, `accumulate()`, `summarize()`.
 
     `eval["precision"]` [T, R, C, A, M] and `eval["scores"]` alike, `eval["recall"]` [T, C, A, M]: thresholds, recalls,
-    categories, area ranges, numbers of detections; -1 where nobody is annotated. `stats` [10]: the ten numbers.
+    categories, area ranges, numbers of detections; -1 without annotated people. `stats` [10]: the ten numbers.
     `evalImgs`: an object, or None, for each category, area range and image, the image running fastest; in it
     `dtMatches` [T, detections] names annotations, 0 for nobody, so an annotation with the id 0 is -1 there. `ious`: OKS
     [detections, annotations] by (image id, category id).

@@ -156,7 +156,6 @@ def _by_similarity(
         Curve(f"OKS {threshold:.2f}", tuple(RECALLS.tolist()), tuple(precision_recall(pairing, person_at).tolist()))
         for threshold, person_at in zip(THRESHOLDS.tolist(), pairing.person[1:], strict=True)
     )
-    total, parts, joints = shares(classes, counted, dataset)
     everybody = np.flatnonzero(pairing.counts)
     recall = recalls(pairing)[everybody]
 
@@ -165,19 +164,14 @@ def _by_similarity(
 
     cuts = groupings(annotations, dataset, areas)
     slices = _slices(cuts, everybody, person, classes, counted, annotations, dataset, metric="ar", score=mean_recall)
-    return Diagnosis(
-        dataset=dataset.name,
+    return _diagnosed(
+        dataset, annotations, person, classes, counted,
         metric="oks",
-        people=len(person),
-        swaps_possible=bool(len(neighbours(person, annotations)[0])),
-        total=total,
-        parts=parts,
-        joints=joints,
         curves=curves,
         slices=slices,
         detections=detection_errors(pairing),
         scores=score_errors(pairing, annotations, predictions, dataset, box_share),
-    )
+    )  # fmt: skip
 
 
 _RATES: dict[str, Callable[[Mapping[str, Any]], tuple[str, bool]]] = {
@@ -197,7 +191,6 @@ def _by_distance(dataset: Dataset, predictions: Predictions, annotations: Annota
     closeness = distance_closeness(lengths, threshold, strict=strict)
     classes = error_classes(points, person, annotations, dataset, closeness)
     counted = (annotations.visibility[person] > 0) & dataset.scored
-    total, parts, joints = shares(classes, counted, dataset)
     hits = (classes <= CLASSES.index("jitter")) & counted
 
     def rate(_: Booleans, rows: Booleans) -> float | None:
@@ -205,17 +198,12 @@ def _by_distance(dataset: Dataset, predictions: Predictions, annotations: Annota
 
     cuts = groupings(annotations, dataset, None)
     slices = _slices(cuts, person, person, classes, counted, annotations, dataset, metric=spec.name, score=rate)
-    return Diagnosis(
-        dataset=dataset.name,
+    return _diagnosed(
+        dataset, annotations, person, classes, counted,
         metric=spec.name,
-        people=len(person),
-        swaps_possible=bool(len(neighbours(person, annotations)[0])),
-        total=total,
-        parts=parts,
-        joints=joints,
         curves=threshold_curves(dataset, predictions, annotations, spec),
         slices=slices,
-    )
+    )  # fmt: skip
 
 
 def _by_assignment(dataset: Dataset, predictions: Predictions, annotations: Annotations, spec: MetricSpec) -> Diagnosis:
@@ -229,7 +217,6 @@ def _by_assignment(dataset: Dataset, predictions: Predictions, annotations: Anno
     closeness = distance_closeness(annotations.head_sizes, threshold)
     classes = error_classes(points, person, annotations, dataset, closeness)
     counted = poses.annotated[person]
-    total, parts, joints = shares(classes, counted, dataset)
     everybody = np.flatnonzero(poses.annotated.any(axis=1))
     annotated, hits = poses.annotated[everybody].sum(axis=1), poses.hit[given].sum(axis=1)
 
@@ -239,16 +226,32 @@ def _by_assignment(dataset: Dataset, predictions: Predictions, annotations: Anno
     cuts = groupings(annotations, dataset, None)
     name = spec.name.replace("map", "recall")
     slices = _slices(cuts, everybody, person, classes, counted, annotations, dataset, metric=name, score=recall)
+    return _diagnosed(
+        dataset, annotations, person, classes, counted,
+        metric=spec.name,
+        curves=threshold_curves(dataset, predictions, annotations, spec),
+        slices=slices,
+    )  # fmt: skip
+
+
+def _diagnosed(
+    dataset: Dataset,
+    annotations: Annotations,
+    person: Integers,
+    classes: NDArray[np.int64],
+    counted: Booleans,
+    **rest: Any,
+) -> Diagnosis:
+    """With what all three ways have in common: the classes' shares, and whether anybody is near enough for a swap."""
+    total, parts, joints = shares(classes, counted, dataset)
     return Diagnosis(
         dataset=dataset.name,
-        metric=spec.name,
         people=len(person),
         swaps_possible=bool(len(neighbours(person, annotations)[0])),
         total=total,
         parts=parts,
         joints=joints,
-        curves=threshold_curves(dataset, predictions, annotations, spec),
-        slices=slices,
+        **rest,
     )
 
 

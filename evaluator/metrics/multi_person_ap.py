@@ -109,7 +109,7 @@ def measure(
 ) -> PrecisionTally:
     """AP of each joint, a hit being at most `threshold` x head size from the joint of the person its pose belongs to.
 
-    Each pose goes to the person of whom it hits the largest share of annotated joints, and each person keeps the one
+    Each pose goes to the person with the largest share of annotated joints hit, and each person keeps the one
     that hits most; a pose that hits nothing, or loses, has no person, and its joints are false positives. So are
     joints that their person has no annotation for, and all in an image whose people are left without joints; images
     without any annotation do not count. Joints in ignored regions are dropped from poses and people alike. A joint

@@ -211,9 +211,9 @@ def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
 def _image_places(image_ids: Integers, ids: Integers, row_images: Integers) -> Integers:
     """The index into `image_ids` of each annotation's image. Both kinds of ids ascend and must not repeat."""
     if (np.diff(image_ids) == 0).any():
-        raise GroundTruthError(f"image {image_ids[:-1][np.diff(image_ids) == 0][0]} stands there twice")
+        raise GroundTruthError(f"image {image_ids[:-1][np.diff(image_ids) == 0][0]} is listed twice")
     if (np.diff(ids) == 0).any():
-        raise GroundTruthError(f"annotation {ids[:-1][np.diff(ids) == 0][0]} stands there twice")
+        raise GroundTruthError(f"annotation {ids[:-1][np.diff(ids) == 0][0]} is listed twice")
     image = np.searchsorted(image_ids, row_images)
     unknown = np.append(image_ids, -1)[image] != row_images
     unknown |= image == len(image_ids)
@@ -350,7 +350,7 @@ def _person_ids(rows: list[dict[str, Any]], image: Integers) -> Integers:
 
 def _check_people(annotations: Annotations, dataset: Dataset) -> None:
     if not annotations.people.any():
-        raise GroundTruthError("nobody is annotated")
+        raise GroundTruthError("the annotations contain no annotated people")
     if dataset.single_person:
         keys = Counter(zip(annotations.image.tolist(), annotations.person_ids.tolist(), strict=True))
         (image, person), times = keys.most_common(1)[0]

@@ -20,8 +20,8 @@ def address(request: HttpRequest) -> str:
     """The visitor's IP address, or `unix`.
 
     `X-Forwarded-For` is believed only from the proxies of POSEBOARD_TRUSTED_PROXIES, and read from its right end: each
-    of them appended whom it heard, so the first one that is not trusted is the visitor. What stands left of it was
-    written by the visitor, and can be anything.
+    of them appended the address that connected to it, so the first one that is not trusted is the visitor's. What
+    is left of it was written by the visitor, and can be anything.
     """
     peer = _normal(request.META.get("REMOTE_ADDR") or "") or UNIX
     hops = request.headers.get("X-Forwarded-For", "")

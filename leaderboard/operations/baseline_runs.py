@@ -225,37 +225,45 @@ def _hand_over(claim: Claim[BaselineRun], team: Team, method: Method, blob: Blob
         raise _FencedOut
 
 
-def store_pictures(run: BaselineRun, seen: Any) -> None:
-    """Store what the network saw (`baselines.preview.Preview`) with the run. The pictures are blobs."""
+def store_pictures(run: BaselineRun, preview: Any) -> None:
+    """Store what the network saw (`baselines.preview.Preview`) with the run. The pictures are blobs.
 
-    def kept(picture: bytes) -> str:
+    Of a network without heatmaps there is none to store (None): that is noted, so that it is not loaded again for it.
+    """
+
+    def stored(picture: bytes) -> str:
         return blobs.store([picture], limit=1 << 20).sha256
 
+    if preview is None:
+        return _note_pictures(run, {})
     noted = {
-        "crop": kept(seen.crop),
-        "size": list(seen.size),
-        "strip_width": seen.strip_width,
-        "stages": seen.stages,
+        "crop": stored(preview.crop),
+        "size": list(preview.size),
+        "strip_width": preview.strip_width,
+        "stages": preview.stages,
         "joints": [
-            {"joint": joint, "peaks": list(peaks), "strip": kept(strip)}
-            for joint, peaks, strip in zip(seen.joints, seen.peaks, seen.strips, strict=True)
+            {"joint": joint, "peaks": list(peaks), "strip": stored(strip)}
+            for joint, peaks, strip in zip(preview.joints, preview.peaks, preview.strips, strict=True)
         ],
     }
-    _note_pictures(run, noted)
+    return _note_pictures(run, noted)
 
 
 def reuse_pictures(run: BaselineRun) -> bool:
     """Show with the run what an earlier run of the same weights saw: the pictures depend on them and on the joints
     alone. Whether there was such a run."""
     run.refresh_from_db()
+    digest = run.record.get("checkpoint_sha256")
+    if not digest:  # whatever was run without a file of weights may have been anything
+        return False
     alike = BaselineRun.objects.filter(
         baseline=run.baseline,
         benchmark__dataset=run.benchmark.dataset,
-        record__checkpoint_sha256=run.record.get("checkpoint_sha256", ""),
+        record__checkpoint_sha256=digest,
         record__has_key="seen",
     )
     earlier = alike.exclude(pk=run.pk).order_by("-pk").first()
-    if earlier is None or not run.record.get("checkpoint_sha256"):
+    if earlier is None:
         return False
     _note_pictures(run, earlier.record["seen"])
     return True
@@ -275,8 +283,9 @@ def needed_blobs() -> set[str]:
 
 
 def _pictures() -> set[str]:
-    seen = BaselineRun.objects.filter(record__has_key="seen").values_list("record__seen", flat=True)
-    return {digest for each in seen for digest in (each["crop"], *(joint["strip"] for joint in each["joints"]))}
+    noted = BaselineRun.objects.filter(record__has_key="seen").values_list("record__seen", flat=True)
+    pictures = [each for each in noted if each]
+    return {digest for each in pictures for digest in (each["crop"], *(joint["strip"] for joint in each["joints"]))}
 
 
 def described(run: BaselineRun, record: dict[str, Any]) -> dict[str, Any]:

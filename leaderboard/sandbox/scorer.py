@@ -12,7 +12,6 @@ zygote, which checks the file against public definitions and never reads annotat
 from __future__ import annotations
 
 import json
-import math
 import os
 import selectors
 import signal
@@ -28,6 +27,7 @@ from typing import Any
 
 from leaderboard.sandbox.confinement import DEFENCES, Limits
 from leaderboard.sandbox.report_check import BY_FILE, ScoringFailed, read_answer, read_problems, where
+from leaderboard.sandbox.watching import Lease, Watch, oom_kills
 from leaderboard.sandbox.zygote import CHECK, EVALUATE, ROOT
 
 __all__ = ["Limits", "Scorer", "ScoringFailed"]
@@ -39,7 +39,6 @@ STARTS = 5
 FIRST_PAUSE = 0.1
 END_SECONDS = 5.0
 LEASE_CHECK_SECONDS = 1.0
-WATCH_SECONDS = 0.25
 BOOTSTRAP = """
 import sys
 root, target, *more = sys.argv[1:]
@@ -115,7 +114,7 @@ class Scorer:
             "limits": vars(self.limits) | {},
         }
         with self._one_at_a_time:
-            lease = _Lease(heartbeat, every)
+            lease = Lease(heartbeat, every)
             report = read_answer(self._answer(job, lease), dataset, self._sources())
             if report is not None:
                 return report
@@ -253,7 +252,7 @@ class Scorer:
         """The folders whose files may be named in the log."""
         return [ROOT / "evaluator", ROOT / "leaderboard", *map(Path, self.search_path)]
 
-    def _answer(self, job: dict[str, Any], lease: _Lease) -> bytes:
+    def _answer(self, job: dict[str, Any], lease: Lease) -> bytes:
         """The child's answer, unchecked, from a second zygote where the first one died.
 
         One that dies with the job is replaced once, for the job may be what kills it; one that dies before, a few
@@ -273,7 +272,7 @@ class Scorer:
                 if not gone.with_job:
                     time.sleep(FIRST_PAUSE * 2**starts)
 
-    def _attempt(self, job: dict[str, Any], lease: _Lease) -> bytes:
+    def _attempt(self, job: dict[str, Any], lease: Lease) -> bytes:
         self._start(lease.renewed)
         killed_before = oom_kills()
         reading, writing = os.pipe()
@@ -284,7 +283,8 @@ class Scorer:
                 given = True
             finally:
                 os.close(writing)
-            watch = _Watch(self.limits, memory_limited=bool(self._isolation.get("memory_limit")))
+            memory_limited = bool(self._isolation.get("memory_limit"))
+            watch = Watch(self.limits, memory_limited=memory_limited, end_seconds=END_SECONDS)
             return self._wait(reading, lease, watch, killed_before)
         except ScoringFailed:
             raise
@@ -297,7 +297,7 @@ class Scorer:
         finally:
             os.close(reading)
 
-    def _wait(self, reading: int, lease: _Lease, watch: _Watch, killed_before: int = 0) -> bytes:
+    def _wait(self, reading: int, lease: Lease, watch: Watch, killed_before: int = 0) -> bytes:
         assert self._control is not None
         answer, open_pipe, reason = b"", True, ""
         with selectors.DefaultSelector() as selector:
@@ -364,96 +364,3 @@ class Scorer:
         if not answer:
             raise ScoringFailed("crashed", f"ended with {os.waitstatus_to_exitcode(status)} and no answer")
         return answer
-
-
-class _Lease:
-    """Calls the heartbeat when it is due."""
-
-    def __init__(self, heartbeat: Callable[[], bool], every: float) -> None:
-        self._heartbeat, self._every, self._next = heartbeat, every, time.monotonic() + every
-
-    def due(self) -> float:
-        return self._next
-
-    def renewed(self) -> bool:
-        if time.monotonic() < self._next:
-            return True
-        self._next = time.monotonic() + self._every
-        return bool(self._heartbeat())
-
-
-class _Watch:
-    """Wall-clock time, and the resident size where RLIMIT_AS does not hold."""
-
-    def __init__(self, limits: Limits, *, memory_limited: bool) -> None:
-        self._limits, self._watch_memory = limits, not memory_limited
-        self._deadline = time.monotonic() + limits.wall_seconds
-        self._last = math.inf
-        self._child = 0
-        self._at_start = 0
-
-    def started(self, child: int) -> None:
-        self._child = child
-        self._deadline = time.monotonic() + self._limits.wall_seconds
-        if self._watch_memory:
-            self._at_start = resident_bytes(child)
-
-    def due(self) -> float:
-        if self._last != math.inf:
-            return self._last
-        if self._watch_memory and self._child:
-            return min(self._deadline, time.monotonic() + WATCH_SECONDS)
-        return self._deadline
-
-    def exceeded(self) -> str:
-        """The code of the limit that was exceeded, or an empty string.
-
-        Time is the file's only when its process ran: not while annotations are read, nor when it was stopped.
-        """
-        if time.monotonic() >= self._deadline:
-            if not self._child:
-                return "ground_truth"
-            return "crashed" if is_stopped(self._child) else "time"
-        if self._watch_memory and self._child:
-            grown = resident_bytes(self._child) - self._at_start
-            if grown > self._limits.memory_bytes:
-                return "memory"
-        return ""
-
-    def kill_asked(self) -> bool:
-        """True once: the first time a reason to kill is there."""
-        if self._last == math.inf:
-            self._last = time.monotonic() + END_SECONDS
-            return True
-        return False
-
-    def overdue(self) -> bool:
-        return time.monotonic() >= self._last
-
-
-def is_stopped(process: int) -> bool:
-    """Whether somebody stopped a process (SIGSTOP, a debugger); it cannot stop itself (Linux)."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] in "Tt"
-    except (OSError, IndexError):
-        return False
-
-
-def oom_kills() -> int:
-    """How many processes the kernel has killed for want of memory since it started (Linux 4.13), in any cgroup."""
-    try:
-        lines = Path("/proc/vmstat").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
-
-
-def resident_bytes(process: int) -> int:
-    """Resident size of a process; 0 when it has ended."""
-    try:
-        if sys.platform.startswith("linux"):
-            return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        shown = subprocess.run(["ps", "-o", "rss=", "-p", str(process)], capture_output=True, text=True, check=False)
-        return int(shown.stdout) * 1024
-    except (OSError, ValueError, IndexError):
-        return 0

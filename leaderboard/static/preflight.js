@@ -503,7 +503,7 @@ function page() {
     for (const target of document.querySelectorAll(`[data-fill=${name}]`)) target.textContent = value;
   }
 
-  // a mended file of the same name is the same choice to the browser: forget it, and it can be chosen again
+  // a repaired file of the same name is the same choice to the browser: forget it, and it can be chosen again
   let kept = null;
   input.addEventListener("click", () => {
     kept = new DataTransfer();

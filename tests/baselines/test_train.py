@@ -221,7 +221,7 @@ def test_a_killed_training_resumes_to_the_same_weights(way, data, tmp_path):
     state = torch.load(tmp_path / "broken" / "stacked_hourglass-tiny.state", weights_only=True)["state"]
     assert (state["epoch"], state["step"]) == (1, 1)  # counted from 0: the second epoch, one step done and saved
     said = _process(data, tmp_path / "broken", "on", way).communicate()[0].splitlines()
-    assert said[0] == "goes on from epoch 2, step 1"
+    assert said[0] == "resuming from epoch 2, step 1"
     assert not any(line.startswith("epoch 1/4") for line in said)
     expected = whole.communicate()[0].splitlines()
     assert whole.returncode == 0 and said[-1] == expected[-1] and len(said[-1]) == 64

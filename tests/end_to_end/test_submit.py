@@ -1,4 +1,4 @@
-"""Three ways in: curl, the `poseboard` command, and (test_browser.py) the page; on the demonstration's own board."""
+"""Three ways in: curl, the `poseboard` command, and (pages/) the browser; on the demonstration's board."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def written(value: Any) -> str:
 
 
 def reference(truth: Path, results: Path) -> list[float]:
-    """pycocotools' ten numbers from two files, -1 where nobody is annotated."""
+    """pycocotools' ten numbers from two files, -1 where there are no annotated people."""
     with contextlib.redirect_stdout(io.StringIO()):
         ground = COCO(str(truth))
         run = COCOeval(ground, ground.loadRes(str(results)), "keypoints")

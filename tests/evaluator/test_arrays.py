@@ -101,10 +101,10 @@ WRONG_TRUTHS: dict[str, tuple[Any, str]] = {
     "two dimensions": (np.zeros((3, 14)), r"shape \[3, 14\]: expected numbers of the shape"),
     "another number of joints": (np.zeros((3, 13, 2)), "13 joints, not 14"),
     "four numbers a joint": (np.zeros((3, 14, 4)), "shape"),
-    "infinite": (np.full((3, 14, 2), np.inf), "nobody|not finite"),
+    "infinite": (np.full((3, 14, 2), np.inf), "contain no annotated people|not finite"),
     "a flag of 7": (np.full((3, 14, 3), 7.0), "flag"),
     "text": (np.full((3, 14, 2), "1"), "type <U1"),
-    "nobody": (np.full((3, 14, 2), np.nan), "nobody is annotated"),
+    "nobody": (np.full((3, 14, 2), np.nan), "contain no annotated people"),
     "a list of numbers": ([1, 2], "not of objects"),
     "no image": ([{"keypoints": []}], "image_id is None"),
 }

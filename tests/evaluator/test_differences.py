@@ -206,7 +206,7 @@ def test_flags_above_two(both: Any) -> None:
 def test_a_truth_without_anybody(both: Any) -> None:
     there, here = both(truth_of(annotation(1, HIT, iscrowd=1)), [detected(HIT, 0.5)])
     assert set(there) == {-1.0}
-    assert isinstance(here, GroundTruthError) and "nobody is annotated" in str(here)
+    assert isinstance(here, GroundTruthError) and "contain no annotated people" in str(here)
 
 
 # --- What ends in a traceback there ----------------------------------------------------------------------------------

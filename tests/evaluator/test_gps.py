@@ -229,7 +229,7 @@ def test_intervals_where_there_is_enough() -> None:
         ({"dp_masks": ["all"]}, "a mask is not 256 x 256 run lengths"),
         ({"area": None}, "has no area, which GPS needs"),
         ({"bbox": None}, "has no bbox, which GPS needs"),
-        ({"ignore": 1}, "nobody is annotated"),
+        ({"ignore": 1}, "contain no annotated people"),
     ],
 )
 def test_annotations_that_cannot_be_scored_against_are_the_operators_fault(change: Any, message: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
+from django.test import Client
 from django.utils import timezone
 from PIL import Image
 
@@ -318,6 +319,31 @@ def test_what_a_network_sees_is_drawn_once_for_each_checkpoint(
     baseline_runs.request_run(baseline=run.baseline, benchmark=benchmark, by=None)
     assert tasks.run_baseline().endswith("submitted")
     assert len(drawn) == 2
+
+
+def test_pictures_are_not_those_of_other_joints_or_of_unknown_weights(run: BaselineRun, benchmark: Benchmark) -> None:
+    """The same file of weights may serve several datasets, whose joints differ; and a run may name no file at all."""
+    elsewhere = Benchmark.objects.create(slug="elsewhere", title="Elsewhere", dataset="mpii", split="test")
+    picture = Preview(b"crop", (96, 128), 1, ("neck",), ((0.5,),), (b"strip",))
+    for digest, on, reused in (("2" * 64, elsewhere, False), ("", benchmark, False), ("2" * 64, benchmark, True)):
+        record = {"checkpoint_sha256": digest}
+        earlier = BaselineRun.objects.create(baseline=run.baseline, benchmark=on, record=record, state=State.DONE)
+        baseline_runs.store_pictures(earlier, picture)
+        BaselineRun.objects.filter(pk=run.pk).update(record=record)
+        assert baseline_runs.reuse_pictures(run) is reused
+
+
+def test_a_network_without_heatmaps_is_loaded_once_to_see_that(
+    run: BaselineRun, middle: Middle, benchmark: Benchmark, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr("baselines.preview.render_with", lambda name, *_, **__: loaded.append(name))
+    assert tasks.run_baseline().endswith("submitted")
+    baseline_runs.request_run(baseline=run.baseline, benchmark=benchmark, by=None)
+    assert tasks.run_baseline().endswith("submitted")
+    assert loaded == [run.baseline]
+    assert baseline_runs.needed_blobs() == set()
+    assert client.get(f"/baselines/{run.baseline}/").status_code == 200
 
 
 def test_the_lease_is_renewed_before_what_was_predicted_is_submitted(

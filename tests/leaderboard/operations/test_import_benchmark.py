@@ -141,7 +141,7 @@ def test_an_existing_slug_with_another_dataset_is_an_error(board: Benchmark, tmp
 def test_unusable_annotations_change_nothing(board: Benchmark, tmp_path: Path) -> None:
     before = Benchmark.objects.values().get()
     (tmp_path / "wrong.json").write_text('{"images": [], "annotations": []}')
-    with pytest.raises(CommandError, match=r"nobody is annotated|no annotated people"):
+    with pytest.raises(CommandError, match="contain no annotated people"):
         run(str(tmp_path / "wrong.json"), "--split", "test-pc", "--public", "--title", "Other")
     assert Benchmark.objects.values().get() == before
 

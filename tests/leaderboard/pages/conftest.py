@@ -23,6 +23,7 @@ from tests.leaderboard.conftest import (  # noqa: F401  fixtures that these test
     send,
     team,
 )
+from tests.leaderboard.pages.browser_site import open_page, site  # noqa: F401
 
 PARTS = {"head": 0.9, "shoulder": 0.8, "elbow": 0.7, "wrist": 0.6, "hip": 0.75, "knee": 0.72, "ankle": 0.65}
 

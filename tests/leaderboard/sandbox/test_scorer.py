@@ -20,7 +20,8 @@ import pytest
 from evaluator.errors import PredictionError, Problem
 from leaderboard.sandbox.confinement import DEFENCES
 from leaderboard.sandbox.report_check import read_answer, read_problems
-from leaderboard.sandbox.scorer import Limits, Scorer, ScoringFailed, _Lease, _Watch
+from leaderboard.sandbox.scorer import Limits, Scorer, ScoringFailed
+from leaderboard.sandbox.watching import Lease, Watch
 from tests.leaderboard.sandbox import hostile
 from tests.leaderboard.sandbox.conftest import HERE, LIMITS, LINUX, alive, children_of, need, told, wait_until
 
@@ -439,7 +440,7 @@ def test_two_messages_of_the_zygote_at_once_are_both_read():
     zygote.sendall(b'{"started": 1}\n{"ended": 0, "cpu_seconds": 0.0}\n')
     with runner._control, zygote:
         started = time.monotonic()
-        got = runner._wait(reading, _Lease(lambda: True, 20), _Watch(LIMITS, memory_limited=True))
+        got = runner._wait(reading, Lease(lambda: True, 20), Watch(LIMITS, memory_limited=True, end_seconds=5))
     os.close(reading)
     assert got == b"answer"
     assert time.monotonic() - started < 1

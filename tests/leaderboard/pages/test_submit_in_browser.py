@@ -1,0 +1,392 @@
+"""The submit page in Chromium: it finds what the server finds, and a refusal keeps the file."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.test import Client
+
+from evaluator import PredictionError, load_dataset, read_predictions
+from evaluator.reading.image_list import read_images
+from evaluator.reading.upload_limits import limits_of
+from leaderboard.models import (
+    Benchmark,
+    Submission,
+    User,
+)
+from leaderboard.queue import clock
+from tests.evaluator.upload_corpus import IMAGES as LISTS
+from tests.evaluator.upload_corpus import IN_SPACE, ON_SURFACE
+from tests.leaderboard.conftest import IMAGES, predictions
+from tests.leaderboard.pages.browser_site import RULES
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("pages_browser")]
+
+# What the page says where the server says something else: JavaScript has one kind of number, and no PNG is opened.
+BEYOND_THE_PAGE: dict[str, dict[str, Any]] = {
+    "human36m": {"a place of 400 digits": ["not_finite", 0, "/keypoints_3d/7"]},
+    "densepose": {
+        "a box of 400 digits": ["not_finite", 0, "/bbox/0"],
+        "a shape of floats": None,
+        "a picture of another size": None,
+        "a picture that says 2^31": None,
+    },
+}
+
+# --- the check in the page -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def submit_page(open_page: Any, site: Any, alice: User) -> Any:
+    page = open_page(alice)
+    page.goto(f"{site.url}/lsp-test-pc/submit/")
+    return page
+
+
+def choose(page: Any, folder: Path, content: bytes, name: str = "mine.json") -> Any:
+    file = folder / name
+    file.write_bytes(content)
+    page.evaluate("document.getElementById('checks').replaceChildren()")
+    page.set_input_files("#id_file", file)
+    checks = page.locator("#checks")
+    checks.locator("h3").wait_for()
+    return checks
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_good_file_is_found_good_and_not_sent(packed: bool, submit_page: Any, tmp_path: Path) -> None:
+    content = predictions()
+    before = Submission.objects.count()
+    checks = choose(
+        submit_page, tmp_path, gzip.compress(content) if packed else content, "a.json.gz" if packed else "a.json"
+    )
+    assert checks.locator("h3").inner_text() == f"{IMAGES} entries, no problem"
+    assert "nothing has been sent" in submit_page.inner_text("#drop-fact")
+    assert submit_page.is_enabled("#send")
+    assert Submission.objects.count() == before
+
+
+def spoiled(change: Callable[[list[Any]], None]) -> bytes:
+    entries = json.loads(predictions())
+    change(entries)
+    return json.dumps(entries).encode()
+
+
+def set_at(entry: int, key: str, value: Any) -> Callable[[list[Any]], None]:
+    return lambda entries: entries[entry].__setitem__(key, value)
+
+
+BAD = {
+    "wrong_count": spoiled(set_at(3, "keypoints", [1, 2, 3])),
+    "wrong_type": spoiled(set_at(3, "score", "0.5")),
+    "missing_key": spoiled(lambda entries: entries[3].pop("score")),
+    "unknown_image": spoiled(set_at(3, "image_id", 5)),
+    "unknown_person": spoiled(set_at(3, "person_id", 4)),
+    "repeated_person": spoiled(lambda entries: entries.insert(3, entries[2])),
+    "incomplete_joint": spoiled(lambda entries: entries[3]["keypoints"].__setitem__(1, None)),
+    "out_of_range": spoiled(lambda entries: entries[3]["keypoints"].__setitem__(1, 2e6)),
+    "not_finite": spoiled(lambda entries: entries[3]["keypoints"].__setitem__(1, float("nan"))),
+    "not_an_object": spoiled(lambda entries: entries.__setitem__(3, 7)),
+}
+
+
+@pytest.mark.parametrize("code", BAD)
+def test_check_in_the_page_finds_what_the_server_finds(
+    code: str, submit_page: Any, tmp_path: Path, client: Client
+) -> None:
+    """The same code, entry and pointer as the evaluator's, so that nobody mends a file twice."""
+    from evaluator import validate
+
+    with pytest.raises(PredictionError) as caught:
+        validate("lsp", BAD[code], images=json.loads(client.get("/lsp-test-pc/images.json").content))
+    (problem,) = caught.value.problems
+    checks = choose(submit_page, tmp_path, BAD[code])
+    assert "1 problem, so this file cannot be sent yet" in checks.locator("h3").inner_text()
+    assert (problem.code, problem.entry) == (code, 3)
+    assert checks.locator(".got").inner_text() == problem.code
+    assert checks.locator(".where").first.inner_text().split("\n")[0] == f"entry {problem.entry}"
+    assert submit_page.is_disabled("#send")
+
+
+def test_check_lists_a_hundred_and_counts_all(submit_page: Any, tmp_path: Path) -> None:
+    content = json.dumps([{"image_id": "x"}] * 60).encode()
+    checks = choose(submit_page, tmp_path, content)
+    assert "180 problems" in checks.locator("h3").inner_text()
+    assert checks.locator(".probs li").count() == 100
+
+
+def test_check_stops_after_a_thousand_problems(submit_page: Any, tmp_path: Path) -> None:
+    checks = choose(submit_page, tmp_path, b"[" + b"[]," * 1_000_000 + b"[]]")
+    assert "At least 1,000 problems" in checks.locator("h3").inner_text()
+    assert checks.locator(".probs li").count() == 100
+    assert submit_page.is_disabled("#send")
+
+
+def test_check_stops_inflating_where_a_file_for_the_benchmark_ends(submit_page: Any, tmp_path: Path) -> None:
+    checks = choose(submit_page, tmp_path, gzip.compress(b"[" + b" " * (65 << 20) + b"]"), "a.json.gz")
+    assert "It holds more than 64 MiB." in checks.inner_text()
+    assert submit_page.is_disabled("#send")
+
+
+def test_page_knows_how_much_a_file_may_hold(submit_page: Any) -> None:
+    expected, cases = [], []
+    for name, number in (("coco", 5000), ("lsp", 1000), ("lsp", 60_000), ("densepose", 1508), ("human36m", 90_000)):
+        dataset = load_dataset(name)
+        people = {"people": [{"person_id": 0}]} if dataset.single_person else {}
+        listing = {"images": [{"id": image} | people for image in range(number)]}
+        rules = {"joints": list(dataset.joints), "limbs": len(dataset.limbs), "single": dataset.single_person,
+                 "entry": dataset.entry}  # fmt: skip
+        found = limits_of(dataset, read_images(listing))
+        expected.append([found.size, found.entries])
+        cases.append([rules, number, people])
+    said = submit_page.evaluate(
+        """async (cases) => {
+            const page = await import(document.querySelector("script[src*=preflight]").src);
+            return cases.map(([rules, number, people]) => {
+                const images = Array.from({ length: number }, (_, id) => ({ id, ...people }));
+                const found = page.limits(rules, { images });
+                return [found.size, Number.isFinite(found.entries) ? found.entries : null];
+            });
+        }""",
+        cases,
+    )
+    assert said == expected
+
+
+def test_no_file_keeps_the_page_from_its_reader(submit_page: Any) -> None:
+    """Shapes that took the square of their length, or the stack: what each gets, of five megabytes."""
+    said = submit_page.evaluate(
+        r"""async () => {
+            const page = await import(document.querySelector("script[src*=preflight]").src);
+            const rules = { joints: ["nose"], limbs: 0, single: false, entry: "keypoints", missing_joints: false };
+            const files = {
+                "a text without end": '["' + '\\"'.repeat(2.5e6),
+                "a text and NaN": '["' + 'a\\"'.repeat(1.6e6) + '", NaN]',
+                "a list of lists": "[" + "[".repeat(1e6) + "]".repeat(1e6) + "]",
+                "a long list": "[[" + "1,".repeat(2.5e6) + "1]]",
+                "a long text": '["' + "a".repeat(5e6) + '"]',
+                "NaN": "[" + "NaN,".repeat(1.2e6) + "NaN]",
+            };
+            return Object.fromEntries(Object.entries(files).map(([name, source]) => {
+                try {
+                    const { problems, total } = page.check(page.parse(source), rules, null);
+                    return [name, [problems[0].message, total]];
+                } catch (error) {
+                    return [name, [error.name]];
+                }
+            }));
+        }"""
+    )
+    assert said == {
+        "a text without end": ["SyntaxError"],
+        "a text and NaN": ['the entry is "' + r"a\"" * 18 + "a\\...", 2],
+        "a list of lists": ["the entry is " + "[" * 57 + "...", 1],
+        "a long list": ["the entry is [" + "1," * 28 + "...", 1],
+        "a long text": ['the entry is "' + "a" * 56 + "...", 1],
+        "NaN": ["the entry is NaN", 1000],
+    }
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1,]", b"\xff\xfe", gzip.compress(b"[]", mtime=0)[:-6], b'{"a": 1}'])
+def test_unreadable_file_cannot_be_sent(content: bytes, submit_page: Any, tmp_path: Path) -> None:
+    name = "mine.json.gz" if content[:2] == b"\x1f\x8b" else "mine.json"
+    choose(submit_page, tmp_path, content, name)
+    assert submit_page.is_disabled("#send")
+
+
+def test_markup_in_a_file_is_shown_as_text(submit_page: Any, tmp_path: Path) -> None:
+    content = json.dumps([{"image_id": "<img src=x onerror=alert(1)>", "keypoints": [], "score": 1}]).encode()
+    checks = choose(submit_page, tmp_path, content)
+    assert checks.locator("img").count() == 0
+    assert "<img" in checks.inner_text()
+
+
+def test_mending_a_file_lets_it_be_sent(submit_page: Any, tmp_path: Path) -> None:
+    choose(submit_page, tmp_path, BAD["wrong_count"])
+    assert submit_page.is_disabled("#send")
+    choose(submit_page, tmp_path, predictions(), "mended.json")
+    submit_page.fill("#id_method", "Mended")
+    assert "Mended" in submit_page.inner_text("#shell")
+    submit_page.click("#send")
+    submit_page.wait_for_url("**/submissions/*/")
+    assert Submission.objects.filter(method__name="Mended", file_name="mended.json").exists()
+
+
+def test_sample_passes_the_check(submit_page: Any, tmp_path: Path) -> None:
+    with submit_page.expect_download() as download:
+        submit_page.click("text=Download a sample file")
+    checks = choose(submit_page, tmp_path, Path(download.value.path()).read_bytes())
+    assert "no problem" in checks.locator("h3").inner_text()
+
+
+@pytest.mark.parametrize("name", ["coco", "lsp", "posetrack"])
+def test_page_and_server_agree_on_missing_joints(submit_page: Any, name: str) -> None:
+    dataset = load_dataset(name)
+    rules = {"joints": list(dataset.joints), "limbs": 0, "single": False, "missing_joints": dataset.missing_joints}
+    keypoints = [None, None, None, 1, None, 1, *[1] * (3 * len(dataset.joints) - 6)]
+    found = submit_page.evaluate(
+        """async ([entries, rules]) => {
+            const page = await import(document.querySelector("script[src*=preflight]").src);
+            return page.check(entries, rules, null).problems.map(({code, pointer}) => [code, pointer]);
+        }""",
+        [[{"image_id": 1, "keypoints": keypoints, "score": 1}], rules],
+    )
+    with pytest.raises(PredictionError) as caught:
+        read_predictions([{"image_id": 1, "keypoints": keypoints, "score": 1}], dataset)
+    assert [[p.code, p.pointer.removeprefix("/0")] for p in caught.value.problems] == found
+    assert ["missing_joint", "/keypoints/0"] in found or dataset.missing_joints
+
+
+@pytest.mark.parametrize("cases", [IN_SPACE, ON_SURFACE], ids=["in space", "on the surface"])
+def test_page_and_server_agree_on_poses_in_space_and_on_the_surface(submit_page: Any, cases: dict[str, Any]) -> None:
+    """The first problem of each damaged file, but for pictures, which the page leaves to the server."""
+    name = next(iter(cases.values()))[0]
+    dataset = load_dataset(name)
+    rules = {"joints": list(dataset.joints), "limbs": 0, "single": dataset.single_person, "entry": dataset.entry}
+    looks = {each: case for each, case in cases.items() if case[2] not in {"invalid_image", "invalid_part"}}
+    first = submit_page.evaluate(
+        """async ([sources, rules, images]) => {
+            const page = await import(document.querySelector("script[src*=preflight]").src);
+            return sources.map((source) => {
+                const problem = page.check(page.parse(source), rules, images).problems[0];
+                return problem ? [problem.code, problem.entry, problem.pointer] : null;
+            });
+        }""",
+        [[content.decode() for _, content, _, _ in looks.values()], rules, LISTS[name]],
+    )
+    differing = {}
+    for (each, (_, content, _, _)), found in zip(looks.items(), first, strict=True):
+        with pytest.raises(PredictionError) as caught:
+            read_predictions(content, dataset, read_images(LISTS[name]))
+        problem = caught.value.problems[0]
+        if found != [problem.code, problem.entry, problem.pointer.removeprefix(f"/{problem.entry}")]:
+            differing[each] = found
+    assert differing == BEYOND_THE_PAGE[name]
+
+
+def test_file_can_be_sent_without_scripts(open_page: Any, site: Any, alice: User, tmp_path: Path) -> None:
+    page = open_page(alice, java_script_enabled=False)
+    page.goto(f"{site.url}/lsp-test-pc/submit/")
+    file = tmp_path / "plain.json"
+    file.write_bytes(predictions(miss=2))
+    page.set_input_files("#id_file", file)
+    page.fill("#id_method", "Without scripts")
+    page.click("#send")
+    assert "Without scripts" in page.inner_text("h1")
+    page.goto(f"{site.url}/lsp-test-pc/?kinds=1&show=reported")
+    assert "Convolutional Pose Machines" in page.inner_text(".board")
+
+
+# --- a refusal keeps the file ----------------------------------------------------------------------------------------
+
+
+def chosen(page: Any) -> list[str]:
+    return page.evaluate("[...document.getElementById('id_file').files].map((file) => file.name)")
+
+
+@pytest.fixture
+def filled_page(submit_page: Any, tmp_path: Path) -> Any:
+    """A good file chosen and the method named."""
+    choose(submit_page, tmp_path, predictions(miss=3), "large.json")
+    submit_page.fill("#id_method", "Worth keeping")
+    submit_page.fill("#id_extra_data", "MPII")
+    submit_page.check("input[value=publish]")
+    return submit_page
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"closes_at": "2020-11-01T12:00:00Z"}, "closed at 2020-11-01 12:00 UTC"),
+        ({"daily_limit": 1, "total_limit": 1}, "1 submission per team"),
+        ({"truth_sha256": ""}, "has no annotations yet"),
+    ],
+    ids=["closed", "quota", "no annotations"],
+)
+def test_refused_submission_keeps_the_file_and_goes_through_later(
+    limits: dict[str, Any], words: str, filled_page: Any
+) -> None:
+    before = Benchmark.objects.values(*limits).get(slug="lsp-test-pc")
+    Benchmark.objects.update(**limits)
+    filled_page.click("#send")
+    filled_page.wait_for_selector("#form-error:visible")
+    assert words in filled_page.inner_text("#form-error")
+    assert chosen(filled_page) == ["large.json"]
+    assert filled_page.input_value("#id_method") == "Worth keeping"
+    assert filled_page.input_value("#id_extra_data") == "MPII" and filled_page.is_checked("input[value=publish]")
+    assert not Submission.objects.filter(method__name="Worth keeping").exists()
+    Benchmark.objects.update(**before)
+    filled_page.click("#send")
+    filled_page.wait_for_url("**/submissions/*/")
+    assert Submission.objects.filter(method__name="Worth keeping", publish_when_scored=True).count() == 1
+
+
+def test_wrong_field_is_marked_in_place(filled_page: Any) -> None:
+    filled_page.fill("#id_paper_url", "http://example.org")
+    filled_page.click("#send")
+    filled_page.wait_for_selector("#id_paper_url[aria-invalid=true]")
+    assert "Enter a URL that begins with https://" in filled_page.inner_text("#submit-form")
+    assert chosen(filled_page) == ["large.json"]
+    assert Axe().run(filled_page, options={"runOnly": RULES}).response["violations"] == []
+    filled_page.fill("#id_paper_url", "https://example.org")
+    filled_page.click("#send")
+    filled_page.wait_for_url("**/submissions/*/")
+
+
+def test_signing_in_again_elsewhere_lets_it_be_sent(filled_page: Any, site: Any, alice: User) -> None:
+    context = filled_page.context
+    context.clear_cookies()
+    filled_page.click("#send")
+    filled_page.wait_for_selector("#form-error:visible")
+    assert "signed out" in filled_page.inner_text("#form-error") and chosen(filled_page) == ["large.json"]
+    client = Client()
+    client.force_login(alice)
+    context.add_cookies([{"name": "session", "value": client.cookies["session"].value, "url": site.url}])
+    filled_page.click("#send")
+    filled_page.wait_for_url("**/submissions/*/")
+
+
+def test_server_that_is_away_loses_nothing(filled_page: Any) -> None:
+    address = filled_page.url
+    filled_page.route(address, lambda route: route.abort())
+    filled_page.click("#send")
+    filled_page.wait_for_selector("#form-error:visible")
+    assert "did not reach the server" in filled_page.inner_text("#form-error") and chosen(filled_page) == ["large.json"]
+    filled_page.unroute(address)
+    filled_page.click("#send")
+    filled_page.wait_for_url("**/submissions/*/")
+
+
+def test_benchmark_opens_and_closes_while_its_page_is_open(open_page: Any, site: Any, alice: User) -> None:
+    """By the time since the page was made: the reader's clock, here years behind, decides nothing."""
+    now = clock.now()
+    Benchmark.objects.update(opens_at=now + timedelta(seconds=8), closes_at=now + timedelta(seconds=16))
+    page = open_page(alice)
+    page.clock.set_system_time("2020-01-01T00:00:00Z")
+    page.goto(f"{site.url}/lsp-test-pc/submit/")
+    assert page.inner_text("#send") == "Not open yet" and page.is_disabled("#send")
+    page.wait_for_selector("#send:has-text('Submit, uses 1'):enabled", timeout=60_000)
+    assert not page.is_visible("#not-open") and not page.is_visible("#closed")
+    page.wait_for_selector("#send:has-text('Closed'):disabled", timeout=60_000)
+    assert "No more submissions are accepted" in page.inner_text("#closed")
+
+
+def test_refusal_without_scripts_keeps_the_fields(open_page: Any, site: Any, alice: User, tmp_path: Path) -> None:
+    page = open_page(alice, java_script_enabled=False)
+    page.goto(f"{site.url}/lsp-test-pc/submit/")
+    file = tmp_path / "plain.json"
+    file.write_bytes(predictions(miss=2))
+    page.set_input_files("#id_file", file)
+    page.fill("#id_method", "Without scripts")
+    Benchmark.objects.update(closes_at="2020-11-01T12:00:00Z")
+    page.click("#send")
+    assert "closed at 2020-11-01" in page.inner_text("#form-error")
+    assert "choose plain.json again" in page.inner_text("#form-error")
+    assert page.input_value("#id_method") == "Without scripts" and page.is_disabled("#send")
