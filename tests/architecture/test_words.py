@@ -9,39 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.phrases import PHRASES
+
 ROOT = Path(__file__).resolve().parent.parent.parent
-# each with what to write instead
-PHRASES = {
-    r"\bmend\b": "fix",
-    r"\bof a team a day\b|\bfor a team a day\b": "per team per day",
-    r"\b(?:one|several|many|an?) (?:entry|pose|row|box|image|person|joint|file) an? (?:image|person|method)\b": "per",
-    r"\bsame door\b": "scored like any submission",
-    r"\bnobody is annotated\b": "contains no annotated people",
-    r"\bfollows by itself\b": "updates automatically",
-    r"\bstands? (?:there|here|on (?:a|the|no|every|any) board|beside)\b": "is listed",
-    r"\bconfined in every way\b": "fully sandboxed",
-    r"\bopen without an end\b": "no closing date",
-    r"\bnothing here that you may see\b": "not found, or you do not have access",
-    r"\bwhom it fails\b": "where it fails",
-    r"\bnothing here says whose\b": "counts only",
-    r"\bexpected a (?:image|entry|id|integer)\b": "expected an",
-    r"\bthe operator must act\b": "who does what",
-    r"\bgoes on from epoch\b": "resuming from epoch",
-    r"\bthe operator finds why\b": "quote the reference to the operator",
-    r"\bwas sent before for this method\b": "you already submitted this file",
-    r"\bwords, limits and dates\b": "title, limits and dates",
-    r"\d+ %(?![\d(])": "no space before %",
-    r"; ?else |, else |\. Else ": "otherwise",
-    r"\bas soon as visible\b|\buntil visible\b": "a whole sentence",
-    r"\bkept apart\b": "shown separately",
-    r"\bstood here\b": "not found, or you do not have access",
-    r"\bprinted (?:\d|{})": "reports",
-    r"<dt>Truth\b": "Annotations",
-    r"\ban entry for everybody\b|\bone entry a person\b": "one entry per person",
-    r"\bthe document is\b": "the file contains",
-    r"\ba day, per team\b": "per day",
-    r"\bthe doorbell\b|\bdoorbell\b": "wake-up call",
-}
 
 
 def tracked(*patterns: str) -> list[Path]:
