@@ -76,7 +76,7 @@ MODEL = {
             ("sppe", "hourglass", (4.1, 0), "FastPose", "SE-ResNet, shuffles", 1),
             ("parallel", "hourglass", (4.1, 1), "parallel branch", "in training only", 1),
             ("sdtn", "maps", (5.5, 0), "inverse, γ", "heatmaps moved back", 2),
-            ("nms", "attention", (6.9, 0), "pose NMS", "one pose a person", 2),
+            ("nms", "attention", (6.9, 0), "pose NMS", "one pose per person", 2),
             ("people", "people", (8.2, 0), "people", "", 0),
         ),
         "links": "image > boxes > stn > sppe > sdtn > nms > people; stn > parallel",
