@@ -71,7 +71,7 @@ MODEL = {
         # id, shape, (column, row), label, note, how often its maps were halved
         "blocks": (
             ("image", "image", (0, 0), "image", "several people", 0),
-            ("boxes", "attention", (1.3, 0), "person boxes", "and 30 %", 1),
+            ("boxes", "attention", (1.3, 0), "person boxes", "and 30%", 1),
             ("stn", "layers", (2.7, 0), "transformer", "ResNet-18 gives θ", 1),
             ("sppe", "hourglass", (4.1, 0), "FastPose", "SE-ResNet, shuffles", 1),
             ("parallel", "hourglass", (4.1, 1), "parallel branch", "in training only", 1),

@@ -45,7 +45,7 @@ def _people(dataset: Any, image: dict[str, Any]) -> Iterator[tuple[int, tuple[fl
     if listed == [] and dataset.entry == "keypoints_3d":
         return
     if not listed:
-        # one pose an image; on a single-person dataset an image without a list of people has person 0
+        # one pose per image; on a single-person dataset an image without a list of people has person 0
         listed = [{"person_id": 0}]
     share = 1 / len(listed)
     width, height = float(image.get("width") or 200), float(image.get("height") or 200)
