@@ -348,7 +348,7 @@ def _ignore_same_boxes(
 
     That is the person, free at that threshold, whose box overlaps theirs most, by 0.8 or more; of equal ones somebody
     who does not count, then the larger id. If the person does not count, the detection is ignored at every threshold,
-    and the person taken; if the person counts, it is ignored at none. Changes `matched`, `ignored` and `free`.
+    and the person taken; if the person counts, it is ignored at none. Changes `ignored` and `free`.
     """
     detection, person = pairs(detections.image, people.image, images)
     overlap = box_overlap(maps.boxes[detections.rows][detection], people.boxes[person], people.crowd[person])
@@ -363,7 +363,6 @@ def _ignore_same_boxes(
             best = able[-1]
             ignored[area, :, d] = away[best]
             if away[best]:
-                matched[area, -1, d] = True
                 free[area, best] = people.crowd[best]
 
 

@@ -50,7 +50,7 @@ def put_surface(benchmark: Benchmark, source: Path) -> None:
 def keep_surface(benchmark: Benchmark, source: Path) -> None:
     """Keep geodesic tables that were checked."""
     with source.open("rb") as tables, writing.written(surface_path(benchmark)) as out:
-        shutil.copyfileobj(tables, out, 1 << 20)
+        shutil.copyfileobj(tables, out)
 
 
 def copy_images(benchmark: Benchmark, images: list[dict[str, Any]], source: Path) -> int:
@@ -64,5 +64,5 @@ def copy_images(benchmark: Benchmark, images: list[dict[str, Any]], source: Path
     for name, file in found:
         # a baseline may be reading the image that was there
         with file.open("rb") as image, writing.written(target / name, mode=0o644, durable=False) as out:
-            shutil.copyfileobj(image, out, 1 << 20)
+            shutil.copyfileobj(image, out)
     return len(found)

@@ -65,6 +65,14 @@ def test_two_people_and_three_poses() -> None:
     assert set(found) == {"nose", "neck", "head", "all"}
 
 
+def test_a_pose_that_hits_nothing_has_no_person() -> None:
+    truth = {"images": [{"id": 1}], "annotations": [person(1, nose=0, neck=20)]}
+    poses = [pose(0.9, nose=50, neck=70), pose(0.8, nose=0, neck=90)]
+    annotations, predictions = read_truth(truth, POSETRACK), read_predictions(poses, POSETRACK)
+    assigned = multi_person_ap.assign(annotations, predictions, POSETRACK, 0.5)
+    assert assigned.person.tolist() == [-1, 0]
+
+
 def test_the_envelope_takes_the_best_precision_at_a_higher_recall() -> None:
     # Three noses in three images, and the surest of four is wrong: false, hit, hit, hit.
     # Precision at the hits: 1/2, 2/3, 3/4; the best from there on is 3/4 at each: 3 x 1/3 x 3/4.

@@ -218,3 +218,16 @@ def test_annotations_that_oks_cannot_use_are_the_operators_fault(field: str) -> 
     del truth["annotations"][0][field]
     with pytest.raises(GroundTruthError, match=field):
         evaluate("coco", [], truth)
+
+
+@pytest.mark.parametrize("field", ["area", "bbox"])
+def test_the_first_annotation_that_oks_cannot_use_is_named(field: str) -> None:
+    """By its id, in the order of the ids, whatever the order of the file."""
+    truth = document(*(annotation(number, person(0, 0)) for number in (7, 9, 5, 3)))
+    without_box_share = load_dataset("coco" if field == "area" else "crowdpose")
+    for each in truth["annotations"][:3]:
+        del each[field]
+        each["keypoints"] = each["keypoints"][: 3 * len(without_box_share.joints)]
+    truth["annotations"][3]["keypoints"] = truth["annotations"][3]["keypoints"][: 3 * len(without_box_share.joints)]
+    with pytest.raises(GroundTruthError, match=f"annotation 5 has no {field}, which OKS needs"):
+        evaluate(without_box_share, [], truth)

@@ -113,6 +113,16 @@ def test_order_that_is_not_settled_is_a_range_of_ranks() -> None:
     assert "do not settle the order of the two" in said(rows, True)
 
 
+@pytest.mark.parametrize(("others", "words"), [(0, None), (1, "1 other row cannot"), (2, "2 other rows cannot")])
+def test_rows_with_the_same_best_value_are_listed_together(others: int, words: str | None) -> None:
+    cells = [Cell(0.9, 0.88, 0.92)] * 2 + [Cell(0.89, 0.87, 0.91)] * others + [Cell(0.5, 0.48, 0.52)]
+    rows = [Row(kind="submission", name=f"m{n}", team="T", cells={KEY: cell}) for n, cell in enumerate(cells)]
+    text = said(ranked(rows, True), True)
+    assert "m0 and m1 share the highest value" in text
+    assert ("cannot be told apart from them" in text) == bool(words)
+    assert words is None or words in text
+
+
 @pytest.mark.parametrize(
     ("one", "other", "better"),
     [
