@@ -113,6 +113,20 @@ def test_order_that_is_not_settled_is_a_range_of_ranks() -> None:
     assert "do not settle the order of the two" in said(rows, True)
 
 
+@pytest.mark.parametrize("higher", [True, False])
+@pytest.mark.parametrize(("third", "listed"), [((0.50, 0.69), False), ((0.50, 0.71), True)])
+def test_a_group_ends_at_the_first_row_that_one_of_it_is_clearly_better_than(
+    third: tuple[float, float], listed: bool, higher: bool
+) -> None:
+    """The second's interval reaches further down than the first's, which decides."""
+    spans = [(0.95, 0.97), (0.70, 0.80), (0.60, 0.79), third]
+    cells = []
+    for low, high in spans if higher else [(1 - high, 1 - low) for low, high in spans]:
+        cells.append(Cell((low + high) / 2, low, high, "" if higher else "mm", higher))
+    rows = [Row(kind="submission", name=f"m{n}", team="T", cells={KEY: cell}) for n, cell in enumerate(cells)]
+    assert ("The next three lie within" in said(ranked(rows, higher), higher)) == listed
+
+
 @pytest.mark.parametrize(("others", "words"), [(0, None), (1, "1 other row cannot"), (2, "2 other rows cannot")])
 def test_rows_with_the_same_best_value_are_listed_together(others: int, words: str | None) -> None:
     cells = [Cell(0.9, 0.88, 0.92)] * 2 + [Cell(0.89, 0.87, 0.91)] * others + [Cell(0.5, 0.48, 0.52)]

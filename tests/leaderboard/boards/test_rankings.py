@@ -78,6 +78,14 @@ def test_reported_rows_stand_in_place_without_a_rank() -> None:
     assert [(each.name, each.rank) for each in merged] == [("a", 1), ("paper", None), ("old", None), ("b", 2)]
 
 
+@pytest.mark.parametrize("higher", [True, False])
+def test_what_has_no_value_comes_after_what_has_one(higher: bool) -> None:
+    measured = rank([row("a", 0.5), row("none", None)], key=KEY, higher_is_better=higher)
+    papers = order([row("paper", 0.5, "reported"), row("silent", None, "reported")], key=KEY, higher_is_better=higher)
+    names = [each.name for each in merge(measured, papers, higher_is_better=higher)]
+    assert names == ["a", "paper", "none", "silent"]
+
+
 @pytest.mark.django_db
 def test_unknown_metric_and_part_name_the_choices() -> None:
     benchmark = Benchmark.objects.create(slug="lsp-x", dataset="lsp", split="x", title="LSP")

@@ -198,7 +198,7 @@ def test_a_private_import_stays_private_whatever_the_policy(benchmark: Benchmark
 
 
 def test_only_members_publish_what_was_imported_for_their_team(
-    benchmark: Benchmark, team: Team, tmp_path: Path
+    benchmark: Benchmark, team: Team, olga: User, alice: User, tmp_path: Path
 ) -> None:
     file = tmp_path / "released.json"
     file.write_bytes(b"[1]")
@@ -206,6 +206,21 @@ def test_only_members_publish_what_was_imported_for_their_team(
     call_command("import_submission", "lsp-test-pc", str(file), method="Released", team=team.name, stdout=out)
     assert f"It stays private until a member of {team} publishes it." in out.getvalue()
     score()
+    assert on_the_board() == set()
+    submission = Submission.objects.get()
+    with pytest.raises(Refused, match="only its team can publish it"):
+        submissions.publish(submission=submission, by=olga)
+    submissions.publish(submission=submission, by=alice)
+    assert on_the_board() == {"Released"}
+
+
+def test_nobody_publishes_the_upload_of_a_team_that_everybody_left(send: Any, olga: User, team: Team) -> None:
+    """Only what was run or imported here belongs to a team in which nobody can decide."""
+    submission = send()
+    score()
+    team.memberships.all().delete()
+    with pytest.raises(Refused, match="only its team can publish it"):
+        submissions.publish(submission=submission, by=olga)
     assert on_the_board() == set()
 
 
