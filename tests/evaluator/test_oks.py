@@ -237,7 +237,7 @@ def test_the_first_annotation_that_oks_cannot_use_is_named(field: str) -> None:
 
 @pytest.mark.parametrize(
     "weights",
-    [np.full((1, 60), 1.0), np.linspace(0.1, 2.0, 120).reshape(2, 60), np.full((1, 60), 2.0**20 + 1)],
+    [np.full((1, 60), 1.0), np.linspace(0.1, 1.9, 120).reshape(2, 60), np.full((1, 60), 2.0**20 + 1)],
     ids=["whole", "fractions", "large"],
 )
 def test_any_weights_give_the_same_bits_at_once_and_one_by_one(weights: Any) -> None:

@@ -256,6 +256,24 @@ def test_orphans_in_the_drop_folder_are_collected_after_an_hour(
     assert files(settings) == sorted([waiting, young, others])
 
 
+def test_an_orphan_that_another_worker_deletes_meanwhile_is_no_fault(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, benchmark: Benchmark
+) -> None:
+    folder, delete = Path(settings.DROP_DIR), Path.unlink
+    for name in ("b" * 32 + ".json", "c" * 32 + ".json"):
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"{}")
+        os.utime(folder / name, (time.time() - 3700,) * 2)
+
+    def deleted_twice(file: Path, **options: bool) -> None:
+        delete(file)
+        delete(file, **options)
+
+    monkeypatch.setattr(Path, "unlink", deleted_twice)
+    assert annotation_imports.collect_orphans() == 2
+    assert files(settings) == []
+
+
 def migration() -> Any:
     (name,) = [each.name for each in pkgutil.iter_modules(migrations.__path__) if each.name.endswith("_annotations")]
     return importlib.import_module(f"leaderboard.migrations.{name}")
