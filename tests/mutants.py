@@ -24,6 +24,7 @@ import tempfile
 import time
 import tomllib
 from collections import defaultdict
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate, count, starmap
@@ -38,9 +39,11 @@ CHANGED = (
     "leaderboard/queue/*.py", "leaderboard/boards/*.py",
 )  # fmt: skip
 TESTS = ("tests/evaluator", "tests/leaderboard", "tests/faults")
+# what looks at definitions without executing them, asked about every line that runs at import
+LOOKING = ("tests/evaluator/test_plain_data.py", "tests/evaluator/test_metric_cards.py")
 # what drives a browser or starts servers takes too long to be asked about every change
 LEFT_OUT = ("tests/leaderboard/pages/test_browser.py", "tests/leaderboard/pages/test_submit_in_browser.py")
-MOST_TESTS, MORE_SECONDS, SECONDS = 60, 60, 30
+FEW, MANY, MORE_SECONDS, SECONDS = 12, 60, 60, 30
 EQUIVALENT = ROOT / "tests" / "mutants.toml"
 # operators whose result cannot differ from the original, whose only effect is a crash, or that need arguments
 USELESS = (
@@ -223,56 +226,62 @@ def pytest_sessionfinish(session: Any) -> None:
         Path(path).write_text(json.dumps(_times))
 
 
-def nearest(tests: set[str], times: dict[str, float]) -> tuple[list[str], list[str]]:
-    """The fastest tests first, one of each function before the next of any: MOST_TESTS, and those after them for
-    MORE_SECONDS."""
+def nearest(tests: set[str], times: dict[str, float]) -> list[list[str]]:
+    """The fastest tests first, one of each function before the next of any, in portions: most changes meet one only."""
     by_function: dict[str, list[str]] = defaultdict(list)
     for test in sorted(tests, key=lambda test: (times.get(test, 0.0), test)):
         by_function[test.split("[")[0]].append(test)
     ranked = sorted((n, times.get(test, 0.0), test) for each in by_function.values() for n, test in enumerate(each))
-    together = accumulate(seconds for _, seconds, _ in ranked[MOST_TESTS:])
-    more = [test for (_, _, test), until in zip(ranked[MOST_TESTS:], together, strict=True) if until < MORE_SECONDS]
-    return [test for _, _, test in ranked[:MOST_TESTS]], more
+    together = accumulate(seconds for _, seconds, _ in ranked[MANY:])
+    more = [test for (_, _, test), until in zip(ranked[MANY:], together, strict=True) if until < MORE_SECONDS]
+    first = [test for _, _, test in ranked[:MANY]]
+    return [portion for portion in (first[:FEW], first[FEW:], more) if portion]
 
 
-def executing(mutant: Mutant, executed: dict[str, dict[int, set[str]]]) -> set[str]:
-    """The tests that execute the line; of a line that runs at import, all that execute anything of the file."""
+def executing(mutant: Mutant, executed: dict[str, dict[int, set[str]]], tests: Iterable[str]) -> set[str]:
+    """The tests that execute the line; of a line that runs at import, all that execute anything of the file, and those
+    that look at definitions."""
     lines = executed.get(mutant.file, {})
-    if mutant.line not in lines:  # a later line of a statement: coverage knows the first
-        around = [
-            node.lineno
-            for node in ast.walk(ast.parse((ROOT / mutant.file).read_text()))
-            if isinstance(node, ast.stmt) and node.lineno <= mutant.line <= (node.end_lineno or node.lineno)
-        ]
-        known = [line for line in around if line in lines]
-        if not known:
-            return set()
-        return lines[max(known)] or set().union(*lines.values())
-    return lines[mutant.line] or set().union(*lines.values())
+    around = [
+        node.lineno
+        for node in ast.walk(ast.parse((ROOT / mutant.file).read_text()))
+        if isinstance(node, ast.stmt) and node.lineno <= mutant.line <= (node.end_lineno or node.lineno)
+    ]
+    # of a statement over several lines coverage knows the first
+    line = max((each for each in (mutant.line, *around) if each in lines), default=None)
+    if line is None:
+        return set()
+    if lines[line]:
+        return lines[line]
+    return set().union(*lines.values(), (test for test in tests if test.startswith(LOOKING)))
 
 
-def passes(tests: list[str], tree: Path, seconds: float) -> bool:
-    """Whether the tests pass; tests that are not found, or take far too long, do not."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", *tests]
-    # a group of its own, so that what the tests have started ends with them
-    process = subprocess.Popen(
-        command, cwd=tree, env=environment(tree), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        return process.wait(seconds) == 0
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return False
+def failing(tests: list[str], tree: Path, seconds: float) -> list[str]:
+    """The test that fails first; all of them where none can be named: they take far too long, or cannot be read."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-rfE", *tests]
+    with tempfile.TemporaryFile("w+") as output:
+        # a group of its own, so that what the tests have started ends with them
+        process = subprocess.Popen(
+            command, cwd=tree, env=environment(tree), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            if process.wait(seconds) == 0:
+                return []
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        output.seek(0)
+        said = [line.partition(" ")[2] for line in output if line.startswith(("FAILED ", "ERROR "))]
+    named = [test for test in tests if any(line.rstrip() == test or line.startswith(f"{test} - ") for line in said)]
+    return named or tests
 
 
-def survives(mutant: Mutant, tests: list[str], tree: Path, seconds: float) -> bool:
+def failing_with(mutant: Mutant, tests: list[str], tree: Path, seconds: float) -> list[str]:
     file = tree / mutant.file
     source = file.read_text()
     file.write_text(changed(source, mutant.operator, mutant.occurrence) or source)
     try:
-        return passes(tests, tree, seconds)
+        return failing(tests, tree, seconds)
     finally:
         file.write_text(source)
 
@@ -299,28 +308,27 @@ def main() -> int:
         for number in range(os.cpu_count() or 1):
             trees.put(copy_of_the_tree(folder / f"tree{number}"))
 
-        sound: set[tuple[str, ...]] = set()
+        sound: set[str] = set()
         asked_of = count(1)
 
         def noticed(mutant: Mutant, tests: list[str], tree: Path) -> bool:
             seconds = SECONDS + 5 * sum(times.get(test, 0.0) for test in tests)
-            if not tests or survives(mutant, tests, tree, seconds):
-                return False
-            # tests that fail without the change, alone or in this order, would kill everything
-            if (key := tuple(tests)) not in sound and not passes(tests, tree, seconds):
-                raise SystemExit(f"These tests fail without any change: {' '.join(tests)}")
-            sound.add(key)
-            return True
+            failed = failing_with(mutant, tests, tree, seconds)
+            # a test that fails without the change too would kill everything
+            if (unsure := [test for test in failed if test not in sound]) and failing(unsure, tree, seconds):
+                raise SystemExit(f"These tests fail without any change: {' '.join(unsure)}")
+            sound.update(failed)
+            return bool(failed)
 
         def ask(mutant: Mutant) -> bool:
-            first, more = nearest(executing(mutant, executed), times)
+            portions = nearest(executing(mutant, executed, times), times)
             tree = trees.get()
             try:
-                alive = not (noticed(mutant, first, tree) or noticed(mutant, more, tree))
+                alive = not any(noticed(mutant, tests, tree) for tests in portions)
             finally:
                 trees.put(tree)
             if alive:
-                print(f"SURVIVED {mutant}" + ("" if first else " (no test executes the line)"), flush=True)
+                print(f"SURVIVED {mutant}" + ("" if portions else " (no test executes the line)"), flush=True)
             if (done := next(asked_of)) % 50 == 0:
                 print(f"{done} asked", flush=True)
             return alive
