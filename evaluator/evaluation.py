@@ -23,7 +23,7 @@ from evaluator.reading.archives import GZIP_MAGIC
 from evaluator.reading.arrays import predictions_of_people
 from evaluator.reading.image_list import PublicImages, read_images
 from evaluator.reading.predictions import Checked, Source, check_upload, read_predictions
-from evaluator.reading.upload_limits import NO_BENCHMARK, limits_of
+from evaluator.reading.upload_rules import NO_BENCHMARK, limits_of
 from evaluator.space import poses_of_people
 from evaluator.surface.surfaces import Surface, read_surface
 from evaluator.tally import Score, Tally

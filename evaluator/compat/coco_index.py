@@ -21,9 +21,10 @@ from evaluator.dataset import Dataset
 from evaluator.datasets import load_dataset
 from evaluator.errors import GroundTruthError, PredictionError, Problem
 from evaluator.poses import Floats
-from evaluator.reading.entries import LARGEST, NUMBERS
+from evaluator.reading.entries import NUMBERS
 from evaluator.reading.image_list import PublicImages
 from evaluator.reading.predictions import read_predictions
+from evaluator.reading.upload_rules import LARGEST, LIST
 
 Entry = dict[str, Any]
 Ids = int | Iterable[int]
@@ -181,7 +182,7 @@ class COCO:
         if plain:
             return keypoints.astype(np.float64)
         if not isinstance(rows, list):
-            raise PredictionError([Problem("not_a_list", None, "", "the results are no list", "a list of entries")])
+            raise PredictionError([Problem("not_a_list", None, "", "the results are not a list", LIST)])
         images_of = PublicImages("coco", "", dict.fromkeys(self.imgs, ()))
         return read_predictions(rows, _dataset(joints), images_of).keypoints.reshape(-1, 3 * joints)
 

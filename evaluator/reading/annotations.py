@@ -19,7 +19,7 @@ from evaluator.poses import Annotations, Floats, Integers, counted, nowhere
 from evaluator.reading.arrays import annotations_from_arrays, check_annotations
 from evaluator.reading.image_list import PublicImages
 from evaluator.reading.keypoints_3d import actions_of, annotated_in_space
-from evaluator.reading.large_files import ImageRecords, ScannedTruth, scanned_truth
+from evaluator.reading.large_files import AnnotationColumns, ImageRecords, read_large_annotations
 from evaluator.surface.surface_points import surface_points
 from evaluator.surface.surfaces import BUILT_IN, Surface
 from evaluator.uncertainty import groups_of
@@ -71,9 +71,9 @@ def read_truth(source: Truth, dataset: Dataset) -> Annotations:
         source = _document(source)
     if isinstance(source, Mapping):
         return _annotations(source, dataset, digest(source))
-    scanned = scanned_truth(source, dataset)
-    if scanned is not None:
-        return _from_scan(scanned, dataset)
+    columns = read_large_annotations(source, dataset)
+    if columns is not None:
+        return _from_columns(columns, dataset)
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
     sha256 = digest(content)
     try:
@@ -165,8 +165,8 @@ def _built_in(info: Mapping[str, Any]) -> Surface | None:
     return BUILT_IN[name]()
 
 
-def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
-    """The same from the columns of a scanned file."""
+def _from_columns(found: AnnotationColumns, dataset: Dataset) -> Annotations:
+    """The same from the columns of a file that was read in C."""
     others = {key: json.loads(text) for key, text in found.others.items()}
     _check_joints(others, dataset)
     info = others.get("info")
@@ -203,7 +203,7 @@ def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
         ignore_regions=_ignore_regions(_by_id(json.loads(found.images))) if REGIONS[0].encode() in found.images else {},
     )
     _check_people(annotations, dataset)
-    if b'"group"' in found.images:  # else their text is not even parsed
+    if b'"group"' in found.images:  # otherwise their text is not even parsed
         groups_of(annotations)
     return annotations
 
