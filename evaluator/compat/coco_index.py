@@ -57,7 +57,7 @@ class COCO:
             self.createIndex()
 
     def createIndex(self) -> None:
-        """Makes the index from `dataset`, for those who put one there themselves."""
+        """Makes the index from `dataset`, for code that sets it directly."""
         print("creating index...")
         data = self.dataset
         self.imgs = {image["id"]: image for image in data.get("images", ())}
@@ -123,9 +123,9 @@ class COCO:
     def loadRes(self, resFile: str | Path | list[Entry]) -> COCO:
         """The detections of a file or a list, as an index of their own; the list and its entries are left as they are.
 
-        Each gets an id, from 1, and the box and area of its keypoints: what an entry says of them itself is not looked
-        at, unlike in pycocotools, where it moves detections between the ranges of areas. PredictionError names every
-        entry that has no finite number for every joint, or no score, or an image that is not there.
+        Each gets an id, from 1, and the box and area of its keypoints. The box and area of an entry are not read;
+        in pycocotools they move detections between the ranges of areas. PredictionError names every entry that
+        has no score, an unknown image, or not a finite number for every joint.
         """
         print("Loading and preparing results...")
         started = time.time()

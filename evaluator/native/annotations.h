@@ -140,8 +140,8 @@ static int64_t list_of(Text text, int64_t place, int64_t end, bool of_images, in
     }
 }
 
-/* Reads a whole annotation file into the columns: image ids, and a row per annotation. spans [fields, 4] are the start and end
-   of each top-level key and of its value. False when something does not fit. */
+/* Reads a whole annotation file into the columns: image ids, and a row per annotation. spans [fields, 4] are the start
+   and end of each top-level key and of its value. False when something does not fit. */
 static bool annotation_file(Text text, int64_t end, int64_t *images, int64_t *rows, int64_t *fields,
                             const Columns *into) {
     *images = *rows = FAILED, *fields = 0;

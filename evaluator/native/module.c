@@ -96,7 +96,7 @@ static Text text_of(Buffers *buffers, PyObject *object, int64_t end) {
     return text;
 }
 
-/* Room of its own for a call, or MemoryError. */
+/* Memory that a call needs for itself, or MemoryError. */
 static void *room(Buffers *buffers, int64_t count, size_t size) {
     if (buffers->failed) return NULL;
     void *made = PyMem_Calloc((size_t)count + 1, size);
@@ -196,7 +196,7 @@ static PyObject *py_ordered(PyObject *module, PyObject *arguments) {
     if (!PyArg_ParseTuple(arguments, "OOOLLOO", objects, objects + 1, objects + 2, &images, &most, objects + 3,
                           objects + 4))
         return NULL;
-    int64_t total = ANY, width = ANY, kept = 0;
+    int64_t total = ANY, width = ANY, used = 0;
     const int64_t *image = array(&buffers, objects[0], READ, INTEGERS, 1, &total);
     const double *scores = array(&buffers, objects[1], READ, FLOATS, 1, &total);
     const double *keypoints = array(&buffers, objects[2], READ, FLOATS, 2, &total, &width);
@@ -206,9 +206,9 @@ static PyObject *py_ordered(PyObject *module, PyObject *arguments) {
     int64_t *space = room(&buffers, buffers.failed ? 0 : 2 * images + 1 + total, sizeof(int64_t));
     if (buffers.failed) return release(&buffers, NULL);
     bool inside = ordered(image, scores, keypoints, total, width, images, most, space, space + images + 1,
-                          space + 2 * images + 1, rows, of_image, &kept);
+                          space + 2 * images + 1, rows, of_image, &used);
     PyMem_Free(space);
-    return release(&buffers, inside ? PyLong_FromLongLong(kept) : outside());
+    return release(&buffers, inside ? PyLong_FromLongLong(used) : outside());
 }
 
 static PyObject *py_descending(PyObject *module, PyObject *arguments) {
@@ -269,7 +269,7 @@ static PyObject *py_similar(PyObject *module, PyObject *arguments) {
     Buffers buffers = {.count = 0};
     PyObject *o[6];
     if (!PyArg_ParseTuple(arguments, "OOOOOO", o, o + 1, o + 2, o + 3, o + 4, o + 5)) return NULL;
-    int64_t pairs = ANY, joints = ANY, people = ANY, space = ANY, kept = 0;
+    int64_t pairs = ANY, joints = ANY, people = ANY, space = ANY, near = 0;
     int64_t *detection = array(&buffers, o[0], WRITE, INTEGERS, 1, &pairs);
     int64_t *person = array(&buffers, o[1], WRITE, INTEGERS, 1, &pairs);
     const double *exponential = array(&buffers, o[2], READ, FLOATS, 2, &pairs, &joints);
@@ -278,8 +278,8 @@ static PyObject *py_similar(PyObject *module, PyObject *arguments) {
     double *similarity = array(&buffers, o[5], WRITE, FLOATS, 1, &space);
     if (buffers.failed) return release(&buffers, NULL);
     bool inside = pairs <= space &&
-                  similar(pairs, detection, person, exponential, labelled, count, people, joints, similarity, &kept);
-    return release(&buffers, inside ? PyLong_FromLongLong(kept) : outside());
+                  similar(pairs, detection, person, exponential, labelled, count, people, joints, similarity, &near);
+    return release(&buffers, inside ? PyLong_FromLongLong(near) : outside());
 }
 
 static PyObject *py_greedy(PyObject *module, PyObject *arguments) {

@@ -336,9 +336,9 @@ static int64_t entry(Text text, int64_t place, int64_t end, int64_t row, const R
     }
 }
 
-/* Reads entries of an upload from a place on, until the list ends, the rows are full or something does not fit. The text
-   ends at `end`, where the zero bytes begin. Returns STOPPED or FULL. After a stop that is not an error the buffer did
-   not hold the whole text: the next call starts at `place` with more of it. */
+/* Reads entries of an upload from a place on, until the list ends, the rows are full or something does not fit. The
+   text ends at `end`, where the zero bytes begin. Returns STOPPED or FULL. After a stop that is not an error the buffer
+   did not hold the whole text: the next call starts at `place` with more of it. */
 static int entries(Text text, int64_t end, int64_t *place, int64_t *state, int64_t *row, const Rows *into,
                    Undecided *pending) {
     if (*state == BEFORE) {

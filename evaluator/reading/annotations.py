@@ -70,23 +70,27 @@ def read_truth(source: Truth, dataset: Dataset) -> Annotations:
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         source = _document(source)
     if isinstance(source, Mapping):
-        return _annotations(source, dataset, digest(source))
+        return annotations_of(source, digest(source), dataset)
     columns = read_large_annotations(source, dataset)
     if columns is not None:
         return _from_columns(columns, dataset)
+    return annotations_of(*read_document(source), dataset)
+
+
+def read_document(source: str | Path | bytes) -> tuple[dict[str, Any], str]:
+    """An annotation file as JSON, perhaps gzipped, and its sha256. GroundTruthError when it is not an object."""
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
-    sha256 = digest(content)
     try:
         data = json.loads(gzip.decompress(content) if content[:2] == GZIP_MAGIC else content)
     except (ValueError, OSError, EOFError, RecursionError) as error:
         raise GroundTruthError(f"the annotation file is not JSON: {error}") from None
     if not isinstance(data, dict):
         raise GroundTruthError("the annotation file is not an object with images and annotations")
-    return _annotations(data, dataset, sha256)
+    return data, digest(content)
 
 
 def _document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A list of annotations as the document it would stand in."""
+    """The document of a list of annotations."""
     if not all(isinstance(row, Mapping) for row in rows):
         raise GroundTruthError("the annotations are a list, but not of objects")
     images = {_id(row, "image_id", "annotation") for row in rows}
@@ -94,7 +98,8 @@ def _document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"images": [{"id": image} for image in sorted(images)], "annotations": numbered}
 
 
-def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Annotations:
+def annotations_of(data: Mapping[str, Any], sha256: str, dataset: Dataset) -> Annotations:
+    """The annotations of a parsed document."""
     for key in ("images", "annotations"):
         if not isinstance(data.get(key), list):
             raise GroundTruthError(f"the annotation file has no list {key!r}")

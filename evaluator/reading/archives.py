@@ -49,7 +49,7 @@ def read_upload(source: str | Path | bytes, most: int | None = None) -> bytes:
         content = source
     else:
         with Path(source).open("rb") as file:
-            # asked for a gibibyte, Python would reserve one for the smallest file, which a confined process may not
+            # asked for a gibibyte, Python would reserve one for the smallest file, which a sandboxed process may not
             status = os.fstat(file.fileno())
             size = min(status.st_size, most) if stat.S_ISREG(status.st_mode) else most
             content = file.read(size + 1)

@@ -18,7 +18,7 @@ from evaluator.reading.upload_rules import LIST, MOST_DEPTH, NO_BENCHMARK, NUMBE
 SPACE = re.compile(rb"[ \t\n\r]*")
 WINDOW = 1 << 16  # bytes that are decoded at a time; most entries are much shorter
 CHUNK = 1 << 20
-LONGEST_WORD = 16  # -Infinity, \uD800\uDC00: an error so near to the end may be that of a text that goes on
+LONGEST_WORD = 16  # -Infinity, \uD800\uDC00: an error so near to the end may be due to where the text was cut
 AFTER = (" ", "\t", "\n", "\r", ",", "]")
 NUMERIC = frozenset("0123456789+-.eE")
 MOST_WAIT = 64
@@ -190,7 +190,7 @@ class _Window:
                 if self._is_whole() or isinstance(value, dict | list | str) or self._text[end : end + 1] in AFTER:
                     self._place, self._at = self._global(end), end
                     return value, self._place
-            # It goes on after what is decoded.
+            # The value continues after what is decoded.
             self.parser.forget()
             if position == self._base:
                 size *= 8
