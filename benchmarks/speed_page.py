@@ -20,7 +20,7 @@ ENGINES = """\
 ## How it is done
 
 `evaluator/native/` is C that is built when the package is installed; numpy is the fallback and the readable
-reference, with the same bits (`tests/evaluator/test_scan.py`). One
+reference, with the same bits (`tests/evaluator/test_large_files.py`). One
 pass goes from the bytes of a file to arrays, without an object for a number: where numbers end is found 64
 bytes at a time, their digits are converted side by side, by vector instructions on x86, and up to 15 digits
 need one exact division, more the method of Eisel and Lemire. What the pass does not take is read again by the

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import evaluator
+from evaluator import CODES as PROBLEM_CODES
 from evaluator import errors
 from evaluator.dataset import Dataset
-from evaluator.errors import CODES as PROBLEM_CODES
 from evaluator.errors import MOST_PROBLEMS, PredictionError, Problem
 from leaderboard.sandbox.confinement import FATAL_SIGNALS
 

@@ -17,6 +17,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from evaluator.reading.upload_rules import page_rules
 from leaderboard.access.page_limits import refusal as limit_reached
 from leaderboard.boards import visibility
 from leaderboard.files import blobs
@@ -149,12 +150,8 @@ def _submit_page(
         "earlier": earlier,
         "described": described,
         "rules": {
+            **page_rules(dataset),
             "images": reverse("image_list", args=[benchmark.slug]) if benchmark.image_list_sha256 else "",
-            "joints": list(dataset.joints),
-            "limbs": len(dataset.limbs),
-            "single": dataset.single_person,
-            "entry": dataset.entry,
-            "missing_joints": dataset.missing_joints,
             "term": dataset.person_term,
             "limit": upload_limit(),
             "title": benchmark.title,

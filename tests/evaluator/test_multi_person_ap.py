@@ -22,7 +22,7 @@ from evaluator import (
 )
 from evaluator.metrics import multi_person_ap
 from evaluator.metrics.multi_person_ap import average_precision, measure
-from evaluator.reading.large_files import scanned_truth
+from evaluator.reading.large_files import read_large_annotations
 from evaluator.regions import inside
 from tests.evaluator.pose_cases import Document, Entries, multi_person, scores_of
 
@@ -431,7 +431,7 @@ def test_a_large_file_keeps_its_regions_and_missing_joints(tmp_path: Path) -> No
     for row in truth["annotations"]:
         del row["head_size"]
     paths[0].write_text(json.dumps(truth))
-    assert scanned_truth(paths[0], POSETRACK) is not None
+    assert read_large_annotations(paths[0], POSETRACK) is not None
     found, expected = read_truth(paths[0], POSETRACK), read_truth(truth, POSETRACK)
     assert found.ignore_regions.keys() == expected.ignore_regions.keys() != set()
     for image, polygons in expected.ignore_regions.items():

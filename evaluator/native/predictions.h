@@ -1,13 +1,13 @@
-/* The scanner of uploads: the bytes of COCO results straight into arrays.
+/* Reads predictions: the bytes of COCO results straight into arrays.
 
-   It accepts a part of what the careful readers (evaluator/reading/json_documents.py, predictions.py, ground_truth.py) accept, with
-   the same values to the last bit, and refuses the rest without saying why: the careful reader then reads the file
-   again and words the error. So refusing too much costs time only. Text is ASCII here; escapes are for strings that
-   nobody reads. */
+   Accepts a part of what the careful readers (evaluator/reading/json_documents.py, predictions.py, annotations.py)
+   accept, with the same values to the last bit. Of the rest it only says that it stopped: the careful reader then reads
+   the file again and describes the problem, so accepting too little costs time only. Text is ASCII here; escapes occur
+   only in strings that are skipped. */
 
-#define LARGEST 1e6
+#define LARGEST 1e6 /* as in evaluator/reading/upload_rules.py */
 #define MOST_EXTRAS 16
-#define MOST_DIGITS 4000 /* json refuses whole numbers of more than 4,300 */
+#define MOST_DIGITS 4000 /* json reads whole numbers of up to 4,300 */
 #define DEEP 30          /* levels in what is skipped of an annotation file */
 #define SHALLOW 4        /* and of an upload */
 
@@ -18,7 +18,7 @@ enum { STOPPED, FULL };
 typedef struct {
     int64_t *spans; /* [most, 3] */
     int64_t most, count;
-} Unsure;
+} Undecided;
 
 static inline int64_t blank(Text text, int64_t place) {
     while (text[place] == ' ' || text[place] == '\n' || text[place] == '\r' || text[place] == '\t') place++;
@@ -34,7 +34,7 @@ static inline int64_t plain_key(Text text, int64_t place) {
                             ((word - 0x2020202020202020) & ~word) | (word + ones) | word) &
                            0x8080808080808080;
         if (!special) continue;
-        place += __builtin_ctzll(special) >> 3; /* the lowest of them is what it seems, whatever was carried above it */
+        place += __builtin_ctzll(special) >> 3; /* the lowest is right; carries change only those above it */
         return text[place] == '"' ? place : FAILED;
     }
 }
@@ -110,11 +110,11 @@ static inline int64_t number_before(Text text, int64_t place, int64_t stop, doub
 
 typedef bool Plain(Text text, int64_t place, int64_t stop, double *value);
 
-/* A list of so many numbers whose opening bracket is before `place`: the place after it, or FAILED. `target` is that
-   of the first in `unsure`; without `unsure` an undecided number fails. `far` is set by one beyond LARGEST. */
+/* A list of `count` numbers whose opening bracket is before `place`: the place after it, or FAILED. `target` is that of
+   the first in `pending`; without `pending` an undecided number fails. `far` is set by a number beyond LARGEST. */
 static inline __attribute__((always_inline)) int64_t numbers_by(Plain plain, Text text, int64_t place, int64_t end,
                                                                 int64_t count, double *values, int64_t target,
-                                                                Unsure *unsure, bool *far) {
+                                                                Undecided *pending, bool *far) {
     Commas ahead = commas_from(text, place, end);
     const int64_t last = count - 1;
     for (int64_t index = 0; index < count; index++) {
@@ -129,8 +129,8 @@ static inline __attribute__((always_inline)) int64_t numbers_by(Plain plain, Tex
         if ((place = number(text, place, values + index, &undecided)) == FAILED) return FAILED;
         *far |= fabs(values[index]) > LARGEST;
         if (undecided) {
-            if (!unsure || unsure->count == unsure->most) return FAILED;
-            int64_t *span = unsure->spans + 3 * unsure->count++;
+            if (!pending || pending->count == pending->most) return FAILED;
+            int64_t *span = pending->spans + 3 * pending->count++;
             span[0] = target + index, span[1] = start, span[2] = place;
         }
         place = blank(text, place);
@@ -141,17 +141,17 @@ static inline __attribute__((always_inline)) int64_t numbers_by(Plain plain, Tex
 }
 
 typedef int64_t Numbers(Text text, int64_t place, int64_t end, int64_t count, double *values, int64_t target,
-                        Unsure *unsure, bool *far);
+                        Undecided *pending, bool *far);
 
 static int64_t portable_numbers(Text text, int64_t place, int64_t end, int64_t count, double *values, int64_t target,
-                                Unsure *unsure, bool *far) {
-    return numbers_by(plain_number, text, place, end, count, values, target, unsure, far);
+                                Undecided *pending, bool *far) {
+    return numbers_by(plain_number, text, place, end, count, values, target, pending, far);
 }
 
 #if HAS_WIDE
 WIDE_FUNCTION static int64_t wide_numbers(Text text, int64_t place, int64_t end, int64_t count, double *values,
-                                          int64_t target, Unsure *unsure, bool *far) {
-    return numbers_by(wide_number, text, place, end, count, values, target, unsure, far);
+                                          int64_t target, Undecided *pending, bool *far) {
+    return numbers_by(wide_number, text, place, end, count, values, target, pending, far);
 }
 #endif
 
@@ -189,7 +189,7 @@ static int64_t skip_string(Text text, int64_t place) {
     }
 }
 
-/* Whether what stands between two places, a blank before it perhaps, is one number of up to eight characters. */
+/* Whether the text between two places, perhaps after a blank, is one number of up to eight characters. */
 static inline bool is_short_number(Text text, int64_t place, int64_t stop) {
     place += text[place] == ' ';
     place += text[place] == '-';
@@ -203,8 +203,8 @@ static inline bool is_short_number(Text text, int64_t place, int64_t stop) {
     return !(others & (others - 1)) && (uint8_t)(word << shift >> point) == ('.' ^ '0') && point > shift && point <= 48;
 }
 
-/* The place of the last number of a list of which at least one is followed by a comma, where the first stands there;
-   or earlier, before any number that is not a short one. */
+/* From the first number of a list to the place of the last that follows a comma, or to the first number that is not a
+   short one. */
 static int64_t skip_numbers(Text text, int64_t place, int64_t end) {
     Commas ahead = commas_from(text, place, end);
     for (int64_t stop; (stop = next_comma(&ahead)) != FAILED && is_short_number(text, place, stop);) place = stop + 1;
@@ -274,12 +274,12 @@ typedef struct {
     double *scores;    /* [rows] */
     double *keypoints; /* [rows, numbers] */
     int64_t rows, numbers;
-    int64_t *extras; /* [MOST_EXTRAS, 2] start and length of the keys that nobody reads */
+    int64_t *extras; /* [MOST_EXTRAS, 2] start and length of the keys that are not read */
 } Rows;
 
 /* One entry of an upload into its row: the place after it, or FAILED. */
-static int64_t entry(Text text, int64_t place, int64_t end, int64_t row, const Rows *into, Unsure *unsure) {
-    int seen = 0, others = 0;
+static int64_t entry(Text text, int64_t place, int64_t end, int64_t row, const Rows *into, Undecided *pending) {
+    int present = 0, others = 0;
     bool far = false;
     if (text[place] != '{') return FAILED;
     place = blank(text, place + 1);
@@ -302,15 +302,15 @@ static int64_t entry(Text text, int64_t place, int64_t end, int64_t row, const R
             into->extras[2 * others] = start, into->extras[2 * others + 1] = length;
             others++;
         }
-        if (seen & field) return FAILED;
-        seen |= field;
+        if (present & field) return FAILED;
+        present |= field;
         place = blank(text, place + 1);
         if (text[place] != ':') return FAILED;
         place = blank(text, place + 1);
         if (field == 2) {
             if (text[place] != '[') return FAILED;
             int64_t first = row * into->numbers;
-            place = numbers(text, place + 1, end, into->numbers, into->keypoints + first, first, unsure, &far);
+            place = numbers(text, place + 1, end, into->numbers, into->keypoints + first, first, pending, &far);
         } else if (field == 1) {
             place = integer(text, place, into->images + row);
         } else if (field == 4) {
@@ -320,8 +320,8 @@ static int64_t entry(Text text, int64_t place, int64_t end, int64_t row, const R
             if (place == FAILED) return FAILED;
             far |= fabs(into->scores[row]) > LARGEST;
             if (undecided) {
-                if (unsure->count == unsure->most) return FAILED;
-                int64_t *span = unsure->spans + 3 * unsure->count++;
+                if (pending->count == pending->most) return FAILED;
+                int64_t *span = pending->spans + 3 * pending->count++;
                 span[0] = -1 - row, span[1] = from, span[2] = place;
             }
         } else {
@@ -330,17 +330,17 @@ static int64_t entry(Text text, int64_t place, int64_t end, int64_t row, const R
         if (place == FAILED) return FAILED;
         place = blank(text, place);
         uint8_t mark = text[place++];
-        if (mark == '}') return (seen & 7) != 7 || far ? FAILED : place;
+        if (mark == '}') return (present & 7) != 7 || far ? FAILED : place;
         if (mark != ',') return FAILED;
         place = blank(text, place);
     }
 }
 
-/* Entries of an upload from a place on, until the list ends, the rows are full or something does not fit. The text ends
-   at `end`, where the zero bytes begin. Returns STOPPED or FULL. A stop is an error, or the end of a buffer that does
-   not hold the whole text: the place is then where the next call starts with more of it. */
+/* Reads entries of an upload from a place on, until the list ends, the rows are full or something does not fit. The
+   text ends at `end`, where the zero bytes begin. Returns STOPPED or FULL. After a stop that is not an error the buffer
+   did not hold the whole text: the next call starts at `place` with more of it. */
 static int entries(Text text, int64_t end, int64_t *place, int64_t *state, int64_t *row, const Rows *into,
-                   Unsure *unsure) {
+                   Undecided *pending) {
     if (*state == BEFORE) {
         *place = blank(text, *place);
         if (text[*place] != '[') return STOPPED;
@@ -358,10 +358,10 @@ static int entries(Text text, int64_t end, int64_t *place, int64_t *state, int64
             if (text[at] != ',') return STOPPED;
             at = blank(text, at + 1);
         }
-        if (*row == into->rows || unsure->most - unsure->count <= into->numbers) return FULL;
-        int64_t before = unsure->count;
-        if ((at = entry(text, at, end, *row, into, unsure)) == FAILED) {
-            unsure->count = before;
+        if (*row == into->rows || pending->most - pending->count <= into->numbers) return FULL;
+        int64_t before = pending->count;
+        if ((at = entry(text, at, end, *row, into, pending)) == FAILED) {
+            pending->count = before;
             return STOPPED;
         }
         *place = at;

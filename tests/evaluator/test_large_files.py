@@ -1,4 +1,4 @@
-"""The C against the careful reader and numpy: the same bits, and nothing accepted that the reader rejects."""
+"""Large files: the C reads what the careful reader reads, and both engines give the same bits of every score."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from evaluator.matching import accumulate
 from evaluator.native import compiled
 from evaluator.native.engine import using
 from evaluator.reading import large_files
-from tests.evaluator.pose_cases import multi_person
-from tests.evaluator.scanner_cases import (
+from tests.evaluator.large_file_cases import (
     IDS,
     SMALL,
     annotations,
@@ -30,16 +29,24 @@ from tests.evaluator.scanner_cases import (
     same_bits,
     upload,
 )
+from tests.evaluator.pose_cases import multi_person
 from tests.evaluator.test_pycocotools_parity import reference
 from tests.evaluator.upload_corpus import CORPUS
 
 COCO = load_dataset("coco")
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture
 def in_c() -> Iterator[None]:
     with using("native"):
         yield
+
+
+def using_the_other(engine: str) -> Any:
+    return using("numpy" if engine == "native" else "native")
+
+
+# --- Reading, in C ---------------------------------------------------------------------------------------------------
 
 
 def readers() -> Iterator[None]:
@@ -58,13 +65,14 @@ def entries_of(texts: list[str]) -> bytes:
     return ("[" + ",".join(f'{{"image_id": 1, "keypoints": [{row}], "score": 1}}' for row in rows) + "]").encode()
 
 
+@pytest.mark.usefixtures("in_c")
 def test_numbers_become_what_float_makes_of_them() -> None:
     rng = random.Random(5)
     texts = [number(rng) for _ in range(60_000)]
     texts = [text for text in texts if abs(float(text)) <= 1e6]
     texts += ["5e-324", "2.2250738585072014e-308", "2.2250738585072011e-308", "1e-400", "123456.7890123456789e-1"]
     texts += ["9007199254740993e-10", "0.1000000000000000055511151231257827021181583404541015625", "999999.99999999994"]
-    # Every number of digits before and after the point: each is another way through the readers of words.
+    # every number of digits before and after the point: each takes another path through the C
     for before in range(1, 8):
         for after in range(20):
             for first in "019":
@@ -76,56 +84,62 @@ def test_numbers_become_what_float_makes_of_them() -> None:
     # A whole number has no negative zero: json reads -0 as an int.
     expected = np.array([float(json.loads(text)) for text in texts])
     for _ in readers():
-        found = large_files.scanned_predictions(entries_of(texts), SMALL, IDS)
+        found = large_files.read_large_predictions(entries_of(texts), SMALL, IDS)
         assert found is not None
         assert same_bits(found.keypoints.reshape(-1)[: len(texts)], expected)
 
 
-def test_well_formed_uploads_are_taken_and_read_alike() -> None:
+@pytest.mark.usefixtures("in_c")
+def test_well_formed_uploads_are_read_in_c_with_the_same_result() -> None:
     rng = random.Random(1)
-    taken = sum(check_upload(upload(rng)) for _ in range(2000))
-    assert taken > 1200
+    read_in_c = sum(check_upload(upload(rng)) for _ in range(2000))
+    assert read_in_c > 1200
 
 
-def test_damaged_uploads_are_never_taken_for_good_ones() -> None:
+@pytest.mark.usefixtures("in_c")
+def test_damaged_uploads_are_never_accepted() -> None:
     rng = random.Random(2)
     for _ in readers():
-        taken = sum(check_upload(damaged(rng, upload(rng))) for _ in range(4000))
-        assert 130 < taken < 2700
+        read_in_c = sum(check_upload(damaged(rng, upload(rng))) for _ in range(4000))
+        assert 130 < read_in_c < 2700
 
 
-def test_nothing_of_the_hostile_corpus_is_taken() -> None:
+@pytest.mark.usefixtures("in_c")
+def test_nothing_of_the_hostile_corpus_is_accepted() -> None:
     for name, (dataset, content, _, _) in CORPUS.items():
         if dataset == "coco" and not content.startswith((b"\x1f\x8b", b"PK")):
-            assert large_files.scanned_predictions(content, COCO, np.array([785, 40083])) is None, name
+            assert large_files.read_large_predictions(content, COCO, np.array([785, 40083])) is None, name
 
 
-def test_annotation_files_are_read_alike_or_left_alone() -> None:
+@pytest.mark.usefixtures("in_c")
+def test_annotation_files_are_read_with_the_same_result_or_left_to_the_careful_reader() -> None:
     rng = random.Random(3)
     assert sum(check_annotations(annotations(rng)) for _ in range(1500)) > 600
     assert 100 < sum(check_annotations(damaged(rng, annotations(rng))) for _ in range(3000)) < 2500
 
 
+@pytest.mark.usefixtures("in_c")
 @pytest.mark.parametrize("chunk", [110, 128, 333, 1000])
 def test_an_entry_may_lie_across_the_parts_in_which_a_file_is_read(
     chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(large_files, "CHUNK", chunk)
     rng = random.Random(chunk)
-    taken = 0
-    for _ in range(300):
-        taken += check_upload(upload(rng))
+    read_in_c = sum(check_upload(upload(rng)) for _ in range(300))
     rows = [f'{{"image_id":1,"keypoints":[{row},2,3,4,5,6],"score":1}}' for row in range(200)]
     for gap in ("", " ", "\n" * 50):
         text = f",{gap}".join(rows)
         path = tmp_path / "upload.json"
         path.write_text(f"[{text}]")
-        found = large_files.scanned_predictions(path, SMALL, IDS)
+        found = large_files.read_large_predictions(path, SMALL, IDS)
         assert found is not None
         assert found.keypoints[:, 0, 0].tolist() == list(range(200))
-        assert large_files.scanned_predictions(f"[{text}] x".encode(), SMALL, IDS) is None
-        assert large_files.scanned_predictions(f"[{text}".encode(), SMALL, IDS) is None
-    assert taken > (30 if chunk > 300 else 3)
+        assert large_files.read_large_predictions(f"[{text}] x".encode(), SMALL, IDS) is None
+        assert large_files.read_large_predictions(f"[{text}".encode(), SMALL, IDS) is None
+    assert read_in_c > (30 if chunk > 300 else 3)
+
+
+# --- Scores, on both engines -----------------------------------------------------------------------------------------
 
 
 def case(tmp_path: Path, seed: int, **sizes: Any) -> tuple[Path, Path]:
@@ -137,10 +151,10 @@ def case(tmp_path: Path, seed: int, **sizes: Any) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_report_is_the_same_bits_in_c_and_numpy(seed: int, tmp_path: Path) -> None:
+def test_a_report_has_the_same_bits_on_both_engines(seed: int, engine: str, tmp_path: Path) -> None:
     truth, predictions = case(tmp_path, seed, images=250, most_people=6, most_detections=30)
     found = evaluate("coco", predictions, truth, intervals=seed == 0)
-    with using("numpy"):
+    with using_the_other(engine):
         expected = evaluate("coco", predictions, truth, intervals=seed == 0)
     assert found == expected
     assert [score.value.hex() for score in found.scores] == [score.value.hex() for score in expected.scores]
@@ -151,7 +165,7 @@ def test_a_report_is_the_same_bits_in_c_and_numpy(seed: int, tmp_path: Path) -> 
     )
 
 
-def test_ties_and_overfull_images_are_the_same_with_and_without(tmp_path: Path) -> None:
+def test_ties_and_overfull_images_give_one_score_in_any_order(engine: str) -> None:
     truth, entries = multi_person("coco", seed=4, images=8, most_people=4, most_detections=60)
     for index, row in enumerate(entries):
         row["score"] = 0.5 if index % 3 else -0.25
@@ -159,17 +173,17 @@ def test_ties_and_overfull_images_are_the_same_with_and_without(tmp_path: Path) 
     entries += entries[:50]
     truth["annotations"] += [dict(a, id=a["id"] + 20_000) for a in truth["annotations"][::2]]
     text = json.dumps(truth).encode()
-    seen = set()
+    found = set()
     for shuffle in range(20):
         random.Random(shuffle).shuffle(entries)
-        seen.add(tuple(score.value.hex() for score in evaluate("coco", json.dumps(entries).encode(), text).scores))
-        with using("numpy"):
-            seen.add(tuple(score.value.hex() for score in evaluate("coco", entries, truth).scores))
-    assert len(seen) == 1
+        found.add(tuple(score.value.hex() for score in evaluate("coco", json.dumps(entries).encode(), text).scores))
+        with using_the_other(engine):
+            found.add(tuple(score.value.hex() for score in evaluate("coco", entries, truth).scores))
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e308])
-def test_what_is_not_finite_in_arrays_gives_the_same_with_and_without(value: float) -> None:
+def test_what_is_not_finite_in_arrays_gives_the_same_on_both_engines(value: float, engine: str) -> None:
     truth, entries = multi_person("coco", seed=3, images=20)
     annotated = read_truth(truth, COCO)
     clean = read_predictions(entries, COCO)
@@ -180,30 +194,31 @@ def test_what_is_not_finite_in_arrays_gives_the_same_with_and_without(value: flo
         dataclasses.replace(clean, scores=clean.scores * value),
     ):
         found = measure(COCO, predictions, annotated)[0].scores()
-        with using("numpy"):
+        with using_the_other(engine):
             assert measure(COCO, predictions, annotated)[0].scores() == found
 
 
-def test_weighted_accumulation_is_the_same_bits_with_and_without() -> None:
+def test_weighted_accumulation_has_the_same_bits_on_both_engines(engine: str) -> None:
     truth, entries = multi_person("coco", seed=9, images=60, most_people=5, most_detections=12)
     (tally,) = measure(COCO, read_predictions(entries, COCO), read_truth(truth, COCO))
     rng = np.random.default_rng(0)
     weights = rng.integers(0, 4, (50, tally.images)).astype(float)
     weights[0] = 0
     found = tally.values(weights)  # type: ignore[attr-defined]
-    with using("numpy"):
+    precision, recall = accumulate(tally.matches, weights[1])  # type: ignore[attr-defined]
+    with using_the_other(engine):
         assert same_bits(tally.values(weights), found)  # type: ignore[attr-defined]
-        precision, recall = accumulate(tally.matches, weights[1])  # type: ignore[attr-defined]
+        assert same_bits(accumulate(tally.matches, weights[1])[0], precision)  # type: ignore[attr-defined]
     assert precision.shape == (3, 10, 101)
     assert np.isnan(found[0]).all()
     assert found[1, 0] == precision[0].mean()
     assert found[1, 5] == recall[0].mean()
 
 
-def test_a_tie_among_people_who_do_not_count_goes_by_the_file() -> None:
+def test_a_tie_among_people_who_do_not_count_goes_by_the_file(engine: str) -> None:
     # The best detection is inside a crowd and an unlabelled person alike (both exactly 1), the second only inside the
     # person. As in pycocotools the later of the file takes the first: if that is the crowd, the person is free for the
-    # second; else the second is a false alarm before the hit, and precision is 1/2.
+    # second; otherwise the second is a false alarm before the hit, and precision is 1/2.
     pose = COCO.pose * [100, 200]
     far = pose + np.array([3000, 0])
     bare = {"image_id": 1, "category_id": 1, "keypoints": [0] * 51, "num_keypoints": 0, "area": 12_000.0}
@@ -223,13 +238,14 @@ def test_a_tie_among_people_who_do_not_count_goes_by_the_file() -> None:
         annotated = read_truth(document, COCO)
         assert annotated.positions.tolist() == [order.index(crowd), order.index(person), 2]
         found = evaluate("coco", entries, document).scores
-        with using("numpy"):
+        with using_the_other(engine):
             assert evaluate("coco", entries, document).scores == found
         assert found[0].value == pytest.approx(expected, abs=1e-12)
         assert found[0].value == pytest.approx(reference(document, entries, "coco")[0], abs=1e-12)
 
 
-def test_a_digest_is_refused_when_the_file_has_changed(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("in_c")
+def test_a_digest_of_a_file_that_has_changed_is_an_error(tmp_path: Path) -> None:
     truth, predictions = case(tmp_path, 1, images=40)
     report = evaluate("coco", predictions, truth)
     predictions.write_bytes(predictions.read_bytes() + b" ")

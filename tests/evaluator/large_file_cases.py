@@ -1,4 +1,4 @@
-"""Texts for the scanners: well-formed in many ways, broken in many ways, and seeded."""
+"""Texts for the readers in C: well-formed in many ways, broken in many ways, and seeded."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from evaluator import GroundTruthError, PredictionError, load_dataset, read_pred
 from evaluator.dataset import Dataset
 from evaluator.native.engine import using
 from evaluator.reading.image_list import PublicImages
-from evaluator.reading.large_files import scanned_predictions, scanned_truth
+from evaluator.reading.large_files import read_large_annotations, read_large_predictions
 
 JOINTS = 2
-# The scanners know of a dataset how many joints it has, and that an image may have many people.
+# All that the C knows of a dataset is its number of joints, and that an image may have many people.
 SMALL: Dataset = dataclasses.replace(load_dataset("coco"), joints=load_dataset("coco").joints[:JOINTS])
 IMAGES = PublicImages("coco", "test", dict.fromkeys((-3, 0, 1, 42, 785, 10**17), ()))
 IDS = np.array(sorted(IMAGES.people), dtype=np.int64)
@@ -156,7 +156,7 @@ def annotations(rng: random.Random) -> bytes:
 
 
 def damaged(rng: random.Random, text: bytes) -> bytes:
-    """The text with a few bytes changed, taken out or put in."""
+    """The text with a few bytes changed, removed or added."""
     made = bytearray(text)
     for _ in range(rng.randint(1, 3)):
         at = rng.randrange(len(made) + 1)
@@ -183,15 +183,15 @@ def same_bits(left: Any, right: Any) -> bool:
 
 
 def check_upload(text: bytes) -> bool:
-    """Whether the scanner took it; AssertionError when the careful reader does not read the same out of it."""
-    found = scanned_predictions(text, SMALL, IDS)
+    """Whether the C reads it; AssertionError when the careful reader does not find the same in it."""
+    found = read_large_predictions(text, SMALL, IDS)
     if found is None:
         return False
     with using("numpy"):
         try:
             expected = read_predictions(text, SMALL, IMAGES)
         except PredictionError as error:
-            raise AssertionError(f"the scanner accepts what is refused ({error}): {text!r}") from None
+            raise AssertionError(f"the C accepts what the careful reader rejects ({error}): {text!r}") from None
     for name in ("image_ids", "person_ids", "keypoints", "scores", "limbs"):
         assert same_bits(getattr(found, name), getattr(expected, name)), (name, text)
     return True
@@ -199,7 +199,7 @@ def check_upload(text: bytes) -> bool:
 
 def check_annotations(text: bytes) -> bool:
     """The same for an annotation file."""
-    if scanned_truth(text, SMALL) is None:
+    if read_large_annotations(text, SMALL) is None:
         return False
     try:
         found: Any = read_truth(text, SMALL)

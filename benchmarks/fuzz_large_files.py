@@ -1,7 +1,7 @@
-"""Fuzzes the scanners in C against the careful reader: python -m benchmarks.fuzz_scanner [--cases N] [--seed S]
+"""Fuzzes the readers in C against the careful reader: python -m benchmarks.fuzz_large_files [--cases N] [--seed S]
 
-Every text that a scanner takes must be read by the careful reader, with the same bits in every array. Stops at the
-first text for which that is not so, and prints it. With --sanitize the C is first built anew with the compiler's
+Every text that the C accepts must be read by the careful reader, with the same bits in every array. Stops at the first
+text for which that is not so, and prints it. With --sanitize the C is first built anew with the compiler's
 address and undefined-behaviour sanitizers, which end the process at the first access outside an array.
 """
 
@@ -40,7 +40,9 @@ def run_sanitized(arguments: list[str]) -> int:
             "PYTHONMALLOC": "malloc",
             "ASAN_OPTIONS": "detect_leaks=0",
         }
-        return subprocess.run([sys.executable, "-m", "benchmarks.fuzz_scanner", *arguments], env=environment).returncode
+        return subprocess.run(
+            [sys.executable, "-m", "benchmarks.fuzz_large_files", *arguments], env=environment
+        ).returncode
 
 
 def use_sanitized(path: str) -> None:
@@ -54,26 +56,26 @@ def use_sanitized(path: str) -> None:
 
 
 def fuzz(cases: int, seed: int) -> int:
-    """How many texts were taken and read alike."""
+    """How many texts were read in C, with the same result."""
     from evaluator.native import compiled
     from evaluator.reading import large_files
-    from tests.evaluator.scanner_cases import annotations, check_annotations, check_upload, damaged, upload
+    from tests.evaluator.large_file_cases import annotations, check_annotations, check_upload, damaged, upload
 
     rng = random.Random(seed)
-    taken, started, said = 0, time.monotonic(), time.monotonic()
+    accepted, started, said = 0, time.monotonic(), time.monotonic()
     for case in range(cases):
         make, check = (upload, check_upload) if rng.random() < 0.8 else (annotations, check_annotations)
         text = make(rng)
         if rng.random() < 0.7:
             text = damaged(rng, text)
-        # Nothing behind the zero bytes, so that reading there is seen; or several parts with an entry across them.
+        # Nothing behind the zero bytes, so that reading there is noticed; or several parts with an entry across them.
         large_files.CHUNK = len(text) + 1 if rng.random() < 0.8 else rng.randrange(60, 300)
         compiled.prepare(wide=rng.random() < 0.5)
-        taken += check(text)
+        accepted += check(text)
         if time.monotonic() - said > 20:
             said = time.monotonic()
-            print(f"{case + 1:,} cases, {taken:,} taken, {said - started:.0f} s", file=sys.stderr, flush=True)
-    return taken
+            print(f"{case + 1:,} cases, {accepted:,} accepted, {said - started:.0f} s", file=sys.stderr, flush=True)
+    return accepted
 
 
 def main() -> None:
@@ -89,8 +91,8 @@ def main() -> None:
     from evaluator.native.engine import using
 
     with using("native"):
-        taken = fuzz(options.cases, options.seed)
-    print(f"{options.cases:,} cases, {taken:,} accepted and read alike, 0 differences"
+        accepted = fuzz(options.cases, options.seed)
+    print(f"{options.cases:,} cases, {accepted:,} accepted and read alike, 0 differences"
           f" (seed {options.seed})")  # fmt: skip
 
 
