@@ -307,8 +307,8 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
     box_file = blobs.path(run.boxes_sha256) if run.boxes_sha256 else None
 
     def work() -> str:
-        kept = SavedRun(baseline_runs.progress_folder(run), claim.fence)
-        if kept.got_further() or kept.can_halve():
+        saved = SavedRun(baseline_runs.progress_folder(run), claim.fence)
+        if saved.got_further() or saved.can_halve():
             # only attempts that come no further, with a batch that cannot be smaller, are counted
             run.attempts = 1
             claim.note(attempts=1)
@@ -324,7 +324,7 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
                     checkpoint=checkpoint,
                     checkpoints=settings.CHECKPOINTS_DIR,
                     box_file=box_file,
-                    kept=kept,
+                    saved=saved,
                     progress=keeper.progress,
                 )
         except LeaseLost:

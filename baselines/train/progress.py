@@ -1,4 +1,4 @@
-"""How far a training is: a bar that moves in a terminal, a line an epoch elsewhere."""
+"""The progress of a training: a moving bar in a terminal, otherwise one line per epoch."""
 
 import sys
 import time
@@ -30,7 +30,7 @@ class Progress:
         print(f"\r{self.title} [{bar}] {done}/{self.steps} {words} {left:.0f} s left\033[K", end="", file=sys.stderr)
 
     def finish(self, words: str) -> None:
-        """Clear the bar, and say how the epoch ended."""
+        """Clear the bar, and print how the epoch ended."""
         self._clear()
         print(f"{self.title}: {words}", flush=True)
 
