@@ -101,7 +101,7 @@ BAD = {
 def test_check_in_the_page_finds_what_the_server_finds(
     code: str, submit_page: Any, tmp_path: Path, client: Client
 ) -> None:
-    """The same code, entry and pointer as the evaluator's, so that nobody mends a file twice."""
+    """The same code, entry and pointer as the evaluator's, so that nobody has to fix a file twice."""
     from evaluator import validate
 
     with pytest.raises(PredictionError) as caught:
@@ -208,7 +208,7 @@ def test_markup_in_a_file_is_shown_as_text(submit_page: Any, tmp_path: Path) -> 
     assert "<img" in checks.inner_text()
 
 
-def test_mending_a_file_lets_it_be_sent(submit_page: Any, tmp_path: Path) -> None:
+def test_a_fixed_file_can_be_sent(submit_page: Any, tmp_path: Path) -> None:
     choose(submit_page, tmp_path, BAD["wrong_count"])
     assert submit_page.is_disabled("#send")
     choose(submit_page, tmp_path, predictions(), "mended.json")
@@ -310,7 +310,7 @@ def filled_page(submit_page: Any, tmp_path: Path) -> Any:
     ],
     ids=["closed", "quota", "no annotations"],
 )
-def test_refused_submission_keeps_the_file_and_goes_through_later(
+def test_rejected_submission_keeps_the_file_and_goes_through_later(
     limits: dict[str, Any], words: str, filled_page: Any
 ) -> None:
     before = Benchmark.objects.values(*limits).get(slug="lsp-test-pc")
@@ -378,7 +378,7 @@ def test_benchmark_opens_and_closes_while_its_page_is_open(open_page: Any, site:
     assert "No more submissions are accepted" in page.inner_text("#closed")
 
 
-def test_refusal_without_scripts_keeps_the_fields(open_page: Any, site: Any, alice: User, tmp_path: Path) -> None:
+def test_rejection_without_scripts_keeps_the_fields(open_page: Any, site: Any, alice: User, tmp_path: Path) -> None:
     page = open_page(alice, java_script_enabled=False)
     page.goto(f"{site.url}/lsp-test-pc/submit/")
     file = tmp_path / "plain.json"
