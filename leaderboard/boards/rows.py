@@ -76,7 +76,7 @@ class Row:
 
 
 def order(rows: Iterable[Row], *, key: tuple[str, str], higher_is_better: bool) -> list[Row]:
-    """Rows with the value of `key` filled in: best first, equal ones by name, those without it next, stale ones last."""
+    """Rows with their value of `key`: best first, equal ones by name, then those without it, then stale ones."""
     sign = -1.0 if higher_is_better else 1.0
     filled = []
     for row in rows:

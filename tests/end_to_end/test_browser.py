@@ -64,7 +64,7 @@ def test_upload_score_publish_row(site: LocalSite, page: Page, tmp_path: Path) -
     expect(row).to_contain_text(re.compile(r"\d+\.\d"))
 
 
-def test_bad_file_is_named_in_the_page_before_it_is_sent(site: LocalSite, page: Page, tmp_path: Path) -> None:
+def test_a_wrong_file_is_explained_in_the_page_before_it_is_sent(site: LocalSite, page: Page, tmp_path: Path) -> None:
     sign_in(page, "ada")
     page.goto("/mannequins-test/submit/")
     entries = sample(site)

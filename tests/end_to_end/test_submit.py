@@ -107,7 +107,7 @@ def test_poseboard_command_submits_waits_and_agrees_with_the_offline_score(site:
     assert board["entries"]
 
 
-def test_bad_file_is_rejected_with_its_entry_and_costs_nothing(site: LocalSite, tmp_path: Path) -> None:
+def test_a_wrong_file_is_rejected_with_its_entry_and_costs_nothing(site: LocalSite, tmp_path: Path) -> None:
     entries = sample(site)
     entries[7]["keypoints"] = [1.0, 2.0, 3.0]
     rejected = tmp_path / "rejected.json"

@@ -203,7 +203,7 @@ def test_a_slug_cannot_leave_its_place_in_the_address(client, server) -> None:
     assert server.requests[-1][1] == "/api/v1/boards/..%2Fsubmissions%2F1%3Fx%3D"
 
 
-def test_a_bad_token(server) -> None:
+def test_an_invalid_token(server) -> None:
     with Client(server.url, "plb_wrong") as client, pytest.raises(ApiError) as caught:
         client.benchmarks()
     assert (caught.value.status, caught.value.code) == (401, "token_invalid")

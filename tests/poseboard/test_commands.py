@@ -108,7 +108,7 @@ def test_gzip_is_read_and_written(poseboard, converted) -> None:
     assert gzip.decompress(out.read_bytes()) == (converted / "p.json").read_bytes()
 
 
-BAD = {
+REJECTED = {
     "no file": (None, "no such file", "bad_file"),
     "not JSON": (b"{", "", "not_json"),
     "no list": (b"{}", "expected a JSON list of entries", "not_a_list"),
@@ -119,8 +119,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("command", ["evaluate", "validate"])
-@pytest.mark.parametrize(("content", "message", "code"), BAD.values(), ids=BAD.keys())
-def test_bad_predictions(poseboard, converted, command, content, message, code) -> None:
+@pytest.mark.parametrize(("content", "message", "code"), REJECTED.values(), ids=REJECTED.keys())
+def test_rejected_predictions(poseboard, converted, command, content, message, code) -> None:
     path = converted / "bad.json"
     if content is not None:
         path.write_bytes(content)
@@ -133,7 +133,7 @@ def test_bad_predictions(poseboard, converted, command, content, message, code) 
     assert poseboard(command, "lsp", path, "--truth", converted / "truth.json").stdout == ""
 
 
-def test_bad_annotations(poseboard, converted) -> None:
+def test_rejected_annotations(poseboard, converted) -> None:
     (converted / "truth.json").write_text('{"images": []}')
     result = poseboard("evaluate", "lsp", converted / "p.json", "--truth", converted / "truth.json", "--json")
     assert result.exit_code == 2 and "no list 'annotations'" in result.stderr

@@ -69,7 +69,7 @@ def test_the_dataset_comes_from_the_annotations_or_the_option(poseboard, folder)
     assert poseboard.json("compare", *files, folder / "truth.json", "--dataset", "lsp")["dataset"] == "lsp"
 
 
-def test_bad_files(poseboard, folder) -> None:
+def test_rejected_files(poseboard, folder) -> None:
     (folder / "broken.json").write_text("{")
     for arguments in (
         (folder / "a.json", folder / "none.json", "--truth", folder / "truth.json"),

@@ -62,7 +62,7 @@ def test_slow_clients_leave_readers_served(running: Site, what: str, count: int)
     assert readers.p95 < 5
 
 
-def test_who_is_too_slow_is_answered_408_or_closed(running: Site) -> None:
+def test_a_client_that_is_too_slow_gets_408_or_is_closed(running: Site) -> None:
     """Ten seconds for a head or for the first kilobyte of a body; a connection without a request ends as soon."""
     clients = {
         "idle": "",

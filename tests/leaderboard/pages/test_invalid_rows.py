@@ -101,7 +101,7 @@ def test_no_slug_of_a_row_takes_a_list_down(
     assert {item["slug"] for item in items} == {"lsp-test-pc", *SLUGS}
 
 
-def test_a_board_with_a_bad_slug_can_still_be_read(benchmark: Benchmark, client: Client) -> None:
+def test_a_board_with_an_invalid_slug_can_still_be_read(benchmark: Benchmark, client: Client) -> None:
     for slug in set(SLUGS) - {"admin", "new", ".", "../up"}:
         board = insert(slug)
         page = client.get(board.get_absolute_url())

@@ -83,7 +83,7 @@ def set_at(entry: int, key: str, value: Any) -> Callable[[list[Any]], None]:
     return lambda entries: entries[entry].__setitem__(key, value)
 
 
-BAD = {
+REJECTED = {
     "wrong_count": spoiled(set_at(3, "keypoints", [1, 2, 3])),
     "wrong_type": spoiled(set_at(3, "score", "0.5")),
     "missing_key": spoiled(lambda entries: entries[3].pop("score")),
@@ -97,7 +97,7 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("code", BAD)
+@pytest.mark.parametrize("code", REJECTED)
 def test_check_in_the_page_finds_what_the_server_finds(
     code: str, submit_page: Any, tmp_path: Path, client: Client
 ) -> None:
@@ -105,9 +105,9 @@ def test_check_in_the_page_finds_what_the_server_finds(
     from evaluator import validate
 
     with pytest.raises(PredictionError) as caught:
-        validate("lsp", BAD[code], images=json.loads(client.get("/lsp-test-pc/images.json").content))
+        validate("lsp", REJECTED[code], images=json.loads(client.get("/lsp-test-pc/images.json").content))
     (problem,) = caught.value.problems
-    checks = choose(submit_page, tmp_path, BAD[code])
+    checks = choose(submit_page, tmp_path, REJECTED[code])
     assert "1 problem, so this file cannot be sent yet" in checks.locator("h3").inner_text()
     assert (problem.code, problem.entry) == (code, 3)
     assert checks.locator(".got").inner_text() == problem.code
@@ -209,7 +209,7 @@ def test_markup_in_a_file_is_shown_as_text(submit_page: Any, tmp_path: Path) -> 
 
 
 def test_a_fixed_file_can_be_sent(submit_page: Any, tmp_path: Path) -> None:
-    choose(submit_page, tmp_path, BAD["wrong_count"])
+    choose(submit_page, tmp_path, REJECTED["wrong_count"])
     assert submit_page.is_disabled("#send")
     choose(submit_page, tmp_path, predictions(), "mended.json")
     submit_page.fill("#id_method", "Mended")
