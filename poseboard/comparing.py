@@ -85,12 +85,12 @@ def _dataset(truth: Path) -> str:
     """What the annotation file says in its `info`."""
     content = truth.read_bytes()
     try:
-        document = json.loads(gzip.decompress(content) if content[:2] == GZIP_MAGIC else content)
-        return str(document["info"]["dataset"])
+        parsed = json.loads(gzip.decompress(content) if content[:2] == GZIP_MAGIC else content)
+        return str(parsed["info"]["dataset"])
     except (ValueError, OSError, EOFError, RecursionError) as error:
         raise Failure(Exit.BAD_FILE, f"{truth}: is not JSON: {error}") from None
     except (KeyError, TypeError):
-        raise Failure(Exit.BAD_FILE, f"{truth}: does not say of which dataset it is: give --dataset") from None
+        raise Failure(Exit.BAD_FILE, f"{truth}: does not name its dataset: give --dataset") from None
 
 
 def _show(title: str, differences: list[Difference], unit: Mapping[str, str]) -> None:

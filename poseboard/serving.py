@@ -34,7 +34,7 @@ Server = Annotated[
     str | None,
     typer.Option("--url", metavar="URL", help="The server; otherwise POSEBOARD_URL, otherwise that of `login`."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the server's response as JSON.")]
 Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")]
 
 
@@ -55,12 +55,12 @@ def login(
     """Store a server's address and an API token for this user (mode 600), after trying them."""
     chosen = url or _known(None).url
     if chosen is None:
-        raise Failure(Exit.BAD_FILE, "which server? poseboard login https://pose.example.org")
+        raise Failure(Exit.BAD_FILE, "name the server: poseboard login https://pose.example.org")
     if token is None:
         token = typer.prompt("API token", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
     token = token.strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise Failure(Exit.BAD_FILE, "that is no API token: your profile page on the server makes one")
+        raise Failure(Exit.BAD_FILE, "that is not an API token: create one on your profile page on the server")
     with _client(chosen, token) as client, api_failures():
         benchmarks = client.benchmarks()
     path = credentials.store(client.url, token)
@@ -165,7 +165,7 @@ def _client(url: str, token: str | None) -> Client:
         raise Failure(Exit.BAD_FILE, f"{url!r} is not the address of a server: begin with https://")
     parts = urlsplit(url)
     if token and parts.scheme == "http" and parts.hostname and not is_loopback(parts.hostname):
-        note(f"Warning: {url} is not encrypted; whoever is on the way can read the token.")
+        note(f"Warning: {url} is not encrypted; others on the network can read the token.")
     try:
         return Client(
             url, token, waiting=lambda seconds: note(f"Too many requests: trying again in {seconds:.0f} seconds.")

@@ -11,7 +11,7 @@ from django.urls import reverse
 from ninja import Field, File, Form, Query, Router
 from ninja.files import UploadedFile
 from ninja.responses import Status
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from leaderboard.api import fields
 from leaderboard.api.access import anyone, caller, reads, submits
@@ -47,12 +47,18 @@ class NewRuns(fields.Strict):
     benchmark: fields.line(60, 1)  # type: ignore[valid-type]
 
 
-class ChoicesQuery(BaseModel):
+class RunnableQuery(BaseModel):
+    __qualname__ = "ChoicesQuery"  # the name of its schema, which clients know
+    model_config = ConfigDict(title="ChoicesQuery")
+
     benchmark: fields.line(60, 1)  # type: ignore[valid-type]
 
 
-class ChoiceOut(BaseModel):
+class RunnableOut(BaseModel):
     """Weights that are here, and why they cannot run on the benchmark: `why_not` is empty when they can."""
+
+    __qualname__ = "ChoiceOut"
+    model_config = ConfigDict(title="ChoiceOut")
 
     baseline: str
     variant: str
@@ -61,8 +67,11 @@ class ChoiceOut(BaseModel):
     why_not: str
 
 
-class ChoicesOut(BaseModel):
-    items: list[ChoiceOut]
+class RunnablesOut(BaseModel):
+    __qualname__ = "ChoicesOut"
+    model_config = ConfigDict(title="ChoicesOut")
+
+    items: list[RunnableOut]
 
 
 class RunOut(BaseModel):
@@ -95,7 +104,7 @@ class AllRunsOut(BaseModel):
     """The runs that wait now, and what was left out and why."""
 
     items: list[RunOut]
-    left_out: list[ChoiceOut]
+    left_out: list[RunnableOut]
 
 
 def _shown(run: BaselineRun) -> RunOut:
@@ -119,13 +128,13 @@ def _shown(run: BaselineRun) -> RunOut:
     )
 
 
-def _offered(choice: runnable.Runnable) -> ChoiceOut:
-    return ChoiceOut(
-        baseline=choice.baseline,
-        variant=choice.variant,
-        checkpoint=choice.checkpoint.pk if choice.checkpoint else None,
-        title=choice.title,
-        why_not=choice.why_not,
+def _offered(weights: runnable.Runnable) -> RunnableOut:
+    return RunnableOut(
+        baseline=weights.baseline,
+        variant=weights.variant,
+        checkpoint=weights.checkpoint.pk if weights.checkpoint else None,
+        title=weights.title,
+        why_not=weights.why_not,
     )
 
 
@@ -144,12 +153,16 @@ def _started(response: HttpResponse, wanted: NewRun, user: User, boxes: Uploaded
     if wanted.checkpoint is not None:
         checkpoint = Checkpoint.objects.filter(pk=wanted.checkpoint).first()
         if checkpoint is None:
-            raise Problem(422, "no_such_checkpoint", f"There is no checkpoint {wanted.checkpoint}: see the choices.")
+            raise Problem(
+                422,
+                "no_such_checkpoint",
+                f"There is no checkpoint {wanted.checkpoint}. GET /baselines/choices lists them.",
+            )
     chunks, name = (boxes.chunks(), fields.clean_file_name(boxes.name)) if boxes else (None, "")
-    with baseline_runs.stored_boxes(benchmark=benchmark, chunks=chunks, name=name) as kept:
+    with baseline_runs.stored_boxes(benchmark=benchmark, chunks=chunks, name=name) as box_file:
         run = baseline_runs.request_run(
             baseline=wanted.baseline, variant=wanted.variant, checkpoint=checkpoint, benchmark=benchmark, by=user,
-            boxes=kept,
+            boxes=box_file,
         )  # fmt: skip
     run.refresh_from_db()
     response["Location"] = reverse("api:get_run", args=[run.pk])
@@ -168,11 +181,11 @@ def list_baselines(request: HttpRequest, response: HttpResponse) -> BaselinesOut
     return BaselinesOut(items=[BaselineOut(name=name) for name in runnable.available()])
 
 
-@router.get("/choices", response=ChoicesOut, auth=reads)
-def list_choices(request: HttpRequest, query: Query[ChoicesQuery]) -> ChoicesOut:
+@router.get("/choices", response=RunnablesOut, auth=reads, operation_id="list_choices", summary="List Choices")
+def list_runnable(request: HttpRequest, query: Query[RunnableQuery]) -> RunnablesOut:
     """The weights that are here, and which of them can run on a benchmark that the caller organises."""
     found = _organised(caller(request), query.benchmark)
-    return ChoicesOut(items=[_offered(choice) for choice in runnable.runnable(found)])
+    return RunnablesOut(items=[_offered(each) for each in runnable.runnable(found)])
 
 
 @router.get("/runs", response=RunsOut, auth=reads)
@@ -184,7 +197,7 @@ def list_runs(request: HttpRequest, page: Query[Page]) -> RunsOut:
 
 @router.post("/runs", response={202: RunOut}, auth=submits)
 def start_run(request: HttpRequest, response: HttpResponse, wanted: NewRun) -> Status[RunOut]:
-    """Queue a run. Asking again while it waits or runs answers with the same run."""
+    """Queue a run. Repeating the request while it waits or runs returns the same run."""
     return _started(response, wanted, caller(request), None)
 
 
@@ -192,9 +205,9 @@ def start_run(request: HttpRequest, response: HttpResponse, wanted: NewRun) -> S
 def start_run_with_boxes(
     request: HttpRequest, response: HttpResponse, wanted: Form[NewRun], file: File[UploadedFile]
 ) -> Status[RunOut]:
-    """Queue a run that cuts out the people of a file: detections in COCO's form.
+    """Queue a run on the people of a file: detections in COCO's format.
 
-    The file is checked at once and kept with the run. Benchmarks that list their people take none.
+    The file is checked at once and stored with the run. Benchmarks that list their people accept none.
     """
     return _started(response, wanted, caller(request), file)
 
@@ -210,7 +223,7 @@ def start_all_runs(request: HttpRequest, wanted: NewRuns) -> Status[AllRunsOut]:
 
 @router.get("/runs/{int:run_id}", response=RunOut, auth=reads)
 def get_run(request: HttpRequest, run_id: int) -> RunOut:
-    """One run, with how far it is."""
+    """One run, with its progress."""
     run = runs_for(caller(request)).filter(pk=run_id).first()
     if run is None:
         raise not_found()

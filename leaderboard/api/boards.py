@@ -19,6 +19,7 @@ from leaderboard.api.access import anyone
 from leaderboard.api.application import REVALIDATED
 from leaderboard.api.benchmarks import visible
 from leaderboard.boards import rankings
+from leaderboard.boards.rows import DESCRIPTION, Row
 from leaderboard.operations.baseline_runs import public_record
 
 router = Router(tags=["boards"])
@@ -97,11 +98,11 @@ class BoardQuery(BaseModel):
     metric: str | None = Field(None, max_length=40, description="The benchmark's primary metric by default")
     part: str | None = Field(None, max_length=40, description="`all` by default, unless the dataset says another")
     at: Annotated[datetime, AfterValidator(_in_utc)] | None = Field(
-        None, description="The board as it stood at this date (UTC unless it says otherwise)"
+        None, description="The board as it was at this date (UTC unless it says otherwise)"
     )
 
 
-def _entry(row: rankings.Row, address: str) -> EntryOut:
+def _entry(row: Row, address: str) -> EntryOut:
     return EntryOut.model_construct(
         kind=row.kind,
         rank=row.rank,
@@ -117,17 +118,7 @@ def _entry(row: rankings.Row, address: str) -> EntryOut:
             ScoreOut(metric=metric, part=part, value=cell.value, low=cell.low, high=cell.high)
             for (metric, part), cell in row.cells.items()
         ],
-        authors=row.authors,
-        year=row.year,
-        approach=row.approach,
-        backbone=row.backbone,
-        input_size=row.input_size,
-        parameters=row.parameters,
-        gflops=row.gflops,
-        extra_data=row.extra_data,
-        paper_title=row.paper_title,
-        paper_url=row.paper_url,
-        code_url=row.code_url,
+        **{name: getattr(row, name) for name in DESCRIPTION},
         published_at=row.published_at,
         method_id=row.method_id,
         submission_id=row.submission_id,
@@ -139,7 +130,7 @@ def _entry(row: rankings.Row, address: str) -> EntryOut:
 
 @router.get("/{benchmark:slug}", auth=anyone, url_name="board", response={200: BoardOut, 304: None})
 def get_board(request: HttpRequest, slug: str, query: Query[BoardQuery]) -> HttpResponseBase:
-    """The entries, best first; reported ones stand among them by value, without a rank."""
+    """The entries, best first; reported ones are listed among them by value, without a rank."""
     benchmark = visible(request.user, slug)
     etag = _etag(request, benchmark.pk, benchmark.version, query)
     unchanged: HttpResponseBase | None = get_conditional_response(request, etag=etag)
@@ -159,10 +150,10 @@ def get_board(request: HttpRequest, slug: str, query: Query[BoardQuery]) -> Http
         truth_sha256=board.in_force.truth_sha256,
         entries=[_entry(row, address) for row in board.entries],
     )
-    # a thousand rows of fifty numbers: written at once, without the checks that what comes from outside needs
-    answer = HttpResponse(shown.model_dump_json(), content_type="application/json")
-    answer["ETag"], answer["Cache-Control"] = etag, REVALIDATED
-    return answer
+    # a thousand rows of fifty numbers: written without the validation that input from outside needs
+    response = HttpResponse(shown.model_dump_json(), content_type="application/json")
+    response["ETag"], response["Cache-Control"] = etag, REVALIDATED
+    return response
 
 
 def _etag(request: HttpRequest, benchmark: int, version: int, query: BoardQuery) -> str:

@@ -1,4 +1,4 @@
-"""Submissions: send a prediction file, follow its scoring, publish it, take it back."""
+"""Submissions: send a prediction file, follow its scoring, publish it, withdraw it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from leaderboard.boards.visibility import may_see_details, own_submissions, subm
 from leaderboard.files import blobs
 from leaderboard.models import BoardEvent, Evaluation, State, Submission
 from leaderboard.operations import submissions, uploads
+from leaderboard.operations.submissions import SubmissionRequest
 
 router = Router(tags=["submissions"])
 
@@ -49,7 +50,7 @@ class MethodName(BaseModel):
 
 
 class ErrorOut(BaseModel):
-    """Why it was not scored. `problems` are the first hundred, each with the position of its entry."""
+    """Why it was not scored. `problems` are the first hundred, each with its entry."""
 
     code: str
     message: str
@@ -179,7 +180,7 @@ def _key(request: HttpRequest) -> str:
             "in": "header",
             "name": "Idempotency-Key",
             "schema": {"type": "string", "maxLength": 80},
-            "description": "A repeated request with the same key answers with the first one's submission",
+            "description": "A repeated request with the same key returns the submission of the first",
         }
     ]
 })  # fmt: skip
@@ -188,7 +189,7 @@ def create_submission(
 ) -> Status[OwnSubmissionOut]:
     """Send a prediction file: `.json`, `.json.gz`, or a zip with one such file.
 
-    The same file for the same method and benchmark is answered with the earlier submission and costs no quota.
+    The same file for the same method and benchmark returns the earlier submission and costs no quota.
     """
     user, key = caller(request), _key(request)
     benchmark = visible(user, form.benchmark)
@@ -196,19 +197,21 @@ def create_submission(
     if (file.size or 0) > settings.UPLOAD_LIMIT:
         raise blobs.TooLarge
     accepted, _ = uploads.accept(
-        user=user,
-        team=team,
-        benchmark=benchmark,
+        request=SubmissionRequest(
+            user=user,
+            team=team,
+            benchmark=benchmark,
+            source=Submission.Source.API,
+            file_name=fields.clean_file_name(file.name),
+            idempotency_key=key,
+            publish_when_scored=form.publish,
+            # a client that sends publish=false means it
+            told_publishes_all=None if form.publish or "publish" not in form.model_fields_set else False,
+        ),
         method=form.method,
         described=form.model_dump(exclude_unset=True, include=set(Description.model_fields)),
         chunks=file.chunks,
         limit=settings.UPLOAD_LIMIT,
-        source=Submission.Source.API,
-        file_name=fields.clean_file_name(file.name),
-        idempotency_key=key,
-        publish_when_scored=form.publish,
-        # a client that says publish=false means it
-        told_publishes_all=None if form.publish or "publish" not in form.model_fields_set else False,
     )
     response["Location"] = reverse("api:get_submission", args=[accepted.pk])
     return Status(202, _own(request, _found(own_submissions(user), accepted.pk)))
@@ -228,7 +231,7 @@ def list_submissions(request: HttpRequest, query: Query[SubmissionsQuery]) -> Su
 
 @router.get("/{int:submission_id}", response=OwnSubmissionOut | SubmissionOut, auth=reads_if_signed_in)
 def get_submission(request: HttpRequest, submission_id: int) -> SubmissionOut:
-    """One submission: all of it to its team and the organiser, to others what its board shows while it is listed."""
+    """One submission: all of it for its team and the organiser; for others what its board shows while it is listed."""
     submission = _found(submissions_for(request.user), submission_id)
     if may_see_details(request.user, submission):
         return _own(request, submission)
@@ -249,7 +252,7 @@ def get_file(request: HttpRequest, submission_id: int) -> HttpResponseBase:
 
 @router.post("/{int:submission_id}/publish", response=OwnSubmissionOut, auth=submits)
 def publish_submission(request: HttpRequest, submission_id: int) -> OwnSubmissionOut:
-    """Put a scored submission on the board, in the place of the method's earlier one."""
+    """Put a scored submission on the board, where it replaces the method's earlier one."""
     return _changed(request, submission_id, submissions.publish)
 
 

@@ -42,13 +42,13 @@ def surface_of(benchmark: Benchmark) -> Path | None:
 
 
 def put_surface(benchmark: Benchmark, source: Path) -> None:
-    """Check geodesic tables and keep them. Raises `evaluator.GroundTruthError` when the file cannot serve."""
+    """Check geodesic tables and store them. Raises `evaluator.GroundTruthError` when the file cannot serve."""
     read_surface(source)
-    keep_surface(benchmark, source)
+    store_surface(benchmark, source)
 
 
-def keep_surface(benchmark: Benchmark, source: Path) -> None:
-    """Keep geodesic tables that were checked."""
+def store_surface(benchmark: Benchmark, source: Path) -> None:
+    """Store geodesic tables that were checked."""
     with source.open("rb") as tables, writing.written(surface_path(benchmark)) as out:
         shutil.copyfileobj(tables, out)
 

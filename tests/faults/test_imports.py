@@ -27,13 +27,13 @@ from leaderboard.operations import annotation_imports, releases
 from leaderboard.operations.refusals import Refused
 from leaderboard.queue.leases import Claim, claim_next
 from tests.faults.test_races import at_once
-from tests.leaderboard.conftest import truth_document
+from tests.leaderboard.conftest import annotations_json
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def content(images: int) -> bytes:
-    return json.dumps(truth_document(images=images)).encode()
+    return json.dumps(annotations_json(images=images)).encode()
 
 
 def digest(images: int) -> str:
@@ -223,7 +223,7 @@ def test_no_file_stays_in_the_drop_folder_after_its_import_has_ended(
     assert not files(settings)
 
 
-def test_a_refused_import_leaves_no_file(benchmark: Benchmark, alice: User, settings: Any) -> None:
+def test_a_rejected_import_leaves_no_file(benchmark: Benchmark, alice: User, settings: Any) -> None:
     job = drop(benchmark, alice, content(3))
     with pytest.raises(Refused, match="Another annotation file for lsp-test-pc is being checked"):
         drop(benchmark, alice, content(4))

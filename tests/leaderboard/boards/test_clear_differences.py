@@ -1,4 +1,4 @@
-"""Ranks, bold numbers and the sentence above a board follow one rule: over random boards they never disagree."""
+"""Ranks, bold numbers and the summary above a board follow one rule: over random boards they never disagree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaderboard.boards.rankings import Cell, Row, clearly_better, leads, rank, rank_range
+from leaderboard.boards.rows import Cell, Row, clearly_better, leads, rank, rank_range
 from leaderboard.boards.wording import board_summary
 
 KEY = ("pck@0.2", "all")
@@ -41,7 +41,7 @@ def said(rows: list[Row], higher: bool) -> str:
 
 @settings(deadline=None, max_examples=400)
 @given(boards())
-def test_sentence_bold_and_ranks_agree(board: tuple[list[Row], bool]) -> None:
+def test_summary_bold_and_ranks_agree(board: tuple[list[Row], bool]) -> None:
     rows, higher = ranked(*board), board[1]
     text, first = said(rows, higher), rows[0]
     bold = [row for row in rows if KEY in row.top]
@@ -56,7 +56,7 @@ def test_sentence_bold_and_ranks_agree(board: tuple[list[Row], bool]) -> None:
     if len(rows) == 1:
         assert "Only" in text and not bold
         return
-    # an order that the sentence leaves open is one that the ranks leave open, and the other way round
+    # an order that the summary leaves open is one that the ranks leave open, and the other way round
     unsettled = any(words in text for words in ("do not settle", "share the"))
     assert unsettled == first.tied
     if counted := re.search(r"intervals of (\d+) others", text):
@@ -79,7 +79,7 @@ def test_group_that_is_not_put_in_order_has_no_order(board: tuple[list[Row], boo
 @settings(deadline=None, max_examples=200)
 @given(boards(), st.booleans())
 def test_empty_file_changes_nothing_above_it(board: tuple[list[Row], bool], with_interval: bool) -> None:
-    """An empty `[]` scores exactly 0: whoever leads with an interval above 0 keeps the bold and the rank."""
+    """An empty `[]` scores exactly 0: a leader with an interval above 0 keeps the bold and the rank."""
     rows, _ = board
     plain = [
         Row(kind="submission", name=row.name, team="T", cells={KEY: Cell(c.value, c.low, c.high)})

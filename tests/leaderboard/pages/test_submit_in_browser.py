@@ -89,7 +89,7 @@ def set_at(entry: int, key: str, value: Any) -> Callable[[list[Any]], None]:
     return lambda entries: entries[entry].__setitem__(key, value)
 
 
-BAD = {
+REJECTED = {
     "wrong_count": spoiled(set_at(3, "keypoints", [1, 2, 3])),
     "wrong_type": spoiled(set_at(3, "score", "0.5")),
     "missing_key": spoiled(lambda entries: entries[3].pop("score")),
@@ -103,17 +103,17 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("code", BAD)
+@pytest.mark.parametrize("code", REJECTED)
 def test_check_in_the_page_finds_what_the_server_finds(
     code: str, submit_page: Any, tmp_path: Path, client: Client
 ) -> None:
-    """The same code, entry, pointer and words as the evaluator's, so that nobody fixes a file twice."""
+    """The same code, entry, pointer and words as the evaluator's, so that nobody has to fix a file twice."""
     from evaluator import validate
 
     with pytest.raises(PredictionError) as caught:
-        validate("lsp", BAD[code], images=json.loads(client.get("/lsp-test-pc/images.json").content))
+        validate("lsp", REJECTED[code], images=json.loads(client.get("/lsp-test-pc/images.json").content))
     (problem,) = caught.value.problems
-    checks = choose(submit_page, tmp_path, BAD[code])
+    checks = choose(submit_page, tmp_path, REJECTED[code])
     assert "1 problem, so this file cannot be sent yet" in checks.locator("h3").inner_text()
     assert (problem.code, problem.entry) == (code, 3)
     assert checks.locator(".got").inner_text() == problem.code
@@ -215,8 +215,8 @@ def test_markup_in_a_file_is_shown_as_text(submit_page: Any, tmp_path: Path) -> 
     assert "<img" in checks.inner_text()
 
 
-def test_fixing_a_file_lets_it_be_sent(submit_page: Any, tmp_path: Path) -> None:
-    choose(submit_page, tmp_path, BAD["wrong_count"])
+def test_a_fixed_file_can_be_sent(submit_page: Any, tmp_path: Path) -> None:
+    choose(submit_page, tmp_path, REJECTED["wrong_count"])
     assert submit_page.is_disabled("#send")
     choose(submit_page, tmp_path, predictions(), "fixed.json")
     submit_page.fill("#id_method", "Fixed")
@@ -334,7 +334,7 @@ def filled_page(submit_page: Any, tmp_path: Path) -> Any:
     ],
     ids=["closed", "quota", "no annotations"],
 )
-def test_refused_submission_keeps_the_file_and_goes_through_later(
+def test_rejected_submission_keeps_the_file_and_goes_through_later(
     limits: dict[str, Any], words: str, filled_page: Any
 ) -> None:
     before = Benchmark.objects.values(*limits).get(slug="lsp-test-pc")
@@ -402,7 +402,7 @@ def test_benchmark_opens_and_closes_while_its_page_is_open(open_page: Any, site:
     assert "No more submissions are accepted" in page.inner_text("#closed")
 
 
-def test_refusal_without_scripts_keeps_the_fields(open_page: Any, site: Any, alice: User, tmp_path: Path) -> None:
+def test_rejection_without_scripts_keeps_the_fields(open_page: Any, site: Any, alice: User, tmp_path: Path) -> None:
     page = open_page(alice, java_script_enabled=False)
     page.goto(f"{site.url}/lsp-test-pc/submit/")
     file = tmp_path / "plain.json"

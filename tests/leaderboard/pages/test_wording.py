@@ -1,11 +1,11 @@
-"""The sentence above a board claims what the numbers allow, and no more."""
+"""The summary above a board claims what the numbers show, and no more."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
 
-from leaderboard.boards.wording import board_summary, reported_note, submission_verdict
+from leaderboard.boards.wording import board_summary, reported_note, submission_summary
 
 
 def row(name: str, value: float, half: float | None = None, unit: str = "") -> Any:
@@ -69,7 +69,7 @@ def test_millimetres_are_counted_as_such() -> None:
 
 def test_weakest_part_of_an_error_is_the_largest() -> None:
     parts = [("wrist", 80.0), ("hip", 20.0)]
-    text = str(submission_verdict(worst_parts=parts, best_parts=parts[::-1], unit="mm"))
+    text = str(submission_summary(worst_parts=parts, best_parts=parts[::-1], unit="mm"))
     assert "Wrist is its weakest part, at 80.0" in text and "hip is its strongest, at 20.0" in text
 
 

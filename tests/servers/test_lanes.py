@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.leaderboard.conftest import predictions
-from tests.stack.slow_site import (
+from tests.servers.slow_site import (
     LOGIN,
     SUBMISSIONS,
     Readers,
@@ -28,7 +28,7 @@ from tests.stack.slow_site import (
     upload_head,
 )
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
 # what takes up to 45 s takes a second here
 SOON = """
@@ -78,7 +78,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def test_uploads_that_wait_hold_up_uploads_only_and_are_told(small: Site) -> None:
-    """Three wait for the database; the next are answered 503 in time, readers at once, and the three are kept."""
+    """Three wait for the database; the next get 503 in time, readers their page at once, and the three go through."""
     token = {"Authorization": f"Bearer {small.server.tokens['alice']}"}
 
     def send(number: int) -> httpx.Response:
@@ -98,12 +98,12 @@ def test_uploads_that_wait_hold_up_uploads_only_and_are_told(small: Site) -> Non
             readers.read(20)
             refused = [each.result(timeout=15) for each in more]
             assert not any(each.done() for each in first)
-        kept = [each.result(timeout=30) for each in first]
+        waited = [each.result(timeout=30) for each in first]
     assert not readers.failed
     assert readers.p95 < 5
     assert [(each.status_code, each.json()["code"]) for each in refused] == [(503, "unavailable")] * 3
     assert all(int(each.headers["Retry-After"]) > 0 for each in refused)
-    assert [each.status_code for each in kept] == [202] * 3, [each.text for each in kept]
+    assert [each.status_code for each in waited] == [202] * 3, [each.text for each in waited]
 
 
 @pytest.mark.parametrize("what", ["idle", "forms"])
@@ -137,23 +137,23 @@ def test_busy_connections_are_not_closed_for_new_ones(small: Site) -> None:
         "Content-Type: multipart/form-data; boundary=b\r\n\r\n--b"
     )
     with slow_clients(small.port, CONNECTIONS, lambda _: head, b"xxxx") as sockets:
-        answers: list[bytes] = []
+        responses: list[bytes] = []
 
         def told() -> bool:
             with open_socket(small.port) as late:
                 late.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
                 try:
-                    answers.append(late.recv(4096))
+                    responses.append(late.recv(4096))
                 except ConnectionResetError:
-                    answers.append(b"")
-            if b" 200 " in answers[-1].split(b"\r\n")[0]:
+                    responses.append(b"")
+            if b" 200 " in responses[-1].split(b"\r\n")[0]:
                 # one whose head had not been read yet made room: another takes its place
                 sockets.append(open_socket(small.port))
                 sockets[-1].sendall(head.encode())
-            return b" 503 " in answers[-1].split(b"\r\n")[0]
+            return b" 503 " in responses[-1].split(b"\r\n")[0]
 
         wait_until(told)
-        assert b"Retry-After" in answers[-1]
+        assert b"Retry-After" in responses[-1]
         sockets[-1].setblocking(False)
         with pytest.raises(BlockingIOError):
             sockets[-1].recv(1)
@@ -176,7 +176,7 @@ def test_uploads_leave_connections_to_others(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for the state of the connection")
 def test_a_client_that_takes_nothing_is_cut_off(small: Site) -> None:
-    """It asks for a large file and does not read: neither a thread nor the connection is kept for it."""
+    """It asks for a large file and does not read: neither a thread nor the connection waits for it."""
     token = f"Authorization: Bearer {small.server.tokens['charlie']}\r\n"
     with httpx.Client(base_url=small.server.url, trust_env=False, timeout=60) as client:
         content = predictions()

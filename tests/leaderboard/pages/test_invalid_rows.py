@@ -1,4 +1,4 @@
-"""One bad benchmark takes no list down, and no way of making a benchmark lets a bad one in."""
+"""One invalid benchmark takes no list down, and there is no way to make one."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def check_lists(readers: list[Client], more: list[str]) -> None:
         for address in [*LISTS, *more]:
             assert reader.get(address).status_code in (200, 302, 401, 403, 404), address
     assert all(readers[0].get(address).status_code == 200 for address in ("/", "/boards/", "/api/v1/benchmarks"))
-    # the operator finds every bad row, in order to put it right
+    # the operator finds every invalid row, to fix it
     listed = readers[2].get("/organise/").content.decode()
     assert listed.count('class="name"') == Benchmark.objects.count()
 
@@ -101,7 +101,7 @@ def test_no_slug_of_a_row_takes_a_list_down(
     assert {item["slug"] for item in items} == {"lsp-test-pc", *SLUGS}
 
 
-def test_a_board_with_a_bad_slug_can_still_be_read(benchmark: Benchmark, client: Client) -> None:
+def test_a_board_with_an_invalid_slug_can_still_be_read(benchmark: Benchmark, client: Client) -> None:
     for slug in set(SLUGS) - {"admin", "new", ".", "../up"}:
         board = insert(slug)
         page = client.get(board.get_absolute_url())
@@ -165,13 +165,21 @@ def test_no_mistyped_reported_result_takes_a_list_down(
     assert [row["value"] for row in board["entries"]] == [0.905] + [None] * len(MISTYPED)
 
 
-# --- no bad row is made ----------------------------------------------------------------------------------------------
+# --- no invalid row is made ------------------------------------------------------------------------------------------
 
-BAD = [slug for slug in SLUGS if slug != " "] + ["healthz", "API", "account", "static", "robots", "favicon", "x" * 61]
+INVALID = [slug for slug in SLUGS if slug != " "] + [
+    "healthz",
+    "API",
+    "account",
+    "static",
+    "robots",
+    "favicon",
+    "x" * 61,
+]
 
 
-@pytest.mark.parametrize("slug", BAD)
-def test_a_bad_slug_is_refused_wherever_a_benchmark_is_made(slug: str, as_organiser: Client) -> None:
+@pytest.mark.parametrize("slug", INVALID)
+def test_an_invalid_slug_is_rejected_wherever_a_benchmark_is_made(slug: str, as_organiser: Client) -> None:
     with pytest.raises(ValidationError):
         Benchmark.objects.create(slug=slug, dataset="lsp", split="x", title="T")
     with pytest.raises(ValidationError):
@@ -181,13 +189,13 @@ def test_a_bad_slug_is_refused_wherever_a_benchmark_is_made(slug: str, as_organi
     root = Client()
     root.force_login(User.objects.create_superuser("root", "root@example.org", "a-long-password"))
     limits = {"daily_limit": 5, "total_limit": 5, "running_limit": 5, "reject_limit": 5, "position": 5}
-    answer = root.post("/admin/leaderboard/benchmark/add/", {**form, **limits})
-    assert answer.status_code == 200 and "errorlist" in answer.content.decode()
+    response = root.post("/admin/leaderboard/benchmark/add/", {**form, **limits})
+    assert response.status_code == 200 and "errorlist" in response.content.decode()
     assert Benchmark.objects.count() == 1
 
 
 @pytest.mark.parametrize("split", ["A B", "a/b", "", " ", "-x", "ü", "a\nb", "test\n", "<b>"])
-def test_a_bad_split_is_refused_wherever_a_benchmark_is_made(split: str, as_organiser: Client) -> None:
+def test_an_invalid_split_is_rejected_wherever_a_benchmark_is_made(split: str, as_organiser: Client) -> None:
     with pytest.raises(ValidationError):
         Benchmark.objects.create(slug="fine", dataset="lsp", split=split, title="T")
     if split.strip() == split:  # a form strips what surrounds a text
@@ -195,13 +203,13 @@ def test_a_bad_split_is_refused_wherever_a_benchmark_is_made(split: str, as_orga
         assert as_organiser.post("/organise/new/", form).status_code == 400
 
 
-def test_a_dataset_without_a_definition_is_refused() -> None:
+def test_a_dataset_without_a_definition_is_rejected() -> None:
     with pytest.raises(ValidationError, match="There is no dataset gone"):
         Benchmark.objects.create(slug="fine", dataset="gone", split="x", title="T")
 
 
 @pytest.mark.parametrize("split", ["test", "test-pc", "val2017", "v1.5_b", "2018"])
-def test_the_splits_of_the_field_are_taken(split: str) -> None:
+def test_the_splits_of_the_field_are_accepted(split: str) -> None:
     Benchmark.objects.create(slug="fine", dataset="lsp", split=split, title="T")
 
 
@@ -254,5 +262,5 @@ def test_two_organisers_who_make_the_same_benchmark_at_once_get_one(
         return valid
 
     monkeypatch.setattr(NewBenchmarkForm, "is_valid", then_another_is_made)
-    answer = as_organiser.post("/organise/new/", form)
-    assert answer.status_code == 400 and "already" in answer.content.decode()
+    response = as_organiser.post("/organise/new/", form)
+    assert response.status_code == 400 and "already" in response.content.decode()

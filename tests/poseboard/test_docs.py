@@ -30,14 +30,14 @@ def test_the_example_of_predictions_is_valid() -> None:
 
 
 def test_the_example_of_annotations_can_be_scored_against() -> None:
-    document = example("annotations", "lsp")
-    assert document["categories"][0]["keypoints"] == list(load_dataset("lsp").joints)
-    person = document["annotations"][0]
+    truth = example("annotations", "lsp")
+    assert truth["categories"][0]["keypoints"] == list(load_dataset("lsp").joints)
+    person = truth["annotations"][0]
     xs, ys = person["keypoints"][::3], person["keypoints"][1::3]
     assert person["bbox"] == [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
     assert person["area"] == person["bbox"][2] * person["bbox"][3]
     perfect = [{"image_id": 1001, "keypoints": person["keypoints"], "score": 1}]
-    scores = {(score.metric, score.part): score.value for score in evaluate("lsp", perfect, document).scores}
+    scores = {(score.metric, score.part): score.value for score in evaluate("lsp", perfect, truth).scores}
     assert scores["pck@0.2", "all"] == scores["pcp_strict@0.5", "all"] == 1.0
 
 

@@ -58,7 +58,7 @@ class Site:
         return f"Authorization: Bearer {self.server.tokens['alice']}\r\n"
 
     def processes(self) -> list[int]:
-        """The processes that answer, children of the first."""
+        """The processes that handle requests, children of the first."""
         listed = subprocess.run(["ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=True)
         pairs = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
         return [number for number, parent in pairs if parent == self.process.pid]
@@ -254,7 +254,7 @@ def form_head(path: str, length: int = 100_000) -> str:
 
 
 def raw(port: int, text: bytes | str, *, seconds: float = 15.0) -> bytes:
-    """What the server answers to these bytes until it closes the connection."""
+    """What the server sends in response to these bytes until it closes the connection."""
     with open_socket(port) as client:
         client.settimeout(seconds)
         client.sendall(text if isinstance(text, bytes) else text.encode())
@@ -271,5 +271,5 @@ def read_all(client: socket.socket) -> bytes:
     return received
 
 
-def status(answer: bytes) -> int:
-    return int(answer.split(None, 2)[1]) if answer else 0
+def status(response: bytes) -> int:
+    return int(response.split(None, 2)[1]) if response else 0

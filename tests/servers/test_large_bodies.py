@@ -16,9 +16,9 @@ import pytest
 from leaderboard.web import bodies
 from tests.conftest import ROOT
 from tests.leaderboard.conftest import predictions
-from tests.stack.slow_site import LOGIN, SUBMISSIONS, Site, open_socket, raw, read_all, site, status
+from tests.servers.slow_site import LOGIN, SUBMISSIONS, Site, open_socket, raw, read_all, site, status
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 MIB = 1 << 20
 
 
@@ -34,8 +34,8 @@ def asking(path: str, length: int, *headers: str) -> str:
     return "\r\n".join(lines) + "\r\nContent-Type: multipart/form-data; boundary=b\r\n\r\n"
 
 
-def first_answer(running: Site, head: str) -> bytes:
-    """What comes while nothing of the body is sent: an answer, or `100 Continue` where the body is wanted."""
+def first_response(running: Site, head: str) -> bytes:
+    """What arrives while nothing of the body is sent: a response, or `100 Continue` where the body is wanted."""
     with open_socket(running.port) as client:
         client.settimeout(15)
         client.sendall(head.encode())
@@ -45,51 +45,51 @@ def first_answer(running: Site, head: str) -> bytes:
         return received
 
 
-def _length(answer: bytes) -> int:
-    found = re.search(rb"\r\ncontent-length: ([0-9]+)", answer.lower())
+def _length(response: bytes) -> int:
+    found = re.search(rb"\r\ncontent-length: ([0-9]+)", response.lower())
     return int(found[1]) if found else 0
 
 
 @pytest.mark.parametrize("path", [LOGIN, "/", "/nothing/here/", "/lsp-test-pc/", "/admin/login/", "/organise/new/"])
 def test_a_page_without_files_accepts_a_mebibyte(running: Site, path: str) -> None:
-    refused = first_answer(running, asking(path, MIB + 1))
+    refused = first_response(running, asking(path, MIB + 1))
     assert status(refused) == 413
     assert b"connection: close" in refused.lower()
     assert b"content-security-policy" in refused.lower()
-    assert status(first_answer(running, asking(path, MIB))) == 100
+    assert status(first_response(running, asking(path, MIB))) == 100
 
 
 def test_the_api_accepts_a_mebibyte_but_for_files(running: Site) -> None:
     for path in ("/api/v1/tokens", "/api/v1/nothing", "/api/v1/baselines/runs"):
-        refused = first_answer(running, asking(path, MIB + 1, running.bearer.strip(), "Connection: close"))
+        refused = first_response(running, asking(path, MIB + 1, running.bearer.strip(), "Connection: close"))
         assert status(refused) == 413
         assert b"application/problem+json" in refused
         assert b'"form_too_large"' in refused
     for path in (SUBMISSIONS, "/api/v1/baselines/runs/with-boxes"):
-        assert status(first_answer(running, asking(path, 5 * MIB, running.bearer.strip()))) == 100
-        refused = first_answer(running, asking(path, 5 * MIB + 1, running.bearer.strip()))
+        assert status(first_response(running, asking(path, 5 * MIB, running.bearer.strip()))) == 100
+        refused = first_response(running, asking(path, 5 * MIB + 1, running.bearer.strip()))
         assert status(refused) == 413
         assert b'"file_too_large"' in refused
 
 
-def test_a_stranger_is_answered_before_the_body(running: Site) -> None:
+def test_a_stranger_gets_a_response_before_the_body(running: Site) -> None:
     """Without an account, with a token that is none, and with a session that is none."""
     junk = "Authorization: Bearer plb_0123456789_" + "x" * 32 + "_00000000"
     for header in ("X-None: 1", junk, "Cookie: session=0123456789abcdef0123456789abcdef"):
-        refused = first_answer(running, asking(SUBMISSIONS, 3 * MIB, header))
+        refused = first_response(running, asking(SUBMISSIONS, 3 * MIB, header))
         assert status(refused) == 401, refused
         assert b"application/problem+json" in refused
         for path in ("/lsp-test-pc/submit/", "/organise/lsp-test-pc/import"):
-            sent_on = first_answer(running, asking(path, 3 * MIB, header))
+            sent_on = first_response(running, asking(path, 3 * MIB, header))
             assert status(sent_on) == 302
             assert f"{LOGIN}?next={path}".lower().encode() in sent_on.lower()
     signed_in = f"Cookie: session={running.session}"
-    assert status(first_answer(running, asking("/lsp-test-pc/submit/", 3 * MIB, signed_in))) == 100
+    assert status(first_response(running, asking("/lsp-test-pc/submit/", 3 * MIB, signed_in))) == 100
 
 
 @pytest.mark.parametrize("path", [LOGIN, SUBMISSIONS, "/lsp-test-pc/submit/", "/api/v1/tokens", "/nothing/here/"])
 def test_nothing_of_a_refused_body_is_written(running: Site, path: str) -> None:
-    """Sent at once, without waiting to be asked: the answer arrives whole, and no file grows anywhere meanwhile."""
+    """Sent at once, without waiting to be asked: the response arrives whole, and no file grows anywhere meanwhile."""
     begun = b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\n'
     before, written = set(running.files()), set()
     with open_socket(running.port) as client:
@@ -133,12 +133,12 @@ def test_lengths_that_lie_old_clients_and_requests_in_a_row(running: Site) -> No
     assert [line[9:12] for line in re.findall(rb"HTTP/1.1 [0-9]+", raw(running.port, 3 * get + last))] == [b"200"] * 4
     # more than it says: what is over is no request
     form = f"POST {LOGIN} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 3\r\n\r\na=1"
-    answers = raw(running.port, form + "&b=2\r\n\r\n")
-    assert [line[9:12] for line in re.findall(rb"HTTP/1.1 [0-9]+", answers)] == [b"403", b"400"]
+    responses = raw(running.port, form + "&b=2\r\n\r\n")
+    assert [line[9:12] for line in re.findall(rb"HTTP/1.1 [0-9]+", responses)] == [b"403", b"400"]
     # refused, with requests in the body and behind it: the connection ends, and none of them is served
     large = f"POST {LOGIN} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {2 * MIB}\r\n\r\n"
-    answers = raw(running.port, large + get * (2 * MIB // len(get) + 1))
-    assert [line[9:12] for line in re.findall(rb"HTTP/1.1 [0-9]+", answers)] == [b"413"]
+    responses = raw(running.port, large + get * (2 * MIB // len(get) + 1))
+    assert [line[9:12] for line in re.findall(rb"HTTP/1.1 [0-9]+", responses)] == [b"413"]
     for wrong in ("-1", "x", "1, 2", "1" * 30):
         assert status(raw(running.port, form.replace(": 3", f": {wrong}"))) in {400, 413}
     # an old client waits for the end of the connection, however it asks

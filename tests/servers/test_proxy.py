@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.leaderboard.conftest import predictions
-from tests.stack.slow_site import (
+from tests.servers.slow_site import (
     LOGIN,
     SUBMISSIONS,
     Readers,
@@ -25,7 +25,7 @@ from tests.stack.slow_site import (
     upload_head,
 )
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 MIB = 1 << 20
 
 
@@ -67,7 +67,7 @@ def test_the_proxy_limits_bodies_by_address(behind: tuple[Site, int]) -> None:
     before = running.files()
     token = {"Authorization": f"Bearer {running.server.tokens['alice']}"}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60, headers=token) as client:
-        # what says its length is answered by the site
+        # a body with a length goes through to the site
         refused = client.post("/api/v1/tokens", content=b"x" * (2 * MIB))
         assert (refused.status_code, refused.json()["code"]) == (413, "form_too_large")
         assert client.post(LOGIN, content=b"x" * (2 * MIB)).status_code == 413

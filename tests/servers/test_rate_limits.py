@@ -108,7 +108,7 @@ def servers(tmp_path: Path, valkey: Any) -> Iterator[Callable[..., list[str]]]:
             running.append(subprocess.Popen(program.command, cwd=ROOT, env=environment))
             urls.append(environment["POSEBOARD_URL"])
         for url in urls:
-            wait_for(lambda url=url: up(url), f"{url} does not answer")
+            wait_for(lambda url=url: up(url), f"{url} is not responding")
         return urls
 
     yield start
@@ -135,27 +135,27 @@ def test_two_servers_behind_a_proxy_count_together_and_each_visitor_apart(server
         return guesser[number % 2].sign_in("alice", f"wrong-{number}", to=log_in)
 
     with ThreadPoolExecutor(6) as together:
-        answers = sorted(together.map(guess, range(24)), key=lambda answer: answer.status_code)
-    assert [each.status_code for each in answers] == [200] * 4 + [429] * 20
-    assert 0 < int(answers[-1].headers["Retry-After"]) <= 600
+        responses = sorted(together.map(guess, range(24)), key=lambda response: response.status_code)
+    assert [each.status_code for each in responses] == [200] * 4 + [429] * 20
+    assert 0 < int(responses[-1].headers["Retry-After"]) <= 600
     assert guesser[0].sign_in("alice", PASSWORD).status_code == 429
     assert guesser[1].sign_in("bob", PASSWORD).status_code == 302
     for stranger in ("198.51.100.7", "198.51.100.8", "2001:db8::1"):
         assert Visitor(one, stranger).sign_in("alice", PASSWORD).status_code == 302
-    # what the visitor wrote himself stands left of what the proxy appended
+    # what the visitor sent is to the left of what the proxy appended
     assert Visitor(two, "198.51.100.99, 203.0.113.9").sign_in("alice", PASSWORD).status_code == 429
 
 
 def test_without_a_trusted_proxy_the_header_moves_nobody(servers) -> None:
     (url,) = servers(1, POSEBOARD_LIMIT_API_NETWORK="6 per hour")
     with httpx.Client(trust_env=False) as client:
-        answers = [
+        responses = [
             client.get(f"{url}/api/v1/benchmarks", headers={"X-Forwarded-For": f"198.51.100.{n}"}) for n in range(8)
         ]
-    assert [each.status_code for each in answers] == [200] * 6 + [429] * 2
-    assert [each.headers["RateLimit-Remaining"] for each in answers] == ["5", "4", "3", "2", "1", "0", "0", "0"]
-    assert answers[-1].json()["code"] == "rate_limited"
-    assert "private" in answers[-1].headers["Cache-Control"] or "no-store" in answers[-1].headers["Cache-Control"]
+    assert [each.status_code for each in responses] == [200] * 6 + [429] * 2
+    assert [each.headers["RateLimit-Remaining"] for each in responses] == ["5", "4", "3", "2", "1", "0", "0", "0"]
+    assert responses[-1].json()["code"] == "rate_limited"
+    assert "private" in responses[-1].headers["Cache-Control"] or "no-store" in responses[-1].headers["Cache-Control"]
 
 
 @pytest.mark.parametrize("name", ["SIGSTOP", "SIGKILL"])

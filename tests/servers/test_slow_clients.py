@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.leaderboard.conftest import predictions
-from tests.stack.slow_site import (
+from tests.servers.slow_site import (
     LOGIN,
     SUBMISSIONS,
     Readers,
@@ -22,7 +22,7 @@ from tests.stack.slow_site import (
     upload_head,
 )
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
 
 @pytest.fixture(scope="module")
@@ -62,26 +62,26 @@ def test_slow_clients_leave_readers_served(running: Site, what: str, count: int)
     assert readers.p95 < 5
 
 
-def test_who_is_too_slow_is_answered_408_or_closed(running: Site) -> None:
+def test_a_client_that_is_too_slow_gets_408_or_is_closed(running: Site) -> None:
     """Ten seconds for a head or for the first kilobyte of a body; a connection without a request ends as soon."""
     clients = {
         "idle": "",
         "head": "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ",
         "form": form_head(LOGIN),
         "api": form_head(SUBMISSIONS),
-        "kept": "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET / HTT",
+        "keep-alive": "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET / HTT",
     }
     names, started = list(clients), time.monotonic()
     with slow_clients(running.port, len(names), lambda number: clients[names[number]], b"") as sockets:
-        answers = {}
+        responses = {}
         for name, each in zip(names, sockets, strict=True):
             each.settimeout(40)
-            answers[name] = read_all(each)
+            responses[name] = read_all(each)
     assert 5 < time.monotonic() - started < 40
-    assert {name: status(answer) for name, answer in answers.items()} == {
-        "idle": 408, "head": 408, "form": 408, "api": 408, "kept": 200,
+    assert {name: status(response) for name, response in responses.items()} == {
+        "idle": 408, "head": 408, "form": 408, "api": 408, "keep-alive": 200,
     }  # fmt: skip
-    assert b"request_timeout" in answers["api"]
-    assert b"application/problem+json" in answers["api"]
-    assert b"The request arrived too slowly" in answers["form"]
-    assert b"content-security-policy" in answers["form"].lower()
+    assert b"request_timeout" in responses["api"]
+    assert b"application/problem+json" in responses["api"]
+    assert b"The request arrived too slowly" in responses["form"]
+    assert b"content-security-policy" in responses["form"].lower()
