@@ -371,13 +371,13 @@ def _error(url: str, response: httpx.Response) -> ApiError:
 
 def _not_ours(url: str, response: httpx.Response) -> ApiError:
     kind = response.headers.get("Content-Type", "no content type")
-    return ApiError(0, "not_poseboard", f"{url} does not answer as a PoseBoard server (it sent {kind})")
+    return ApiError(0, "not_poseboard", f"{url} is not a PoseBoard server (it sent {kind})")
 
 
 def _listed(document: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     items = document.get(key)
     if not isinstance(items, list):
-        raise ApiError(0, "not_poseboard", f"the answer has no list {key!r}: client and server do not fit together")
+        raise ApiError(0, "not_poseboard", f"the answer has no list {key!r}: client and server versions do not match")
     return items
 
 

@@ -94,7 +94,7 @@ class BearerToken(AuthBase):
             raise Problem(
                 403,
                 "scope_missing",
-                f"This token lacks the scope `{self.scope}`. Make one that has it on your profile page.",
+                f"This token lacks the scope `{self.scope}`. Create one that has it on your profile page.",
                 headers={"WWW-Authenticate": f'{REALM}, error="insufficient_scope", scope="{self.scope}"'},
             )
         return Caller(user, token)

@@ -19,16 +19,16 @@ LABEL = 98.0  # the label's line, below the row's top
 
 # what a shape stands for, in the order of the legend
 SHAPES = {
-    "image": "what it is given",
+    "image": "input",
     "layers": "layers that keep the size",
     "down": "layers that shrink",
     "up": "layers that enlarge",
     "hourglass": "an hourglass: down and up again",
-    "maps": "maps, one for each joint",
+    "maps": "maps, one per joint",
     "attention": "attention, selection or grouping",
     "sum": "a sum",
-    "pose": "what it answers",
-    "people": "what it answers, several people",
+    "pose": "output",
+    "people": "output, several people",
 }
 
 

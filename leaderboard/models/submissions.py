@@ -145,10 +145,10 @@ class Quota(models.Model):
     """A conditional counter: it rises only while it is under the limit, in the statement that raises it."""
 
     class Kind(models.TextChoices):
-        DAY = "day", "a day"
+        DAY = "day", "per day"
         TOTAL = "total", "in total"
         RUNNING = "running", "at once"
-        REJECTS = "rejects", "rejected files a day"
+        REJECTS = "rejects", "rejected files per day"
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="quotas")
     benchmark = models.ForeignKey(Benchmark, on_delete=models.CASCADE, related_name="quotas")

@@ -211,8 +211,8 @@ def test_a_bad_token(board) -> None:
     [
         (502, {"Content-Type": "text/html"}, b"<html>", "answered 502 Bad Gateway"),
         (301, {"Location": "https://pose.example.org/"}, b"", "answered 301 .* to https://pose.example.org/: use the"),
-        (200, {"Content-Type": "text/html"}, b"<html>", r"does not answer as a PoseBoard server \(it sent text/html\)"),
-        (200, {}, [1], "does not answer as a PoseBoard server"),
+        (200, {"Content-Type": "text/html"}, b"<html>", r"is not a PoseBoard server \(it sent text/html\)"),
+        (200, {}, [1], "is not a PoseBoard server"),
         (200, {}, {"rows": []}, "no list 'items'"),
     ],
 )

@@ -40,7 +40,7 @@ def test_login_stores_no_token_that_does_not_work(poseboard, board, tmp_path) ->
 @pytest.mark.parametrize("token", ["", "two words", "schlüssel"])
 def test_login_refuses_what_is_no_token(poseboard, board, token) -> None:
     result = poseboard("login", board.url, stdin=token + "\n")
-    assert result.exit_code == 2 and "that is no API token" in result.stderr and board.requests == []
+    assert result.exit_code == 2 and "this is not an API token" in result.stderr and board.requests == []
 
 
 def test_login_needs_a_server(poseboard) -> None:
