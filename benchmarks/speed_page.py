@@ -7,42 +7,41 @@ from typing import Any
 INTRODUCTION = """\
 # Speed of the evaluator
 
-Written by `make bench` (`python -m benchmarks.evaluator_speed --docs`), which makes the files (seeded),
-installs the peers into a virtual environment of their own and runs every tool in turn in processes of its
-own, each on one thread. CPU seconds are those from the paths of the two files to the ten numbers, after the
-imports and one warm-up call on small files. Digests, intervals and diagnosis are not included; nothing is
-kept between runs. *In memory* is matching and accumulation alone, from what was loaded: for the peers
-`evaluate()` and `accumulate()`, for PoseBoard `measure` and the ten numbers. Peak memory is that of the
+Written by `make bench` (`python -m benchmarks.evaluator_speed --docs`), which generates the files from a seed,
+installs the other packages into a separate virtual environment and runs each tool in its own processes, on
+one thread. CPU seconds are measured from the paths of the two files to the ten numbers, after the imports
+and one warm-up call on small files. Digests, intervals and diagnosis are not included; nothing is cached
+between runs. *In memory* is matching and accumulation only, from loaded data: `evaluate()` and
+`accumulate()` of the other packages, `measure` and the ten numbers of PoseBoard. Peak memory is that of the
 whole process. *Without C* is PoseBoard with `POSEBOARD_PURE=1`: numpy and the standard library do the work.
 """
 
 ENGINES = """\
 ## How it is done
 
-`evaluator/native/` is C that is built when the package is installed; numpy is the fallback and the readable
-reference, with the same bits (`tests/evaluator/test_large_files.py`). One
-pass goes from the bytes of a file to arrays, without an object for a number: where numbers end is found 64
-bytes at a time, their digits are converted side by side, by vector instructions on x86, and up to 15 digits
-need one exact division, more the method of Eisel and Lemire. What the pass does not take is read again by the
-careful reader, which is the only one that words errors. A pair of detection and person is compared by a bound
-without exponentials first, and 19 of 20 go no further; the bound is below what can match, so nothing is lost.
+`evaluator/native/` contains C code that is built when the package is installed. numpy is the fallback and the readable
+reference, with the same bits (`tests/evaluator/test_large_files.py`). One pass converts the bytes of a file to arrays,
+without creating an object per number: it finds the ends of numbers 64 bytes at a time and converts their digits in
+parallel, with vector instructions on x86; up to 15 digits need one exact division, and longer numbers use the method
+of Eisel and Lemire. A file that this pass does not accept is read again by the careful reader, which alone reports
+errors. Each pair of detection and person is first compared with a bound that needs no exponentials, and 19 of 20
+pairs need nothing more; the bound is below any similarity that can match, so no match is lost.
 """
 
 BOUNDS = """\
-What bounds it, by the samples of `perf record` over 25 evaluations in one process: 38% is the conversion of
-5.9 million numbers, 4 to 5 ns each (a third of that finds where a number ends, somewhat more makes sure that it is
-one; leaving the division out changed nothing); 19% is the kernel's, which clears fresh memory for the arrays
-(45 MB) and copies the files from the page cache; 15% is order, pruning and matching, much of it waiting for
-keypoints that are read again in the order of the scores; the rest is array operations of numpy and the start
-of the process. The kernel's part is the one that varies: in a virtual machine whose memory is not yet backed
-by its host the same evaluation took 8 to 90 ms of system time beside 50 to 80 ms of its own.
+According to `perf record` over 25 evaluations in one process, 38% of the time is the conversion of 5.9 million
+numbers, 4 to 5 ns each (a third of that finds the end of a number, and somewhat more validates it; removing the
+division changed nothing). 19% is the kernel, which clears new memory for the arrays (45 MB) and copies the files
+from the page cache. 15% is ordering, pruning and matching, much of it waiting for keypoints that are read again in
+the order of the scores. The rest is numpy's array operations and the start of the process. Only the kernel's share
+varies: in a virtual machine whose memory was not yet backed by its host, the same evaluation took 8 to 90 ms of
+system time in addition to 50 to 80 ms of user time.
 """
 
 
-def taken(runs: int) -> str:
-    """What a figure is, as one says it."""
-    several = "one run of each" if runs == 1 else f"medians of {runs} runs of each"
-    return f"{several}, and of three times as many where one takes less than a second"
+def repeats(runs: int) -> str:
+    several = "one run per tool" if runs == 1 else f"medians of {runs} runs per tool"
+    return f"{several}, or {3 * runs} where a run takes less than a second"
 
 
 def table(result: dict[str, Any]) -> str:
@@ -50,7 +49,7 @@ def table(result: dict[str, Any]) -> str:
     tools, sizes = result["tools"], result["bytes"]
     ours = tools["poseboard"]
     lines = [
-        f"{sizes[0] / 1e6:.1f} MB of annotations, {sizes[1] / 1e6:.1f} MB of detections; {taken(result['runs'])}.",
+        f"{sizes[0] / 1e6:.1f} MB of annotations, {sizes[1] / 1e6:.1f} MB of detections; {repeats(result['runs'])}.",
         "",
         "| | version | CPU seconds | times PoseBoard | in memory | times | peak memory (MB) | from pycocotools |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
@@ -67,12 +66,12 @@ def table(result: dict[str, Any]) -> str:
 
 
 def fresh(result: dict[str, Any]) -> list[str]:
-    """Whole processes: what a command costs."""
+    """Complete processes: the cost of a command."""
     lines = [
-        "## A process of its own",
+        "## Complete processes",
         "",
-        "From the start of Python to the ten numbers at val2017 size, imports included and nothing warmed up;",
-        f"CPU seconds, {taken(result['runs'])}.",
+        "From the start of Python to the ten numbers at val2017 size, including imports and without warm-up;",
+        f"CPU seconds, {repeats(result['runs'])}.",
         "",
         "| | CPU seconds | peak memory (MB) |",
         "|---|---:|---:|",
@@ -107,7 +106,7 @@ def page(results: dict[str, Any]) -> str:
     lines += [
         "## Where the time goes",
         "",
-        "Of the evaluator at val2017 size, in CPU seconds:",
+        "CPU seconds of the evaluator at val2017 size:",
         "",
         "| | |",
         "|---|---:|",
@@ -121,7 +120,7 @@ def page(results: dict[str, Any]) -> str:
         "",
         f"## PCKh of {single['people']:,} people, the size of MPII's test set",
         "",
-        "From arrays in memory; the ways of others are written from their definition. Largest difference between the",
+        "From arrays in memory; other methods are implemented from their definitions. Largest difference between the",
         f"rates: {single['largest_difference']:.0e}.",
         "",
         "| | CPU seconds |",

@@ -16,7 +16,7 @@ def demo_stays_on_loopback(**_: Any) -> list[CheckMessage]:
         return [
             Error(
                 "Demo accounts have public passwords and must not be reachable from elsewhere.",
-                hint="Unset POSEBOARD_DEMO, or let POSEBOARD_URL be a loopback address.",
+                hint="Unset POSEBOARD_DEMO, or set POSEBOARD_URL to a loopback address.",
                 id="poseboard.E001",
             )
         ]

@@ -24,14 +24,14 @@ def text(name: str, default: str = "") -> str:
 def flag(name: str, default: bool) -> bool:
     value = text(name, "1" if default else "0").lower()
     if value not in {"0", "1", "false", "true", "no", "yes"}:
-        raise ValueError(f"{name}={value!r}: write 1 or 0")
+        raise ValueError(f"{name}={value!r}: must be 1 or 0")
     return value in {"1", "true", "yes"}
 
 
 def whole(name: str, default: int) -> int:
     value = text(name, str(default))
     if not value.isdigit():
-        raise ValueError(f"{name}={value!r}: write a whole number")
+        raise ValueError(f"{name}={value!r}: must be a whole number")
     return int(value)
 
 
@@ -43,7 +43,7 @@ def rates(name: str, default: str) -> list[RateLimitItem]:
     except ValueError:
         found = []
     if not found or not all(item.amount for item in found):
-        raise ValueError(f"{name}={value!r}: write it as in {default!r}")
+        raise ValueError(f"{name}={value!r}: must be in the form {default!r}")
     return found
 
 
@@ -111,7 +111,7 @@ def secret_key() -> str:
     if configured := text("POSEBOARD_SECRET_KEY"):
         return configured
     if not LOOPBACK:
-        raise ValueError("POSEBOARD_SECRET_KEY is not set: give it 50 random characters")
+        raise ValueError("POSEBOARD_SECRET_KEY is not set: set it to 50 random characters")
     file = DATA / "secret-key"
     if not file.exists():
         fresh = file.with_name(f"secret-key.{os.getpid()}")

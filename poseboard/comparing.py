@@ -36,9 +36,9 @@ File = Annotated[Path, typer.Argument(help="Prediction JSON: .json, .json.gz, or
 def compare(
     a: File,
     b: File,
-    truth: Annotated[Path, typer.Option(metavar="FILE", help="The annotations that both are scored on.")],
+    truth: Annotated[Path, typer.Option(metavar="FILE", help="The annotations that both files are scored on.")],
     dataset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The dataset, where the annotation file does not say it.")
+        str | None, typer.Option(metavar="NAME", help="The dataset, if the annotation file does not name it.")
     ] = None,
     surface: Surface = None,
     json_output: Json = False,
@@ -115,6 +115,6 @@ def _show(title: str, differences: list[Difference], unit: Mapping[str, str]) ->
     show_table(title, columns, rows, right=5)
     if any(d.p is None for d in differences):
         typer.echo(
-            "No interval and no p where there are fewer than 200 images or groups of them, or 10 hits or misses.",
+            "No interval and no p value with fewer than 200 images or groups, or fewer than 10 hits or misses.",
             err=True,
         )

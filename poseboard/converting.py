@@ -16,14 +16,14 @@ from poseboard.output import emit_json, note, reports_failures
 from poseboard.scoring import Dataset
 
 app = typer.Typer(
-    help="Turn a dataset's official files into the JSON that evaluate and the server read.",
+    help="Convert a dataset's official files to the JSON that evaluate and the server read.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-Official = Annotated[Path, typer.Argument(metavar="FILE", help="The official file; PoseTrack: or a folder of them.")]
+Official = Annotated[Path, typer.Argument(metavar="FILE", help="The official file, or for PoseTrack a folder of them.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="OUT.json", help="Where to write; .json.gz is compressed.")]
-Split = Annotated[str | None, typer.Option(help="The split to take out of the file (LSP: test or train).")]
+Split = Annotated[str | None, typer.Option(help="The split to convert (LSP: test or train).")]
 Json = Annotated[bool, typer.Option("--json", help="Print a JSON summary.")]
 
 
@@ -39,7 +39,7 @@ def truth(
         typer.Option(
             "--with",
             metavar="FILE",
-            help="MPII: gt_valid.mat for valid.json, or groups_v12.mat, when it is not next to FILE.",
+            help="MPII: gt_valid.mat or groups_v12.mat, if it is in another folder.",
         ),
     ] = None,
     json_output: Json = False,
@@ -76,7 +76,7 @@ def predictions(
     ] = None,
     truth: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Annotation JSON in whose order the rows are, where rows are not images."),
+        typer.Option(metavar="FILE", help="Annotation JSON that gives the order of the rows, if rows are not images."),
     ] = None,
     split: Split = None,
     json_output: Json = False,

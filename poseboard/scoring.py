@@ -53,13 +53,15 @@ def evaluate(
     dataset: Dataset,
     predictions: Predictions,
     truth: Annotated[
-        Path, typer.Option(metavar="FILE", help="The annotations, as `poseboard convert truth` writes them.")
+        Path, typer.Option(metavar="FILE", help="The annotations, as written by `poseboard convert truth`.")
     ],
     intervals: Annotated[bool, typer.Option("--intervals", help="Add bootstrap intervals (95%).")] = False,
     report_file: Annotated[
         Path | None,
         typer.Option(
-            "--report", metavar="OUT.html", help="Write a page: scores, errors by joint, curves. Adds intervals."
+            "--report",
+            metavar="OUT.html",
+            help="Write a report: scores, errors by joint, curves. Adds intervals.",
         ),
     ] = None,
     diagnosis: Annotated[
@@ -78,7 +80,7 @@ def evaluate(
             dataset, existing(predictions), existing(truth), intervals or report_file is not None, table
         )
         if diagnosis and why is None:
-            raise Failure(Exit.BAD_FILE, f"--diagnosis: {dataset} has none; it is for keypoints in the image")
+            raise Failure(Exit.BAD_FILE, f"--diagnosis: {dataset} has none; it exists for 2D keypoints only")
     if report_file is not None:
         from evaluator.diagnosis.page import report_page
 

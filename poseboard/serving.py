@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 Server = Annotated[
     str | None,
-    typer.Option("--url", metavar="URL", help="The server; otherwise POSEBOARD_URL, otherwise that of `login`."),
+    typer.Option("--url", metavar="URL", help="The server; default: POSEBOARD_URL, or the server of `login`."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the server's response as JSON.")]
-Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits.")]
+Timeout = Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long --wait waits, in seconds.")]
 
 
 @reports_failures
@@ -46,8 +46,8 @@ def login(
     token: Annotated[
         str | None,
         typer.Option(
-            help="The API token; without it, it is asked for or read from standard input. Others on this machine "
-            "may see an option."
+            help="The API token. If left out, it is asked for, or read from standard input. Other users of this "
+            "machine may see options."
         ),
     ] = None,
     json_output: Json = False,
@@ -60,7 +60,7 @@ def login(
         token = typer.prompt("API token", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
     token = token.strip()
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise Failure(Exit.BAD_FILE, "that is not an API token: create one on your profile page on the server")
+        raise Failure(Exit.BAD_FILE, "this is not an API token: create one on your profile page")
     with _client(chosen, token) as client, api_failures():
         benchmarks = client.benchmarks()
     path = credentials.store(client.url, token)
@@ -73,9 +73,9 @@ def login(
 @reports_failures
 def submit(
     benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help="The benchmark's slug, such as lsp-test-pc.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Prediction JSON; compressed on the way.")],
-    method: Annotated[str, typer.Option(metavar="NAME", help="The method's name; made when you have none of it.")],
-    publish: Annotated[bool, typer.Option("--publish", help="Put it on the board as soon as it is scored.")] = False,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Prediction JSON; it is compressed for the upload.")],
+    method: Annotated[str, typer.Option(metavar="NAME", help="The method's name; a new name creates a method.")],
+    publish: Annotated[bool, typer.Option("--publish", help="Publish it as soon as it is scored.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the scores and print them.")] = False,
     timeout: Timeout = 3600.0,
     url: Server = None,
@@ -114,8 +114,8 @@ def status(
 @reports_failures
 def board(
     benchmark: Annotated[str, typer.Argument(metavar="BENCHMARK", help="The benchmark's slug.")],
-    metric: Annotated[str | None, typer.Option(help="The metric; otherwise the benchmark's own.")] = None,
-    part: Annotated[str | None, typer.Option(help="The part, such as wrist; otherwise the whole.")] = None,
+    metric: Annotated[str | None, typer.Option(help="The metric; default: the benchmark's primary metric.")] = None,
+    part: Annotated[str | None, typer.Option(help="The part, such as wrist; default: all joints.")] = None,
     url: Server = None,
     json_output: Json = False,
 ) -> None:
@@ -212,7 +212,7 @@ def _wait(client: Client, submission: Submission, timeout: float, *, quiet: bool
     except StillRunning as late:
         raise Failure(
             Exit.UNFINISHED,
-            f"{late} after {timeout:.0f} s. It goes on there: poseboard status {submission.id} --wait",
+            f"{late} after {timeout:.0f} s. Scoring continues: poseboard status {submission.id} --wait",
             late.submission.raw,
         ) from late
 

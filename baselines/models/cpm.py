@@ -90,9 +90,9 @@ MODEL = {
         },
     },
     "summary": (
-        "A sequence of predictors. The first sees the image alone; each later one sees image features and the "
-        "belief maps of the one before, through kernels so large that every joint’s place can be weighed against "
-        "all others’. A centre map says which of several people is meant."
+        "A sequence of predictors. The input of the first is the image; each later one uses image features and the "
+        "previous stage’s belief maps. Its large kernels let it locate each joint in the context of all the others. A "
+        "centre map marks which of several people is meant."
     ),
     "stage": "stage",  # what its successive outputs are called
     "reported_as": ("Convolutional Pose Machines", "CPM"),  # how the names of its reported results begin

@@ -49,9 +49,9 @@ MODEL = {
         "narrow": {"epochs": 9, "padding": 1.4, "scale": 0.2, "shift": 0.15},
     },
     "summary": (
-        "One pass over the whole image: a ResNet says for every place which parts are there, how far off their "
-        "exact place is, and where each other part of the same person is. The parts are then grouped into people "
-        "by minimising the cost of a multicut."
+        "One pass over the whole image. At every location, a ResNet predicts which parts are present, the offset to "
+        "their exact position, and where the other parts of the same person are. The parts are then grouped into "
+        "people by minimising the cost of a multicut."
     ),
     "stage": "scores",  # what its successive outputs are called
     "reported_as": ("DeeperCut",),  # how the names of its reported results begin

@@ -73,9 +73,9 @@ MODEL = {
         },
     },
     "summary": (
-        "The large maps are never given up. Stage by stage a branch of half the size is added beside them, and "
-        "after every few blocks all branches exchange what they found, each brought to the other’s size. The "
-        "heatmaps come from the branch that has been at 1/4 of the crop all along."
+        "HRNet keeps high-resolution maps throughout. Each stage adds a parallel branch of half the resolution, and "
+        "after every few blocks all branches exchange features, resampled to each other’s size. The heatmaps come from"
+        " the branch that stays at 1/4 of the crop’s resolution."
     ),
     "stage": "heatmaps",  # what its successive outputs are called
     "reported_as": ("HRNet",),  # how the names of its reported results begin

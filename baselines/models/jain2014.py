@@ -55,11 +55,11 @@ MODEL = {
         "narrow": {},
     },
     "summary": (
-        "A small network for each joint decides for every 64 × 64 window whether the joint is in its middle. Run "
-        "over a whole image, its linear layers are convolutions, so neighbouring windows share their work; "
-        "histograms of the offsets between joints then weight the responses."
+        "One small network per joint decides for every 64 × 64 window whether the joint is at its centre. On a whole "
+        "image its linear layers become convolutions, so neighbouring windows share computation. Histograms of the "
+        "relative positions of joints then reweight the responses."
     ),
-    "note": "Its costs are those of one joint. The paper reports curves only, so there are no reported results.",
+    "note": "The costs are those of one joint. The paper shows only curves, so no reported number is listed.",
     "stage": "response",  # what its successive outputs are called
     "reported_as": (),  # how the names of its reported results begin
     "drawing": {
@@ -71,8 +71,8 @@ MODEL = {
             ("conv2", "down", (3, 0), "5 × 5, pool", "32 channels, 1/4", 1),
             ("conv3", "layers", (4, 0), "5 × 5", "32 channels", 2),
             ("linear", "layers", (5, 0), "9 × 9, 1 × 1", "500, 100", 2),
-            ("maps", "maps", (6, 0), "responses", "one per joint", 2),
-            ("priors", "attention", (7, 0), "part priors", "of its neighbours", 2),
+            ("maps", "maps", (6, 0), "responses", "one map per joint", 2),
+            ("priors", "attention", (7, 0), "part priors", "from neighbours", 2),
             ("pose", "pose", (8, 0), "joints", "", 0),
         ),
         "links": "image > normalised > conv1 > conv2 > conv3 > linear > maps > priors > pose",

@@ -47,9 +47,9 @@ MODEL = {
         "narrow": {},
     },
     "summary": (
-        "Stacked hourglasses whose features are weighed by attention maps. A conditional random field, three "
-        "mean-field steps with one kernel, makes the attention smooth; it is gathered over several sizes, and the"
-        " later stacks attend to every joint by itself."
+        "Stacked hourglasses whose features are weighted by attention maps. A conditional random field, with three "
+        "mean-field steps and one kernel, smooths the attention. The attention combines several resolutions, and later"
+        " stacks have one attention map per part."
     ),
     "stage": "stack",  # what its successive outputs are called
     "reported_as": (
@@ -62,11 +62,11 @@ MODEL = {
             ("image", "image", (0, 0), "crop", "256 × 256", 0),
             ("stem", "down", (1, 0), "7 × 7, residual", "1/4", 0),
             ("hg1", "hourglass", (2.1, 0), "hourglass 1", "… to 4", 2),
-            ("sizes", "layers", (3.2, 0), "its sizes", "1/4 … 1/32", 2),
+            ("sizes", "layers", (3.2, 0), "resolutions", "1/4 … 1/32", 2),
             ("crf1", "attention", (4.3, 0), "CRF attention", "one map for all", 2),
             ("maps1", "maps", (5.4, 0), "heatmaps", "1 to 4", 2),
             ("hg5", "hourglass", (6.4, 0), "hourglass 5", "… to 8", 2),
-            ("crf5", "attention", (7.5, 0), "CRF attention", "one per joint", 2),
+            ("crf5", "attention", (7.5, 0), "CRF attention", "one map per part", 2),
             ("maps8", "maps", (8.5, 0), "heatmaps 8", "64 × 64", 2),
             ("pose", "pose", (9.3, 0), "joints", "", 0),
         ),

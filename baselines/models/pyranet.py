@@ -50,9 +50,9 @@ MODEL = {
         "narrow": {},
     },
     "summary": (
-        "A stacked hourglass whose residual units look at several scales at once. Beside the plain branch, a "
-        "pyramid shrinks the features by fractions of an octave, convolves each level, and brings all back to one"
-        " size, so that near and far limbs meet filters of their size."
+        "A stacked hourglass whose residual units work at several scales at once. Next to the plain branch, a pyramid "
+        "downsamples the features by fractions of an octave, convolves each level, and upsamples them to one size, so "
+        "that near and distant limbs are matched by filters of a suitable size."
     ),
     "stage": "stack",  # what its successive outputs are called
     "reported_as": ("PyraNet", "Learning Feature Pyramids"),  # how the names of its reported results begin

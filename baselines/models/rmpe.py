@@ -73,9 +73,9 @@ MODEL = {
         },
     },
     "summary": (
-        "Made robust to boxes that are off. A spatial transformer moves the person to the middle of the crop, a "
-        "single-person estimator finds the joints, and the inverse transformer moves its heatmaps back. The "
-        "poses that several boxes gave for one person are merged by parametric pose non-maximum suppression."
+        "RMPE is robust to inaccurate boxes. A spatial transformer centres the person in the crop, a single-person "
+        "estimator finds the joints, and the inverse transformer maps the heatmaps back. If several boxes contain the "
+        "same person, parametric pose NMS removes the duplicates."
     ),
     "stage": "heatmaps",  # what its successive outputs are called
     "reported_as": ("RMPE", "AlphaPose", "FastPose"),  # how the names of its reported results begin

@@ -77,8 +77,8 @@ MODEL = {
         },
     },
     "summary": (
-        "As little as possible on top of a classification network: a ResNet shrinks the crop to 1/32, three "
-        "transposed convolutions bring it back to 1/4, and one 1 × 1 convolution gives a heatmap for each joint."
+        "The simplest addition to a classification network: a ResNet reduces the crop to 1/32, three transposed "
+        "convolutions upsample it to 1/4, and a 1 × 1 convolution outputs one heatmap per joint."
     ),
     "stage": "heatmaps",  # what its successive outputs are called
     "reported_as": ("SimpleBaseline", "Simple Baseline"),  # how the names of its reported results begin

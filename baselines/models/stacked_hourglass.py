@@ -52,9 +52,9 @@ MODEL = {
         },
     },
     "summary": (
-        "Each hourglass pools down to a few pixels and climbs up again, adding what it saw at every size on the "
-        "way down, and predicts heatmaps. The next one starts from its features and its heatmaps, so a first "
-        "guess is revised with the whole body in view."
+        "Each hourglass downsamples to a few pixels, upsamples again with skip connections at every resolution, and "
+        "predicts heatmaps. The next one starts from these features and heatmaps, so the first estimate is refined in "
+        "the context of the whole body."
     ),
     "stage": "stack",  # what its successive outputs are called
     "reported_as": ("Stacked Hourglass", "Hourglass"),  # how the names of its reported results begin

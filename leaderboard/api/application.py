@@ -99,7 +99,7 @@ def guarded(view: View) -> View:
                 response.setdefault(name, value)
         if response.status_code == 405:
             allowed = response["Allow"]
-            detail = f"This address accepts {allowed}."
+            detail = f"This endpoint accepts {allowed}."
             response = problems.response(405, "method_not_allowed", detail, headers={"Allow": allowed})
         if head:
             request.method = "HEAD"

@@ -37,9 +37,9 @@ class BaselinesOut(BaseModel):
 class NewRun(fields.Strict):
     baseline: fields.line(60, 1)  # type: ignore[valid-type]
     benchmark: fields.line(60, 1)  # type: ignore[valid-type]
-    variant: fields.line(60) = Field("", description="Its usual one by default")  # type: ignore[valid-type]
+    variant: fields.line(60) = Field("", description="The model's default variant if left out")  # type: ignore[valid-type]
     checkpoint: Annotated[int | None, fields.WhenGiven] = Field(
-        None, description="The number of registered weights to run it with; by default those that ship or are fetched"
+        None, description="Id of a registered checkpoint; if left out, the weights that ship or were downloaded"
     )
 
 
@@ -81,7 +81,7 @@ class RunOut(BaseModel):
     baseline: str
     variant: str
     checkpoint: int | None
-    boxes: str = Field(description="The name of the file of boxes that was sent with it")
+    boxes: str = Field(description="Name of the box file that was uploaded with the run")
     benchmark: str
     state: str
     images_done: int
@@ -153,11 +153,7 @@ def _started(response: HttpResponse, wanted: NewRun, user: User, boxes: Uploaded
     if wanted.checkpoint is not None:
         checkpoint = Checkpoint.objects.filter(pk=wanted.checkpoint).first()
         if checkpoint is None:
-            raise Problem(
-                422,
-                "no_such_checkpoint",
-                f"There is no checkpoint {wanted.checkpoint}. GET /baselines/choices lists them.",
-            )
+            raise Problem(422, "no_such_checkpoint", f"No checkpoint {wanted.checkpoint}: see /baselines/choices.")
     chunks, name = (boxes.chunks(), fields.clean_file_name(boxes.name)) if boxes else (None, "")
     with baseline_runs.stored_boxes(benchmark=benchmark, chunks=chunks, name=name) as box_file:
         run = baseline_runs.request_run(

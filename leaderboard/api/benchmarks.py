@@ -46,9 +46,9 @@ class BenchmarkOut(BaseModel):
     primary: str
     images: int
     people: int
-    accepts_submissions: bool = Field(description="It has annotations to score against; for the dates see `state`")
+    accepts_submissions: bool = Field(description="Whether annotations are imported; for the dates see `state`")
     state: str = Field(description="`no_annotations`, `not_open`, `open` or `closed`, by the server's clock")
-    publishes_all: bool = Field(description="Every submission is published when it is scored, whatever `publish` says")
+    publishes_all: bool = Field(description="Every submission is published when it is scored")
     opens_at: datetime | None
     closes_at: datetime | None
     limits: LimitsOut

@@ -72,7 +72,7 @@ class EntryOut(BaseModel):
     url: str | None
     source: str
     run: dict[str, Any] | None = Field(
-        description="Of a baseline that was run here: `images_per_second`, the `device` it was measured on, and more"
+        description="For a baseline run on this site: `images_per_second`, the `device` it was measured on, and more"
     )
 
 
@@ -86,7 +86,7 @@ class BoardOut(BaseModel):
     higher_is_better: bool
     version: int
     at: datetime | None
-    truth_sha256: str = Field(description="Of the annotations that the ranked rows were scored on")
+    truth_sha256: str = Field(description="Digest of the annotations that the ranked rows were scored on")
     entries: list[EntryOut]
 
 
@@ -96,9 +96,9 @@ def _in_utc(moment: datetime) -> datetime:
 
 class BoardQuery(BaseModel):
     metric: str | None = Field(None, max_length=40, description="The benchmark's primary metric by default")
-    part: str | None = Field(None, max_length=40, description="`all` by default, unless the dataset says another")
+    part: str | None = Field(None, max_length=40, description="`all` by default, unless the dataset names another")
     at: Annotated[datetime, AfterValidator(_in_utc)] | None = Field(
-        None, description="The board as it was at this date (UTC unless it says otherwise)"
+        None, description="The board as of this date (UTC unless it has an offset)"
     )
 
 

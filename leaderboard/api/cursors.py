@@ -18,9 +18,9 @@ LARGEST_KEY = 2**63 - 1
 
 
 class Page(BaseModel):
-    """Which part of a list: `cursor` is the `next` of the page before."""
+    """Which part of a list: `cursor` is the `next` from the previous page."""
 
-    cursor: str | None = Field(None, max_length=64, description="`next` of the page before")
+    cursor: str | None = Field(None, max_length=64, description="`next` from the previous page")
     limit: int = Field(50, ge=1, le=100)
 
 

@@ -20,7 +20,7 @@ class Strict(BaseModel):
 def _visible(text: str, allowed: str = "") -> str:
     for letter in text:
         if letter not in allowed and (unicodedata.category(letter) in {"Cc", "Cs", "Zl", "Zp"} or letter in _DIRECTION):
-            raise ValueError(f"holds U+{ord(letter):04X}, a control character: leave it out")
+            raise ValueError(f"holds U+{ord(letter):04X}, a control character: remove it")
     return text
 
 

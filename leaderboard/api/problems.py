@@ -178,7 +178,7 @@ _HANDLERS: dict[type[Exception], Any] = {
     ),
     UnknownMetric: lambda request, error: response(404, "metric_unknown", str(error)),
     DatasetDefinitionError: lambda request, error: response(
-        404, "dataset_unknown", "The definition of the benchmark's dataset is gone: ask the operator."
+        404, "dataset_unknown", "The definition of the benchmark's dataset is missing. Contact the operator."
     ),
     Http404: lambda request, error: _problem(request, not_found()),
     PermissionDenied: lambda request, error: response(403, "forbidden", "That is not allowed."),

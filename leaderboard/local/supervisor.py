@@ -164,7 +164,7 @@ class Supervisor:
         if now - program.started > STEADY_SECONDS:
             program.delay = FIRST_DELAY
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-        self._write(program.name.encode(), f"ended with {how}; starts again in {program.delay:g} s".encode())
+        self._write(program.name.encode(), f"ended with {how}; restarting in {program.delay:g} s".encode())
         program.due, program.delay = now + program.delay, min(2 * program.delay, LONGEST_DELAY)
         program.process = None
 

@@ -57,9 +57,9 @@ def stored_boxes(
     from baselines.run.boxes import from_file
 
     if (dataset := load_dataset(benchmark.dataset)).single_person:
-        raise Refused("boxes", f"{dataset.title} lists its people: a run takes no file of boxes.", status=422)
+        raise Refused("boxes", f"{dataset.title} lists its people, so a run does not accept a box file.", status=422)
     if not benchmark.image_list_sha256:
-        raise Refused("boxes", f"{benchmark} has no image list yet: its organiser imports annotations first.")
+        raise Refused("boxes", f"{benchmark} has no image list yet. Its organiser must import annotations first.")
     storage.check_disk(0)
     images = json.loads(blobs.path(benchmark.image_list_sha256).read_bytes())["images"]
     with ExitStack() as exits:
@@ -95,12 +95,10 @@ def request_run(
     if checkpoint is None and baseline not in available():
         raise Refused("no_such_baseline", f"There is no baseline {baseline}: choose one of {', '.join(available())}.")
     if load_dataset(benchmark.dataset).entry != "keypoints":
-        raise Refused(
-            "not_keypoints", f"{benchmark} asks for more than keypoints in the image, which is what baselines predict."
-        )
+        raise Refused("not_keypoints", f"{benchmark} needs more than 2D keypoints, and baselines predict nothing else.")
     if not benchmark.has_images:
         raise Refused(
-            "no_images", f"{benchmark} has no images for baselines: its organiser imports them with --images."
+            "no_images", f"{benchmark} has no images for baselines. An operator can import them with --images."
         )
     if checkpoint is not None:
         variant = checkpoint.variant
@@ -329,7 +327,7 @@ def _title(run: BaselineRun, title: str) -> str:
 
 def _description(run: BaselineRun) -> dict[str, str]:
     weights = f"Weights from {run.checkpoint.source}, under {run.checkpoint.licence}." if run.checkpoint else ""
-    boxes = f"People cut out by the boxes of a file, {run.boxes_name}." if run.boxes_sha256 else ""
+    boxes = f"People were cropped by the boxes of a file, {run.boxes_name}." if run.boxes_sha256 else ""
     said = " ".join(filter(None, (weights, boxes)))
     return {"description": said} if said else {}
 
@@ -362,4 +360,4 @@ def cancel(*, run: BaselineRun, by: User) -> None:
     """Stop a run that has not ended; its worker notices at the next heartbeat."""
     rows = BaselineRun.objects.filter(pk=run.pk, state__in=[State.QUEUED, State.RUNNING])
     if not rows.update(state=State.CANCELLED, lease_expires_at=None, error_message=f"Cancelled by {by}."):
-        raise Refused("ended", "This run has ended already.")
+        raise Refused("ended", "This run has already ended.")

@@ -30,7 +30,7 @@ def register(
     from baselines.weights import checkpoints, registration
 
     if not licence.strip() or not source.strip():
-        raise Refused("no_licence", "Say under which licence the weights may be used and where they are from.")
+        raise Refused("no_licence", "State the licence of the weights and where they are from.")
     folder = Path(settings.CHECKPOINTS_DIR)
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"partial-{uuid.uuid4().hex}{file.suffix}"

@@ -45,7 +45,7 @@ def check(benchmark: Benchmark, content: bytes, *, surface: Path | None = None) 
     annotations = read_truth(content, definition)
     if definition.entry == "uv" and not (annotations.surface or surface or annotation_store.surface_of(benchmark)):
         raise GroundTruthError(
-            "DensePose needs its geodesic tables before its annotations: the operator gives them with "
+            "DensePose needs its geodesic tables before its annotations: the operator imports them with "
             "`manage.py import_benchmark --surface FILE.npz`"
         )
     listing = public_images(annotations, boxes=benchmark.boxes_given, dataset=benchmark.dataset)

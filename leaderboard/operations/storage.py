@@ -51,7 +51,7 @@ def is_full(error: BaseException | None) -> bool:
 def check_disk(size: int, *, folder: Path | None = None) -> None:
     """Raise `Refused` (507) unless the disk would still have the free space that everything else needs."""
     if _free(folder or Path(settings.UPLOADS_DIR)) - size < settings.FREE_DISK:
-        log.error("a file was refused: less than %d MiB would be free on the disk", settings.FREE_DISK >> 20)
+        log.error("a file was not stored: less than %d MiB would be free on the disk", settings.FREE_DISK >> 20)
         raise full()
 
 
@@ -88,7 +88,7 @@ def check_limits(*, user: User | None, sha256: str, size: int, locked: bool = Fa
     if settings.SITE_STORAGE:
         everyone = Submission.objects.all()
         if not everyone.filter(sha256=sha256).exists() and _stored(everyone) + size > settings.SITE_STORAGE:
-            log.error("a file was refused: the site's submissions take POSEBOARD_SITE_STORAGE_MIB")
+            log.error("a file was not stored: submissions have reached POSEBOARD_SITE_STORAGE_MIB")
             raise full()
 
 
@@ -114,7 +114,7 @@ def stored(chunks: Iterable[bytes], *, limit: int, look: Callable[[Path], object
     except OSError as error:
         if not is_full(error):
             raise
-        log.error("a file was refused: %s", error)
+        log.error("a file was not stored: %s", error)
         raise full() from error
     try:
         yield blob
@@ -128,7 +128,7 @@ def discard(blob: Blob) -> bool:
     try:
         return not _is_named(blob.sha256) and blobs.discard(blob)
     except (DatabaseError, OSError) as error:
-        log.warning("blob %s is left to be collected: %s", blob.sha256, error)
+        log.warning("blob %s was not deleted now and will be collected: %s", blob.sha256, error)
         return False
 
 

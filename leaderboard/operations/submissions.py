@@ -108,8 +108,8 @@ def submit(*, request: SubmissionRequest, method: Method, blob: Blob) -> tuple[S
             if published_by_policy and request.told_publishes_all is False and not request.publish_when_scored:
                 raise Refused(
                     "policy_changed",
-                    f"{benchmark} publishes every scored submission, so nothing was submitted as private: submit it "
-                    "for publication if you agree to that.",
+                    f"{benchmark} publishes every scored submission, so your private file was not submitted. Submit it "
+                    "again if you agree to publication.",
                 )
             day = None if request.is_exempt else quotas.charge(team=request.team, benchmark=benchmark)
             submission = Submission.objects.create(
@@ -166,7 +166,7 @@ def _check_open(benchmark: Benchmark, *, ignore_dates: bool) -> None:
     if ignore_dates:
         return
     if phase == Phase.NOT_OPEN:
-        raise Refused("not_open", f"{benchmark} opens at {benchmark.opens_at:%Y-%m-%d %H:%M} UTC: submit then.")
+        raise Refused("not_open", f"{benchmark} opens at {benchmark.opens_at:%Y-%m-%d %H:%M} UTC. Submit it then.")
     if phase == Phase.CLOSED:
         raise Refused("closed", f"{benchmark} closed at {benchmark.closes_at:%Y-%m-%d %H:%M} UTC.")
 
@@ -217,7 +217,7 @@ def _check_range(score: dict[str, Any], spec: MetricSpec | None) -> None:
     value = score["value"]
     if (low is not None and value < low) or (high is not None and value > high):
         between = f"{'any' if low is None else low} to {'any' if high is None else high}"
-        raise ScoringFailed("score_range", f"{score['metric']}, {score['part']}, is {value!r}; it claims {between}")
+        raise ScoringFailed("score_range", f"{score['metric']}, {score['part']}, is {value!r}; declared: {between}")
 
 
 def _ruled_out(submission: Submission) -> bool:
@@ -244,7 +244,7 @@ def _reject(claim: Claim[Evaluation], code: str, message: str, problems: list[di
 
 # failures that a file can cause: after the same one twice the file is rejected
 _RESOURCE_FAILURES = {
-    "memory": "needs more memory than scoring has",
+    "memory": "needs more memory than the limit allows",
     "time": "takes longer to score than the limit allows",
 }
 
@@ -257,7 +257,7 @@ def fail(claim: Claim[Evaluation], *, code: str, reference: str) -> bool:
     """
     evaluation = claim.job
     if code in BY_FILE and evaluation.last_failure == code:
-        why = _RESOURCE_FAILURES.get(code, "ends the scoring process")
+        why = _RESOURCE_FAILURES.get(code, "crashes the scoring process")
         return _reject(claim, "resource", f"This file {why}; it was tried twice. Send fewer detections per image.", [])
     if evaluation.attempts >= settings.MAX_ATTEMPTS:
         return _error(claim, reference)
@@ -311,7 +311,7 @@ def cancel(*, submission: Submission, by: User) -> None:
     elif rows.filter(state=State.RUNNING).update(state=State.CANCELLED, **ending):
         _end(submission, refund=False)
     else:
-        raise Refused("ended", f"{submission} has ended already, so there is nothing to cancel.")
+        raise Refused("ended", f"{submission} has already ended, so there is nothing to cancel.")
     Submission.objects.filter(pk=submission.pk).update(live=False)
 
 
@@ -331,9 +331,9 @@ def publish(*, submission: Submission, by: User | None) -> BoardEvent:
         raise Refused("not_scored", f"{submission} is {evaluation.state}: only a scored submission can be published.")
     present = _current(submission)
     if present and present.kind == BoardEvent.Kind.DISQUALIFIED:
-        raise Refused("disqualified", "The organiser disqualified this method: ask them before you publish again.")
+        raise Refused("disqualified", "The organiser disqualified this method. Ask them before you publish it again.")
     if present and present.kind == BoardEvent.Kind.WITHDRAWN and not own:
-        raise Refused("withdrawn", "Its team withdrew this method: only the team can publish it again.", status=403)
+        raise Refused("withdrawn", "The team withdrew this method, and only the team can publish it again.", status=403)
     if present and present.kind in BoardEvent.ON_BOARD and present.evaluation_id == evaluation.pk:
         return present
     return _place(BoardEvent.Kind.PUBLISHED, submission, evaluation=evaluation, by=by)

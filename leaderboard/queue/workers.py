@@ -70,7 +70,7 @@ def lacks(worker: Worker) -> list[str]:
     isolation = worker.isolation or {}
     missing = [name.replace("_", " ") for name in isolation.get("missing", {})]
     if not isolation.get("memory_limit", True):
-        missing.append("a limit on memory by the kernel (its resident size is watched instead)")
+        missing.append("a memory limit set by the kernel (its resident size is watched instead)")
     if isolation.get("sockets", False):
-        missing.append("being without a network")
+        missing.append("network isolation")
     return missing

@@ -75,7 +75,7 @@ def baseline(request: HttpRequest, name: str) -> HttpResponse:
     """One architecture: its drawing, what it costs, its weights, its numbers here and in papers, what it sees."""
     about = runnable.cards().get(name)
     if about is None:
-        raise Http404(f"There is no baseline {name}. The baselines page lists all of them.")
+        raise Http404(f"There is no baseline {name}. The baselines page lists them.")
     drawing = about.drawing
     runs = _runs(request, baseline=name)
     lines = _lines(runs)

@@ -142,7 +142,7 @@ def _board(benchmark: Benchmark, query: BoardQuery) -> Board:
     except rankings.UnknownMetric as unknown:
         raise Http404(str(unknown)) from None
     except DatasetDefinitionError:
-        raise Http404(f"The definition of {benchmark}'s dataset is gone, so its board cannot be shown.") from None
+        raise Http404(f"The definition of {benchmark}'s dataset is missing, so its board cannot be shown.") from None
 
 
 def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun], now: datetime) -> dict[str, Any]:
@@ -264,7 +264,7 @@ def headers(found: Board, columns: list[Column], query: BoardQuery, has: dict[st
         ],
         "parameters": head("parameters", "Params, M", False),
         "gflops": head("gflops", "GFLOPs", False),
-        "speed": head("speed", "Images/s", True, "Images per second, of baselines run on this site"),
+        "speed": head("speed", "Images/s", True, "Images per second, for baselines run on this site"),
         "extra": head("extra", "Extra data", False),
     }
 
@@ -291,7 +291,7 @@ def image_list(request: HttpRequest, slug: str) -> HttpResponse:
     """The public image list: what a submission is checked against, in the page and in a shell."""
     benchmark = get_object_or_404(benchmarks_for(request.user), slug=slug)
     if not benchmark.image_list_sha256:
-        raise Http404(f"{benchmark} has no image list yet: its organiser imports annotations first.")
+        raise Http404(f"{benchmark} has no image list yet. Its organiser must import annotations first.")
     response = HttpResponse(blobs.path(benchmark.image_list_sha256).read_bytes(), content_type="application/json")
     response["ETag"] = quote_etag(benchmark.image_list_sha256[:32])
     return response

@@ -23,7 +23,7 @@ from leaderboard.views.samples import excerpt
 def dataset(request: HttpRequest, name: str) -> HttpResponse:
     """Its definition: joints, limbs, parts, metrics, format, citation, licence, and the boards on it."""
     if name not in evaluator.dataset_names():
-        raise Http404(f"There is no dataset {name}: the boards page lists all of them.")
+        raise Http404(f"There is no dataset {name}. The boards page lists them.")
     found = evaluator.load_dataset(name)
     joints = []
     for index, joint in enumerate(found.joints):
@@ -70,7 +70,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
 def metric(request: HttpRequest, name: str) -> HttpResponse:
     found = {metric: scores[name] for metric, scores in _uses().items() if name in scores}
     if not found:
-        raise Http404(f"There is no metric {name}: the metrics page lists all of them.")
+        raise Http404(f"There is no metric {name}. The metrics page lists them.")
     uses = sorted((use for of_metric in found.values() for use in of_metric), key=lambda use: use[0].name)
     cards = [card_of(metric) for metric in found]
     return render(request, "metric.html", {"name": name, "spec": uses[0][1], "uses": uses, "cards": cards})

@@ -28,7 +28,7 @@ class MethodForm(forms.Form):
     """What a team says of its method."""
 
     name = forms.CharField(max_length=80, validators=[printable], label="Method name")
-    authors = forms.CharField(max_length=200, required=False, validators=[printable], help_text="As in Wei et al.")
+    authors = forms.CharField(max_length=200, required=False, validators=[printable], help_text="Such as Wei et al.")
     year = forms.IntegerField(min_value=1970, max_value=2100, required=False, label="Year")
     paper_title = forms.CharField(max_length=250, required=False, validators=[printable], label="Paper title")
     paper_url = forms.CharField(
@@ -40,7 +40,7 @@ class MethodForm(forms.Form):
     approach = forms.ChoiceField(choices=Method.Approach.choices, required=False)
     backbone = forms.CharField(max_length=80, required=False, validators=[printable])
     input_size = forms.CharField(
-        max_length=40, required=False, validators=[printable], label="Input size", help_text="As in 256 × 192."
+        max_length=40, required=False, validators=[printable], label="Input size", help_text="Such as 256 × 192."
     )
     parameters = forms.IntegerField(
         min_value=0, max_value=10**13, required=False, help_text="A whole number, not in millions."
@@ -53,7 +53,7 @@ class MethodForm(forms.Form):
         required=False,
         validators=[printable],
         label="Extra training data",
-        help_text="None, or name it.",
+        help_text="“None”, or the name of the data.",
     )
     description = forms.CharField(max_length=4000, required=False, widget=forms.Textarea(attrs={"rows": 4}))
 
@@ -77,7 +77,7 @@ class SubmitForm(forms.Form):
     team = forms.ModelChoiceField(queryset=Team.objects.none(), empty_label=None)
     method = forms.CharField(
         max_length=80, validators=[printable], widget=forms.TextInput(attrs={"list": "methods", "autocomplete": "off"}),
-        help_text="Choose an earlier one, or name a new one.",
+        help_text="Choose an earlier method, or name a new one.",
     )  # fmt: skip
     paper_url = forms.CharField(
         max_length=300,
@@ -99,7 +99,7 @@ class SubmitForm(forms.Form):
         required=False,
         validators=[printable],
         label="Extra training data",
-        widget=forms.TextInput(attrs={"placeholder": "None, or name it"}),
+        widget=forms.TextInput(attrs={"placeholder": "“None”, or the name of the data"}),
     )
     visibility = forms.ChoiceField(
         choices=[("private", "Private"), ("publish", "Publish when scored")],
@@ -142,7 +142,7 @@ class TokenForm(forms.Form):
     """A new API token."""
 
     name = forms.CharField(
-        max_length=80, validators=[printable], help_text="Where you will use it, such as the laboratory’s CI."
+        max_length=80, validators=[printable], help_text="Where you will use it, for example the lab’s CI."
     )
     scopes = forms.MultipleChoiceField(
         choices=ApiToken.Scope.choices,
@@ -181,7 +181,7 @@ class NewBenchmarkForm(forms.Form):
         help_text="The board shows a badge.",
     )
     boxes_given = forms.BooleanField(
-        required=False, label="Give the people’s boxes", help_text="Boxes are added to the public image list."
+        required=False, label="Provide people’s boxes", help_text="Boxes are added to the public image list."
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -194,7 +194,7 @@ class NewBenchmarkForm(forms.Form):
         slug = self.cleaned_data["slug"].lower()
         validate_slug_is_free(slug)
         if Benchmark.objects.filter(slug=slug).exists():
-            raise ValidationError("Another benchmark has this address: choose another.")
+            raise ValidationError("Another benchmark has this address. Choose a different one.")
         return slug
 
     def clean(self) -> dict[str, Any]:
@@ -214,18 +214,18 @@ class BenchmarkForm(forms.ModelForm):
             "is_public", "publishes_all", "public_elsewhere",
         )  # fmt: skip
         labels = {
-            "daily_limit": "Per day, per team",
-            "total_limit": "In total, per team",
-            "running_limit": "At once, per team",
-            "reject_limit": "Rejected files per day",
+            "daily_limit": "Submissions per team per day",
+            "total_limit": "Submissions per team in total",
+            "running_limit": "Submissions per team at once",
+            "reject_limit": "Rejected files per team per day",
             "opens_at": "Opens (UTC)",
             "closes_at": "Closes (UTC)",
-            "is_public": "Everyone may see it",
+            "is_public": "Visible to everyone",
             "publishes_all": "Publish every submission when it is scored",
             "public_elsewhere": "The annotations are public elsewhere",
         }
         help_texts = {
-            "is_public": "Otherwise only its teams and organisers can see it. Opening it shows its rows to everyone.",
+            "is_public": "Otherwise only its teams and organisers see it. Making it public shows its rows to everyone.",
             "publishes_all": "For new submissions only. Earlier private ones stay private.",
             "public_elsewhere": "The board shows a badge.",
         }
@@ -264,9 +264,9 @@ class BaselineForm(forms.Form):
     choice = forms.ChoiceField(label="Model")
     boxes = forms.FileField(
         required=False,
-        label="File of boxes",
+        label="Box file",
         widget=forms.FileInput(attrs={"accept": ".json,application/json"}),
-        help_text="Detections in COCO’s format. If empty: the benchmark’s boxes, otherwise the person detector’s.",
+        help_text="Detections in COCO format. If empty: the benchmark’s boxes, or a person detector’s if it has none.",
     )
 
     def __init__(self, *args: Any, weights: Sequence[Runnable], accepts_boxes: bool, **kwargs: Any) -> None:

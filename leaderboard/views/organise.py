@@ -194,7 +194,7 @@ def _run(request: HttpRequest, found: Benchmark) -> str:
     everything = "all" in request.POST
     form = _baseline_form(found, runnable(found), request.POST, request.FILES)
     if not form.is_valid() and not (everything and set(form.errors) == {"choice"}):
-        empty = "The file of boxes is empty." if "boxes" in form.errors else ""
+        empty = "The box file is empty." if "boxes" in form.errors else ""
         raise Refused("baseline", empty or "Choose a model that can run on this benchmark.", status=422)
     by, file = person(request), form.cleaned_data.get("boxes")
     chunks, name = (file.chunks(), clean_file_name(file.name)) if file else (None, "")
@@ -202,13 +202,13 @@ def _run(request: HttpRequest, found: Benchmark) -> str:
         if everything:
             runs, left_out = baseline_runs.request_all(benchmark=found, by=by, boxes=boxes)
             unfit = f" {len(left_out)} cannot run on this benchmark." if left_out else ""
-            return f"{len(runs)} runs are queued.{unfit} Their results arrive as submissions, like any other."
+            return f"{len(runs)} runs are queued.{unfit} Their results will appear as submissions."
         model = form.cleaned_data["choice"]
         baseline_runs.request_run(
             baseline=model.baseline, variant=model.variant, checkpoint=model.checkpoint, benchmark=found, by=by,
             boxes=boxes,
         )  # fmt: skip
-    return f"{model.title} is queued. Its result arrives as a submission, like any other."
+    return f"{model.title} is queued. Its result will appear as a submission."
 
 
 def _cancel_run(request: HttpRequest, found: Benchmark) -> str:

@@ -129,7 +129,7 @@ def _submit_page(
 ) -> dict[str, Any]:
     dataset = benchmark.definition
     if dataset is None:
-        raise Http404(f"The definition of {benchmark}'s dataset is gone, so nothing can be submitted.")
+        raise Http404(f"The definition of {benchmark}'s dataset is missing, so nothing can be submitted.")
     usage = quotas.usage(team, benchmark)
     earlier = Method.objects.filter(team__memberships__user=person(request), is_baseline=False).order_by("-pk")[:100]
     described = {
@@ -185,11 +185,9 @@ def sample(request: HttpRequest, slug: str) -> HttpResponseBase:
     benchmark = get_object_or_404(visibility.benchmarks_for(request.user), slug=slug)
     dataset = benchmark.definition
     if dataset is None:
-        raise Http404(f"The definition of {benchmark}'s dataset is gone, so there is no sample.")
+        raise Http404(f"The definition of {benchmark}'s dataset is missing, so there is no sample.")
     if not benchmark.image_list_sha256:
-        raise Http404(
-            f"{benchmark} has no image list yet, so there is no sample: its organiser imports annotations first."
-        )
+        raise Http404(f"{benchmark} has no sample file yet. Its organiser must import annotations first.")
     images = json.loads(blobs.path(benchmark.image_list_sha256).read_bytes())
     response = StreamingHttpResponse(sample_of(dataset, images), content_type="application/json")
     response["Content-Disposition"] = f'attachment; filename="{benchmark.slug}-sample.json"'
@@ -295,7 +293,7 @@ def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     said = {
         "publish": "Published on the board.",
         "withdraw": "Withdrawn from the board. It still counts towards your limits.",
-        "cancel": "It was cancelled.",
+        "cancel": "Submission cancelled.",
         "disqualify": "Disqualified. The board shows the reason.",
     }
     try:

@@ -79,7 +79,7 @@ def test_a_wrong_file_is_explained_in_the_page_before_it_is_sent(site: LocalSite
 def test_organiser_queues_a_baseline_with_a_button(site: LocalSite, page: Page) -> None:
     sign_in(page, "organiser")
     page.goto("/organise/mannequins-val/")
-    page.get_by_role("button", name="Queue the run").click()
+    page.get_by_role("button", name="Queue run").click()
     expect(page.locator("main")).to_contain_text(re.compile("stacked.hourglass", re.IGNORECASE))
     expect(page.locator("main")).to_contain_text(
         re.compile(r"images a second|images/s|scored|done", re.IGNORECASE), timeout=120_000

@@ -106,7 +106,7 @@ def test_folder_that_another_user_left_open_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
-        with pytest.raises(folders.NotPrivate, match=r"belongs to root\. Let its owner run chmod 700"):
+        with pytest.raises(folders.NotPrivate, match=r"belongs to root\. Ask its owner to run chmod 700"):
             folders.make_private(Path(name))
 
 

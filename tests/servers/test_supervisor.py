@@ -90,7 +90,7 @@ supervisor.stop()
     )
     ended = [line for line in lines if "ended" in line]
     assert ended[:3] == [
-        f"failing   | ended with status 3; starts again in {delay} s" for delay in ("0.1", "0.2", "0.4")
+        f"failing   | ended with status 3; restarting in {delay} s" for delay in ("0.1", "0.2", "0.4")
     ]
     assert lines.count("failing   | up") >= 3
 
@@ -105,7 +105,7 @@ supervisor.stop()
 """,
         tmp_path,
     )
-    assert lines[:2] == ["worker    | ended with signal SIGKILL; starts again in 0.5 s"] * 2
+    assert lines[:2] == ["worker    | ended with signal SIGKILL; restarting in 0.5 s"] * 2
 
 
 def test_the_foundation_stops_last_and_the_deaf_are_killed(tmp_path):

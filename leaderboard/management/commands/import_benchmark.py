@@ -22,20 +22,18 @@ JSON_ENDINGS = (".json", ".gz", ".zip")
 
 class Command(BaseCommand):
     help = (
-        "Make a hidden test board from an annotation file: import_benchmark lsp LSP-joints-PC.mat --split test-pc. "
-        "On a benchmark that exists it replaces the annotations, and changes nothing else but what is given."
+        "Create a benchmark from an annotation file: import_benchmark lsp LSP-joints-PC.mat --split test-pc. "
+        "On an existing benchmark, replace the annotations and change only the options given."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("dataset", help="one of the evaluator's datasets")
         parser.add_argument(
-            "truth", type=Path, help="annotations: the one JSON form (.json, .json.gz, .zip), or an official file"
+            "truth", type=Path, help="annotations: PoseBoard's JSON (.json, .json.gz, .zip) or an official file"
         )
         parser.add_argument("--split", default=None, help="the benchmark's split, such as test-pc; default: test")
-        parser.add_argument(
-            "--file-split", default=None, help="the part of an official file to take; default: its test part"
-        )
-        parser.add_argument("--slug", default=None, help="its address; default: DATASET-SPLIT")
+        parser.add_argument("--file-split", default=None, help="part of an official file to import; default: test")
+        parser.add_argument("--slug", default=None, help="the benchmark's address; default: DATASET-SPLIT")
         parser.add_argument("--title", default=None)
         parser.add_argument("--summary", default=None)
         parser.add_argument("--images", type=Path, default=None, help="folder with the images, for baselines")
@@ -43,9 +41,9 @@ class Command(BaseCommand):
             "--surface", type=Path, default=None, help="DensePose: the geodesic tables (.npz, see docs/metrics/gps.md)"
         )
         for flag, said in (
-            ("boxes", "give the people's boxes in the public image list"),
-            ("public-elsewhere", "say that the annotations are public elsewhere"),
-            ("publish-all", "every scored submission goes to the board at once"),
+            ("boxes", "include people's boxes in the public image list"),
+            ("public-elsewhere", "show that the annotations are public elsewhere"),
+            ("publish-all", "publish every submission when it is scored"),
         ):
             parser.add_argument(f"--{flag}", action=BooleanOptionalAction, default=None, help=said)
         visibility = parser.add_mutually_exclusive_group()
@@ -55,7 +53,7 @@ class Command(BaseCommand):
         visibility.add_argument(
             "--public", dest="is_public", action="store_true", default=None, help="show it to everyone"
         )
-        parser.add_argument("--organiser", action="append", default=[], help="user name; may be given again")
+        parser.add_argument("--organiser", action="append", default=[], help="user name; can be repeated")
         parser.add_argument("--daily-limit", type=int, default=None)
         parser.add_argument("--total-limit", type=int, default=None)
         parser.add_argument("--running-limit", type=int, default=None)
@@ -85,10 +83,10 @@ class Command(BaseCommand):
                 surface=options["surface"],
             )
         except (IntegrityError, OSError) as error:
-            raise CommandError(f"{benchmark} is as it was: {error}") from error
+            raise CommandError(f"{benchmark} was not changed: {error}") from error
         for job in closed:
             annotation_imports.forget(job)
-            self.stdout.write(f"{job.file_name}, which waited to be checked for {benchmark}, was cancelled")
+            self.stdout.write(f"{job.file_name}, waiting to be checked for {benchmark}, was cancelled")
         self.stdout.write(
             f"{benchmark}: {checked.summary['images']} images, {checked.summary['people']} people"
             + (f", {images} images for baselines" if images else "")

@@ -17,8 +17,8 @@ from leaderboard.operations.teams import METHOD_FIELDS
 
 class Command(BaseCommand):
     help = (
-        "Submit a predictions file on behalf of a team. It is scored like any other and published, unless the team has "
-        "members: then they decide."
+        "Submit a predictions file on behalf of a team. It is scored like any other, and published unless the team has "
+        "members, who then decide."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -53,6 +53,6 @@ class Command(BaseCommand):
             )
         except (Refused, OSError, blobs.TooLarge) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{submission}: {'queued' if created else 'was there already'}")
+        self.stdout.write(f"{submission}: {'queued' if created else 'already submitted'}")
         if created and theirs and not options["private"]:
             self.stdout.write(f"It stays private until a member of {options['team']} publishes it.")

@@ -14,19 +14,19 @@ from leaderboard.operations.refusals import Refused
 
 class Command(BaseCommand):
     help = (
-        "Recognise, check and keep a public file of weights: register_checkpoint pose_hrnet_w32_256x192.pth "
+        "Recognise, check and register a public file of weights: register_checkpoint pose_hrnet_w32_256x192.pth "
         "--licence MIT --source https://... --sha256 ..."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
-        parser.add_argument("--licence", required=True, help="under which the weights may be used")
-        parser.add_argument("--source", required=True, help="where they are from: an address")
-        parser.add_argument("--sha256", default="", help="the digest that the source states")
+        parser.add_argument("--licence", required=True, help="licence of the weights")
+        parser.add_argument("--source", required=True, help="where the weights are from: a URL")
+        parser.add_argument("--sha256", default="", help="the digest stated by the source")
         parser.add_argument(
-            "--joints", default="", help="a dataset with these joints, or their names with commas between"
+            "--joints", default="", help="a dataset with these joints, or joint names separated by commas"
         )
-        parser.add_argument("--input-size", type=_size, help="WIDTHxHEIGHT, where it is not the paper's")
+        parser.add_argument("--input-size", type=_size, help="WIDTHxHEIGHT, if not the paper's")
 
     def handle(self, *args: Any, **options: Any) -> None:
         names = ("file", "licence", "source", "sha256", "joints", "input_size")
@@ -34,7 +34,7 @@ class Command(BaseCommand):
             row, new = checkpoints.register(**{name: options[name] for name in names})
         except Refused as refused:
             raise CommandError(f"{refused.code}: {refused.message}") from refused
-        self.stdout.write(f"checkpoint {row.pk}, {row}: {'registered' if new else 'was there already'}")
+        self.stdout.write(f"checkpoint {row.pk}, {row}: {'registered' if new else 'already registered'}")
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -18,26 +18,26 @@ from leaderboard.operations.refusals import Refused
 class Command(BaseCommand):
     help = (
         "Queue a run of a reference model on a benchmark's images: run_baseline blazepose lsp-test-pc --wait. "
-        "All that have weights here: run_baseline --all lsp-test-pc"
+        "All that have weights: run_baseline --all lsp-test-pc"
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("baseline", nargs="?", help="left out with --all")
+        parser.add_argument("baseline", nargs="?", help="omit with --all")
         parser.add_argument("benchmark")
-        parser.add_argument("--all", action="store_true", help="every baseline and variant that has weights here")
-        parser.add_argument("--variant", default="", help="its usual one when left out")
-        parser.add_argument("--checkpoint", type=int, help="number of a registered checkpoint to run it with")
+        parser.add_argument("--all", action="store_true", help="every baseline and variant that has weights")
+        parser.add_argument("--variant", default="", help="default: the model's default variant")
+        parser.add_argument("--checkpoint", type=int, help="id of a registered checkpoint to run it with")
         parser.add_argument(
-            "--boxes", type=Path, metavar="FILE", help="detections of people in COCO's form, to cut out these"
+            "--boxes", type=Path, metavar="FILE", help="person detections in COCO format, to crop people by"
         )
-        parser.add_argument("--wait", action="store_true", help="wait for the end and say how it ended")
+        parser.add_argument("--wait", action="store_true", help="wait until it ends, and print its result")
 
     def handle(self, *args: Any, **options: Any) -> None:
         benchmark = Benchmark.objects.filter(slug=options["benchmark"]).first()
         if benchmark is None:
             raise CommandError(f"no benchmark {options['benchmark']}")
         if options["all"] == bool(options["baseline"]) or (options["all"] and self.is_narrowed(options)):
-            raise CommandError("name one baseline, or --all and none")
+            raise CommandError("name a baseline, or use --all without one")
         try:
             runs = self.queue(benchmark, options)
         except Refused as refused:
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         if options["wait"]:
             failed = [run for run in runs if not self.wait(run)]
             if failed:
-                raise CommandError(f"{len(failed)} of {len(runs)} runs gave no submission")
+                raise CommandError(f"{len(failed)} of {len(runs)} runs produced no submission")
 
     def is_narrowed(self, options: dict[str, Any]) -> bool:
         return bool(options["variant"] or options["checkpoint"])
@@ -78,7 +78,7 @@ class Command(BaseCommand):
         if options["checkpoint"] is not None:
             checkpoint = Checkpoint.objects.filter(pk=options["checkpoint"]).first()
             if checkpoint is None:
-                raise CommandError(f"no checkpoint {options['checkpoint']}: register_checkpoint prints its number")
+                raise CommandError(f"no checkpoint {options['checkpoint']}: register_checkpoint prints its id")
         return [
             baseline_runs.request_run(
                 baseline=options["baseline"], variant=options["variant"], checkpoint=checkpoint, benchmark=benchmark,
@@ -95,5 +95,5 @@ class Command(BaseCommand):
             self.stderr.write(f"{run}: {run.state}: {run.error_message}")
             return False
         speed = run.record.get("images_per_second", 0)
-        self.stdout.write(f"{run}: {run.state}: {run.submission}, {speed:.1f} images per second")
+        self.stdout.write(f"{run}: {run.state}: {run.submission}, {speed:.1f} images/s")
         return True

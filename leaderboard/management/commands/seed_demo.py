@@ -11,9 +11,9 @@ from leaderboard.local import demo
 
 
 class Command(BaseCommand):
-    help = "Fill an empty site with Mannequins boards, reported results and people to sign in as (loopback only)."
+    help = "Fill an empty site with Mannequins boards, reported results and demo accounts (loopback only)."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not settings.LOOPBACK:
-            raise CommandError("Demo accounts have public passwords: they are made on loopback addresses only.")
+            raise CommandError("Demo accounts have public passwords: they are created on loopback addresses only.")
         demo.seed(self.stdout.write)

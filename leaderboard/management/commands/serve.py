@@ -62,7 +62,7 @@ class Command(BaseCommand):
             supervisor.say(f"The web server runs as {users.web.pw_name}, workers as {users.worker.pw_name}.")
         elif os.geteuid() == 0:
             supervisor.say(
-                "The web server and the workers share one user, root: docs/deploy.md says how to separate them."
+                "The web server and the workers share one user, root: docs/deploy.md shows how to separate them."
             )
         try:
             if programs.runs_embedded_broker(os.environ):
@@ -86,7 +86,7 @@ class Command(BaseCommand):
             if settings.DEMO and "seed_demo" in get_commands():
                 command = [sys.executable, str(programs.ROOT / "manage.py"), "seed_demo"]
                 if supervisor.run_once(worker(Program("demo", command))) != 0 and not supervisor.stopping:
-                    raise CommandError("The demo content could not be made: see the lines above, or start with DEMO=0.")
+                    raise CommandError("The demo content was not created: see the lines above, or start with DEMO=0.")
             port = programs.port(os.environ)
             self.require(supervisor, lambda: healthy(port), "the web server is not responding")
             if supervisor.stopping:
@@ -118,7 +118,7 @@ class Command(BaseCommand):
                 address.chmod(0o750)
         system_users.arrange(data, users, folders={name: Path(folder) for name, folder in chosen.items()})
         if why_not := system_users.can_run(users, programs.ROOT, data):
-            raise CommandError(f"{why_not}. Install PoseBoard and put POSEBOARD_DATA where both users may enter.")
+            raise CommandError(f"{why_not}. Install PoseBoard and put POSEBOARD_DATA where both users have access.")
 
     def require(self, supervisor: Supervisor, true: Any, otherwise: str) -> None:
         if not supervisor.run_until(true, seconds=READY_SECONDS, every=0.05) and not supervisor.stopping:

@@ -56,12 +56,12 @@ def test_summary_bold_and_ranks_agree(board: tuple[list[Row], bool]) -> None:
     if len(rows) == 1:
         assert "Only" in text and not bold
         return
-    # an order that the summary leaves open is one that the ranks leave open, and the other way round
-    unsettled = any(words in text for words in ("do not settle", "share the"))
+    # an order that the sentence leaves open is one that the ranks leave open, and the other way round
+    unsettled = any(words in text for words in ("too few to settle", "share the"))
     assert unsettled == first.tied
     if counted := re.search(r"intervals of (\d+) others", text):
         assert first.worst_rank == 1 + int(counted[1])
-    elif "do not settle" in text:
+    elif "too few to settle" in text:
         assert first.worst_rank == 2
     assert not ("may be chance" in text and (bold or first.tied))
 
@@ -110,7 +110,7 @@ def test_order_that_is_not_settled_is_a_range_of_ranks() -> None:
     cells = [("a", Cell(0.736, 0.721, 0.751)), ("b", Cell(0.734, 0.719, 0.749)), ("c", Cell(0.571, 0.55, 0.59))]
     rows = ranked([Row(kind="submission", name=name, team="T", cells={KEY: cell}) for name, cell in cells], True)
     assert [(each.rank, each.worst_rank, each.tied) for each in rows] == [(1, 2, True), (1, 2, True), (3, 3, False)]
-    assert "do not settle the order of the two" in said(rows, True)
+    assert "are too few to settle the order of the two" in said(rows, True)
 
 
 @pytest.mark.parametrize("higher", [True, False])

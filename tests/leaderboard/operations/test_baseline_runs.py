@@ -197,9 +197,9 @@ def test_one_command_queues_every_model_with_weights(run: BaselineRun, settings:
     assert "blazepose full is left out: its weights are not installed" in output.getvalue()
     call_command("run_baseline", "--all", "lsp-test-pc", stdout=output)
     assert BaselineRun.objects.count() == 2  # the same runs are queued already
-    with pytest.raises(CommandError, match="name one baseline, or --all"):
+    with pytest.raises(CommandError, match="name a baseline, or use --all"):
         call_command("run_baseline", "blazepose", "lsp-test-pc", "--all")
-    with pytest.raises(CommandError, match="name one baseline, or --all"):
+    with pytest.raises(CommandError, match="name a baseline, or use --all"):
         call_command("run_baseline", "lsp-test-pc")
 
 
@@ -277,7 +277,7 @@ def test_a_run_still_has_its_file_of_boxes_after_a_kill(
 
 def test_a_file_of_boxes_is_rejected_where_the_people_are_listed(benchmark: Benchmark, tmp_path: Path) -> None:
     (tmp_path / "people.json").write_text('[{"image_id": 1001, "bbox": [1, 2, 3, 4]}]')
-    with pytest.raises(CommandError, match="lists its people: a run takes no file of boxes"):
+    with pytest.raises(CommandError, match="lists its people, so a run does not accept a box file"):
         call_command("run_baseline", "hrnet", "lsp-test-pc", "--boxes", str(tmp_path / "people.json"))
     Benchmark.objects.update(dataset="coco")
     with pytest.raises(CommandError, match="No such file"):

@@ -155,7 +155,7 @@ def test_a_failure_at_the_last_step_undoes_everything(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(reported_results, "load", full)
-    with pytest.raises(CommandError, match=r"lsp-test-pc is as it was: .*No space left"):
+    with pytest.raises(CommandError, match=r"lsp-test-pc was not changed: .*No space left"):
         run(truth_file(tmp_path, 5), "--split", "test-pc", "--public", "--title", "Other")
     with pytest.raises(CommandError, match="No space left"):
         run(truth_file(tmp_path, 5), "--split", "new")

@@ -157,7 +157,7 @@ def test_no_route_publishes_another_teams_private_submission(
     same.write_bytes(blobs.path(sent.sha256).read_bytes())
     out = StringIO()
     call_command("import_submission", "lsp-test-pc", str(same), method=sent.method.name, team=team.name, stdout=out)
-    assert "was there already" in out.getvalue()
+    assert "already submitted" in out.getvalue()
     assert on_the_board() == set()
 
 

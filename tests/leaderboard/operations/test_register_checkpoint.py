@@ -55,7 +55,7 @@ def test_a_released_file_is_stored_unchanged_and_runs(weights, tmp_path: Path, f
     assert (row.family, row.variant, row.sha256, row.size) == ("hrnet", "w8", digest, file.stat().st_size)
     assert row.licence == "MIT" and row.source == "https://example.org/weights"
     assert (folder / row.file).read_bytes() == file.read_bytes()
-    assert "was there already" in _register(file)
+    assert "already registered" in _register(file)
     assert Checkpoint.objects.count() == 1 and sorted(p.name for p in folder.iterdir()) == sorted(
         [row.file, row.path.name]
     )

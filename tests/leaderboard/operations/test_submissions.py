@@ -176,7 +176,7 @@ def test_cancel_before_the_start_refunds_and_after_it_does_not(
     usage = quotas.usage(team, benchmark)
     assert (usage.day_used, usage.running) == (1, 0)
     assert not submissions.record(claimed, report(), seconds=1)
-    with pytest.raises(Refused, match="ended already"):
+    with pytest.raises(Refused, match="already ended"):
         submissions.cancel(submission=running, by=alice)
 
 

@@ -85,7 +85,7 @@ def test_what_the_network_saw_is_shown_joint_by_joint(run: BaselineRun, client: 
     page = client.get("/baselines/cpm/").content.decode()
     assert "its 3 stages from left to right" in page
     assert "0.10 → 0.25 → 0.50" in page
-    assert 'width="296" height="128" alt="Neck: where the network believes it to be"' in page  # 3 x 96 + 2 x 4
+    assert 'width="296" height="128" alt="Neck: where the network locates it"' in page  # 3 x 96 + 2 x 4
     for which, content in (("crop", b"crop"), ("0", b"one"), ("1", b"two")):
         response = client.get(f"/baselines/cpm/seen/{run.pk}/{which}.webp")
         assert response.content == content and response["Content-Type"] == "image/webp"
@@ -125,9 +125,9 @@ def test_the_submission_page_says_how_it_was_run(run: BaselineRun, client: Clien
         "a batch of 128",
     ):
         assert words in page, words
-    assert "1 image with an unusable file" in page and "im1004.jpg" not in page
+    assert "1 image whose file cannot be used" in page and "im1004.jpg" not in page
     own = as_organiser.get(f"/submissions/{run.submission_id}/").content.decode()
-    assert "with an unusable file: im1004.jpg" in own and "/srv/images" not in own
+    assert "whose file cannot be used: im1004.jpg" in own and "/srv/images" not in own
 
 
 def test_a_run_s_progress_is_polled_while_it_runs(benchmark: Benchmark, client: Client) -> None:

@@ -122,8 +122,8 @@ def test_an_organiser_runs_a_model_with_a_file_of_boxes(
     page = open_page(organiser, java_script_enabled=script)
     page.goto(f"{site.url}/organise/lsp-test-pc/")
     page.get_by_label("Model").select_option(label="HRNet, narrow")
-    page.get_by_label("File of boxes").set_input_files(file)
-    page.get_by_role("button", name="Queue the run").click()
+    page.get_by_label("Box file").set_input_files(file)
+    page.get_by_role("button", name="Queue run").click()
     page.get_by_text("HRNet, narrow is queued").wait_for()
     assert page.get_by_text("boxes of people.json").count() == 1
     page.get_by_role("button", name="Queue all").click()

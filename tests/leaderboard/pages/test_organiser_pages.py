@@ -163,7 +163,7 @@ def test_everything_is_queued_with_one_button_and_a_file_of_boxes(
     assert BaselineRun.objects.count() == 9
     assert set(BaselineRun.objects.values_list("boxes_name", flat=True)) == {"people.json"}
     refused = post(b"", choice="hrnet narrow")
-    assert "The file of boxes is empty." in refused and '<option value="hrnet narrow" selected>' in refused
+    assert "The box file is empty." in refused and '<option value="hrnet narrow" selected>' in refused
     assert "larger than 16 MiB: an operator can queue it" in post(b" " * ((16 << 20) + 1), all="1")
 
 

@@ -207,7 +207,7 @@ def test_a_score_outside_the_range_of_its_metric_is_our_fault_by_name(
     assert not Score.objects.exists()
     lines = [record.getMessage() for record in caplog.records if "score_range" in record.getMessage()]
     assert len(lines) == 3
-    assert re.search(r"nme, \w+, is \d+\.\d+; it claims 0.0 to 1.0", lines[0]), lines[0]
+    assert re.search(r"nme, \w+, is \d+\.\d+; declared: 0.0 to 1.0", lines[0]), lines[0]
     assert "IntegrityError" not in caplog.text
 
 

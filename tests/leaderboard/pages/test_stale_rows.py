@@ -97,7 +97,7 @@ def test_the_front_page_leads_with_what_is_ranked(mixed: Any) -> None:
 
 def test_a_submissions_page_says_why_it_has_no_rank(mixed: dict[str, Submission], as_alice: Client) -> None:
     text = page(f"/submissions/{mixed['Earlier'].pk}/", as_alice)
-    assert f"{WHY} (" in text and "The organiser has replaced them since" in text
+    assert f"{WHY} (" in text and "The organiser has since replaced them" in text
     assert "<dt>Rank" not in text and "93.0" in text
     current = page(f"/submissions/{mixed['Second'].pk}/", as_alice)
     assert WHY not in current and re.search(r"<dt>Rank</dt><dd><div class=\"big\">2<small>of 2</small>", current)
@@ -155,4 +155,4 @@ def test_the_organisers_page_says_which_file_is_in_force(
     assert ">In force<" in page("/organise/lsp-test-pc/", as_organiser)
     replace_annotations(benchmark, 5)  # from the shell
     text = page("/organise/lsp-test-pc/", as_organiser)
-    assert ">In force<" not in text and ">Was in force<" in text
+    assert ">In force<" not in text and ">Replaced<" in text

@@ -91,7 +91,7 @@ def test_owner_cancels_what_waits(send: Any, as_alice: Client) -> None:
     as_alice.post(f"/submissions/{sent.pk}/cancel")
     assert Submission.objects.get(pk=sent.pk).evaluation.state == State.CANCELLED
     shown = as_alice.post(f"/submissions/{sent.pk}/cancel", follow=True).content.decode()
-    assert "has ended already" in shown
+    assert "has already ended" in shown
 
 
 @pytest.mark.parametrize("action", ["publish", "withdraw", "cancel", "disqualify", "nonsense"])

@@ -35,7 +35,7 @@ def test_clear_leader_leads_and_the_rest_is_left_undecided() -> None:
 def test_overlapping_intervals_are_not_called_a_lead() -> None:
     text = said(row("A", 0.736, 0.015), row("B", 0.734, 0.015))
     assert "leads" not in text
-    assert "has the best number" in text and "do not settle the order" in text
+    assert "has the best number" in text and "are too few to settle the order" in text
 
 
 def test_without_intervals_the_lead_may_be_chance() -> None:

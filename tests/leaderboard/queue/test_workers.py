@@ -52,7 +52,7 @@ def test_protections_that_a_sandbox_lacks_are_named() -> None:
 @pytest.mark.parametrize(("engine", "warned"), [("native", False), ("numpy", True)])
 def test_status_page_warns_where_the_evaluators_c_is_missing(engine: str, warned: bool) -> None:
     workers.report(name="a:1", queue="score", isolation={**SANDBOXED, "engine": engine})
-    assert ("C was not built" in Client().get("/status/").content.decode()) is warned
+    assert ("C code was not built" in Client().get("/status/").content.decode()) is warned
 
 
 def test_status_page_lists_workers_but_not_their_hosts() -> None:
