@@ -178,9 +178,7 @@ def test_an_import_from_the_shell_cancels_the_waiting_one(
     benchmark: Benchmark, alice: User, settings: Any, tmp_path: Path
 ) -> None:
     waiting = drop(benchmark, alice, content(3), "waiting.json")
-    assert "waiting.json, waiting to be checked for lsp-test-pc, was cancelled" in import_from_the_shell(
-        tmp_path, 5
-    )
+    assert "waiting.json, waiting to be checked for lsp-test-pc, was cancelled" in import_from_the_shell(tmp_path, 5)
     assert tasks.check_annotations() == "nothing to do"
     waiting.refresh_from_db()
     assert waiting.state == State.CANCELLED and "the operator imported other annotations" in waiting.error_message

@@ -89,9 +89,7 @@ supervisor.stop()
         tmp_path,
     )
     ended = [line for line in lines if "ended" in line]
-    assert ended[:3] == [
-        f"failing   | ended with status 3; restarting in {delay} s" for delay in ("0.1", "0.2", "0.4")
-    ]
+    assert ended[:3] == [f"failing   | ended with status 3; restarting in {delay} s" for delay in ("0.1", "0.2", "0.4")]
     assert lines.count("failing   | up") >= 3
 
 
