@@ -49,7 +49,7 @@ MODEL = {
         "narrow": {"epochs": 9, "padding": 1.4, "scale": 0.2, "shift": 0.15},
     },
     "summary": (
-        "One pass over the whole image: a ResNet says for every place which parts are there, how far off their "
+        "One pass over the whole image: a ResNet predicts for every place which parts are there, how far off their "
         "exact place is, and where each other part of the same person is. The parts are then grouped into people "
         "by minimising the cost of a multicut."
     ),
