@@ -146,12 +146,6 @@ def inverse(theta: Tensor) -> Tensor:
     return torch.cat([turned, -turned @ theta[:, :, 2:]], dim=2)  # [B, 2, 3]
 
 
-def compose(first: Tensor, second: Tensor) -> Tensor:
-    """The affine map [B, 2, 3] that does `first`, then `second`."""
-    turned = second[:, :, :2]
-    return torch.cat([turned @ first[:, :, :2], turned @ first[:, :, 2:] + second[:, :, 2:]], dim=2)  # [B, 2, 3]
-
-
 def transform(maps: Tensor, theta: Tensor) -> Tensor:
     """Maps [B, C, H, W] sampled where theta [B, 2, 3] takes each output place (equation 1); zero outside.
 
