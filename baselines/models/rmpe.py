@@ -63,14 +63,9 @@ MODEL = {
     # by toolkit whose names public weights have: how it prepares images and reads maps (fields of a checkpoint)
     "public_forms": {
         # AlphaPose: utils/presets/simple_transform.py subtracts these from red, green and blue and divides by nothing;
-        # _box_to_center_scale in utils/bbox.py has 1.25; scripts/demo_inference.py flips with shift=True
+        # _box_to_center_scale in utils/bbox.py has 1.25; scripts/demo_inference.py flips with shift=True;
         # heatmap pixel u is pixel 4 u of the crop, whose centre is at 4 u + 0.5: an origin of 0.125
-        "alphapose": {
-            "mean": (0.406, 0.457, 0.480),
-            "std": (1.0, 1.0, 1.0),
-            "origin": 0.125,
-            "flip_shift": True,
-        },
+        "alphapose": {"mean": (0.406, 0.457, 0.480), "std": (1.0, 1.0, 1.0), "origin": 0.125, "flip_shift": True},
     },
     "summary": (
         "RMPE is robust to inaccurate boxes. A spatial transformer centres the person in the crop, a single-person "
@@ -149,12 +144,6 @@ def inverse(theta: Tensor) -> Tensor:
     """gamma [B, 2, 3], the way back: [g1 g2] = [t1 t2]^-1 and g3 = -[g1 g2] t3 (equations 3 and 4)."""
     turned = torch.linalg.inv_ex(theta[:, :, :2]).inverse  # [B, 2, 2]; not finite where there is none
     return torch.cat([turned, -turned @ theta[:, :, 2:]], dim=2)  # [B, 2, 3]
-
-
-def compose(first: Tensor, second: Tensor) -> Tensor:
-    """The affine map [B, 2, 3] that does `first`, then `second`."""
-    turned = second[:, :, :2]
-    return torch.cat([turned @ first[:, :, :2], turned @ first[:, :, 2:] + second[:, :, 2:]], dim=2)  # [B, 2, 3]
 
 
 def transform(maps: Tensor, theta: Tensor) -> Tensor:
