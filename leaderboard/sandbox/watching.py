@@ -90,7 +90,7 @@ def is_stopped(process: int) -> bool:
 
 
 def oom_kills() -> int:
-    """How many processes the kernel has killed for want of memory since it started (Linux 4.13), in any cgroup."""
+    """How many processes the kernel has killed because memory ran out, since it started (Linux 4.13), in any cgroup."""
     try:
         lines = Path("/proc/vmstat").read_text().splitlines()
     except OSError:
