@@ -53,7 +53,7 @@ def read_truth(source: Truth, dataset: Dataset) -> Annotations:
     """The annotations of a path (JSON, perhaps gzipped), of a file's bytes, or of the parsed document.
 
     A list is that of the annotations alone: the images are those that it names, and ids count from 1 where there are
-    none. A plain array is taken as `annotations_from_arrays` takes it.
+    none. A plain array is read as by `annotations_from_arrays`.
 
     GroundTruthError names the annotation or image that is wrong; it is for the operator, never for a submitter.
     """

@@ -1,4 +1,4 @@
-"""JSON documents of strangers, entry by entry: what the standard library lets pass and we do not is caught here."""
+"""Uploaded JSON, entry by entry, with the checks that the standard library lacks."""
 
 from __future__ import annotations
 

@@ -432,7 +432,7 @@ function page() {
 
   function images() {
     if (!rules.images) return Promise.resolve(null);
-    list = list || fetch(rules.images, { credentials: "same-origin" }).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
+    list = list || fetch(rules.images, { credentials: "same-origin" }).then((response) => (response.ok ? response.json() : null)).catch(() => null);
     return list;
   }
 
@@ -451,7 +451,7 @@ function page() {
     button();
   }
 
-  // Counted from when the page was made: the reader's date may be wrong.
+  // Counted from when the page was made: the reader's clock may be wrong.
   function at(seconds, act) {
     if (seconds === undefined) return;
     const due = Date.now() + 1000 * Number(seconds);
@@ -565,7 +565,7 @@ function page() {
     for (const target of document.querySelectorAll(`[data-fill=${name}]`)) target.textContent = value;
   }
 
-  // a repaired file of the same name is the same choice to the browser: forget it, and it can be chosen again
+  // to the browser a fixed file of the same name is the same file: forget it, so that it can be chosen again
   let before = null;
   input.addEventListener("click", () => {
     before = new DataTransfer();
@@ -593,7 +593,7 @@ function page() {
     }
   });
 
-  // --- sending: by the script, so that a refusal appears here and the chosen file stays chosen
+  // --- sending: by the script, so that errors appear here and the chosen file stays chosen
 
   const alert_ = document.getElementById("form-error");
 
@@ -618,8 +618,8 @@ function page() {
 
   // the page as it is now: after signing in again, its form has another token
   async function renewToken() {
-    const answer = await fetch(location.href, { credentials: "same-origin" });
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#submit-form [name=csrfmiddlewaretoken]");
+    const response = await fetch(location.href, { credentials: "same-origin" });
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("#submit-form [name=csrfmiddlewaretoken]");
     if (fresh) form.elements.csrfmiddlewaretoken.value = fresh.value;
     return Boolean(fresh);
   }
@@ -629,18 +629,18 @@ function page() {
   }
 
   async function submit() {
-    let answer = await post();
-    if (answer.status === 403 && (await renewToken())) answer = await post();
-    const inJson = (answer.headers.get("Content-Type") || "").startsWith("application/json");
+    let response = await post();
+    if (response.status === 403 && (await renewToken())) response = await post();
+    const inJson = (response.headers.get("Content-Type") || "").startsWith("application/json");
     if (inJson) {
-      const said = await answer.json();
+      const said = await response.json();
       if (said.url) { location.assign(said.url); return true; }
       if (said.errors) { complain(said.errors); return false; }
     }
-    const because = answer.redirected || answer.status === 403 ? "You are signed out. Sign in again in another tab, then submit once more."
-      : answer.status === 413 ? "The file is larger than the server accepts. Compress it: .json.gz and .zip are read too."
-      : answer.status === 429 ? "Too many requests. Wait a moment, then submit again."
-      : `The server could not take the file now (${answer.status}). Submit again in a while.`;
+    const because = response.redirected || response.status === 403 ? "You are signed out. Sign in again in another tab, then submit once more."
+      : response.status === 413 ? "The file is larger than the server accepts. Compress it: .json.gz and .zip are read too."
+      : response.status === 429 ? "Too many requests. Wait a moment, then submit again."
+      : `The server could not accept the file now (${response.status}). Submit again in a while.`;
     complain({ __all__: [`${because} Your file and entries are still here.`] });
     return false;
   }

@@ -115,7 +115,7 @@ def test_an_annotation_with_id_zero_counts() -> None:
     assert scores_of(evaluate("coco", [entry(person(0, 0), 1.0)], truth))["ap", "all"] == pytest.approx(1, abs=1e-12)
 
 
-def test_nan_is_refused_by_the_reader() -> None:
+def test_nan_is_rejected_by_the_reader() -> None:
     truth = document(annotation(1, person(0, 0)))
     bad = entry(person(0, 0), 1.0)
     bad["keypoints"][3] = float("nan")
@@ -174,7 +174,7 @@ def test_ties_are_settled_by_content_and_never_by_file_order() -> None:
 
 
 def test_ties_follow_score_then_image_then_keypoints() -> None:
-    # Equal scores: the hit on image 1 stands before the false alarm on image 2, so precision is 1 at its recall.
+    # Equal scores: the hit on image 1 comes before the false alarm on image 2, so precision is 1 at its recall.
     hit, alarm = person(0, 0), person(4000, 4000)
     truth = document(annotation(1, hit), images=2)
     assert scores_of(evaluate("coco", [entry(alarm, 0.5, 2), entry(hit, 0.5, 1)], truth))["ap", "all"] == pytest.approx(
