@@ -110,7 +110,7 @@ def test_a_point_outside_the_box_or_on_background_is_infinitely_far() -> None:
 
 
 def test_detections_where_nobody_counts_are_left_out() -> None:
-    # An image without annotated surfaces holds a surer false alarm: it does not count, unlike under OKS.
+    # An image without annotated surfaces holds a more confident false alarm: it does not count, unlike under OKS.
     person = at(1, 4)
     truth, entries = one(person, saying(person, 1, 4))
     truth["images"].append({"id": 2, "height": 200, "width": 240})
@@ -123,7 +123,7 @@ def test_detections_where_nobody_counts_are_left_out() -> None:
 
 @pytest.mark.parametrize("change", [{}, {"iscrowd": 1}, {"ignore": 1}])
 def test_a_detection_in_the_box_of_a_person_without_surface_is_left_out(change: dict[str, Any]) -> None:
-    # The surer detection finds nobody. Its box is that of a person who does not count, to 0.9 of their union.
+    # The more confident detection has no match. Its box is that of a person who does not count, to 0.9 of their union.
     person, bare = at(1, 4), simple(1, (150, 20, 80, 60)) | {"id": 2} | change
     if not change:
         bare = {key: value for key, value in bare.items() if not key.startswith("dp_")}

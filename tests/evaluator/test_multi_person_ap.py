@@ -34,7 +34,7 @@ def person(number: int, image: int = 1, head: float = 12, **joints: float) -> di
 
 
 def pose(score: float, image: int = 1, **joints: float) -> dict[str, Any]:
-    """A pose whose joints are all as sure as itself."""
+    """A pose whose joints all have its own score as confidence."""
     keypoints = [v for j in POSETRACK.joints for v in ((joints[j], 0, score) if j in joints else NOTHING)]
     return {"image_id": image, "score": score, "keypoints": keypoints}
 
@@ -49,7 +49,7 @@ def scores(
 
 def test_two_people_and_three_poses() -> None:
     # Nose and neck of two people. The pose of 0.9 hits both joints of the first; that of 0.8 one of the second's two;
-    # that of 0.7 the same one: the second keeps the surer, and the third pose is two false positives.
+    # that of 0.7 the same one: the second person is matched to 0.8, and the third pose is two false positives.
     #   nose: hits 0.9, 0.8, then a false positive: precision 1 up to recall 1.          AP 1
     #   neck: hit 0.9, then two false positives: precision 1 up to recall 1/2, then 0.   AP 1/2
     found = scores(
@@ -63,7 +63,7 @@ def test_two_people_and_three_poses() -> None:
 
 
 def test_the_envelope_takes_the_best_precision_at_a_higher_recall() -> None:
-    # Three noses in three images, and the surest of four is wrong: false, hit, hit, hit.
+    # Three noses in three images, and the most confident of four is wrong: false, hit, hit, hit.
     # Precision at the hits: 1/2, 2/3, 3/4; the best from there on is 3/4 at each: 3 x 1/3 x 3/4.
     people = [person(number, number, nose=0) for number in (1, 2, 3)]
     poses = [pose(0.9, 1, nose=50), *(pose(0.9 - number / 10, number, nose=0) for number in (1, 2, 3))]
@@ -91,8 +91,8 @@ def test_the_larger_share_decides_and_not_the_larger_number() -> None:
 
 
 def test_a_pose_without_a_match_is_not_assigned_to_another_person() -> None:
-    # Both poses fit the first best (2 of 2), and the surer keeps it. The other would fit the second with one of two
-    # joints, but it is not tried again.
+    # Both poses fit the first best (2 of 2), and the more confident is matched. The other would fit the second with one
+    # of two joints, but it is not tried again.
     first, second = person(1, nose=0, neck=20), person(2, nose=4, neck=90)
     found = scores([first, second], [pose(0.9, nose=0, neck=20), pose(0.8, nose=2, neck=20)])
     assert found["nose"] == 0.5
@@ -108,7 +108,7 @@ def test_a_joint_that_is_not_predicted_is_no_false_positive() -> None:
     people = [person(1, 1, nose=0), person(2, 2, nose=0, neck=20)]
     without = scores(people, [pose(0.9, 1, nose=0), pose(0.8, 2, nose=0, neck=20)], images=2)
     assert without["neck"] == 1
-    # The first has no neck annotated: predicted all the same it is wrong, and surer than the right one.
+    # The first has no neck annotated: a predicted one is wrong, and more confident than the right one.
     assert scores(people, [pose(0.9, 1, nose=0, neck=20), pose(0.8, 2, nose=0, neck=20)], images=2)["neck"] == 0.5
 
 
@@ -161,7 +161,7 @@ def test_unscored_joints_take_no_part() -> None:
 
 
 def test_ties_are_settled_by_content() -> None:
-    # Equal shares: the annotation of the smaller id, and the pose of the higher score, else of the smaller keypoints.
+    # Equal shares: the annotation of the smaller id, and the pose of the higher score, then of the smaller keypoints.
     people = [person(1, nose=0), person(2, nose=5)]
     shuffled = [
         scores(rows, poses)["nose"]
