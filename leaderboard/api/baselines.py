@@ -52,7 +52,7 @@ class ChoicesQuery(BaseModel):
 
 
 class ChoiceOut(BaseModel):
-    """Weights that are here, and why they cannot run on the benchmark: `why_not` is empty when they can."""
+    """Available weights. `why_not` says why they cannot run on the benchmark, and is empty if they can."""
 
     baseline: str
     variant: str
@@ -66,7 +66,7 @@ class ChoicesOut(BaseModel):
 
 
 class RunOut(BaseModel):
-    """A run, to its organiser. It ends in a submission like everyone's."""
+    """A run, as the organiser sees it. Its result is an ordinary submission."""
 
     id: int
     baseline: str
@@ -92,7 +92,7 @@ class RunsOut(BaseModel):
 
 
 class AllRunsOut(BaseModel):
-    """The runs that wait now, and what was left out and why."""
+    """The queued runs, and the models left out, with the reason."""
 
     items: list[RunOut]
     left_out: list[ChoiceOut]
@@ -163,14 +163,14 @@ def runs_for(user: Anyone) -> QuerySet[BaselineRun]:
 
 @router.get("", response=BaselinesOut, auth=anyone)
 def list_baselines(request: HttpRequest, response: HttpResponse) -> BaselinesOut:
-    """The reference models this site can run."""
+    """The reference models that this site can run."""
     response["Cache-Control"] = REVALIDATED
     return BaselinesOut(items=[BaselineOut(name=name) for name in runnable.available()])
 
 
 @router.get("/choices", response=ChoicesOut, auth=reads)
 def list_choices(request: HttpRequest, query: Query[ChoicesQuery]) -> ChoicesOut:
-    """The weights that are here, and which of them can run on a benchmark that the caller organises."""
+    """The available weights, and which of them can run on a benchmark that the caller organises."""
     found = _organised(caller(request), query.benchmark)
     return ChoicesOut(items=[_offered(choice) for choice in runnable.runnable(found)])
 
@@ -184,7 +184,7 @@ def list_runs(request: HttpRequest, page: Query[Page]) -> RunsOut:
 
 @router.post("/runs", response={202: RunOut}, auth=submits)
 def start_run(request: HttpRequest, response: HttpResponse, wanted: NewRun) -> Status[RunOut]:
-    """Queue a run. Asking again while it waits or runs answers with the same run."""
+    """Queue a run. While it is queued or running, the same request returns the same run."""
     return _started(response, wanted, caller(request), None)
 
 
@@ -192,16 +192,16 @@ def start_run(request: HttpRequest, response: HttpResponse, wanted: NewRun) -> S
 def start_run_with_boxes(
     request: HttpRequest, response: HttpResponse, wanted: Form[NewRun], file: File[UploadedFile]
 ) -> Status[RunOut]:
-    """Queue a run that cuts out the people of a file: detections in COCO's form.
+    """Queue a run that crops people by the boxes of a file: detections in COCO format.
 
-    The file is checked at once and kept with the run. Benchmarks that list their people take none.
+    The file is checked at once and stored with the run. Benchmarks that list their people do not accept one.
     """
     return _started(response, wanted, caller(request), file)
 
 
 @router.post("/runs/all", response={202: AllRunsOut}, auth=submits)
 def start_all_runs(request: HttpRequest, wanted: NewRuns) -> Status[AllRunsOut]:
-    """Queue a run of everything that can run on the benchmark, and say what cannot and why."""
+    """Queue a run of every model that can run on the benchmark, and list the others with the reason."""
     user = caller(request)
     runs, left_out = baseline_runs.request_all(benchmark=_organised(user, wanted.benchmark), by=user)
     shown = BaselineRun.objects.filter(pk__in=[run.pk for run in runs]).select_related("benchmark").order_by("pk")
@@ -210,7 +210,7 @@ def start_all_runs(request: HttpRequest, wanted: NewRuns) -> Status[AllRunsOut]:
 
 @router.get("/runs/{int:run_id}", response=RunOut, auth=reads)
 def get_run(request: HttpRequest, run_id: int) -> RunOut:
-    """One run, with how far it is."""
+    """One run and its progress."""
     run = runs_for(caller(request)).filter(pk=run_id).first()
     if run is None:
         raise not_found()
@@ -219,7 +219,7 @@ def get_run(request: HttpRequest, run_id: int) -> RunOut:
 
 @router.post("/runs/{int:run_id}/cancel", response=RunOut, auth=submits)
 def cancel_run(request: HttpRequest, run_id: int) -> RunOut:
-    """Stop a run that has not ended."""
+    """Cancel a run that has not ended."""
     run = runs_for(caller(request)).filter(pk=run_id).first()
     if run is None:
         raise not_found()
