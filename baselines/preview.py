@@ -22,11 +22,11 @@ from baselines.run.images import read_image
 from baselines.run.loading import load
 from evaluator import load_dataset
 
-SEED, IMAGES = 11, 12  # of the images that the person is chosen from
+SEED, IMAGES = 11, 12  # of the Mannequins among which the person is chosen
 HEIGHT = 128  # of a picture, pixels
 GAP = 4  # between the stages of a strip, pixels
 QUALITY = 72  # of WebP
-# a heatmap's colours from nothing to its peak: the picture itself in grey, then violet, orange and pale yellow
+# a heatmap's colours from zero to its peak: the picture itself in grey, then violet, orange and pale yellow
 STOPS = (0.0, 0.3, 0.65, 1.0)
 COLOURS = ((20, 18, 40), (124, 46, 140), (238, 118, 70), (255, 246, 180))
 
@@ -34,7 +34,7 @@ COLOURS = ((20, 18, 40), (124, 46, 140), (238, 118, 70), (255, 246, 180))
 @dataclass(frozen=True)
 class Preview:
     """The crop, and for every joint a strip of its stages, side by side; each a WebP. `peaks` are the maxima of the
-    maps, a stage each; `size` is that of one picture (width, height)."""
+    maps, one per stage; `size` is that of one picture (width, height)."""
 
     crop: bytes
     size: tuple[int, int]
@@ -88,7 +88,7 @@ def person(size: tuple[int, int], padding: float) -> Image.Image:
 
 
 def drawn(crop: Image.Image, heatmap: NDArray[np.floating]) -> Image.Image:
-    """A heatmap [H', W'] over its crop: grey where it is nothing, and as bright as its share of its own peak."""
+    """A heatmap [H', W'] over its crop: grey where it is zero, and as bright as its share of its own peak."""
     peak = max(float(heatmap.max()), 1e-9)
     share = np.clip(heatmap / peak, 0.0, 1.0)
     enlarged = Image.fromarray((share * 255).astype(np.uint8)).resize(crop.size, Image.Resampling.BICUBIC)
@@ -109,7 +109,7 @@ def strip(pictures: list[Image.Image]) -> Image.Image:
 
 
 def as_webp(picture: Image.Image) -> bytes:
-    """The picture as a file."""
+    """The picture as the bytes of a WebP file."""
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=QUALITY, method=4)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""What a loaded baseline can do, and how it says that it cannot."""
+"""What a loaded baseline can do, and the error by which it reports that it cannot."""
 
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -29,8 +29,8 @@ class Poses:
 class Estimator(Protocol):
     """A network with its weights. Crops have the size `input_size` (width, height) and `padding` around the box.
 
-    It may have `fill`, the RGB of what a crop shows beyond the image, else black; and `merges_poses`: the poses of one
-    person, found in several boxes, are merged by pose NMS, else the best by OKS stays.
+    It may have `fill`, the RGB of a crop beyond the image (otherwise black), and `merges_poses`: pose NMS then merges
+    the poses of one person that were found in several boxes. Otherwise OKS-NMS selects the best of them.
     """
 
     name: str
@@ -46,11 +46,11 @@ class Estimator(Protocol):
     checkpoint_sha256: str
 
     def forward(self, crops: NDArray[np.uint8]) -> Any:
-        """What the network says of RGB crops [B, H, W, 3], for `decode`. One thread at a time calls it."""
+        """The network's output for RGB crops [B, H, W, 3], which `decode` reads. One thread at a time calls it."""
         ...
 
-    def decode(self, answer: Any) -> Poses:
-        """Poses of the people of a forward pass. It may run in another thread, beside the next forward pass."""
+    def decode(self, output: Any) -> Poses:
+        """Poses of the people of a forward pass. It may run in another thread, during the next forward pass."""
         ...
 
 
@@ -58,7 +58,7 @@ class Estimator(Protocol):
 class BottomUpEstimator(Protocol):
     """A network that finds the people of a whole image by itself, without boxes: `isinstance` tells it from others.
 
-    `input_size` (width, height) is what its cost was counted for; images of any size are taken, one at a time.
+    `input_size` (width, height) is what its cost was counted for; it accepts images of any size, one at a time.
     """
 
     name: str
@@ -73,7 +73,7 @@ class BottomUpEstimator(Protocol):
     def poses_from(self, image: NDArray[np.uint8]) -> Poses:
         """All people of an RGB image [H, W, 3], best score first, in continuous coordinates of the image.
 
-        There may be none: then the arrays are empty. A joint that was not found is a guess from those that were, with
+        The arrays are empty where there are none. A joint that was not found is estimated from those that were, and has
         confidence 0.
         """
         ...

@@ -1,4 +1,5 @@
-"""What baselines there are: the MODEL cards of the files in `baselines/models/`. Imports no torch, so pages may ask.
+"""What baselines there are: the MODEL cards of the files in `baselines/models/`. Web pages read them, so this imports
+no torch.
 
 A model is one file there, which may define:
 
@@ -8,7 +9,7 @@ A model is one file there, which may define:
 - `estimator(variant, dataset, *, checkpoint, checkpoints, device)`, where it needs neither.
 
 Only `title` and `citation` are required in a card. `weights` says what it needs to run: a "checkpoint" (the default:
-one that ships, `checkpoints/NAME-VARIANT.json`, or one that is registered), "published" files (`published_weights`),
+one that ships, `checkpoints/NAME-VARIANT.json`, or a registered one), "published" files (`published_weights`),
 which `python -m baselines fetch` downloads, or "none".
 """
 
@@ -96,11 +97,13 @@ class Card:
     default_variant: str = ""
     input_size: tuple[int, int] = (256, 256)
     estimator: str = ""
-    pose_nms: bool = False  # merge the poses of one person that several boxes gave
+    pose_nms: bool = False  # merge the poses that several boxes gave for one person
     weights: str = "checkpoint"
     published_weights: Mapping[str, Any] = field(default_factory=dict)
-    joints: tuple[str, ...] = ()  # that it can give without a checkpoint; empty: any
+    joints: tuple[str, ...] = ()  # that it can predict without a checkpoint; empty: any
     training: Mapping[str, Any] = field(default_factory=dict)  # see baselines.train.recipes
+    # by toolkit whose names public weights may have: the preparation of images, see baselines.weights.registration
+    public_forms: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     summary: str = ""
     note: str = ""
     stage: str = "heatmaps"
@@ -146,7 +149,7 @@ def module(name: str) -> ModuleType:
 
 
 def read(file: Path) -> Card | None:
-    """The card in a file, None where there is none. Raises ValueError for one that cannot be used."""
+    """The card in a file; None where there is none. Raises ValueError for one that cannot be used."""
     for node in ast.parse(file.read_text()).body:
         target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
         value = getattr(node, "value", None)
@@ -200,7 +203,7 @@ def shipped() -> tuple[dict[str, Any], ...]:
 
 
 def weights(name: str) -> list[dict[str, Any]]:
-    """The files of weights of a baseline: variant, file, sha256, licence, claim (empty: none), and how one gets it."""
+    """The files of weights of a baseline: variant, file, sha256, licence, claim (empty for none), and how to get it."""
     about = card(name)
     found = [
         {
@@ -234,7 +237,7 @@ def _fetching(name: str, variant: str) -> str:
 
 
 @dataclass(frozen=True)
-class Runnable:
+class RunnableVariant:
     """A variant that has weights, or needs none. `why_not` is empty where it can run."""
 
     baseline: str
@@ -248,27 +251,30 @@ def untrained(joints: Sequence[str], trained: Sequence[str]) -> str:
     return f"it was not trained for {', '.join(missing)}" if missing else ""
 
 
-def runnable(joints: Sequence[str], fetched: Path) -> list[Runnable]:
-    """Every variant with weights, and why it cannot run on a dataset of these joints; `fetched`: where weights are put.
+def runnable(joints: Sequence[str], fetched: Path) -> list[RunnableVariant]:
+    """Every variant with weights, and why it cannot run on a dataset of these joints; `fetched`: the folder of fetched
+    weights.
 
     Raises nothing.
     """
-    found = [Runnable(each["baseline"], each["variant"], untrained(joints, each["joints"])) for each in shipped()]
+    found = [
+        RunnableVariant(each["baseline"], each["variant"], untrained(joints, each["joints"])) for each in shipped()
+    ]
     for name, about in cards().items():
         unknown = [joint for joint in joints if about.joints and joint not in about.joints]
         why_not = f"it has no landmark for {', '.join(unknown)}" if unknown else ""
         for variant, each in about.files.items():
             here = (fetched / each["file"]).is_file()
             missing = f"its weights are not installed: {_fetching(name, variant)}"
-            found.append(Runnable(name, variant, why_not if here else missing))
+            found.append(RunnableVariant(name, variant, why_not if here else missing))
         if about.weights == "none":
-            found += [Runnable(name, variant, why_not) for variant in about.variant_names]
+            found += [RunnableVariant(name, variant, why_not) for variant in about.variant_names]
     return found
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A size of a network, for one image of `input_size` (width, height). None where nobody has counted it yet."""
+    """A size of a network, for one image of `input_size` (width, height). None until its cost has been counted."""
 
     name: str
     input_size: tuple[int, int]
@@ -289,7 +295,7 @@ def variants(name: str, folder: Path | None = None) -> tuple[Variant, ...]:
 
 
 def counts(folder: Path) -> dict[str, dict[str, tuple[int, float]]]:
-    """What the variants cost, as counted into this folder from the models as they are; empty where nobody has."""
+    """What the variants cost, as counted into this folder from the present models; empty until they have been."""
     try:
         found = json.loads((folder / COSTS).read_text())
         return dict(found["costs"]) if found["models"] == models_sha256() else {}

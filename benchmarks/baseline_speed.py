@@ -153,16 +153,16 @@ def seeded(network: nn.Module, seed: int = 0) -> None:
 
 def cpu_seconds(runs: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     """Median CPU seconds of each, taken in turn so that a busy machine troubles all alike."""
-    taken: list[list[float]] = [[] for _ in runs]
+    times: list[list[float]] = [[] for _ in runs]
     for run in runs:
         run()
-    pairs = list(zip(taken, runs, strict=True))
+    pairs = list(zip(times, runs, strict=True))
     for number in range(rounds):
         for row, run in pairs if number % 2 else reversed(pairs):
             start = time.process_time()
             run()
             row.append(time.process_time() - start)
-    return [median(row) for row in taken]
+    return [median(row) for row in times]
 
 
 def forward_speed(name: str, rounds: int, compile_too: bool) -> list[dict[str, Any]]:
@@ -218,10 +218,10 @@ def whole_runs(images: int) -> dict[str, Any]:
     )  # fmt: skip
     made = heatmap.HeatmapEstimator(network, described, list(range(17)), "cpu")
     bare = made.forward
-    seen: list[Any] = []  # the batches of a run
+    batches: list[Any] = []  # the batches of a run
 
     def remembered(crops: Any) -> Any:
-        seen.append(crops)
+        batches.append(crops)
         return bare(crops)
 
     made.forward = remembered  # type: ignore[method-assign]
@@ -238,7 +238,7 @@ def whole_runs(images: int) -> dict[str, Any]:
             (Path(scratch) / "predictions.json").write_text(json.dumps(results))
 
         def alone() -> None:
-            for crops in seen:
+            for crops in batches:
                 bare(crops)
 
         before, threads = predict.load, torch.get_num_threads()
@@ -248,10 +248,10 @@ def whole_runs(images: int) -> dict[str, Any]:
                 torch.set_num_threads(count)
                 bare(np.zeros((made.batch, SIZE[1], SIZE[0], 3), np.uint8))  # memory is had, threads are there
                 say(f"HRNet-W32 over {images} images, {count} threads")
-                seen.clear()
+                batches.clear()
                 run_s, run_cpu_s = spent(run)
                 forward_s, forward_cpu_s = spent(alone)
-                assert sum(len(crops) for crops in seen) == people
+                assert sum(len(crops) for crops in batches) == people
                 rows.append(
                     {
                         "threads": count,

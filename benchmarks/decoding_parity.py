@@ -125,7 +125,7 @@ def crowd(seed: int) -> dict[str, NDArray[Any]]:
     return {"joints": joints, "confidence": confidence, "boxes": boxes, "scores": draw.uniform(0.3, 1, PEOPLE)}
 
 
-def kept_by_mmpose(seed: int, threshold: float) -> list[int]:
+def remaining_by_mmpose(seed: int, threshold: float) -> list[int]:
     """Whom mmpose's OKS-NMS keeps of a crowd."""
     from mmpose.evaluation.functional.nms import oks_nms as peer  # type: ignore[import-not-found]
 
@@ -173,7 +173,7 @@ def suppression(cases: int) -> Compared:
         areas = people["boxes"][:, 2] * people["boxes"][:, 3]
         threshold = (0.9, 0.7, 0.5)[seed % 3]
         found = oks_nms.suppress(people["joints"], people["scores"], areas, sigmas, threshold)
-        differing += found != kept_by_mmpose(seed, threshold)
+        differing += found != remaining_by_mmpose(seed, threshold)
     return Compared("OKS-NMS, who is kept", "mmpose", cases, differing / cases, "of the cases", 0.0)
 
 
@@ -184,8 +184,8 @@ def rescoring(cases: int) -> Compared:
         people = crowd(seed)
         areas = people["boxes"][:, 2] * people["boxes"][:, 3]
         scores = oks_nms.person_scores(people["confidence"], people["scores"])
-        kept, expected = oks_nms.suppress(people["joints"], scores, areas, sigmas), scored_by_alphapose(seed)
-        off = np.abs(np.array(expected) - scores[kept]).max() if len(expected) == len(kept) else np.inf
+        rows, expected = oks_nms.suppress(people["joints"], scores, areas, sigmas), scored_by_alphapose(seed)
+        off = np.abs(np.array(expected) - scores[rows]).max() if len(expected) == len(rows) else np.inf
         largest = max(largest, float(off))
     return Compared("scores of people, after OKS-NMS", "AlphaPose", cases, largest, "", 1e-6)
 
@@ -213,7 +213,7 @@ def main() -> None:
     for seed in range(3):
         merged = merged_by_alphapose(seed)
         found = {
-            "kept": {str(threshold): kept_by_mmpose(seed, threshold) for threshold in (0.9, 0.7, 0.5)},
+            "remaining": {str(threshold): remaining_by_mmpose(seed, threshold) for threshold in (0.9, 0.7, 0.5)},
             "scores": [round(score, 6) for score in scored_by_alphapose(seed)],
             "merged": sorted(merged),
             "joint 5": [[round(float(v), 3) for v in (*merged[n][0][5], merged[n][1][5])] for n in sorted(merged)],

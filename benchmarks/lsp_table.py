@@ -42,7 +42,7 @@ AUGMENTATION = ["--rotation", "40", "--scale", "0.3", "--shift", "0.03", "--colo
 
 
 @dataclass(frozen=True)
-class Row:
+class TrainedNetwork:
     """What came out: PCK@0.2 on the test images, and what it took."""
 
     name: str
@@ -83,11 +83,13 @@ def main() -> int:
     return 0
 
 
-def measured(name: str, epochs: int, annotations: Path, images: Path, out: Path, *, size: str, suffix: str) -> Row:
+def measured(
+    name: str, epochs: int, annotations: Path, images: Path, out: Path, *, size: str, suffix: str
+) -> TrainedNetwork:
     """A row, trained if it has not been."""
-    kept = out / "row.json"
-    if kept.exists():
-        return Row(**json.loads(kept.read_text()))
+    finished = out / "row.json"
+    if finished.exists():
+        return TrainedNetwork(**json.loads(finished.read_text()))
     given = ["train", name, "--dataset", "lsp", "--variant", "narrow", "--input-size", size, "--epochs", str(epochs)]
     shown = [*given, *AUGMENTATION, "--device", "cpu", "--precision", "bf16"]
     places = ["--annotations", str(annotations), "--folder", str(images), "--out", str(out)]
@@ -97,11 +99,11 @@ def measured(name: str, epochs: int, annotations: Path, images: Path, out: Path,
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     path = out / f"{name}-narrow.json"
-    row = Row(
+    row = TrainedNetwork(
         name, registry.card(name).title + suffix, _parameters(path), size, epochs, round(seconds, 1),
         round(scored(name, path, annotations, images), 4), shlex.join(["python", "-m", "baselines", *shown]),
     )  # fmt: skip
-    kept.write_text(json.dumps(asdict(row)))
+    finished.write_text(json.dumps(asdict(row)))
     return row
 
 
@@ -125,7 +127,7 @@ def _parameters(path: Path) -> int:
     return costs.parameters(registry.module(found.baseline).build(len(found.joints), **found.network))
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: list[TrainedNetwork]) -> str:
     """The rows as Markdown."""
     lines = [
         "| network, narrow | parameters | input | epochs | CPU seconds | PCK@0.2, % |",

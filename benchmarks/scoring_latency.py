@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from evaluator import evaluate, load_dataset
-from leaderboard.sandbox.confinement import Limits
+from leaderboard.sandbox.defences import Limits
 from leaderboard.sandbox.scorer import Scorer
 
 
@@ -76,11 +76,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, Scorer(limits) as scorer:
         for people in (10, 100, 1000):
             truth, predictions = files(Path(folder), people)
-            confined = median_seconds(
+            sandboxed = median_seconds(
                 lambda t=truth, p=predictions: scorer.run(dataset="lsp", predictions=p, truth=t), runs
             )
             alone = median_seconds(lambda t=truth, p=predictions: evaluate("lsp", p, t, intervals=True), runs)
-            print(f"{people:6d}  {confined:6.3f}s  {alone:9.3f}s  {confined / alone:5.2f}")
+            print(f"{people:6d}  {sandboxed:6.3f}s  {alone:9.3f}s  {sandboxed / alone:5.2f}")
 
 
 if __name__ == "__main__":

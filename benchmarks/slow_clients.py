@@ -19,7 +19,7 @@ import django
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
 django.setup()
 
-from tests.stack.slow_site import LOGIN, SUBMISSIONS, Readers, form_head, proxied, site, slow_clients, upload_head  # noqa: E402
+from tests.servers.slow_site import LOGIN, SUBMISSIONS, Readers, form_head, proxied, site, slow_clients, upload_head  # noqa: E402
 
 HEAD = "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "
 

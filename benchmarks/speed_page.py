@@ -20,7 +20,7 @@ ENGINES = """\
 ## How it is done
 
 `evaluator/native/` contains C code that is built when the package is installed. numpy is the fallback and the readable
-reference, with the same bits (`tests/evaluator/test_scan.py`). One pass converts the bytes of a file to arrays,
+reference, with the same bits (`tests/evaluator/test_large_files.py`). One pass converts the bytes of a file to arrays,
 without creating an object per number: it finds the ends of numbers 64 bytes at a time and converts their digits in
 parallel, with vector instructions on x86; up to 15 digits need one exact division, and longer numbers use the method
 of Eisel and Lemire. A file that this pass does not accept is read again by the careful reader, which alone reports

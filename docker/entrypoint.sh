@@ -1,5 +1,5 @@
 #!/bin/sh
-# What must not stand in a Compose file comes as a file: NAME_FILE=/run/secrets/name becomes NAME.
+# Secrets must not be in a Compose file, so they come as files: NAME_FILE=/run/secrets/name becomes NAME.
 set -eu
 for name in POSEBOARD_SECRET_KEY POSEBOARD_EMAIL_PASSWORD DATABASE_URL BROKER_URL PGPASSWORD; do
     eval "file=\${${name}_FILE:-}"

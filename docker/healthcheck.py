@@ -1,4 +1,4 @@
-"""Exit 0 when the web process in this container answers /healthz, asked as the proxy would ask."""
+"""Exit 0 when the web process in this container responds to /healthz, with the request that the proxy would send."""
 
 import http.client
 import os
@@ -12,5 +12,5 @@ try:
     connection.request("GET", "/healthz", headers={"Host": site.hostname or "", "X-Forwarded-Proto": site.scheme})
     status = connection.getresponse().status
 except OSError as error:
-    sys.exit(f"no answer: {error}")
+    sys.exit(f"no response: {error}")
 sys.exit(0 if status == 200 else f"status {status}")

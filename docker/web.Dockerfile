@@ -5,7 +5,7 @@ ARG BASE=python:3.13-slim-bookworm
 FROM ${BASE} AS libraries
 ARG PIP_OPTIONS=""
 WORKDIR /build
-# what is installed depends on these files alone, so a change of the code installs nothing
+# the installed packages depend on these files alone, so a change of the code installs nothing
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 # hadolint ignore=SC2086
 RUN python3 -m venv /venv \

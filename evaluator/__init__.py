@@ -15,7 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from evaluator.errors import CODES, DatasetDefinitionError, GroundTruthError, PredictionError, Problem
+from evaluator.errors import DatasetDefinitionError, GroundTruthError, PredictionError, Problem
 
 if TYPE_CHECKING:
     from evaluator.dataset import Dataset, MetricSpec, part_label
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CODES": "reading.upload_rules",
     "Annotations": "poses",
     "Checked": "reading.predictions",
     "Dataset": "dataset",

@@ -134,6 +134,11 @@ class Dataset:
         raise KeyError(name)
 
 
+def in_words(name: str) -> str:
+    """The name of a joint, limb or part in words: `upper_leg` is "upper leg"."""
+    return name.replace("_", " ")
+
+
 def part_label(part: str) -> str:
     """A part as pages show it: `upper_leg` is "Upper leg"."""
-    return part.replace("_", " ").capitalize()
+    return in_words(part).capitalize()

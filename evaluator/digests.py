@@ -1,4 +1,4 @@
-"""The sha256 of what was read, worked out when somebody asks: hashing takes as long as a tenth of an evaluation."""
+"""The sha256 of what was read, computed at its first use: hashing takes a tenth of the time of an evaluation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, overload
 
 @dataclass(frozen=True)
 class Digest:
-    """A file as it was when it was read. Its digest is refused when the file has changed since."""
+    """A file as it was when it was read. Asking for its digest is an error when the file has changed since."""
 
     path: str
     version: tuple[int, int, int, int]
@@ -37,7 +37,7 @@ def _version(status: os.stat_result) -> tuple[int, int, int, int]:
 
 
 class DigestField:
-    """A dataclass field that takes a digest, or a file whose digest it works out at the first reading."""
+    """A dataclass field that holds a digest, or a file whose digest it computes at its first use."""
 
     def __init__(self, default: str | None = None) -> None:
         self.default = default
@@ -54,16 +54,16 @@ class DigestField:
             if self.default is None:
                 raise AttributeError(self.place)
             return self.default
-        kept: Any = instance.__dict__[self.place]
-        if isinstance(kept, Digest):
-            kept = instance.__dict__[self.place] = kept.text()
-        return str(kept)
+        value: Any = instance.__dict__[self.place]
+        if isinstance(value, Digest):
+            value = instance.__dict__[self.place] = value.text()
+        return str(value)
 
     def __set__(self, instance: object, value: str | Digest) -> None:
         instance.__dict__[self.place] = value
 
 
 def deferred(instance: object, name: str) -> str | Digest:
-    """The field of that name as it was given, without working a digest out."""
-    kept: str | Digest = instance.__dict__[f"_{name}"]
-    return kept
+    """The field of that name as it was given, without computing a digest."""
+    value: str | Digest = instance.__dict__[f"_{name}"]
+    return value

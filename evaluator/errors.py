@@ -10,49 +10,7 @@ from typing import Any
 
 MOST_PROBLEMS = 100
 MOST_COUNTED = 1000
-"""Problems after which an upload is not read on: how many more there are is not worth the time."""
-
-CODES: dict[str, str] = {
-    "empty_file": "The file holds nothing.",
-    "too_large": "The file, or what it inflates to, is larger than 1 GiB or than predictions for the benchmark can be.",
-    "compression_ratio": "The archive inflates to more than 100 times its size: a bomb, or the wrong file.",
-    "gzip_damaged": "The gzip data is truncated or fails its checksum.",
-    "gzip_members": "Something follows the one gzip member.",
-    "zip_damaged": "The zip's structure contradicts itself, or its data fails its checksum.",
-    "zip_members": "The zip does not hold exactly one file.",
-    "zip_member_name": "The zip's member is not a plain file name that ends in .json or .json.gz.",
-    "zip_member_kind": "The zip's member is a link, a folder or a device.",
-    "zip_encrypted": "The zip is encrypted.",
-    "zip_method": "The zip uses a compression method or an extension other than stored and deflate.",
-    "nested_archive": "An archive inside an archive.",
-    "not_utf8": "The text is not UTF-8.",
-    "byte_order_mark": "The text starts with a byte order mark.",
-    "not_json": "The text is not JSON as RFC 8259 defines it.",
-    "trailing_data": "Something follows the JSON document.",
-    "too_deep": "The JSON is nested deeper than eight levels.",
-    "number_too_long": "A number has thousands of digits.",
-    "duplicate_key": "A key appears twice in one object.",
-    "not_a_list": "The file does not contain a list of entries.",
-    "too_many_entries": "The file has more than 100 entries per image of the benchmark.",
-    "not_an_object": "An entry is not an object.",
-    "missing_key": "An entry lacks a required key.",
-    "wrong_type": "A value has the wrong type, such as a number written as a string.",
-    "wrong_count": "A list has the wrong number of values.",
-    "not_finite": "A number is NaN or infinite.",
-    "out_of_range": "A number's magnitude is above 1e6.",
-    "invalid_id": "An id is not a whole number of at most 64 bits.",
-    "unknown_image": "The benchmark has no image of this id.",
-    "unknown_person": "The image has no person of this id.",
-    "missing_person_id": "The image has several people and the entry does not say which it means.",
-    "repeated_person": "Two entries are for the same person of the same image.",
-    "missing_person": "A person of the benchmark has no entry, where everybody must have one.",
-    "missing_joint": "A missing joint where the benchmark allows none.",
-    "invalid_box": "A box whose width or height is not above zero.",
-    "invalid_image": "A surface map is not a whole RGB PNG of eight bits in base64.",
-    "image_size": "A surface map has another size than its box or shape, or is too large.",
-    "invalid_part": "A pixel of a surface map has a part above 24.",
-    "incomplete_joint": "Some but not all numbers of a joint or a limb are null.",
-}
+"""The number of problems at which reading stops: counting the rest is not worth the time."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +66,7 @@ class PredictionError(ValueError):
 
     @property
     def code(self) -> str:
-        """The code of the first problem, a key of `CODES`."""
+        """The code of the first problem, a key of `evaluator.CODES`."""
         return self.problems[0].code
 
     def __str__(self) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,12 +16,11 @@ from evaluator.digests import DigestField, deferred
 from evaluator.errors import GroundTruthError
 from evaluator.metrics import load_metric
 from evaluator.poses import Annotations, Predictions
-from evaluator.reading.annotations import Truth, listed, read_truth
-from evaluator.reading.archives import GZIP_MAGIC
+from evaluator.reading.annotations import Truth, annotations_of, listed, read_document, read_truth
 from evaluator.reading.arrays import predictions_of_people
 from evaluator.reading.image_list import PublicImages, read_images
 from evaluator.reading.predictions import Checked, Source, check_upload, read_predictions
-from evaluator.reading.upload_limits import NO_BENCHMARK, limits_of
+from evaluator.reading.upload_rules import NO_BENCHMARK, limits_of
 from evaluator.space import poses_of_people
 from evaluator.surface.surfaces import Surface, read_surface
 from evaluator.tally import Score, Tally
@@ -84,10 +81,10 @@ def evaluate(
     annotated person by ascending annotation id, NaN is a missing joint. In space [P, K, 3], millimetres.
     truth: a path, bytes, a parsed annotation document or its list of annotations, `Annotations`, or an array [P, K, 2]
     with NaN where nothing is annotated, or [P, K, 3] with the flags 0, 1, 2.
-    images: the benchmark's public image list, which also says how much a file may hold; ids are taken from the truth
-    when not given.
+    images: the benchmark's public image list, which also says how much a file may hold; without it, ids are checked
+    against the annotations.
     intervals: add 95% bootstrap intervals over images, or over groups of images (videos, scenes, subjects): `groups`
-    maps each image id to its group, else the truth's images may say `group`.
+    maps each image id to its group; without it, the images of the annotations may have a key `group`.
     surface: DensePose's geodesic tables, a path or `evaluator.surface.surfaces.Surface`.
 
     Raises PredictionError (the submitter's fault), GroundTruthError (the operator's), DatasetDefinitionError.
@@ -150,24 +147,23 @@ def public_images(
     dataset: str | None = None,
     split: str | None = None,
 ) -> dict[str, Any]:
-    """The public image list of a ground truth, ready for JSON: images, their people on single-person datasets.
+    """The public image list of annotations, ready for JSON: images, and their people on single-person datasets.
 
     `boxes`: the benchmark gives each person's box (baselines run on them, boards say so). `dataset` and `split` are
     taken from the file's info when not given.
     """
     if isinstance(truth, Annotations):
-        annotations = truth
-        dataset = dataset or truth.dataset
-    else:
-        if dataset is None:
-            document = truth if isinstance(truth, Mapping) else json.loads(_bytes(truth))
-            dataset = (document.get("info") or {}).get("dataset")
-            truth = document if isinstance(truth, Mapping) else truth
-        if not dataset:
-            raise GroundTruthError("the annotations do not say of which dataset they are")
+        annotations, dataset = truth, dataset or truth.dataset
+    elif dataset:
         annotations = read_truth(truth, load_dataset(dataset))
+    else:
+        document, sha256 = (truth, "") if isinstance(truth, Mapping) else read_document(truth)
+        dataset = (document.get("info") or {}).get("dataset")
+        if not dataset:
+            raise GroundTruthError("the annotations do not name their dataset")
+        annotations = annotations_of(document, sha256, load_dataset(dataset))
     definition = load_dataset(dataset)
-    # which images were filmed together is nobody's business but the bootstrap's
+    # groups are left out: only the bootstrap needs to know which images were filmed together
     images = [{key: value for key, value in image.items() if key != "group"} for image in annotations.images]
     if definition.single_person or boxes:
         for image in images:
@@ -180,8 +176,3 @@ def public_images(
         for image in images:
             image["people"].sort(key=lambda person: person["person_id"])
     return {"dataset": dataset, "split": split or annotations.split, "images": images}
-
-
-def _bytes(source: str | Path | bytes) -> bytes:
-    content = source if isinstance(source, bytes) else Path(source).read_bytes()
-    return gzip.decompress(content) if content[:2] == GZIP_MAGIC else content

@@ -1,7 +1,7 @@
 """The greedy matching of scored detections to annotated people, and the precision-recall accumulation on top of it.
 
 Both are COCO's (Lin et al., ECCV 2014; the conventions are those of pycocotools 2.0.11, maxDets 20), written over
-arrays: all images at once, one pass a rank of detection. What COCO leaves to the order of the file is defined here.
+arrays: all images at once, one pass per rank of detection. What COCO leaves to the order of the file is defined here.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ def ordered(image: Integers, scores: Floats, keypoints: Floats, most: int) -> De
     sorted_image = image[order]
     starts = np.searchsorted(sorted_image, sorted_image)
     rank = np.arange(len(order)) - starts
-    kept = rank < most
-    rows = order[kept]
-    return Detections(rows, sorted_image[kept], rank[kept], ranking[rows])
+    best = rank < most
+    rows = order[best]
+    return Detections(rows, sorted_image[best], rank[best], ranking[rows])
 
 
 def pairs(image: Integers, people_image: Integers, images: int) -> tuple[Integers, Integers]:
@@ -107,19 +107,19 @@ def assigned(
 ) -> NDArray[np.int32]:
     """[A, T, D] the person of each detection, -1 for nobody: best score first, at every threshold and area range.
 
-    ignored [A, P] says who does not count in a range, crowd [P] who takes any number of detections, position [P]
-    where each stands in the annotation file. A detection goes to the most similar person that is free; people who
-    count come first. Equal similarity goes to the later person among those who count, which is the larger id, and to
-    the later position among those who do not: similarities of exactly 1 are common there, and pycocotools goes by the
-    file.
+    ignored [A, P] says who does not count in a range, crowd [P] who may be matched by any number of detections,
+    position [P] the place of each in the annotation file. A detection is matched to the most similar person that is
+    free; people who count come first. Of people with equal similarity, the detection is matched to the one with the
+    larger id if they count, otherwise to the later in the file: similarities of exactly 1 are common there, and
+    pycocotools decides by the file.
     """
     areas, total = len(ignored), len(detections.rows)
     limits = np.minimum(thresholds, HIGHEST_THRESHOLD)
     found = np.full((areas, len(limits), total), -1, dtype=np.int32)
     free = np.ones((areas, len(limits), ignored.shape[1]), dtype=bool)
     rank = detections.rank[candidates.detection]
-    # Within a detection the best candidate stands last, so "the best" is the largest place. Those who do not count
-    # have places of their own: `late` of an ordinary place, `early` back again.
+    # A detection's candidates are in ascending order, so the best is the one with the largest place. Those who do not
+    # count are in another order: `late` turns a place of the first order into one of the second, `early` turns it back.
     order = np.lexsort((candidates.person, candidates.similarity, candidates.detection, rank))
     by_position = np.lexsort((position[candidates.person], candidates.similarity, candidates.detection, rank))
     place_of = np.empty(len(order), dtype=np.int64)
@@ -141,9 +141,9 @@ def assigned(
         second = np.where(second >= 0, early[first + second] - first, -1)
         winner = np.where(best >= 0, best, second)  # [A, T, detections of this rank]
         area, threshold, place = np.nonzero(winner >= 0)
-        taken, row = person[winner[area, threshold, place]], detection[starts[place]]
-        found[area, threshold, row] = taken
-        free[area, threshold, taken] = crowd[taken]
+        who, row = person[winner[area, threshold, place]], detection[starts[place]]
+        found[area, threshold, row] = who
+        free[area, threshold, who] = crowd[who]
     return found
 
 
@@ -204,7 +204,7 @@ class Matches:
 def bits(values: Booleans) -> Bits:
     """[A, D] of [A, T, D]: bit t for threshold t."""
     place = (1 << np.arange(values.shape[1])).astype(np.uint16)
-    # in C's order, whatever the order of the values: the C takes no other
+    # in C's order, whatever the order of the values: the C reads no other
     return np.ascontiguousarray((values * place[:, None]).sum(axis=1, dtype=np.uint16))
 
 

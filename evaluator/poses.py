@@ -26,7 +26,7 @@ class Annotations:
     """The annotated people of a split: I images, P people in ascending annotation id, K joints, L limbs.
 
     `keypoints` and `limbs` are in pixels of the dataset's own coordinates, NaN where not annotated. A dataset whose
-    entries are not keypoints has something else in their place; then all of `keypoints` is NaN.
+    entries are not keypoints has another field for them; then all of `keypoints` is NaN.
     """
 
     image_ids: Integers  # [I], ascending
@@ -61,7 +61,7 @@ class Annotations:
 
     @property
     def positions(self) -> Integers:
-        """[P] where each person stands in the file: it settles ties between those who do not count."""
+        """[P] the place of each person in the file: it decides ties between those who do not count."""
         return np.arange(len(self.ids)) if self.position is None else self.position
 
 

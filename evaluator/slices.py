@@ -1,4 +1,4 @@
-"""People by what makes them hard: size, occlusion, joints in sight, crowding; what a hidden split may show."""
+"""People by what makes them hard: size, occlusion, visible joints, crowding; and what a hidden split may show."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CROWDING = (0.1, 0.8)
 
 @dataclass(frozen=True, eq=False)
 class Grouping:
-    """One way to cut the people of a split: which of `names` each belongs to."""
+    """One way to group the people of a split: which of `names` each belongs to."""
 
     by: str  # "size", "occlusion", "visible_joints", "crowding"
     names: tuple[str, ...]
@@ -30,10 +30,10 @@ class Grouping:
 
 
 def groupings(annotations: Annotations, dataset: Dataset, areas: Floats | None) -> tuple[Grouping, ...]:
-    """The four ways to cut. areas [P], square pixels: those of OKS; None: thirds by the box of the annotated joints."""
+    """The four groupings. areas [P], square pixels: those of OKS; None: thirds by the box of the annotated joints."""
     known = (annotations.visibility > 0) & dataset.scored
     hidden = (annotations.visibility == 1) & dataset.scored
-    seen = (annotations.visibility == 2) & dataset.scored
+    visible = (annotations.visibility == 2) & dataset.scored
     share = hidden.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     occlusion = np.where(share == 0, 0, np.searchsorted([0.25, 0.5], share, side="left") + 1)
     joints = int(dataset.scored.sum())
@@ -42,7 +42,7 @@ def groupings(annotations: Annotations, dataset: Dataset, areas: Floats | None) 
     return (
         _by_size(annotations, areas),
         Grouping("occlusion", OCCLUSION, occlusion.astype(np.int64)),
-        Grouping("visible_joints", names, np.searchsorted(ends, seen.sum(axis=1), side="left")),
+        Grouping("visible_joints", names, np.searchsorted(ends, visible.sum(axis=1), side="left")),
         Grouping(
             "crowding",
             (f"up to {CROWDING[0]}", f"up to {CROWDING[1]}", f"above {CROWDING[1]}"),
@@ -77,7 +77,7 @@ def crowding(annotations: Annotations) -> Floats:
     """[P] joints of other people inside a person's box, as a share of the person's own joints in it.
 
     The ratio that CrowdPose's crowd index averages over an image (Li et al., CVPR 2019, section 4.1). The box is the
-    file's, or that of the annotated joints where the file has none; its edges belong to it. Crowd regions are nobody.
+    file's, or that of the annotated joints where the file has none; its edges belong to it. Crowd regions do not count.
     """
     given = np.concatenate([annotations.boxes[:, :2], annotations.boxes[:, :2] + annotations.boxes[:, 2:]], axis=1)
     boxes = np.where(np.isfinite(given), given, joint_boxes(annotations))
@@ -92,7 +92,7 @@ def crowding(annotations: Annotations) -> Floats:
         points = annotations.keypoints[here]  # [n, K, 2], NaN where not annotated
         low, high = boxes[here][:, None, None, :2], boxes[here][:, None, None, 2:]
         with np.errstate(invalid="ignore"):
-            inside = ((points >= low) & (points <= high)).all(axis=3).sum(axis=2)  # [box, whose joints]
+            inside = ((points >= low) & (points <= high)).all(axis=3).sum(axis=2)  # [box, person whose joints]
         own = np.diagonal(inside)
         found[here] = (inside.sum(axis=1) - own) / np.maximum(own, 1)
     return found
@@ -114,17 +114,17 @@ S = TypeVar("S", bound=Sliced)
 def shown_on_a_hidden_split(slices: Sequence[S], fewest: int = FEWEST_PEOPLE) -> tuple[S, ...]:
     """The slices that say nothing about fewer than `fewest` people.
 
-    The people of a grouping's slices add up to everybody, so what is left out can be worked out from what is shown: if
-    the slices left out hold fewer than `fewest` people together, the smallest of the others goes too.
+    The slices of a grouping add up to everybody, so what is left out can be derived from what is shown: if the slices
+    left out contain fewer than `fewest` people together, the smallest of the others is left out too.
     """
     shown: list[S] = []
     for by in dict.fromkeys(each.by for each in slices):
         of_grouping = [each for each in slices if each.by == by]
-        kept = [each for each in of_grouping if each.people >= fewest]
-        left_out = sum(each.people for each in of_grouping) - sum(each.people for each in kept)
-        while kept and 0 < left_out < fewest:
-            smallest = min(kept, key=lambda each: each.people)
-            kept.remove(smallest)
+        large_enough = [each for each in of_grouping if each.people >= fewest]
+        left_out = sum(each.people for each in of_grouping) - sum(each.people for each in large_enough)
+        while large_enough and 0 < left_out < fewest:
+            smallest = min(large_enough, key=lambda each: each.people)
+            large_enough.remove(smallest)
             left_out += smallest.people
-        shown += kept
+        shown += large_enough
     return tuple(shown)

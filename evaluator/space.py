@@ -45,7 +45,7 @@ def poses_in_space(
 ) -> tuple[Floats, Floats, Booleans]:
     """(predicted [P, K, 3], annotated [P, K, 3], counted [P, K]) of the annotated people, in millimetres.
 
-    Counted are the annotated joints of the people who count that are scored, or all of them where `every_joint`.
+    Of the people who count, the annotated and scored joints are counted; with `every_joint` all annotated ones.
     GroundTruthError for people whose root nobody annotated; PredictionError for people without a whole, finite pose.
     """
     true, given = annotations.keypoints_3d, predictions.keypoints_3d

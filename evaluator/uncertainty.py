@@ -1,7 +1,7 @@
-"""Percentile bootstrap over images, or groups of them: 1,000 resamples, the same for all who are scored on a truth.
+"""Percentile bootstrap over images, or groups of them: 1,000 resamples, the same for all on the same annotations.
 
 Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 6 and 13. Frames of one video, or pictures of
-one person, are alike: drawn one by one they look like more evidence than they are. So a truth may say which belong
+one person, are alike: drawn one by one they look like more evidence than they are. So annotations may say which belong
 together, and whole groups are drawn.
 """
 
@@ -25,10 +25,11 @@ FEWEST_OUTCOMES = 10
 
 
 def groups_of(annotations: Annotations, given: Mapping[int, Hashable] | None = None) -> Integers:
-    """[I] the group of each image, 0.. in the order in which they first come: what is drawn as one.
+    """[I] the group of each image, 0.. in the order of their first images: what is drawn as one.
 
-    From `given`, image id to any label (a benchmark's own grouping); else from the key `group` of the truth's images;
-    else each image is a group of its own. GroundTruthError when some images have a group and others have none.
+    From `given`, image id to any label (a benchmark's own grouping), or from the key `group` of the annotations'
+    images; without either, each image is a group of its own. GroundTruthError when some images have a group and others
+    have none.
 
     >>> from evaluator import annotations_from_arrays
     >>> groups_of(annotations_from_arrays(np.ones((3, 14, 2))), {1: "video a", 2: "video b", 3: "video a"})

@@ -1,4 +1,4 @@
-"""What may stand in a log: no key to an account, wherever a line or a traceback got it from."""
+"""Logs without secrets: no key to an account, wherever a line or a traceback got it from."""
 
 from __future__ import annotations
 

@@ -107,24 +107,24 @@ DEMO = flag("POSEBOARD_DEMO", False)
 
 
 def secret_key() -> str:
-    """The configured key, or on a laptop one that is drawn at the first start and kept in the data folder."""
+    """The configured key, or on a laptop one that is drawn at the first start and stored in the data folder."""
     if configured := text("POSEBOARD_SECRET_KEY"):
         return configured
     if not LOOPBACK:
         raise ValueError("POSEBOARD_SECRET_KEY is not set: set it to 50 random characters")
-    kept = DATA / "secret-key"
-    if not kept.exists():
-        fresh = kept.with_name(f"secret-key.{os.getpid()}")
+    file = DATA / "secret-key"
+    if not file.exists():
+        fresh = file.with_name(f"secret-key.{os.getpid()}")
         fresh.touch(mode=0o600)
         fresh.write_text(secrets.token_urlsafe(50))
         try:
             # several processes may start at once: the first link wins and all read the same key
-            os.link(fresh, kept)
+            os.link(fresh, file)
         except FileExistsError:
             pass
         finally:
             fresh.unlink()
-    return kept.read_text()
+    return file.read_text()
 
 
 SECRET_KEY = secret_key()
@@ -245,7 +245,7 @@ ACCOUNT_FORMS = {
     "reset_password": "leaderboard.access.accounts.ResetPasswordForm",
     "change_password": "leaderboard.access.accounts.ChangePasswordForm",
 }
-# leaderboard.access.rate_limits has them all: allauth's own are counted in each process for itself, and answer 200
+# leaderboard.access.rate_limits has them all: allauth's own are counted per process, and respond with 200
 ACCOUNT_RATE_LIMITS = False
 EMAIL_HOST = text("POSEBOARD_EMAIL_HOST")
 EMAIL_PORT = whole("POSEBOARD_EMAIL_PORT", 587)
@@ -317,7 +317,7 @@ RATE_LIMITS = {
     "upload": rates("POSEBOARD_LIMIT_UPLOAD", "300 per minute"),
     "form": rates("POSEBOARD_LIMIT_FORM", "300 per minute"),
 }
-# how long a request may wait for the broker's answer before the limits are counted by each process for itself
+# how long a request may wait for the broker before each process counts the limits for itself
 RATE_LIMIT_WAIT = whole("POSEBOARD_LIMIT_WAIT_MS", 50) / 1000
 
 SECURE_SSL_REDIRECT = HTTPS and flag("POSEBOARD_SSL_REDIRECT", True)

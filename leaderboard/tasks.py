@@ -1,14 +1,12 @@
-"""Celery: claim, call, record. A message says only "look"; what to do is in the database.
+"""The Celery tasks: claim, call, record. A message says only "look"; what to do is in the database.
 
-The only module that sees Celery, the evaluator and the baselines together.
+The only file that sees Celery, the evaluator and the baselines together.
 """
 
 from __future__ import annotations
 
-import atexit
 import json
 import logging
-import mmap
 import time
 import uuid
 from collections.abc import Callable
@@ -17,108 +15,36 @@ from pathlib import Path
 from typing import Any
 
 from celery import shared_task
-from celery.signals import (
-    celeryd_after_setup,
-    worker_process_init,
-    worker_process_shutdown,
-    worker_ready,
-    worker_shutting_down,
-)
+from celery.signals import worker_ready
 from django.conf import settings
 from django.db import close_old_connections, connection
 
 import evaluator
 from evaluator import GroundTruthError, PredictionError
+from leaderboard import worker_process
 from leaderboard.files import blobs
 from leaderboard.models import AnnotationImport, BaselineRun, Benchmark, Evaluation, Release, State, Submission
 from leaderboard.operations import annotation_imports, annotation_store, baseline_runs, releases, storage, submissions
 from leaderboard.queue import leases, workers
 from leaderboard.queue.lease_keeper import LeaseKeeper, LeaseLost
 from leaderboard.queue.leases import Claim
-from leaderboard.queue.wake import flush, wake
-from leaderboard.sandbox.confinement import Limits
+from leaderboard.queue.wake import wake
 from leaderboard.sandbox.report_check import check_named, where
-from leaderboard.sandbox.scorer import Scorer, ScoringFailed
+from leaderboard.sandbox.scorer import ScoringFailed
 from leaderboard.sandbox.zygote import ROOT, located
 
 log = logging.getLogger(__name__)
-
-SANDBOX_SECONDS = 40.0
-"""For its start, in which Celery expects a new process within `worker_proc_alive_timeout`."""
-
-_scorer: Scorer | None = None
-
-
-def scorer() -> Scorer:
-    """This worker process's own sandbox, started at its first use."""
-    global _scorer
-    if _scorer is None:
-        _scorer = Scorer(
-            Limits(
-                memory_bytes=settings.SCORING_MEMORY,
-                cpu_seconds=settings.SCORING_SECONDS,
-                wall_seconds=settings.SCORING_SECONDS,
-            )
-        )
-        atexit.register(_scorer.close)
-    return _scorer
-
-
-_queues: list[str] = []
-
-
-@celeryd_after_setup.connect
-def note_queues(instance: Any, **_: Any) -> None:
-    """Which queues this worker serves; the processes it forks inherit it."""
-    _queues[:] = list(instance.app.amqp.queues.consume_from)
-
-
-@worker_process_init.connect
-def warm_up(**_: Any) -> None:
-    """Start the zygote before the first submission comes, so that nobody waits for it; and be listed as a worker.
-
-    In this thread: the kernel ends the zygote with the thread that started it.
-    """
-    if "score" in _queues:
-        sandbox_runs()
-        log.info("the scoring sandbox has: %s", scorer().known_isolation())
-    workers.stay_listed(
-        queue=", ".join(_queues), isolation=lambda: scorer().known_isolation() if "score" in _queues else None
-    )
-
-
-def sandbox_runs() -> bool:
-    """Have the sandbox running before a submission is claimed, so that one that does not start costs no attempt."""
-    if scorer().ready(seconds=SANDBOX_SECONDS):
-        return True
-    log.error("the scoring sandbox does not start: submissions wait, and it is tried again with the next sweep")
-    return False
-
-
-# One byte that the processes of a worker share, made before they are forked. Signals reach the first of them only, and
-# what works through a queue in another must know that no further job is to be taken.
-_stopping = mmap.mmap(-1, 1)
-
-
-@worker_shutting_down.connect
-def stop_claiming(**_: Any) -> None:
-    _stopping[0] = 1
-
-
-@worker_process_shutdown.connect
-def deliver_calls(**_: Any) -> None:
-    flush(1.0)
 
 
 @worker_ready.connect
 def look_at_once(**_: Any) -> None:
     """Rows may have been queued while no worker ran."""
     sweep.delay()
-    if "baseline" in _queues:
+    if worker_process.serves("baseline"):
         count_costs.delay()
 
 
-# a claimed job, and what does it
+# a claimed job, and the function that does it
 Work = tuple[Claim[Any], Callable[[Claim[Any]], str]]
 
 NOTHING = "nothing to do"
@@ -128,7 +54,7 @@ NOTHING = "nothing to do"
 def score_all() -> str:
     """Score what waits, one after another: one wake-up call is enough for all of it, should the others be lost.
 
-    After as long as a sweep may wait the others in the queue have their turn, the sweep among them.
+    It ends after SWEEP_SECONDS, so that the other tasks of the queue, such as the sweep, have their turn.
     """
     return _work_through(_next_to_score, "score", seconds=settings.SWEEP_SECONDS)
 
@@ -139,7 +65,7 @@ def score() -> str:
 
 
 def _next_to_score() -> Work | None:
-    if not sandbox_runs():
+    if not worker_process.sandbox_runs():
         return None
     if (claim := leases.claim_next(Evaluation)) is not None:
         return claim, evaluate
@@ -154,14 +80,14 @@ def _do_one(take: Callable[[], Work | None]) -> str:
 
 
 def _work_through(take: Callable[[], Work | None], work_kind: str, *, seconds: float | None = None) -> str:
-    """Do one job after the other, each with its own claim and lease, until there is none.
+    """Do one job after another, each with its own claim and lease, until none is left.
 
-    Before that it ends when the time is over, when the worker is stopping, or after a job that failed on our side:
-    another worker may do better. Then whoever is free is woken for the rest.
+    It ends earlier when the time is over, when the worker is stopping, or after a job that failed on our side, with
+    which another worker may do better. Then a free worker is woken for the rest.
     """
     started, done = time.monotonic(), 0
-    while not _stopping[0] and (seconds is None or time.monotonic() - started < seconds or not done):
-        # as before each task: the database may have been restarted since the last job
+    while not worker_process.is_stopping() and (seconds is None or time.monotonic() - started < seconds or not done):
+        # as Celery does before each task: the database may have been restarted since the last job
         if not connection.in_atomic_block:
             close_old_connections()
         if (work := take()) is None:
@@ -177,7 +103,7 @@ def _work_through(take: Callable[[], Work | None], work_kind: str, *, seconds: f
 
 
 def evaluate(claim: Claim[Evaluation]) -> str:
-    """Score a claimed evaluation in the sandbox and record what came of it."""
+    """Score a claimed evaluation in the sandbox and record the outcome."""
     evaluation = claim.job
     submission = evaluation.submission
     benchmark = submission.benchmark
@@ -185,7 +111,7 @@ def evaluate(claim: Claim[Evaluation]) -> str:
     def work() -> str:
         started = time.monotonic()
         try:
-            report = scorer().run(
+            report = worker_process.scorer().run(
                 dataset=benchmark.dataset,
                 predictions=blobs.path(submission.sha256),
                 truth=annotation_store.truth_path(benchmark, evaluation.truth_sha256),
@@ -214,13 +140,13 @@ def evaluate(claim: Claim[Evaluation]) -> str:
 def _guarded(
     subject: object, work: Callable[[], str], fail: Callable[[str], bool], *, reads_annotations: bool = False
 ) -> str:
-    """Do the work; whatever goes wrong, the job must not be stuck and the text must not reach a user.
+    """Do the work. Whatever goes wrong, the job must not be stuck, and the error's text must not reach a user.
 
-    Nor the log, from work that reads annotations: an error's message may quote them.
+    It must not reach the log either where the work reads annotations: the message may quote them.
     """
     try:
         return work()
-    except Exception as error:  # whatever it is: the job must not be stuck
+    except Exception as error:
         reference = uuid.uuid4().hex[:12]
         if reads_annotations:
             lines = where(located(error), [ROOT / "evaluator", ROOT / "leaderboard"])
@@ -256,7 +182,7 @@ def import_annotations(claim: Claim[AnnotationImport]) -> str:
         try:
             # a large file takes longer to check than a lease lasts
             with LeaseKeeper(claim):
-                # where the web server is another user, the file is its own and the group's
+                # fails where the web server is another user: then the file is its own, and readable by the group
                 with suppress(PermissionError):
                     file.chmod(0o600)
                 checked = releases.check(job.benchmark, file.read_bytes())
@@ -270,7 +196,7 @@ def import_annotations(claim: Claim[AnnotationImport]) -> str:
 
 @shared_task(name="leaderboard.tasks.run_baseline")
 def run_baselines() -> str:
-    """Run the reference models that wait, one after another. Nothing else is in their queue."""
+    """Run the reference models that wait, one after another. Their queue has no other tasks that need a turn."""
     return _work_through(_next_baseline, "baseline")
 
 
@@ -282,20 +208,20 @@ def run_baseline() -> str:
 def _next_baseline() -> Work | None:
     baseline_runs.forget_ended()
     claim = leases.claim_next(BaselineRun)
-    return None if claim is None else (claim, run_and_give_back)
+    return None if claim is None else (claim, run_and_free_memory)
 
 
-def run_and_give_back(claim: Claim[BaselineRun]) -> str:
+def run_and_free_memory(claim: Claim[BaselineRun]) -> str:
     # torch is imported here, in the worker's own process: a device does not survive a fork
     from baselines.devices.memory import give_back
 
     try:
-        return run_claimed(claim)
+        return run_model(claim)
     finally:
-        give_back()  # by now nobody holds the network, nor a traceback with its tensors
+        give_back()  # by now nothing refers to the network, nor to a traceback with its tensors
 
 
-def run_claimed(claim: Claim[BaselineRun]) -> str:
+def run_model(claim: Claim[BaselineRun]) -> str:
     """Predict, from where a lost worker stopped, and hand the file to `submissions.submit`."""
     from baselines.preview import render_with
     from baselines.run.predict import BaselineFailed, predict
@@ -307,9 +233,9 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
     box_file = blobs.path(run.boxes_sha256) if run.boxes_sha256 else None
 
     def work() -> str:
-        kept = SavedRun(baseline_runs.progress_folder(run), claim.fence)
-        if kept.got_further() or kept.can_halve():
-            # only attempts that come no further, with a batch that cannot be smaller, are counted
+        saved = SavedRun(baseline_runs.progress_folder(run), claim.fence)
+        if saved.got_further() or saved.can_halve():
+            # an attempt counts only if the last one made no progress and the batch cannot be smaller
             run.attempts = 1
             claim.note(attempts=1)
         keeper = LeaseKeeper(claim)
@@ -324,7 +250,7 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
                     checkpoint=checkpoint,
                     checkpoints=settings.CHECKPOINTS_DIR,
                     box_file=box_file,
-                    kept=kept,
+                    saved=saved,
                     progress=keeper.progress,
                 )
         except LeaseLost:
@@ -335,7 +261,7 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
             return f"{run}: {failure.code}"
         if not baseline_runs.record(claim, predictions, baseline_runs.described(run, record.to_dict())):
             return f"{run}: fenced out"
-        # the network is loaded again and rendered pictures are drawn: once for each checkpoint
+        # this loads the network again and renders pictures, so it is done once per checkpoint
         if not baseline_runs.reuse_pictures(run):
             preview = render_with(
                 run.baseline, benchmark.dataset, variant=run.variant or None, checkpoint=checkpoint,
@@ -353,7 +279,7 @@ def run_claimed(claim: Claim[BaselineRun]) -> str:
 
 @shared_task(name="leaderboard.tasks.sweep")
 def sweep() -> str:
-    """The guarantee: end what failed three times, wake workers for what waits, whatever calls were lost."""
+    """End what failed three times and wake workers for what waits, whichever wake-up calls were lost."""
     ended = submissions.error_exhausted()
     ended += _end_exhausted(AnnotationImport, annotation_imports.fail)
     ended += _end_exhausted(
@@ -363,7 +289,7 @@ def sweep() -> str:
         ),
     )
     evaluations, imports = leases.claimable(Evaluation).count(), leases.claimable(AnnotationImport).count()
-    # as many as there are workers, each of which works through what waits; some may be there and not listed yet
+    # one call per worker, each of which works through what waits; a new worker may not be listed yet
     most = max(4, workers.serving("score"))
     wake("score", min(evaluations, most))
     wake("annotations", min(imports, most))
@@ -373,10 +299,10 @@ def sweep() -> str:
 
 @shared_task(name="leaderboard.tasks.collect")
 def collect(when_short: bool = False) -> str:
-    """Delete what no row names: uploads of yesterday, annotation files of an hour ago, whose request ended too early.
+    """Delete files that no row names: uploads after a day, annotation files after an hour, and forget ended workers.
 
-    When space runs out, an hour is enough; with `when_short`, only then anything is done. Nothing that is younger is
-    deleted, whatever happens: its row may be about to be written. And forget the workers that ended.
+    When space runs out, uploads go after an hour too; with `when_short`, nothing is done otherwise. Younger files are
+    never deleted: their rows may be about to be written.
     """
     if when_short and not storage.is_short():
         return "there is enough space"
@@ -405,7 +331,7 @@ def count_costs() -> str:
 
 @shared_task(name="leaderboard.tasks.collect_runs")
 def collect_runs() -> str:
-    """Delete what the baseline workers, who alone have that folder, kept of runs that have ended."""
+    """Delete the saved progress of runs that have ended. Only baseline workers have that folder."""
     baseline_runs.forget_ended()
     storage.forget_partial()
     return "forgotten"

@@ -2,6 +2,8 @@
 
 from poseboard import evaluate
 evaluate("coco", "results.json", "annotations.json").scores
+
+The commands are grouped in one file each. May import the evaluator; needs neither Django nor torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The typed client of a server's API: submit a file, follow it, read boards. It speaks `/api/v1` and nothing else."""
+"""The client of a server's API: submit a file, follow it, read boards. It uses `/api/v1` only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,110 +14,33 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from poseboard.packing import packed
+from poseboard.responses import (
+    ApiError,
+    Benchmark,
+    Board,
+    BoardEntry,
+    ScoreRow,
+    StillRunning,
+    Submission,
+    entry_of,
+    error_of,
+    listed,
+    not_poseboard,
+    submission_of,
+)
 
-FINISHED = frozenset({"scored", "rejected", "errored", "cancelled"})
+__all__ = ["ApiError", "Benchmark", "Board", "BoardEntry", "Client", "ScoreRow", "StillRunning", "Submission"]
+
 POSTS = 3  # attempts to hand a file over when the connection breaks; they share one Idempotency-Key
 PATIENCE = 300.0
-"""How many seconds a call waits in all where the server answers `rate_limited`, before it raises."""
-
-
-class ApiError(Exception):
-    """The server answered with an error, or not at all (`status` 0). `code` is stable; `detail` is for people."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        detail: str,
-        *,
-        retry_after: float | None = None,
-        problem: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
-        self.retry_after = retry_after
-        self.problem = dict(problem or {})
-
-
-class StillRunning(Exception):
-    """The submission did not finish within the time that the caller gave; `submission` is its last known state."""
-
-    def __init__(self, submission: Submission) -> None:
-        super().__init__(f"submission {submission.id} is still {submission.state}")
-        self.submission = submission
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """One score with its interval where there is one: a fraction, or a length in its unit."""
-
-    metric: str
-    part: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    unit: str = ""
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A submission as the server tells it; `raw` is its whole JSON."""
-
-    id: str
-    state: str
-    benchmark: str
-    method: str
-    sha256: str
-    created_at: str
-    scores: tuple[ScoreRow, ...]
-    error: Mapping[str, Any] | None
-    url: str
-    public: bool
-    raw: Mapping[str, Any] = field(repr=False)
-
-    @property
-    def finished(self) -> bool:
-        return self.state in FINISHED
-
-
-@dataclass(frozen=True)
-class Benchmark:
-    slug: str
-    dataset: str
-    split: str
-    hidden: bool
-    raw: Mapping[str, Any] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class BoardEntry:
-    """One row of a board; `rank` is None for rows that are shown without one."""
-
-    rank: int | None
-    method: str
-    team: str
-    kind: str
-    value: float | None
-    low: float | None
-    high: float | None
-    raw: Mapping[str, Any] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Board:
-    benchmark: str
-    metric: str
-    part: str
-    unit: str  # of the values; "" for fractions
-    entries: tuple[BoardEntry, ...]
-    raw: Mapping[str, Any] = field(repr=False)
+"""How many seconds a call waits in all for a rate limit of the server before it raises."""
 
 
 class Client:
     """One server, and the token to use there. Use it as a context manager, or close it.
 
-    Where the server answers that too many requests came (`rate_limited`), a call waits as long as it is told to, up to
-    PATIENCE seconds in all; `waiting(seconds)` is called before. A quota that is used up is not waited for.
+    Where the server reports too many requests (`rate_limited`), a call waits as long as the server asks, up to PATIENCE
+    seconds in all; `waiting(seconds)` is called before each wait. It does not wait for a quota that is used up.
     """
 
     def __init__(
@@ -170,20 +92,20 @@ class Client:
     def board(self, benchmark: str, *, metric: str | None = None, part: str | None = None) -> Board:
         """A leaderboard by one metric and part (the benchmark's own where they are None). Raises ApiError."""
         asked = {key: value for key, value in (("metric", metric), ("part", part)) if value is not None}
-        document = self._json("GET", f"/api/v1/boards/{quote(benchmark, safe='')}", params=asked)
-        entries = _listed(document, "entries")
+        content = self._json("GET", f"/api/v1/boards/{quote(benchmark, safe='')}", params=asked)
+        entries = listed(content, "entries")
         return Board(
             benchmark=benchmark,
-            metric=str(document.get("metric") or metric or ""),
-            part=str(document.get("part") or part or ""),
-            unit="" if (unit := str(document.get("unit") or "fraction")) == "fraction" else unit,
-            entries=tuple(_entry(each) for each in entries),
-            raw=document,
+            metric=str(content.get("metric") or metric or ""),
+            part=str(content.get("part") or part or ""),
+            unit="" if (unit := str(content.get("unit") or "fraction")) == "fraction" else unit,
+            entries=tuple(entry_of(each) for each in entries),
+            raw=content,
         )
 
     def submission(self, submission_id: str) -> Submission:
-        """The submission as it stands now. Raises ApiError."""
-        return _submission(self._json("GET", _submission_path(submission_id)))
+        """The submission as it is now. Raises ApiError."""
+        return submission_of(self._json("GET", _path_of(submission_id)))
 
     def submit(
         self,
@@ -216,7 +138,7 @@ class Client:
 
             for attempt in range(1, POSTS + 1):
                 try:
-                    return _submission(self._patiently(post))
+                    return submission_of(self._patiently(post))
                 except ApiError as error:
                     if error.status or attempt == POSTS:
                         raise
@@ -240,7 +162,7 @@ class Client:
         while True:
             wanted = 0.0
             try:
-                now = _submission(self._once("GET", _submission_path(submission_id)))
+                now = submission_of(self._once("GET", _path_of(submission_id)))
                 if changed is not None and (last is None or now.state != last.state):
                     changed(now)
                 last, trouble = now, None
@@ -267,9 +189,9 @@ class Client:
         items: list[Mapping[str, Any]] = []
         cursor: str | None = None
         while True:
-            document = self._json("GET", path, params={"cursor": cursor} if cursor else {})
-            items += _listed(document, key)
-            following = document.get("next")
+            content = self._json("GET", path, params={"cursor": cursor} if cursor else {})
+            items += listed(content, key)
+            following = content.get("next")
             if not following or following == cursor:
                 return items
             cursor = str(following)
@@ -299,18 +221,18 @@ class Client:
         try:
             response = self._http.request(method, path, **request)
         except httpx.TimeoutException as error:
-            raise ApiError(0, "timeout", f"{self.url} did not answer in time") from error
+            raise ApiError(0, "timeout", f"{self.url} did not respond in time") from error
         except httpx.HTTPError as error:
             raise ApiError(0, "unreachable", f"{self.url} cannot be reached: {error}") from error
         if not response.is_success:
-            raise _error(self.url, response)
+            raise error_of(self.url, response)
         try:
-            document = response.json()
+            content = response.json()
         except ValueError as error:
-            raise _not_ours(self.url, response) from error
-        if not isinstance(document, dict):
-            raise _not_ours(self.url, response)
-        return document
+            raise not_poseboard(self.url, response) from error
+        if not isinstance(content, dict):
+            raise not_poseboard(self.url, response)
+        return content
 
 
 class _Counting:
@@ -344,93 +266,5 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _submission_path(submission_id: str) -> str:
+def _path_of(submission_id: str) -> str:
     return f"/api/v1/submissions/{quote(str(submission_id), safe='')}"
-
-
-def _error(url: str, response: httpx.Response) -> ApiError:
-    """The problem details of a response; a plain sentence where a proxy or another program answered."""
-    try:
-        problem = response.json()
-    except ValueError:
-        problem = None
-    if not isinstance(problem, dict) or "detail" not in problem:
-        text = f"{url} answered {response.status_code} {response.reason_phrase}"
-        if response.is_redirect:
-            text += f" to {response.headers.get('Location', 'nowhere')}: use the address it names"
-        problem = {"detail": text, "code": "not_a_problem"}
-    wait = response.headers.get("Retry-After", "")
-    return ApiError(
-        response.status_code,
-        str(problem.get("code") or "unknown"),
-        str(problem["detail"]),
-        retry_after=float(wait) if wait.isdigit() else None,
-        problem=problem,
-    )
-
-
-def _not_ours(url: str, response: httpx.Response) -> ApiError:
-    kind = response.headers.get("Content-Type", "no content type")
-    return ApiError(0, "not_poseboard", f"{url} is not a PoseBoard server (it sent {kind})")
-
-
-def _listed(document: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    items = document.get(key)
-    if not isinstance(items, list):
-        raise ApiError(0, "not_poseboard", f"the answer has no list {key!r}: client and server versions do not match")
-    return items
-
-
-def _submission(document: Mapping[str, Any]) -> Submission:
-    try:
-        return Submission(
-            id=str(document["id"]),
-            state=str(document["state"]),
-            benchmark=str(document["benchmark"]),
-            method=_name(document["method"]),
-            sha256=str(document.get("sha256") or ""),
-            created_at=str(document.get("created_at") or ""),
-            scores=tuple(_score(each, document.get("units") or {}) for each in document.get("scores") or ()),
-            error=document.get("error"),
-            url=str(document.get("url") or ""),
-            public=bool(document.get("public", False)),
-            raw=document,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ApiError(0, "not_poseboard", f"the server's answer is not a submission ({error!r})") from error
-
-
-def _score(row: Mapping[str, Any], units: Mapping[str, Any]) -> ScoreRow:
-    return ScoreRow(
-        unit=str(units.get(row["metric"], "")),
-        metric=str(row["metric"]),
-        part=str(row["part"]),
-        value=float(row["value"]),
-        low=_optional(row.get("low")),
-        high=_optional(row.get("high")),
-    )
-
-
-def _entry(row: Mapping[str, Any]) -> BoardEntry:
-    rank = row.get("rank")
-    return BoardEntry(
-        rank=None if rank is None else int(rank),
-        method=_name(row.get("method") or row.get("name")),
-        team=_name(row.get("team")),
-        kind=str(row.get("kind") or ""),
-        value=_optional(row.get("value")),
-        low=_optional(row.get("low")),
-        high=_optional(row.get("high")),
-        raw=row,
-    )
-
-
-def _name(value: Any) -> str:
-    """A method or a team: its name, or an object that has one."""
-    if isinstance(value, Mapping):
-        value = value.get("name")
-    return str(value or "")
-
-
-def _optional(value: Any) -> float | None:
-    return None if value is None else float(value)

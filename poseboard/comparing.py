@@ -85,8 +85,8 @@ def _dataset(truth: Path) -> str:
     """What the annotation file says in its `info`."""
     content = truth.read_bytes()
     try:
-        document = json.loads(gzip.decompress(content) if content[:2] == GZIP_MAGIC else content)
-        return str(document["info"]["dataset"])
+        parsed = json.loads(gzip.decompress(content) if content[:2] == GZIP_MAGIC else content)
+        return str(parsed["info"]["dataset"])
     except (ValueError, OSError, EOFError, RecursionError) as error:
         raise Failure(Exit.BAD_FILE, f"{truth}: is not JSON: {error}") from None
     except (KeyError, TypeError):

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from poseboard.output import emit_json, note, reports_failures
+from poseboard.scoring import Dataset
 
 app = typer.Typer(
     help="Convert a dataset's official files to the JSON that evaluate and the server read.",
@@ -20,14 +21,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Dataset = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATASET",
-        help="coco, coco_wholebody, crowdpose, ochuman, mpii, mpii_multi, posetrack, lsp, flic, mannequins, human36m, "
-        "mpi_inf_3dhp or densepose.",
-    ),
-]
 Official = Annotated[Path, typer.Argument(metavar="FILE", help="The official file, or for PoseTrack a folder of them.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="OUT.json", help="Where to write; .json.gz is compressed.")]
 Split = Annotated[str | None, typer.Option(help="The split to convert (LSP: test or train).")]
@@ -54,9 +47,9 @@ def truth(
     """Write the annotation JSON of an official annotation file."""
     from evaluator.convert import convert_truth
 
-    document = convert_truth(dataset, file, split=split, companion=companion)
-    digest = _write(out, document)
-    people, images = len(document["annotations"]), len(document["images"])
+    annotations = convert_truth(dataset, file, split=split, companion=companion)
+    digest = _write(out, annotations)
+    people, images = len(annotations["annotations"]), len(annotations["images"])
     if json_output:
         emit_json(
             {
@@ -101,9 +94,9 @@ def predictions(
         note(f"{out}: {len(entries)} predictions")
 
 
-def _write(out: Path, document: Any) -> str:
-    """Write JSON in one step, so that no interruption leaves half a file; returns the sha256 of what was written."""
-    content = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
+def _write(out: Path, value: Any) -> str:
+    """Write JSON in one step, so that no interruption leaves half a file. Returns the sha256 of the file."""
+    content = json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
     if out.suffix == ".gz":
         content = gzip.compress(content, mtime=0)
     if out.exists() and not out.is_file():  # /dev/stdout, a pipe

@@ -56,8 +56,8 @@ def store(url: str, token: str) -> Path:
 def _stored() -> Credentials:
     path = stored_at()
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return Credentials(url=str(document["url"]), token=str(document["token"]))
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return Credentials(url=str(stored["url"]), token=str(stored["token"]))
     except FileNotFoundError:
         return Credentials(None, None)
     except (ValueError, KeyError, TypeError) as error:

@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 class Exit(IntEnum):
-    """The exit codes (docs/cli.md). 1 is left to what nobody foresaw: a traceback."""
+    """The exit codes (docs/cli.md). 1 is left for unexpected errors, which end in a traceback."""
 
     OK = 0
     BAD_FILE = 2  # or a wrong option or argument
@@ -33,19 +33,19 @@ class Exit(IntEnum):
 
 
 class Failure(Exception):
-    """End the command with an exit code and a message; `document` is what --json prints."""
+    """End the command with an exit code and a message; `as_json` is what --json prints."""
 
-    def __init__(self, code: Exit, message: str, document: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, code: Exit, message: str, as_json: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
-        self.code, self.message, self.document = code, message, document
+        self.code, self.message, self.as_json = code, message, as_json
 
 
 def on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def emit_json(document: Any) -> None:
-    typer.echo(json.dumps(document, indent=2, allow_nan=False))
+def emit_json(content: Any) -> None:
+    typer.echo(json.dumps(content, indent=2, allow_nan=False))
 
 
 def note(message: str) -> None:
@@ -109,7 +109,7 @@ def in_unit(value: float | None, unit: str, units: Collection[str]) -> str:
 
 
 def reports_failures(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn what a command raises into a message on standard error, an exit code and, with --json, a document."""
+    """Turn what a command raises into a message on standard error, an exit code and, with --json, JSON."""
 
     @functools.wraps(command)
     def run(*arguments: P.args, **options: P.kwargs) -> R:
@@ -122,7 +122,7 @@ def reports_failures(command: Callable[P, R]) -> Callable[P, R]:
         except (ValueError, OSError, RuntimeError) as error:
             end = _failure(error)
         if options.get("json_output"):
-            emit_json(end.document or {"error": {"code": end.code.name.lower(), "message": end.message}})
+            emit_json(end.as_json or {"error": {"code": end.code.name.lower(), "message": end.message}})
         typer.echo(end.message, err=True)
         raise typer.Exit(int(end.code))
 
@@ -130,7 +130,7 @@ def reports_failures(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def _failure(error: ValueError | OSError | RuntimeError) -> Failure:
-    """A bad file or argument, in the words of whoever found it; a fault of ours stays a traceback."""
+    """The failure for a rejected file or argument, in the words of the check; a fault of ours stays a traceback."""
     from evaluator import DatasetDefinitionError, GroundTruthError, PredictionError
     from evaluator.convert.errors import ConversionError
 
@@ -150,7 +150,7 @@ def _failure(error: ValueError | OSError | RuntimeError) -> Failure:
 
 @contextmanager
 def api_failures() -> Any:
-    """Exit codes for what a server answers."""
+    """Exit codes for a server's errors."""
     from poseboard.client import ApiError
 
     try:
@@ -160,7 +160,7 @@ def api_failures() -> Any:
 
 
 def api_failure(error: Any) -> Failure:
-    """Who must act decides the exit code: 3 whoever holds the token, 4 the submitter, 5 the server's operator."""
+    """The exit code says who can fix it: 3 the owner of the token, 4 the submitter, 5 the server's operator."""
     message = printable(error.detail)
     if error.retry_after is not None:
         message += f" (try again in {error.retry_after:.0f} s)"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import evaluator
 from poseboard.output import (
     Exit,
     Failure,
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
     from evaluator import Dataset as Definition
     from evaluator import Diagnosis, Report
 
-Dataset = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATASET",
-        help="coco, coco_wholebody, crowdpose, ochuman, mpii, mpii_multi, posetrack, lsp, flic, mannequins, human36m, "
-        "mpi_inf_3dhp or densepose.",
-    ),
-]
+
+def _datasets() -> str:
+    """All datasets, from the folder that is their registry; `evaluator.dataset_names` would import numpy for --help."""
+    *others, last = sorted(path.stem for path in (Path(evaluator.__file__).parent / "datasets").glob("*.toml"))
+    return f"{', '.join(others)} or {last}"
+
+
+Dataset = Annotated[str, typer.Argument(metavar="DATASET", help=f"{_datasets()}.")]
 Predictions = Annotated[
     Path, typer.Argument(metavar="PREDICTIONS", help="Prediction JSON: .json, .json.gz, or a zip with one such member.")
 ]
@@ -70,8 +71,6 @@ def evaluate(
     json_output: Json = False,
 ) -> None:
     """Score predictions against annotations: the numbers that the server would give."""
-    import evaluator
-
     table = None if surface is None else existing(surface)
     if report_file is None and not diagnosis:
         report = evaluator.evaluate(dataset, existing(predictions), existing(truth), intervals=intervals, surface=table)
@@ -106,7 +105,6 @@ def _diagnosed(
     dataset: str, predictions: Path, truth: Path, intervals: bool, surface: Path | None
 ) -> tuple[Definition, Report, Diagnosis | None]:
     """The scores, and the diagnosis where there is one, from files that are read once."""
-    import evaluator
     from evaluator.diagnosis.joints import diagnosable
     from evaluator.evaluation import on_surface
     from evaluator.reading.annotations import listed
@@ -130,7 +128,6 @@ def validate(
     json_output: Json = False,
 ) -> None:
     """Check a prediction file by the server's rules, without scoring it."""
-    import evaluator
     from evaluator.reading.image_list import read_images
 
     if images is not None and truth is not None:

@@ -55,7 +55,7 @@ def login(
     """Store a server's address and an API token for this user (mode 600), after trying them."""
     chosen = url or _known(None).url
     if chosen is None:
-        raise Failure(Exit.BAD_FILE, "which server? poseboard login https://pose.example.org")
+        raise Failure(Exit.BAD_FILE, "name the server: poseboard login https://pose.example.org")
     if token is None:
         token = typer.prompt("API token", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.readline()
     token = token.strip()

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import hashlib
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -24,9 +24,10 @@ import tempfile
 import time
 import tomllib
 from collections import defaultdict
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import starmap
+from itertools import accumulate, count, starmap
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -38,9 +39,11 @@ CHANGED = (
     "leaderboard/queue/*.py", "leaderboard/boards/*.py",
 )  # fmt: skip
 TESTS = ("tests/evaluator", "tests/leaderboard", "tests/faults")
+# what looks at definitions without executing them, asked about every line that runs at import
+LOOKING = ("tests/evaluator/test_plain_data.py", "tests/evaluator/test_metric_cards.py")
 # what drives a browser or starts servers takes too long to be asked about every change
 LEFT_OUT = ("tests/leaderboard/pages/test_browser.py", "tests/leaderboard/pages/test_submit_in_browser.py")
-MOST_TESTS, SECONDS = 60, 30
+FEW, MANY, MORE_SECONDS, SECONDS = 12, 60, 60, 30
 EQUIVALENT = ROOT / "tests" / "mutants.toml"
 # operators whose result cannot differ from the original, whose only effect is a crash, or that need arguments
 USELESS = (
@@ -127,16 +130,24 @@ def mutant_of(file: str, operator: str, occurrence: int) -> Mutant | None:
 
 
 def draw(files: list[str], number: str, seed: int) -> tuple[list[Mutant], int]:
-    """(the drawn changes, how many places there are): of each place one change, or with `all` every one."""
+    """(the drawn changes, how many places there are): of each place one change, or with `all` every one.
+
+    A place comes up by a digest of its line's text, not of its number, so that after an edit elsewhere in the tree the
+    same seed draws nearly the same changes.
+    """
     places: dict[tuple[str, Place], list[tuple[str, str, int]]] = defaultdict(list)
     for file in files:
         for name, operator, occurrence, place in places_of(file):
             places[name, place].append((name, operator, occurrence))
-    chance, drawn = random.Random(seed), []
-    order = sorted(places)
-    chance.shuffle(order)
-    for key in order:
-        each = places[key] if number == "all" else [chance.choice(places[key])]
+    texts = {file: (ROOT / file).read_text().splitlines() for file in files}
+
+    def chance(key: tuple[str, Place]) -> int:
+        file, (line, column) = key
+        return int(hashlib.sha256(f"{seed} {file} {column} {texts[file][line - 1]}".encode()).hexdigest(), 16)
+
+    drawn: list[Mutant] = []
+    for key in sorted(places, key=lambda key: (chance(key), key)):
+        each = places[key] if number == "all" else [places[key][chance(key) % len(places[key])]]
         drawn += [mutant for mutant in starmap(mutant_of, each) if mutant is not None]
         if number != "all" and len(drawn) >= int(number):
             break
@@ -215,50 +226,62 @@ def pytest_sessionfinish(session: Any) -> None:
         Path(path).write_text(json.dumps(_times))
 
 
-def nearest(tests: set[str], times: dict[str, float]) -> list[str]:
-    """The fastest tests first, one of each function before the next of any."""
+def nearest(tests: set[str], times: dict[str, float]) -> list[list[str]]:
+    """The fastest tests first, one of each function before the next of any, in portions: most changes meet one only."""
     by_function: dict[str, list[str]] = defaultdict(list)
     for test in sorted(tests, key=lambda test: (times.get(test, 0.0), test)):
         by_function[test.split("[")[0]].append(test)
-    ranked = [(place, times.get(test, 0.0), test) for each in by_function.values() for place, test in enumerate(each)]
-    return [test for _, _, test in sorted(ranked)[:MOST_TESTS]]
+    ranked = sorted((n, times.get(test, 0.0), test) for each in by_function.values() for n, test in enumerate(each))
+    together = accumulate(seconds for _, seconds, _ in ranked[MANY:])
+    more = [test for (_, _, test), until in zip(ranked[MANY:], together, strict=True) if until < MORE_SECONDS]
+    first = [test for _, _, test in ranked[:MANY]]
+    return [portion for portion in (first[:FEW], first[FEW:], more) if portion]
 
 
-def executing(mutant: Mutant, executed: dict[str, dict[int, set[str]]]) -> set[str]:
-    """The tests that execute the line; of a line that runs at import, all that execute anything of the file."""
+def executing(mutant: Mutant, executed: dict[str, dict[int, set[str]]], tests: Iterable[str]) -> set[str]:
+    """The tests that execute the line; of a line that runs at import, all that execute anything of the file, and those
+    that look at definitions."""
     lines = executed.get(mutant.file, {})
-    if mutant.line not in lines:
+    around = [
+        node.lineno
+        for node in ast.walk(ast.parse((ROOT / mutant.file).read_text()))
+        if isinstance(node, ast.stmt) and node.lineno <= mutant.line <= (node.end_lineno or node.lineno)
+    ]
+    # of a statement over several lines coverage knows the first
+    line = max((each for each in (mutant.line, *around) if each in lines), default=None)
+    if line is None:
         return set()
-    return lines[mutant.line] or set().union(*lines.values())
+    if lines[line]:
+        return lines[line]
+    return set().union(*lines.values(), (test for test in tests if test.startswith(LOOKING)))
 
 
-def passes(tests: list[str], tree: Path, seconds: float) -> bool:
-    """Whether the tests pass; stops everything where pytest did not run them at all (unknown or uncollected names)."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header", *tests]
+def failing(tests: list[str], tree: Path, seconds: float) -> list[str]:
+    """The test that fails first; all of them where none can be named: they take far too long, or cannot be read."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "-p", "no:cacheprovider", "-rfE", *tests]
     with tempfile.TemporaryFile("w+") as output:
         # a group of its own, so that what the tests have started ends with them
         process = subprocess.Popen(
             command, cwd=tree, env=environment(tree), stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
-            code = process.wait(seconds)
+            if process.wait(seconds) == 0:
+                return []
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            return False  # it hangs, or takes ever so long: somebody would notice
         output.seek(0)
-        said = output.read()
-    if code in (4, 5) and "ImportError" not in said and "Error while loading" not in said and "Traceback" not in said:
-        raise SystemExit(f"pytest ran nothing (exit status {code}):\n{said[-2000:]}")
-    return code == 0
+        said = [line.partition(" ")[2] for line in output if line.startswith(("FAILED ", "ERROR "))]
+    named = [test for test in tests if any(line.rstrip() == test or line.startswith(f"{test} - ") for line in said)]
+    return named or tests
 
 
-def survives(mutant: Mutant, tests: list[str], tree: Path, seconds: float) -> bool:
+def failing_with(mutant: Mutant, tests: list[str], tree: Path, seconds: float) -> list[str]:
     file = tree / mutant.file
     source = file.read_text()
     file.write_text(changed(source, mutant.operator, mutant.occurrence) or source)
     try:
-        return passes(tests, tree, seconds)
+        return failing(tests, tree, seconds)
     finally:
         file.write_text(source)
 
@@ -285,23 +308,29 @@ def main() -> int:
         for number in range(os.cpu_count() or 1):
             trees.put(copy_of_the_tree(folder / f"tree{number}"))
 
-        sound: set[tuple[str, ...]] = set()
+        sound: set[str] = set()
+        asked_of = count(1)
+
+        def noticed(mutant: Mutant, tests: list[str], tree: Path) -> bool:
+            seconds = SECONDS + 5 * sum(times.get(test, 0.0) for test in tests)
+            failed = failing_with(mutant, tests, tree, seconds)
+            # a test that fails without the change too would kill everything
+            if (unsure := [test for test in failed if test not in sound]) and failing(unsure, tree, seconds):
+                raise SystemExit(f"These tests fail without any change: {' '.join(unsure)}")
+            sound.update(failed)
+            return bool(failed)
 
         def ask(mutant: Mutant) -> bool:
-            tests = nearest(executing(mutant, executed), times)
-            seconds = SECONDS + 5 * sum(times.get(test, 0.0) for test in tests)
+            portions = nearest(executing(mutant, executed, times), times)
             tree = trees.get()
             try:
-                alive = survives(mutant, tests, tree, seconds) if tests else True
-                # a test that fails without the change, alone or in this order, would kill everything
-                if not alive and (key := tuple(tests)) not in sound:
-                    if not passes(tests, tree, seconds):
-                        raise SystemExit(f"These tests fail without any change: {' '.join(tests)}")
-                    sound.add(key)
+                alive = not any(noticed(mutant, tests, tree) for tests in portions)
             finally:
                 trees.put(tree)
             if alive:
-                print(f"SURVIVED {mutant}" + ("" if tests else " (no test executes the line)"), flush=True)
+                print(f"SURVIVED {mutant}" + ("" if portions else " (no test executes the line)"), flush=True)
+            if (done := next(asked_of)) % 50 == 0:
+                print(f"{done} asked", flush=True)
             return alive
 
         with ThreadPoolExecutor(trees.qsize()) as pool:

@@ -1,6 +1,6 @@
 """What the tests need besides Python: Chromium, fonts, PostgreSQL and Caddy.
 
-python tests/services.py install                   # by apt when that is possible, else says what is missing
+python tests/services.py install                   # by apt when that is possible, otherwise says what is missing
 python tests/services.py postgres -- COMMAND ...   # COMMAND with DATABASE_URL of a throw-away PostgreSQL server
 """
 
@@ -58,7 +58,7 @@ def has_fonts() -> bool:
 
 
 def install() -> None:
-    """Install the missing packages as root on Debian; else name them and stop."""
+    """Install the missing packages as root on Debian; otherwise name them and stop."""
     packages = missing()
     if not packages:
         return

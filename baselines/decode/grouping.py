@@ -1,13 +1,13 @@
-"""Detections of parts become people: the subset and the partition of detections with the least cost.
+"""Detections of joints become people: the subset and the partition of detections with the least cost.
 
 DeepCut's objective (Pishchulin et al., CVPR 2016, arXiv 1511.06645, equations 1 to 7) with the pairwise terms and the
 incremental search of DeeperCut (Insafutdinov et al., ECCV 2016, arXiv 1605.03170, sections 4 and 5). Every detection
-has one class here, that of the map it was found in. A detection that is kept costs log((1 - p) / p), two kept ones in
+has one class here, that of the map it was found in. A selected detection costs log((1 - p) / p), two selected ones in
 the same person cost log((1 - q) / q); p is how sure the detector is, q the probability that both are of one person. The
-number of people comes out of it.
+number of people is part of the solution.
 
-Units: radians, and pixels of an image in which a person is PERSON_HEIGHT tall, as in the paper: detections are brought
-to that size, whatever the size that the network saw.
+Units: radians, and pixels of an image in which a person is PERSON_HEIGHT tall, as in the paper: detections are scaled
+to that size, whatever the size of the network's input.
 """
 
 from dataclasses import dataclass, replace
@@ -20,24 +20,24 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 PERSON_HEIGHT = 340.0  # pixels
-NMS_RADIUS = 5.0  # pixels: of two detections of one class so near to each other the better one stays
-LEAST_SCORE = 0.2  # detections below are none
-MOST_PER_CLASS = 30  # detections: the best ones of an image
-SURE = 1e-4  # probabilities are kept this far from 0 and 1, so that no cost is infinite
-# Of how far apart two detections of one class are: q = 1 / (1 + exp(0.2 d - 7.5)), a half at 37.5 pixels.
+NMS_RADIUS = 5.0  # pixels: of two detections of one class this close together the better one remains
+LEAST_SCORE = 0.2  # of a detection
+MOST_PER_CLASS = 30  # detections per image: the best ones
+SURE = 1e-4  # probabilities stay this far from 0 and 1, so that no cost is infinite
+# For two detections of one class at distance d: q = 1 / (1 + exp(0.2 d - 7.5)), a half at 37.5 pixels.
 SAME_CLASS_SLOPE, SAME_CLASS_OFFSET = 0.2, 7.5
 FEATURES = 9
 PATIENCE = 40  # moves of a sequence without a new best point
-FEW, DRAWN = 40, 640  # up to FEW detections are searched from DRAWN / N drawn beginnings, too
+FEW, DRAWN = 40, 640  # up to FEW detections are also searched from DRAWN / N random starts
 SMALL = 1e-9  # savings below are rounding
-# The logistic of a pair of classes nobody has fitted: likely when each is where the other one expects it.
+# The logistic of a pair of classes until it is fitted: likely where each is where the other one expects it.
 PRIOR = np.array([-0.08, -0.5, -0.08, -0.5, 1.0, 0.5, 1.0, 0.5, 1.0])
 
 
 @dataclass(frozen=True)
-class Detections:
-    """Places [N, 2] that are parts of class [N] with probability score [N], found in the grid cell [N, 2] (u, v), and
-    where, seen from each, each class of the same person is expected [N, K, 2]."""
+class JointDetections:
+    """Places [N, 2] of joints of class [N] with probability score [N], found in the grid cell [N, 2] (u, v), and the
+    offsets `ways` [N, K, 2] at which each class of the same person is expected."""
 
     places: Floats
     classes: Integers
@@ -45,18 +45,18 @@ class Detections:
     cells: Integers
     ways: Floats
 
-    def resized(self, factor: float) -> "Detections":
+    def resized(self, factor: float) -> "JointDetections":
         """The same in an image `factor` times as large."""
         return replace(self, places=self.places * factor, ways=self.ways * factor)
 
 
 @dataclass(frozen=True)
 class Model:
-    """What grouping knows of people, fitted to annotated ones (`fit_grouping`) or, without, the prior.
+    """The statistics that grouping uses: fitted to annotated people (`fit_grouping`), or the prior.
 
     `scores` [K, 2]: slope and offset of the logistic that makes a probability of the log-odds of a class's score;
-    `pairs` [K, K, 9]: weights of the logistic of a pair of classes a < b at [a, b]; `ways` [K, K, 2]: the mean way from
-    one class to another, for networks that do not see it themselves.
+    `pairs` [K, K, 9]: weights of the logistic of a pair of classes a < b at [a, b]; `ways` [K, K, 2]: the mean
+    offset from one class to another, for networks that do not predict it themselves.
     """
 
     scores: Floats
@@ -105,12 +105,12 @@ def detect(
     positions: NDArray[np.floating],
     targets: NDArray[np.floating] | None = None,
     radius: float = NMS_RADIUS,
-) -> Detections:
+) -> JointDetections:
     """The detections in score maps [K, H, W] whose cells lead to positions [K, 2, H, W] (x, y), and to the other parts
-    of the same person at `targets` [K, K, 2, H, W], by class of the cell and of the part; without, ways are zero.
+    of the same person at `targets` [K, K, 2, H, W], by class of the cell and of the part; ways are zero without them.
 
-    In pixels of the image that the network saw. Cells of at least LEAST_SCORE, best first; what lies within `radius`
-    of a better one of its class is dropped.
+    Pixels are those of the network's input. Cells need at least LEAST_SCORE and come best first; those within `radius`
+    of a better one of their class are dropped.
     """
     rows: list[tuple[int, int, int]] = []
     for k in range(len(scores)):
@@ -130,15 +130,14 @@ def detect(
     if targets is not None:
         ways = targets[of, :, :, v, u].astype(np.float64) - places[:, None]
         ways[np.arange(len(of)), of] = 0.0
-    return Detections(places, of, scores[of, v, u].astype(np.float64), np.stack([u, v], axis=1), ways)
+    return JointDetections(places, of, scores[of, v, u].astype(np.float64), np.stack([u, v], axis=1), ways)
 
 
-def pair_features(found: Detections, first: Integers, second: Integers) -> Floats:
+def pair_features(found: JointDetections, first: Integers, second: Integers) -> Floats:
     """Features [M, 9] of the pairs (first, second) [M], of different classes (DeeperCut, section 4).
 
-    Forward: the distance of the second
-    one from where the first expects it, and the angle between the way there and the expected way; backward: the same
-    with both exchanged; then exp(-x) of the four, and 1.
+    Forward: the distance of the second one from where the first expects it, and the angle between the offset and the
+    expected offset. Backward: the same with both exchanged. Then exp(-x) of the four, and 1.
     """
     between = found.places[second] - found.places[first]  # [M, 2]
     features = []
@@ -178,24 +177,24 @@ def fit_logistic(features: Floats, same: NDArray[np.bool_], prior: Floats = PRIO
 
 
 def log_odds(probability: Floats) -> Floats:
-    """log(p / (1 - p)) of probabilities, which are kept SURE away from 0 and 1."""
+    """log(p / (1 - p)) of probabilities, limited to between SURE and 1 - SURE."""
     p = np.clip(probability, SURE, 1 - SURE)
     odds: Floats = np.log(p / (1 - p))
     return odds
 
 
-def calibrated(found: Detections, model: Model) -> Detections:
+def calibrated(found: JointDetections, model: Model) -> JointDetections:
     """With the probability that each is a part of its class for its score."""
     slope, offset = model.scores[found.classes].T
     return replace(found, scores=_logistic(slope * log_odds(found.scores) + offset))
 
 
-def grouped(found: Detections, model: Model) -> Integers:
+def grouped(found: JointDetections, model: Model) -> Integers:
     """The person of each calibrated detection, labels [N]; -1 where it is left out."""
     return partition(*costs(found.scores, probabilities(found, model)))
 
 
-def probabilities(found: Detections, model: Model) -> Floats:
+def probabilities(found: JointDetections, model: Model) -> Floats:
     """q [N, N]: how likely two detections are of one person."""
     n = len(found.scores)
     first, second = np.triu_indices(n, 1)
@@ -227,18 +226,18 @@ def costs(scores: Floats, q: Floats) -> tuple[Floats, Floats]:
 
 def objective(labels: Integers, unary: Floats, pairwise: Floats) -> float:
     """What a solution costs: labels [N], the person of each detection, -1 where it is left out."""
-    kept = labels >= 0
-    together = (labels[:, None] == labels[None, :]) & kept[:, None]
-    return float(unary[kept].sum() + pairwise[together].sum() / 2)
+    chosen = labels >= 0
+    together = (labels[:, None] == labels[None, :]) & chosen[:, None]
+    return float(unary[chosen].sum() + pairwise[together].sum() / 2)
 
 
 def partition(unary: Floats, pairwise: Floats) -> Integers:
     """Labels [N] of little cost: the person of each detection, -1 where it is left out.
 
-    Local search from three sides: each detection on its own, all together, and nothing kept. From each, people whose
-    union saves most become one; then follow sequences of moves (Kernighan and Lin 1970), in which every detection moves
-    once to where it costs least, even if that is more than before, and the best point of the sequence is taken; until
-    neither helps. Few detections are searched from drawn beginnings, too.
+    Local search from three starts: each detection on its own, all in one person, and all left out. From each, the
+    people whose union saves most are merged; then follow sequences of moves (Kernighan and Lin 1970), in which every
+    detection moves once to where it costs least, even if that is more than before, and the search continues from the
+    best point of the sequence, until neither helps. Few detections are also searched from random starts.
     """
     n = len(unary)
     starts = [np.arange(n), np.zeros(n), np.full(n, -1)]
@@ -295,7 +294,7 @@ def _sequence(labels: Integers, unary: Floats, pairwise: Floats) -> Integers | N
     where = np.where(labels >= 0, labels, room)
     row = np.arange(n)
     free = np.ones(n, bool)
-    now, best, kept, idle = 0.0, -SMALL, None, 0
+    now, best, moved, idle = 0.0, -SMALL, None, 0
     for _ in range(n):
         gains = prices - prices[row, where][:, None]
         gains[row, where] = np.inf
@@ -315,29 +314,29 @@ def _sequence(labels: Integers, unary: Floats, pairwise: Floats) -> Integers | N
         where[who], free[who] = to, False
         idle += 1
         if now < best:
-            best, kept, idle = now, where.copy(), 0
+            best, moved, idle = now, where.copy(), 0
         if idle > PATIENCE:
             break
-    return None if kept is None else np.where(kept < room, kept, -1)
+    return None if moved is None else np.where(moved < room, moved, -1)
 
 
-def people(found: Detections, labels: Integers, classes: int) -> tuple[Floats, Floats, Floats]:
+def people(found: JointDetections, labels: Integers, classes: int) -> tuple[Floats, Floats, Floats]:
     """Joints [P, K, 2], confidence [P, K] and score [P] of the people, best score first.
 
     A joint is the mean of its class's detections in the person, weighted by their scores (DeeperCut, section 5); its
-    confidence is the best of them; a person's score is the mean confidence over all classes. A joint that a person has
-    no detection of has confidence 0, and is where the person's detections expect it, the mean weighted by their scores.
+    confidence is the best of theirs; a person's score is the mean confidence over all classes. A joint without a
+    detection has confidence 0, and is at the mean of where the person's detections expect it, weighted by their scores.
     """
     count = int(labels.max(initial=-1)) + 1
     weight, sums, confidence = np.zeros((count, classes)), np.zeros((count, classes, 2)), np.zeros((count, classes))
     expected, total = np.zeros((count, classes, 2)), np.zeros(count)
-    kept = np.flatnonzero(labels >= 0)
-    who, scores, places = labels[kept], found.scores[kept], found.places[kept]
-    at = who, found.classes[kept]
+    rows = np.flatnonzero(labels >= 0)
+    who, scores, places = labels[rows], found.scores[rows], found.places[rows]
+    at = who, found.classes[rows]
     np.add.at(weight, at, scores)
     np.add.at(sums, at, scores[:, None] * places)
     np.maximum.at(confidence, at, scores)
-    np.add.at(expected, who, scores[:, None, None] * (places[:, None] + found.ways[kept]))
+    np.add.at(expected, who, scores[:, None, None] * (places[:, None] + found.ways[rows]))
     np.add.at(total, who, scores)
     with np.errstate(invalid="ignore", divide="ignore"):
         joints = np.where(confidence[..., None] > 0, sums / weight[..., None], expected / total[:, None, None])

@@ -1,4 +1,4 @@
-"""Heatmaps: targets for training, decoding for predicting. Coordinates are heatmap pixels, centres at whole numbers."""
+"""Heatmaps: targets for training, and decoding. Coordinates are heatmap pixels, centres at whole numbers."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,8 +49,8 @@ def maxima(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
     """The local maxima of heatmaps [K, H, W]: their maps [N], places [N, 2] as `decode` has them, and values [N].
 
-    A maximum is at least as high as its eight neighbours, and higher than some other pixel of its map. Of each map the
-    `most` highest, best first, that have at least a `share` of the highest pixel.
+    A maximum is at least as high as its eight neighbours, and higher than some other pixel of its map. Of each
+    map the `most` highest with at least a `share` of its highest pixel are returned, best first.
     """
     height, width = heatmaps.shape[1:]
     padded = np.pad(heatmaps, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
@@ -101,15 +101,15 @@ def decode_dark(heatmaps: Floats, sigma: float = 2.0) -> tuple[NDArray[np.float6
     joints, values, u, v = _peaks(heatmaps)
     reach = round(2.5 * sigma)
     line = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
-    band = np.zeros((5, 5 + 2 * reach))  # the five places around the peak, from all that a kernel there sees
+    band = np.zeros((5, 5 + 2 * reach))  # the five places around the peak, from all pixels under a kernel there
     for place in range(5):
         band[place, place : place + len(line)] = line / line.sum()
     rim = reach + 2
     padded = np.pad(heatmaps, ((0, 0), (0, 0), (rim, rim), (rim, rim)))
     i, j = (index[..., None, None] for index in np.ogrid[: len(heatmaps), : heatmaps.shape[1]])
     step = np.arange(2 * rim + 1)
-    seen = padded[i, j, v[..., None, None] + step[:, None], u[..., None, None] + step].astype(np.float64)
-    smooth = band @ seen @ band.T  # [N, K, 5, 5] around the peak
+    window = padded[i, j, v[..., None, None] + step[:, None], u[..., None, None] + step].astype(np.float64)
+    smooth = band @ window @ band.T  # [N, K, 5, 5] around the peak
     surface = np.log(np.maximum(smooth, 1e-10))
     dx = (surface[..., 2, 3] - surface[..., 2, 1]) / 2
     dy = (surface[..., 3, 2] - surface[..., 1, 2]) / 2
@@ -150,8 +150,9 @@ def flip_order(joints: tuple[str, ...], pairs: list[tuple[str, str]] | tuple[tup
 def flip_back(heatmaps: Floats, order: list[int], *, shift: bool = False) -> Floats:
     """Heatmaps [N, K, H, W] of mirrored images as heatmaps of the images.
 
-    `shift`: one pixel to the right, the first column stays. For networks whose heatmap pixel u stands for pixel s u of
-    the crop: of a mirrored crop of s W pixels that is s W - 1 - s u, nearly a pixel further left (HRNet's toolkit).
+    `shift` moves them one pixel to the right, except for the first column. It is for networks whose heatmap pixel u is
+    pixel s u of the crop: in a mirrored crop of s W pixels that is s W - 1 - s u, nearly a pixel further left (HRNet's
+    toolkit).
     """
     back = heatmaps[:, order, :, ::-1]
     return np.concatenate([back[..., :1], back[..., :-1]], axis=-1) if shift else back

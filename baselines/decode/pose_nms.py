@@ -2,10 +2,10 @@
 
 Source: Fang et al., RMPE, ICCV 2017 (arXiv 1612.00137), section 3.2: a pose is eliminated when its similarity with a
 better one, the soft number of matching joints plus lambda times the spatial similarity, exceeds eta. The constants are
-those that the authors' release was tuned to, so the similarity is the release's, too. It differs from what the paper
-prints: joints match softly within a pixel (the paper: within a box around the joint, of a tenth of the person's), the
-spatial similarity falls with the distance in pixels (the paper: with its square), poses that share enough places are
-one person whatever their similarity, and those that are eliminated are merged into the better one.
+those that the authors' release was tuned to, so the similarity is also the release's. It differs from the paper: joints
+match softly within a pixel (the paper: within a box around the joint, of a tenth of the person's), the spatial
+similarity falls with the distance in pixels (the paper: with its square), poses that share enough places are one person
+whatever their similarity, and those that are eliminated are merged into the better one.
 """
 
 from dataclasses import dataclass
@@ -23,8 +23,8 @@ class Constants:
     delta1: float = 1.0
     delta2: float = 2.65  # pixels
     mu: float = 1.7
-    gamma: float = 22.48  # more similar than this: the same person
-    match: int = 5  # at least so many joints in the same place: the same person
+    gamma: float = 22.48  # poses more similar than this are one person
+    match: int = 5  # poses with so many joints in the same place are one person
     score: float = 0.3  # a person whose best joint is worse is dropped
     alpha: float = 0.1  # of the box's longer side: how near joints must be to be in the same place, or merged
 
@@ -32,12 +32,12 @@ class Constants:
 SOFT_PIXELS = 1.0  # joints further apart do not match softly
 MATCH_PIXELS = 7.0  # joints further apart are not in the same place, however large the box
 MERGE_PIXELS = 15.0  # joints further apart are not merged
-LEAST = 1e-5  # confidence of a joint that has none, so that there is something to weigh with
+LEAST = 1e-5  # confidence of a joint that has none, so that weights never sum to zero
 
 
 @dataclass(frozen=True)
 class MergedPose:
-    """A person: joints [K, 2], confidence [K], score, and the rows of the poses that were taken to be this person."""
+    """A person: joints [K, 2], confidence [K], score, and the rows of the poses that were merged into it."""
 
     joints: Floats
     confidence: Floats
@@ -65,8 +65,8 @@ def suppress(
 ) -> list[MergedPose]:
     """The people in poses [N, K, 2] with confidence [N, K], found in boxes [N, 4] (x, y, width, height), scores [N].
 
-    The pose with the highest mean confidence is kept, those too similar to it join it, and so on. A person's joints are
-    the mean of the members' joints near the kept one's, weighted by confidence; best score first.
+    The pose with the highest mean confidence absorbs those too similar to it, and so on. A person's joints are the mean
+    of the members' joints near those of the first, weighted by confidence; people come best score first.
     """
     constants = constants or Constants()
     confidence = np.where(confidence > 0, confidence, LEAST)
@@ -90,7 +90,7 @@ def suppress(
 def _merged(
     joints: Floats, confidence: Floats, box_scores: Floats, members: NDArray[np.intp], reach: float
 ) -> MergedPose:
-    """One person from the poses `members`, the kept one first."""
+    """One person from the poses `members`, the most confident first."""
     near = np.linalg.norm(joints[members] - joints[members[0]], axis=2) <= reach  # [M, K]
     weights = np.where(near, confidence[members], 0.0)
     share = weights / weights.sum(axis=0)  # [M, K]

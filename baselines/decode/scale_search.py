@@ -1,4 +1,4 @@
-"""Heatmaps of a person seen at several sizes, averaged.
+"""The average heatmaps of a person at several scales.
 
 The size of a person in a crop is known only roughly, so Convolutional Pose Machines looks at several scales and takes
 the mean of the maps, brought to the same frame (Wei et al. 2016, section 4.2: scales around the given one).
@@ -25,8 +25,8 @@ def zoomed(maps: Tensor, scale: float, size: tuple[int, int]) -> Tensor:
 def search(network: Callable[[Tensor], Tensor], images: Tensor, scales: Sequence[float], finer: int = 1) -> Tensor:
     """The mean heatmaps of images [B, 3, H, W] at all scales, in the frame of the images: [B, K, finer h, finer w].
 
-    `network` gives heatmaps [B, K, h, w] of images. `finer`: how many times finer than its own maps the answer is. The
-    images should have been padded with what the network takes for nothing, which is zero where they are normalised.
+    `network` gives heatmaps [B, K, h, w] of images. `finer`: how many times finer than its own maps the result is.
+    Beyond their border images count as zero, so they should be normalised to zero where there is nothing.
     """
     width, height = images.shape[3], images.shape[2]
     total: Tensor | None = None

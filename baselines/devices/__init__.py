@@ -1,1 +1,2 @@
-"""What networks cost and what a device can hold. May import `baselines.protocol` and nothing else of the package."""
+"""What networks cost, and what devices are and can hold. May import `baselines.protocol` and nothing else of the
+package."""

@@ -1,4 +1,4 @@
-"""How much memory a device has left, how much a network needs, and giving it back."""
+"""How much memory a device has left, how much a network needs, and returning it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from baselines.devices import costs
 
-SHARE = 0.5  # of what is free, for the activations of a batch; the rest is for what else a process needs
+SHARE = 0.5  # of free memory for the activations of a batch; the rest is for everything else in the process
 CGROUP = Path("/sys/fs/cgroup")
 
 
 def free_bytes(device: str) -> int:
-    """What a batch could take: of a GPU what the driver says, else of this machine or container what is available."""
+    """Free memory: that of a GPU as its driver reports it, otherwise that of this machine or container."""
     if device.startswith("cuda"):
         return int(torch.cuda.mem_get_info(device)[0])
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2]  # where nothing says more: half of all
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2]  # where nothing else is known: half of all
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
         available = [line.split()[1] for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:")]
@@ -33,7 +33,7 @@ def free_bytes(device: str) -> int:
 def activation_bytes(network: nn.Module, input_size: tuple[int, int]) -> int:
     """Bytes of what all layers put out for one image of (width, height), in float32. Only shapes are computed.
 
-    It is not all alive at a time; sums and concatenations between the layers are not counted.
+    Not all of it is in use at a time; sums and concatenations between the layers are not counted.
     """
     total = 0
 
@@ -49,7 +49,7 @@ def activation_bytes(network: nn.Module, input_size: tuple[int, int]) -> int:
 def batch_size(network: nn.Module, input_size: tuple[int, int], device: str, largest: int) -> int:
     """How many crops at once: at most `largest`, and no more than fit into a share of the memory that is free.
 
-    Twice the outputs of the layers are reckoned with, for what is computed between them.
+    Twice the outputs of the layers are assumed, for what is computed between them.
     """
     fits = SHARE * free_bytes(device) / (2 * max(1, activation_bytes(network, input_size)))
     return max(1, min(largest, int(fits)))

@@ -1,4 +1,4 @@
-"""What a run was measured on, in words."""
+"""The name of the device that a run was measured on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def device_name(device: str) -> str:
-    """The model of a GPU, or that of the processor with the threads that PyTorch uses of it.
+    """The model of a GPU, or that of the processor with the number of threads that PyTorch uses.
 
-    Speeds of runs can be compared only where this is the same.
+    Speeds of runs are comparable only where this is the same.
     """
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)

@@ -1,1 +1,1 @@
-"""From a network's outputs to people; a card's `estimator` names one of them. May import decode and devices."""
+"""From a network's outputs to people: what a card's `estimator` names. May import decode, devices and the protocol."""

@@ -1,8 +1,7 @@
 """All people of a whole image, from DeeperCut's maps: without boxes, at several sizes of the image.
 
-The detectors know people of one size, that of their training. So the image is looked at in sizes that bring people of
-a whole, of 0.7, ... of its height to that size; what is found at several of them is settled by object keypoint
-similarity.
+The detectors know people of one size, that of their training. So the image is scaled until people of its whole height,
+of 0.7 of it and so on have that size; of people found at several sizes, object keypoint similarity selects one.
 """
 
 from collections.abc import Callable
@@ -15,17 +14,17 @@ from PIL import Image
 from torch import Tensor
 
 from baselines.decode import grouping, oks_nms
-from baselines.decode.grouping import Detections, Model
+from baselines.decode.grouping import JointDetections, Model
 from baselines.protocol import Poses
 
 HEIGHTS = (1.0, 0.7, 0.5, 0.35, 0.25)  # of people, as shares of the image's height
-RADIUS = 10.0  # pixels: of two detections of one class so near to each other the better one stays
+RADIUS = 10.0  # pixels: of two detections of one class this close together the better one remains
 NEARBY = 0.1 * grouping.PERSON_HEIGHT  # pixels: how far a joint may be from where it is expected
 LEAST_JOINTS = 3  # that a person must have been found with
 SAME_PERSON = 0.4  # object keypoint similarity of two findings at different sizes
-SIGMA = 0.08  # of all joints in that similarity: about what COCO has for a shoulder
+SIGMA = 0.08  # of all joints in that similarity: about that of a shoulder in COCO
 FRAME = 16  # pixels of black around an image
-MULTIPLE = 16  # of pixels, that the network's input must be
+MULTIPLE = 16  # pixels; the sides of the network's input are multiples of it
 LARGEST_INPUT = 4_000_000  # pixels
 
 Floats = NDArray[np.float64]
@@ -34,7 +33,7 @@ Floats = NDArray[np.float64]
 class Findings(NamedTuple):
     """What the network finds in images: scores [B, K, H', W'] between 0 and 1; the part of each place at `points`
     [B, K, 2, H', W'], and the other parts of the same person at `targets` [B, K, K, 2, H', W'], by part of the place
-    and other part (nothing of note where they are the same; None without pairwise terms). In pixels, x first."""
+    and other part (of no meaning where they are the same; None without pairwise terms). In pixels, x first."""
 
     scores: NDArray[np.floating]
     points: NDArray[np.floating]
@@ -59,9 +58,9 @@ def look(network: Any, images: Tensor) -> Findings:
         )
 
 
-def averaged(seen: Findings, mirror_image: Findings, order: list[int], width: float) -> Findings:
-    """The mean of what is seen in images `width` pixels wide and in their mirror images, of which every part is that at
-    `order` [K] on the other side."""
+def averaged(findings: Findings, mirror_image: Findings, order: list[int], width: float) -> Findings:
+    """The mean of the findings in images `width` pixels wide and in their mirror images; `order` [K] gives each part's
+    mirrored part."""
 
     def back(points: NDArray[np.floating]) -> NDArray[np.floating]:
         """Points [B, K, ..., 2, H', W'] of the mirror image."""
@@ -69,25 +68,25 @@ def averaged(seen: Findings, mirror_image: Findings, order: list[int], width: fl
         turned[..., 0, :, :] = width - turned[..., 0, :, :]
         return turned
 
-    scores = (seen.scores + mirror_image.scores[:, order][..., ::-1]) / 2
-    points = (seen.points + back(mirror_image.points)) / 2
-    if seen.targets is None or mirror_image.targets is None:
+    scores = (findings.scores + mirror_image.scores[:, order][..., ::-1]) / 2
+    points = (findings.points + back(mirror_image.points)) / 2
+    if findings.targets is None or mirror_image.targets is None:
         return Findings(scores, points, None)
-    return Findings(scores, points, (seen.targets + back(mirror_image.targets[:, :, order])) / 2)
+    return Findings(scores, points, (findings.targets + back(mirror_image.targets[:, :, order])) / 2)
 
 
-def detections(seen: Findings, person_height: float) -> list[Detections]:
-    """The detections in every image, as seen where a person is `person_height` pixels tall."""
+def detections(findings: Findings, person_height: float) -> list[JointDetections]:
+    """The detections in every image, scaled from people `person_height` pixels tall to PERSON_HEIGHT."""
     factor = grouping.PERSON_HEIGHT / person_height
-    each = range(len(seen.scores))
-    targets = [None if seen.targets is None else seen.targets[i] for i in each]
-    return [grouping.detect(seen.scores[i], seen.points[i], targets[i], RADIUS).resized(factor) for i in each]
+    each = range(len(findings.scores))
+    targets = [None if findings.targets is None else findings.targets[i] for i in each]
+    return [grouping.detect(findings.scores[i], findings.points[i], targets[i], RADIUS).resized(factor) for i in each]
 
 
-def people(found: Detections, classes: int, model: Model | None) -> tuple[Floats, Floats, Floats]:
-    """Joints [P, K, 2], confidence [P, K] and score [P] of the people that detections are of.
+def people(found: JointDetections, classes: int, model: Model | None) -> tuple[Floats, Floats, Floats]:
+    """Joints [P, K, 2], confidence [P, K] and score [P] of the people that the detections belong to.
 
-    Without a model nothing tells people apart: then there is one person, of the best detection of every class.
+    Without a model nothing tells people apart: there is one person, with the best detection of every class.
     """
     if model is not None:
         found = grouping.calibrated(found, model)
@@ -122,9 +121,9 @@ def poses_from(
 ) -> Poses:
     """The people of an RGB image [H, W, 3], best score first, in its continuous coordinates.
 
-    `view` is what the network finds of `classes` parts in RGB images [B, H, W, 3]; `person_height`: of the people that
-    it was trained with, pixels. A joint that was not found has confidence 0, and is at the likeliest place near to
-    where the others expect it.
+    `view` gives the network's findings of `classes` parts in RGB images [B, H, W, 3]; `person_height` is that of the
+    people that it was trained with, in pixels. A joint that was not found has confidence 0, and is at the likeliest
+    place near where the others expect it.
     """
     found = []
     picture = Image.fromarray(image)
@@ -134,9 +133,11 @@ def poses_from(
             continue
         scale = np.array([size[0] / picture.width, size[1] / picture.height])
         pixels = _framed(np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)))
-        seen = view(pixels[None])
-        joints, confidence, score = people(detections(seen, person_height)[0], classes, model)
-        joints = settled(joints, confidence, seen.scores[0], seen.points[0] * (grouping.PERSON_HEIGHT / person_height))
+        findings = view(pixels[None])
+        joints, confidence, score = people(detections(findings, person_height)[0], classes, model)
+        joints = settled(
+            joints, confidence, findings.scores[0], findings.points[0] * (grouping.PERSON_HEIGHT / person_height)
+        )
         joints = joints * (person_height / grouping.PERSON_HEIGHT)
         found.append(((joints - FRAME) / scale, confidence, score))
     if not found:
@@ -147,19 +148,19 @@ def poses_from(
     if not len(score):
         return Poses(joints, confidence, score)
     areas = np.maximum(joints.max(axis=1) - joints.min(axis=1), 1.0).prod(axis=1)
-    kept = oks_nms.suppress(joints, score, areas, np.full(joints.shape[1], SIGMA), SAME_PERSON)
-    return Poses(joints[kept], confidence[kept], score[kept])
+    rows = oks_nms.suppress(joints, score, areas, np.full(joints.shape[1], SIGMA), SAME_PERSON)
+    return Poses(joints[rows], confidence[rows], score[rows])
 
 
 def _size(size: tuple[int, int], scale: float) -> tuple[int, int] | None:
-    """The (width, height) of an image of this scale, None when it is too small or too large to look at."""
+    """The (width, height) of an image of this scale, None when it is too small or too large for the network."""
     width, height = (max(1, round(side * scale)) for side in size)
     return None if min(width, height) < MULTIPLE or width * height > LARGEST_INPUT else (width, height)
 
 
 def _framed(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pixels [H, W, 3] with black around them, as the network saw it around people at the border in training, up to
-    multiples of what the network takes."""
+    """Pixels [H, W, 3] with black around them, as around people at the border in training, up to multiples of
+    MULTIPLE."""
     height, width = pixels.shape[:2]
     down, across = (FRAME + -(side + 2 * FRAME) % MULTIPLE for side in (height, width))
     return np.pad(pixels, ((FRAME, down), (FRAME, across), (0, 0)))

@@ -31,7 +31,7 @@ def mix(first: Sequence[float], second: Sequence[float], share: float) -> Colour
 class Canvas:
     """Coordinates are pixels of the final image, pixel centres at whole numbers, y down.
 
-    `owner` is 0 where the background or an object shows, else the code that the drawing call gave.
+    `owner` is 0 where the background or an object shows, otherwise the code that the drawing call gave.
     """
 
     def __init__(self, width: int, height: int) -> None:

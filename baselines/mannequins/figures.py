@@ -1,4 +1,4 @@
-"""Dressing a skeleton and drawing it: tapered limbs with a round shading, clothes with patterns, hair and faces."""
+"""Dresses a skeleton and draws it: tapered limbs with round shading, clothes with patterns, hair and faces."""
 
 from collections.abc import Callable
 
@@ -42,7 +42,7 @@ def draw_person(
     """Draw one person with the middle of the hips at pixel `hips`, `height` pixels tall when upright.
 
     Returns the joints [17, 2] in pixels, and which of them [17] face away: behind the head or the torso, so that they
-    are not to be seen whatever else is in front.
+    are hidden whatever else is in front.
     """
     flat = {name: np.array([hips[0] + p[0] * height, hips[1] - p[1] * height]) for name, p in skeleton.points.items()}
     depth = {name: float(p[2]) for name, p in skeleton.points.items()}
@@ -60,7 +60,7 @@ def draw_person(
         jobs.append((leg - 0.06, lambda s=side: pen.thigh(s)))  # type: ignore[misc]
         jobs.append((min(shin, leg) - 0.065 if shin < leg + 0.02 else shin - 0.05, lambda s=side: pen.shin(s)))  # type: ignore[misc]
     jobs.append((0.0, pen.torso))
-    if look.hair_style == "long":  # falls behind the shoulders, or over them when seen from behind
+    if look.hair_style == "long":  # falls behind the shoulders, or over them when viewed from behind
         jobs.append((-0.02 if skeleton.head[2, 2] > -0.2 else 0.5 + depth["head"], pen.long_hair))
     jobs.append((0.02 + 0.5 * (depth["head"] - depth["neck"]), pen.head))
     for _, job in sorted(jobs, key=lambda pair: pair[0]):

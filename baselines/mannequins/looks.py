@@ -19,7 +19,7 @@ PATTERNS = ("plain", "plain", "stripes", "pinstripes", "blocks", "dots", "number
 
 @dataclass(frozen=True)
 class Look:
-    """What a person wears, and is."""
+    """A person's skin, hair and clothes."""
 
     skin: Colour
     hair: Colour
@@ -30,7 +30,7 @@ class Look:
     sleeve: float  # 0 none .. 2 down to the wrist
     bottom: Colour
     leg: float  # 0 none .. 2 down to the ankle
-    skirt: float  # 0 none, else its length as a share of the thigh
+    skirt: float  # 0 for none, otherwise its length as a share of the thigh
     shoe: Colour
     wooden: bool
 

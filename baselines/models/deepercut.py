@@ -1,8 +1,8 @@
 """DeeperCut: A Deeper, Stronger, and Faster Multi-Person Pose Estimation Model, Insafutdinov et al., ECCV 2016.
 
-Bottom-up (arXiv 1605.03170). A ResNet at stride 16 whose maps are brought to stride 8 says for every place which parts
-are there (section 3), how far off their exact place is (section 3, location refinement), and where each other part of
-the same person is (section 4, image-conditioned pairwise terms).
+Bottom-up (arXiv 1605.03170). A ResNet at stride 16 whose maps are enlarged to stride 8 predicts for every place which
+parts are there (section 3), how far off their exact place is (section 3, location refinement), and where each other
+part of the same person is (section 4, image-conditioned pairwise terms).
 """
 
 from typing import NamedTuple
@@ -80,7 +80,7 @@ OFFSET_SCALE = 7.2801  # pixels of one unit of location refinement
 
 
 class Maps(NamedTuple):
-    """What the network says of every place: scores [B, K, H/8, W/8] between 0 and 1; offsets [B, K, 2, H/8, W/8], x and
+    """The network's output at every place: scores [B, K, H/8, W/8] between 0 and 1; offsets [B, K, 2, H/8, W/8], x and
     y in units of OFFSET_SCALE pixels; pairs [B, K * (K - 1), 2, H/8, W/8], normalised per pair, or None."""
 
     scores: Tensor
@@ -91,8 +91,8 @@ class Maps(NamedTuple):
 class Head(nn.Module):
     """From stride 16 to 8 by a transposed 3x3 convolution, plus a 1x1 convolution of finer features where given.
 
-    `narrowed`: to so many features first, which the paper does not do; the pairwise terms are so many that they would
-    otherwise have most weights of a narrow network.
+    `narrowed`: to so many features first, unlike in the paper; otherwise the many pairwise terms would have most of the
+    weights of a narrow network.
     """
 
     def __init__(self, coarse: int, fine: int, outputs: int, narrowed: int = 0) -> None:

@@ -52,6 +52,26 @@ MODEL = {
         # what differs from the recipe of all narrow variants
         "narrow": {"epochs": 6},
     },
+    # by toolkit whose names public weights have: how it prepares images and reads maps (fields of a checkpoint)
+    "public_forms": {
+        # deep-high-resolution-net.pytorch: tools/test.py (mean and deviation), lib/dataset/coco.py (1.25), the
+        # configurations of HRNet (COLOR_RGB, FLIP_TEST, SHIFT_HEATMAP and POST_PROCESS are true);
+        # heatmap pixel u is pixel 4 u of the crop, whose centre is at 4 u + 0.5: an origin of 0.125
+        "hrnet": {
+            "mean": (0.485, 0.456, 0.406),
+            "std": (0.229, 0.224, 0.225),
+            "origin": 0.125,
+            "flip_shift": True,
+        },
+        # mmpose: configs/body_2d_keypoint/topdown_heatmap (data_preprocessor with bgr_to_rgb, padding 1.25 of
+        # GetBBoxCenterScale, test_cfg with flip_test and shift_heatmap)
+        "mmpose": {
+            "mean": (0.485, 0.456, 0.406),
+            "std": (0.229, 0.224, 0.225),
+            "origin": 0.125,
+            "flip_shift": True,
+        },
+    },
     "summary": (
         "HRNet keeps high-resolution maps throughout. Each stage adds a parallel branch of half the resolution, and "
         "after every few blocks all branches exchange features, resampled to each other’s size. The heatmaps come from"
@@ -162,7 +182,7 @@ class HRNet(nn.Module):
         self.conv2, self.bn2 = nn.Conv2d(stem, stem, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(stem)
         self.layer1 = blocks(Bottleneck, stem, stem, bottlenecks)
         widths = [width * 2**branch for branch in range(4)]
-        # a transition adds a branch at half the size of the smallest; only the first changes what is there
+        # a transition adds a branch at half the size of the smallest; only the first changes the existing ones
         self.transition1 = nn.ModuleList(
             [
                 nn.Sequential(

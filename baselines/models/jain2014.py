@@ -1,7 +1,7 @@
 """Learning Human Pose Estimation Features with Convolutional Networks, Jain et al., ICLR 2014 (arXiv 1312.7302).
 
-One small network a joint decides for every 64 x 64 window whether the joint is in its middle (section 3.1). Run over a
-whole image its linear layers are convolutions, so that windows four pixels apart share their work.
+One small network per joint decides for every 64 x 64 window whether the joint is in its middle (section 3.1). Run over
+a whole image its linear layers are convolutions, so that windows four pixels apart share their work.
 """
 
 import numpy as np
@@ -86,7 +86,7 @@ REACH = 16  # windows between a joint and its neighbour, at most: 64 pixels
 def contrast_normalised(images: Tensor, *, size: int = 9, floor: float = 1e-2) -> Tensor:
     """Images [B, 3, H, W] less their local mean, over their local standard deviation, in Gaussian neighbourhoods.
 
-    The window's weights are made to sum to 1 at the borders, too. `floor` keeps flat regions from being blown up.
+    The window's weights sum to 1 at the borders as well. `floor` keeps flat regions from being blown up.
     Source: Jarrett et al., ICCV 2009, section 2.1, as used in section 3.1.
     """
     place = torch.arange(size, dtype=images.dtype, device=images.device) - (size - 1) / 2
@@ -103,13 +103,13 @@ def contrast_normalised(images: Tensor, *, size: int = 9, floor: float = 1e-2) -
 
 
 class WindowDetectors(nn.Module):
-    """A detector a joint: images [B, 3, H, W] to responses [B, 1, K, H/4 - 15, W/4 - 15] between 0 and 1.
+    """One detector per joint: images [B, 3, H, W] to responses [B, 1, K, H/4 - 15, W/4 - 15] between 0 and 1.
 
     The response at (u, v) is that of the window whose middle is (4 u + 32, 4 v + 32). H and W are multiples of 4. With
     a border of `padding` pixels around the image the middle is (4 u + 32 - padding, 4 v + 32 - padding): 30 gives
     responses of [B, 1, K, H/4, W/4].
 
-    Once part priors have been estimated (section 3.2), the answer outside of training is the responses times the
+    Once part priors have been estimated (section 3.2), the output outside of training is the responses times the
     messages of their neighbours.
     """
 
@@ -149,8 +149,8 @@ class WindowDetectors(nn.Module):
         return self.windows(F.pad(contrast_normalised(images), [self.padding] * 4))  # a border without contrast
 
     def estimate_priors(self, joints: NDArray[np.float64], weights: NDArray[np.floating]) -> None:
-        """Learn where neighbours are from people: joints [N, K, 2] in the crops that the network sees, weights [N, K],
-        0 where a joint is not annotated."""
+        """Estimate the offsets between neighbours from people: joints [N, K, 2] in the crops that the network sees,
+        weights [N, K], 0 where a joint is not annotated."""
         found = part_priors.estimate(joints, weights, STRIDE, REACH)
         with torch.no_grad():
             self.get_buffer("neighbours").copy_(torch.from_numpy(found.neighbours))

@@ -1,9 +1,9 @@
 """Multi-Context Attention for Human Pose Estimation, Chu et al., CVPR 2017 (arXiv 1702.07432).
 
 A stacked hourglass that weighs its features with attention maps: one of the whole body, gathered from all resolutions
-of the hourglass, then a finer one, which in the later half of the stacks is a map a joint. Neighbouring places of a map
-agree with each other through a conditional random field. The paper's figures leave the number of layers between its
-parts open; here it is the one that comes to the size and the cost that a port of the authors' network has.
+of the hourglass, then a finer one, which in the later half of the stacks has one map per joint. Neighbouring places of
+a map agree with each other through a conditional random field. The paper's figures leave the number of layers between
+its parts open; here it is chosen so that size and cost equal those of a port of the authors' network.
 """
 
 from itertools import pairwise
@@ -123,7 +123,7 @@ class MeanField(nn.Module):
 class Hourglass(nn.Module):
     """One hourglass of `levels` sizes; to a feature map of every size, the smallest first, the full size last.
 
-    The side branches are hourglass residual units, but for the smallest size, which has little left to pool.
+    The side branches are hourglass residual units, except at the smallest size, which has little left to pool.
     """
 
     def __init__(self, levels: int, channels: int) -> None:
@@ -159,15 +159,15 @@ class MultiResolutionAttention(nn.Module):
             F.interpolate(unary(x), size=full, mode="nearest")  # [B, 1, h, w] to [B, 1, H, W]
             for unary, x in zip(self.unaries, sizes, strict=True)
         ]
-        answer: Tensor = self.field(torch.stack(votes).sum(dim=0))  # [B, 1, H, W]
-        return answer
+        attention: Tensor = self.field(torch.stack(votes).sum(dim=0))  # [B, 1, H, W]
+        return attention
 
 
 class Stack(nn.Module):
     """An hourglass, two attentions in turn ("Hierarchical Attention"), heatmaps.
 
-    The second attention is one map in the earlier stacks and a map a joint in the later ones (`per_joint`), where
-    joint k's heatmap comes from the features that map k weighs. Features [B, C, H, W] to features of the same shape
+    The second attention is one map in the earlier stacks and one map per joint in the later ones (`per_joint`), where
+    joint k's heatmap comes from the features that map k weights. Features [B, C, H, W] to features of the same shape
     and heatmaps [B, K, H, W].
     """
 
@@ -190,13 +190,13 @@ class Stack(nn.Module):
         features = self.between(features)
         fine = self.field(self.unary(features))  # [B, 1 or K, H, W]
         features = self.after(features)
-        # weighing all channels with a map before this linear layer is weighing its outcome
+        # weighting all channels with a map before this linear layer equals weighting its output
         heatmaps = self.scores(features) * fine + self.bias[:, None, None]  # [B, K, H, W]
         return features, heatmaps
 
 
 class MultiContextAttention(nn.Module):
-    """Images [B, 3, H, W] to heatmaps [B, stacks, K, H/4, W/4]; the last stack is the answer, and twice as wide."""
+    """Images [B, 3, H, W] to heatmaps [B, stacks, K, H/4, W/4]; the last stack is the result, and twice as wide."""
 
     def __init__(self, num_joints: int, stacks: int, channels: int, levels: int) -> None:
         super().__init__()
@@ -219,17 +219,17 @@ class MultiContextAttention(nn.Module):
         x = F.max_pool2d(self.res1(x), 2)  # [B, C/4, H/2, W/2]
         x = F.max_pool2d(self.res2(x), 2)  # [B, C/2, H/4, W/4]
         x = self.res3(x)  # [B, C, H/4, W/4]
-        answers = []
+        outputs = []
         for index, stack in enumerate(self.stacks):
             features, heatmaps = stack(x)  # [B, C, H/4, W/4], [B, K, H/4, W/4]
-            answers.append(heatmaps)
+            outputs.append(heatmaps)
             if index < len(self.from_input):
                 x = (
                     self.from_input[index](x)
                     + self.from_features[index](features)
                     + self.from_heatmaps[index](heatmaps)
                 )
-        return torch.stack(answers, dim=1)  # [B, stacks, K, H/4, W/4]
+        return torch.stack(outputs, dim=1)  # [B, stacks, K, H/4, W/4]
 
 
 def build(num_joints: int, *, stacks: int = 8, channels: int = 256, levels: int = 4) -> MultiContextAttention:

@@ -1,9 +1,10 @@
-"""Where joints are, seen from their neighbours: the part-based spatial prior of Jain et al. 2014 (arXiv 1312.7302).
+"""The offsets of joints from their neighbours: the part-based spatial prior of Jain et al. 2014 (arXiv 1312.7302).
 
 Section 3.2 of the paper: how far one joint lies from its neighbour is a histogram over the training people, P(a | b). A
 joint's belief is its detector's response times a message from every neighbour, the neighbour's response convolved with
-that histogram: what a strong response elsewhere does not make plausible is put down. The paper chains face, shoulder,
-elbow and wrist; which joints are neighbours follows here from the people, so that it holds for any set of joints.
+that histogram: responses that no strong response of a neighbour makes plausible are lowered. The paper chains face,
+shoulder, elbow and wrist; here the training people determine which joints are neighbours, so that it works for any set
+of joints.
 """
 
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def _tree(joints: Floats, weights: NDArray[np.floating]) -> NDArray[np.int64]:
             if a != b and both.any():
                 spread[a, b] = (joints[both, b] - joints[both, a]).var(axis=0).sum()
     largest = np.nanmax(np.where(np.isinf(spread), np.nan, spread)) if np.isfinite(spread).any() else 0.0
-    spread = np.where(np.isinf(spread), 2.0 * largest + 1.0, spread)  # never seen together: the last to be joined
+    spread = np.where(np.isinf(spread), 2.0 * largest + 1.0, spread)  # never annotated together: the last to be joined
     inside, edges = [0], []
     while len(inside) < count:
         outside = [joint for joint in range(count) if joint not in inside]
@@ -75,7 +76,7 @@ def _tree(joints: Floats, weights: NDArray[np.floating]) -> NDArray[np.int64]:
 def apply(responses: Tensor, neighbours: Tensor, histograms: Tensor) -> Tensor:
     """Responses [B, K, H, W] between 0 and 1 times the messages of their neighbours: beliefs of the same shape.
 
-    Every message is scaled so that it is 1 at most; FLOOR bounds it from below. Outside the image nothing responds.
+    Every message is scaled so that it is 1 at most; FLOOR bounds it from below. Outside the image responses are zero.
     """
     reach = histograms.shape[-1] // 2
     factors = [responses[:, k] for k in range(responses.shape[1])]  # each [B, H, W]

@@ -85,7 +85,7 @@ MODEL = {
 
 class Convolution(nn.Conv2d):
     """A convolution that knows how many branches it sees and is seen by (section 4.1, initialization of multi-branch
-    networks): `sums`, C_i in the paper, are summed to its input, and `copies`, C_o, see its answer. `rectified`: its
+    networks): `sums`, C_i in the paper, are summed to its input, and `copies`, C_o, get its output. `rectified`: its
     input has been through a ReLU."""
 
     def __init__(
@@ -96,11 +96,11 @@ class Convolution(nn.Conv2d):
         self.sums, self.copies, self.alpha = sums, copies, 0.5 if rectified else 1.0
 
     def begin(self) -> None:
-        """Draw weights of section 4.1; the bias is none.
+        """Draw the weights of section 4.1; the bias is zero.
 
-        The variance of the answers is that of the inputs when the weights have 1 / (a C_i n_i), that of the gradients
+        The variance of the outputs is that of the inputs when the weights have 1 / (a C_i n_i), that of the gradients
         with 1 / (a C_o n_o), where n_i and n_o are the weights that meet in an output and in an input, and a is 1/2
-        behind a ReLU, else 1. The weights are Gaussian with a variance between the two, 2 over the sum of the
+        after a ReLU, otherwise 1. The weights are Gaussian with a variance between the two, 2 over the sum of the
         denominators. With one branch that is Glorot and Bengio's.
         """
         places = self.kernel_size[0] * self.kernel_size[1]
@@ -161,9 +161,9 @@ class Residual(nn.Module):
     f_0 is a 1x1 and a 3x3 convolution. The pyramid is there where `scales` = (channels, cardinality) is given; its
     branch begins with a 1x1 convolution to few channels, which all scales share, and ends with one, g.
 
-    The skip is the identity. Where the number of channels changes, it is BN, ReLU and a 1x1 convolution, and where
-    `project` says so: variances of identities that are added to each other would pile up (section 4.2). `activated`:
-    the input has been through BN and ReLU, so the branches leave theirs out.
+    The skip is the identity, or BN, ReLU and a 1x1 convolution where the number of channels changes or `project` is
+    set: the variances of identities that are added to each other would add up (section 4.2). `activated`: the input has
+    been through BN and ReLU, so the branches leave theirs out.
     """
 
     def __init__(
@@ -198,7 +198,7 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """One hourglass of `levels` sizes. The two smallest have no pyramids: there are no scales to tell apart in them.
+    """One hourglass of `levels` sizes. The two smallest have no pyramids, as they are too small for several scales.
 
     The side branch and what is below it differ by a factor of two in size, so they begin to have pyramids at different
     levels. The way up projects its skip, because the side branch is added to it.
@@ -221,7 +221,7 @@ class Hourglass(nn.Module):
 
 
 class PyraNet(nn.Module):
-    """Images [B, 3, H, W] to heatmaps [B, stacks, K, H/4, W/4]; the last stack is the answer."""
+    """Images [B, 3, H, W] to heatmaps [B, stacks, K, H/4, W/4]; the last stack is the result."""
 
     def __init__(self, num_joints: int, stacks: int, channels: int, levels: int, base: int, cardinality: int) -> None:
         super().__init__()
@@ -247,13 +247,13 @@ class PyraNet(nn.Module):
         x = F.relu(self.norm(self.conv(images)))  # [B, C/4, H/2, W/2]
         x = F.max_pool2d(self.res1(x), 2)  # [B, C/2, H/4, W/4]
         x = self.res3(self.res2(x))  # [B, C, H/4, W/4]
-        answers = []
+        outputs = []
         for stack, hourglass in enumerate(self.hourglasses):
             features = self.features[stack](hourglass(x))  # [B, C, H/4, W/4]
-            answers.append(self.heatmaps[stack](features))  # [B, K, H/4, W/4]
+            outputs.append(self.heatmaps[stack](features))  # [B, K, H/4, W/4]
             if stack < len(self.from_features):
-                x = x + self.from_features[stack](features) + self.from_heatmaps[stack](answers[-1])
-        return torch.stack(answers, dim=1)  # [B, stacks, K, H/4, W/4]
+                x = x + self.from_features[stack](features) + self.from_heatmaps[stack](outputs[-1])
+        return torch.stack(outputs, dim=1)  # [B, stacks, K, H/4, W/4]
 
 
 def build(
@@ -268,9 +268,9 @@ def build(
 ) -> PyraNet:
     """The network with fresh weights. Input width and height must be multiples of 4 * 2**levels.
 
-    `base`: how many times narrower than its unit a pyramid is; `cardinality`: its number of scales (C).
-    `multi_branch`: begin with the weights of section 4.1; else with PyTorch's, which are smaller, so that normalised
-    layers turn faster and more is learned on a small budget.
+    `base`: how many times narrower than its unit a pyramid is; `cardinality`: its number of scales (C). `multi_branch`:
+    begin with the weights of section 4.1, otherwise with PyTorch's, which are smaller: normalised layers then change
+    faster, and more is learned on a small budget.
     """
     network = PyraNet(num_joints, stacks, channels, levels, base, cardinality)
     if multi_branch:

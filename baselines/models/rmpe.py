@@ -1,8 +1,8 @@
 """Regional Multi-person Pose Estimation (AlphaPose), Fang, Xie, Tai and Lu, ICCV 2017 (arXiv 1612.00137).
 
 Top-down, made robust to boxes that are off: a spatial transformer moves the person to the middle of the crop, a
-single-person estimator finds the joints there, and the inverse transformer moves its heatmaps back (section 3.1). What
-several boxes found of the same person is settled by `pose_nms`. The estimator is FastPose, that of the authors'
+single-person estimator finds the joints there, and the inverse transformer moves its heatmaps back (section 3.1). The
+poses that several boxes gave for one person are merged by `pose_nms`. The estimator is FastPose, that of the authors'
 release: a ResNet that squeezes and excites, then upsampling by shuffling pixels. Its weights have that release's names.
 """
 
@@ -58,7 +58,19 @@ MODEL = {
         },
         # what differs from the recipe of all narrow variants
         "narrow": {"clip": 1.0, "padding": 1.3},
-        "slower": {"transformer.": 0.1},  # at the full rate it runs away with the person
+        "slower": {"transformer.": 0.1},  # at the full rate it moves the person out of the crop
+    },
+    # by toolkit whose names public weights have: how it prepares images and reads maps (fields of a checkpoint)
+    "public_forms": {
+        # AlphaPose: utils/presets/simple_transform.py subtracts these from red, green and blue and divides by nothing;
+        # _box_to_center_scale in utils/bbox.py has 1.25; scripts/demo_inference.py flips with shift=True
+        # heatmap pixel u is pixel 4 u of the crop, whose centre is at 4 u + 0.5: an origin of 0.125
+        "alphapose": {
+            "mean": (0.406, 0.457, 0.480),
+            "std": (1.0, 1.0, 1.0),
+            "origin": 0.125,
+            "flip_shift": True,
+        },
     },
     "summary": (
         "RMPE is robust to inaccurate boxes. A spatial transformer centres the person in the crop, a single-person "
@@ -83,7 +95,7 @@ MODEL = {
         "skips": "stn > sdtn",
     },
 }
-OUTSIDE = 2.0  # a place of a grid from -1 to 1 that no map reaches
+OUTSIDE = 2.0  # a coordinate beyond every map, whose grid is from -1 to 1
 
 
 class UpsampleByShuffle(nn.Module):
@@ -114,7 +126,7 @@ class FastPose(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    """A ResNet-18 looks at the crop and says which part of it the estimator is to see (section 3.1).
+    """A ResNet-18 that predicts which part of the crop the estimator should see (section 3.1).
 
     Images [B, 3, H, W] to theta [B, 2, 3], which takes places of the output to places of the input, both from -1 to 1
     (equation 1). It starts as the identity.
@@ -148,8 +160,7 @@ def compose(first: Tensor, second: Tensor) -> Tensor:
 def transform(maps: Tensor, theta: Tensor) -> Tensor:
     """Maps [B, C, H, W] sampled where theta [B, 2, 3] takes each output place (equation 1); zero outside.
 
-    Everything beyond twice the size is outside, however far: places that are not finite would be read from memory that
-    is not there.
+    Places are limited to twice the size, which is outside: ones that are not finite would be read from invalid memory.
     """
     grid = F.affine_grid(theta, list(maps.shape), align_corners=False)  # [B, H, W, 2]
     grid = grid.nan_to_num(OUTSIDE, OUTSIDE, -OUTSIDE).clamp(-OUTSIDE, OUTSIDE)
@@ -177,8 +188,8 @@ class RegionalEstimator(nn.Module):
         """
         moved = transform(images, self.transformer(images))
         frozen = {name: value.detach() for name, value in self.estimator.named_parameters()}
-        answer: Tensor = torch.func.functional_call(self.estimator, frozen, (moved,))
-        return answer[:, -1:]  # [B, 1, K, H/4, W/4]
+        maps: Tensor = torch.func.functional_call(self.estimator, frozen, (moved,))
+        return maps[:, -1:]  # [B, 1, K, H/4, W/4]
 
 
 def build(
@@ -189,7 +200,7 @@ def build(
     shuffled: tuple[int, int] = (1024, 512),
     transformer: int = 0,
 ) -> FastPose | RegionalEstimator:
-    """FastPose with fresh weights, within a symmetric spatial transformer if asked for.
+    """FastPose with fresh weights, inside a symmetric spatial transformer if `transformer` is given.
 
     `depth`: of the ResNet, `width`: channels of its first stage; `shuffled`: channels of the two upsampling
     convolutions before their pixels are shuffled; `transformer`: width of the transformer's ResNet-18, 0 for none.

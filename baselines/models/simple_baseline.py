@@ -46,6 +46,36 @@ MODEL = {
         # what differs from the recipe of all narrow variants
         "narrow": {"epochs": 9},
     },
+    # by toolkit whose names public weights have: how it prepares images and reads maps (fields of a checkpoint)
+    "public_forms": {
+        # human-pose-estimation.pytorch: lib/dataset/JointsDataset.py reads images with OpenCV, blue first, and
+        # pose_estimation/valid.py normalises them with the figures for red, green and blue in this order all the same;
+        # so do the configurations of pose_resnet in HRNet's toolkit (COLOR_RGB is false); heatmap pixel u is pixel 4 u
+        # of the crop, whose centre is at 4 u + 0.5: an origin of 0.125
+        "simple_baseline": {
+            "mean": (0.485, 0.456, 0.406),
+            "std": (0.229, 0.224, 0.225),
+            "bgr": True,
+            "origin": 0.125,
+            "flip_shift": True,
+        },
+        # mmpose: configs/body_2d_keypoint/topdown_heatmap (data_preprocessor with bgr_to_rgb, padding 1.25 of
+        # GetBBoxCenterScale, test_cfg with flip_test and shift_heatmap)
+        "mmpose": {
+            "mean": (0.485, 0.456, 0.406),
+            "std": (0.229, 0.224, 0.225),
+            "origin": 0.125,
+            "flip_shift": True,
+        },
+        # AlphaPose: utils/presets/simple_transform.py subtracts these from red, green and blue and divides by nothing;
+        # _box_to_center_scale in utils/bbox.py has 1.25; scripts/demo_inference.py flips with shift=True
+        "alphapose_simple": {
+            "mean": (0.406, 0.457, 0.480),
+            "std": (1.0, 1.0, 1.0),
+            "origin": 0.125,
+            "flip_shift": True,
+        },
+    },
     "summary": (
         "The simplest addition to a classification network: a ResNet reduces the crop to 1/32, three transposed "
         "convolutions upsample it to 1/4, and a 1 × 1 convolution outputs one heatmap per joint."

@@ -35,6 +35,22 @@ MODEL = {
         # what differs from the recipe of all narrow variants
         "narrow": {"epochs": 4},
     },
+    # by toolkit whose names public weights have: how it prepares images and reads maps (fields of a checkpoint)
+    "public_forms": {
+        # pytorch-pose: color_normalize in pose/utils/transforms.py subtracts MPII's mean and divides by nothing; 1.25
+        # around the person in pose/datasets/mpii.py; flip_back does not shift; final_preds in evaluation.py adds half a
+        # pixel
+        "pytorch_pose": {
+            "mean": (0.4404, 0.4440, 0.4327),
+            "std": (1.0, 1.0, 1.0),
+        },
+        # pytorch_stacked_hourglass: data/MPII/dp.py and test.py (pixel / 255, no more; the mirror image is not
+        # shifted), utils/group.py adds half a pixel
+        "princeton": {
+            "mean": (0.0, 0.0, 0.0),
+            "std": (1.0, 1.0, 1.0),
+        },
+    },
     "summary": (
         "Each hourglass downsamples to a few pixels, upsamples again with skip connections at every resolution, and "
         "predicts heatmaps. The next one starts from these features and heatmaps, so the first estimate is refined in "
@@ -61,7 +77,6 @@ MODEL = {
         "skips": "d1 > u1; d2 > u2",
     },
 }
-# arguments of build(), and the input size (width, height)
 
 
 class Residual(nn.Module):
@@ -88,8 +103,8 @@ class Residual(nn.Module):
 class Hourglass(nn.Module):
     """One hourglass of `levels` sizes (section 3.1): the side branch keeps a size, the inner one goes a size down.
 
-    `blocks`: residual units in every place; `widths`: channels of the smaller sizes, largest first, where they have
-    others (the paper's have not); the last holds for all that follow.
+    `blocks`: residual units in every place; `widths`: channels of the smaller sizes, largest first, where they
+    differ (in the paper they do not); the last applies to all that follow.
     """
 
     def __init__(self, levels: int, channels: int, blocks: int = 1, widths: tuple[int, ...] = ()) -> None:
@@ -109,13 +124,13 @@ class Hourglass(nn.Module):
 
 
 def _residuals(inputs: int, outputs: int, blocks: int) -> nn.Module:
-    """So many residual units; one alone is not wrapped."""
+    """`blocks` residual units; a single one is not wrapped."""
     first = Residual(inputs, outputs)
     return first if blocks == 1 else nn.Sequential(first, *(Residual(outputs, outputs) for _ in range(blocks - 1)))
 
 
 class StackedHourglass(nn.Module):
-    """Images [B, 3, H, W] to heatmaps [B, stacks, K, H/4, W/4]; the last stack is the answer."""
+    """Images [B, 3, H, W] to heatmaps [B, stacks, K, H/4, W/4]; the last stack is the result."""
 
     def __init__(
         self,
@@ -151,13 +166,13 @@ class StackedHourglass(nn.Module):
         x = F.relu(self.norm(self.conv(images)))  # [B, C/4, H/2, W/2]
         x = F.max_pool2d(self.res1(x), 2)  # [B, C/2, H/4, W/4]
         x = self.res3(self.res2(x))  # [B, C, H/4, W/4]
-        answers = []
+        outputs = []
         for stack, hourglass in enumerate(self.hourglasses):
             features = self.features[stack](hourglass(x))
-            answers.append(self.heatmaps[stack](features))  # [B, K, H/4, W/4]
+            outputs.append(self.heatmaps[stack](features))  # [B, K, H/4, W/4]
             if stack < len(self.from_features):
-                x = x + self.from_features[stack](features) + self.from_heatmaps[stack](answers[-1])
-        return torch.stack(answers, dim=1)  # [B, stacks, K, H/4, W/4]
+                x = x + self.from_features[stack](features) + self.from_heatmaps[stack](outputs[-1])
+        return torch.stack(outputs, dim=1)  # [B, stacks, K, H/4, W/4]
 
 
 def build(
@@ -175,8 +190,8 @@ def build(
 
     `early`: the stem reaches its full width at the second of its three blocks, as in one widespread implementation, and
     not at the third. `stem`: channels of its convolution and of its first two blocks, where they do not follow from
-    `channels` (a quarter, a half, a half). `blocks`, `widths`: as some implementations have them,
-    see Hourglass.
+    `channels` (a quarter, a half, a half). `blocks`, `widths`: of some implementations, see
+    Hourglass.
     """
     if stem is None:
         stem = (channels // 4, channels // 2, channels if early else channels // 2)

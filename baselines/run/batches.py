@@ -1,7 +1,7 @@
-"""What a network answers for the images of a run, image by image, as entries of a predictions file.
+"""The predictions of a network for the images of a run, image by image, as entries of a predictions file.
 
-Threads read and cut the next images, and another one decodes the poses of the last batch, while the network works on
-this one.
+While the network works on a batch, threads read and crop the next images, and another one decodes the poses of the
+previous batch.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from PIL import Image
 from baselines.decode import oks_nms, pose_nms
 from baselines.protocol import BaselineFailed, BottomUpEstimator, Estimator, Poses
 from baselines.run import crops
-from baselines.run.boxes import Boxes, Person
+from baselines.run.boxes import Boxes, PersonBox
 from baselines.run.images import UnreadableImage, read_image
 from evaluator import Dataset
 
 DECIMALS = 3  # of a pixel, in the predictions file
-# what a network or its decoding raises when it is wrong, or when its numbers are
+# what a network or its decoding raises when there is a mistake in it, or in its weights
 NETWORK_ERRORS = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
 ImageEntry = dict[str, Any]  # of a public image list: id, file_name, width, height, people
@@ -49,18 +49,20 @@ class Files:
         return read_image(path, listed)
 
 
-Coming = Generator[tuple[int, list[Entry], str], None, None]  # image id, entries, why it was left out
+PredictedImages = Generator[
+    tuple[int, list[Entry], str], None, None
+]  # image id, entries, why it was left out (empty if it was not)
 
 
 class WholeImages:
-    """A bottom-up network over images, one at a time; the next one is read meanwhile."""
+    """A bottom-up network on images, one at a time; the next ones are read meanwhile."""
 
     batch = 1
 
     def __init__(self, estimator: BottomUpEstimator, dataset: Dataset) -> None:
         self.estimator, self.dataset = estimator, dataset
 
-    def answers(self, images: list[ImageEntry], files: Files, boxes: Boxes) -> Coming:
+    def predictions(self, images: list[ImageEntry], files: Files, boxes: Boxes) -> PredictedImages:
         def read(image: ImageEntry) -> tuple[NDArray[np.uint8] | None, str]:
             try:
                 return np.asarray(files.read(image)), ""
@@ -84,8 +86,8 @@ class WholeImages:
             raise _failed(error, self.estimator, image_id, image_id) from error
 
 
-def _asked(poses: Poses, people: tuple[Person, ...]) -> list[tuple[int, int | None]]:
-    """(row, person id) of the poses that are wanted: all, or, where people are listed, the best one in each's box."""
+def _asked(poses: Poses, people: tuple[PersonBox, ...]) -> list[tuple[int, int | None]]:
+    """(row, person id) of the poses asked for: all, or the best one in the box of each listed person."""
     if not people:
         return [(row, None) for row in range(len(poses.score))]
     middles = poses.joints.mean(axis=1)  # [N, 2]
@@ -103,30 +105,30 @@ def _asked(poses: Poses, people: tuple[Person, ...]) -> list[tuple[int, int | No
 
 @dataclass(frozen=True)
 class _Cut:
-    """A person's crop, and how to get back from it."""
+    """A person's crop, and the matrix from the image to it."""
 
     image_id: int
-    person: Person
+    person: PersonBox
     matrix: crops.Matrix
     pixels: NDArray[np.uint8]
 
 
 @dataclass
 class _Open:
-    """An image of which not all people have been answered."""
+    """An image whose people have not all been predicted; `pending` of them are missing."""
 
-    to_come: int
+    pending: int
     problem: str
-    people: list[tuple[Person, Entry]] = field(default_factory=list)
+    people: list[tuple[PersonBox, Entry]] = field(default_factory=list)
 
 
 class Crops:
-    """A network for single people over images; `batch` is how many it takes at once, halved when memory is short."""
+    """A network for single people on images; `batch` is how many it gets at once, halved when memory is short."""
 
     def __init__(self, estimator: Estimator, dataset: Dataset, batch: int) -> None:
         self.estimator, self.dataset, self.batch = estimator, dataset, batch
 
-    def answers(self, images: list[ImageEntry], files: Files, boxes: Boxes) -> Coming:
+    def predictions(self, images: list[ImageEntry], files: Files, boxes: Boxes) -> PredictedImages:
         def cut(image: ImageEntry) -> tuple[list[_Cut], str]:
             return _cut(image, files, boxes.people.get(image["id"], ()), self.estimator)
 
@@ -142,17 +144,17 @@ class Crops:
                     raw, used = self._forward(waiting)
                     decoding.append(decoder.submit(_decode, self.estimator, waiting[:used], raw))
                     waiting = waiting[used:]
-                    if len(decoding) > 1:  # the one before has had the time of a batch
+                    if len(decoding) > 1:  # the previous one was decoded during this batch
                         _enter(decoding.popleft().result(), opened)
                 while last and decoding:
                     _enter(decoding.popleft().result(), opened)
-                while opened and next(iter(opened.values())).to_come == 0:
+                while opened and next(iter(opened.values())).pending == 0:
                     image_id = next(iter(opened))
                     whole = opened.pop(image_id)
                     yield image_id, _ranked(whole.people, self.dataset, self.estimator), whole.problem
 
     def _forward(self, cuts: list[_Cut]) -> tuple[Any, int]:
-        """What the network says of the first people of `cuts`, and how many they are."""
+        """The network's output for the first of `cuts`, and how many these are."""
         while True:
             used = cuts[: self.batch]
             try:
@@ -164,7 +166,7 @@ class Crops:
 
 
 def _ahead(work: Callable[[ImageEntry], Any], images: list[ImageEntry], ahead: int) -> Iterator[tuple[ImageEntry, Any]]:
-    """Every image in turn with what `work` gives, which threads do for the next ones meanwhile."""
+    """Every image in turn with the result of `work`; threads work on the next `ahead` images meanwhile."""
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         pending = deque(pool.submit(work, image) for image in images[:ahead])
         for index, image in enumerate(images):
@@ -174,7 +176,9 @@ def _ahead(work: Callable[[ImageEntry], Any], images: list[ImageEntry], ahead: i
             yield image, result
 
 
-def _cut(image: ImageEntry, files: Files, people: tuple[Person, ...], estimator: Estimator) -> tuple[list[_Cut], str]:
+def _cut(
+    image: ImageEntry, files: Files, people: tuple[PersonBox, ...], estimator: Estimator
+) -> tuple[list[_Cut], str]:
     """The crops of one image, or why there are none."""
     try:
         picture = files.read(image)
@@ -205,15 +209,15 @@ def _decode(estimator: Estimator, cuts: list[_Cut], raw: Any) -> list[tuple[_Cut
 
 
 def _enter(found: list[tuple[_Cut, Entry]], opened: dict[int, _Open]) -> None:
-    """Put the entries of a batch to their images."""
+    """Add the entries of a batch to their images."""
     for cut, entry in found:
         opened[cut.image_id].people.append((cut.person, entry))
-        opened[cut.image_id].to_come -= 1
+        opened[cut.image_id].pending -= 1
 
 
-def _ranked(people: list[tuple[Person, Entry]], dataset: Dataset, estimator: Estimator) -> list[Entry]:
-    """An image's entries. People whose boxes are not the benchmark's are rescored, and doubles among them dropped; or
-    merged, where that is part of the method."""
+def _ranked(people: list[tuple[PersonBox, Entry]], dataset: Dataset, estimator: Estimator) -> list[Entry]:
+    """An image's entries. Where the boxes are not the benchmark's own, people are rescored and duplicates dropped, or
+    merged where that is part of the method."""
     if not people or people[0][0].person_id is not None:
         return [entry for _, entry in people]
     triples = np.array([entry["keypoints"] for _, entry in people], float).reshape(len(people), -1, 3)
@@ -224,8 +228,8 @@ def _ranked(people: list[tuple[Person, Entry]], dataset: Dataset, estimator: Est
         return [_of_merged(person, people[person.members[0]][1]) for person in merged]
     areas = np.array([person.box[2] * person.box[3] if person.box else 1.0 for person, _ in people])
     scores = oks_nms.person_scores(triples[..., 2], box_scores, estimator.joint_threshold)
-    kept = oks_nms.suppress(triples[..., :2], scores, areas, np.asarray(dataset.sigmas, float))
-    return [{**people[row][1], "score": round(float(scores[row]), 6)} for row in kept]
+    rows = oks_nms.suppress(triples[..., :2], scores, areas, np.asarray(dataset.sigmas, float))
+    return [{**people[row][1], "score": round(float(scores[row]), 6)} for row in rows]
 
 
 def _of_merged(person: pose_nms.MergedPose, entry: Entry) -> Entry:
@@ -235,7 +239,7 @@ def _of_merged(person: pose_nms.MergedPose, entry: Entry) -> Entry:
 
 
 def _entry(image_id: int, poses: Poses, row: int, person_id: int | None, back: crops.Matrix | None = None) -> Entry:
-    """One person of the predictions file; `back` leads from the crop to the image."""
+    """One person of the predictions file; `back` maps the crop to the image."""
     joints = poses.joints[row] if back is None else crops.apply(back, poses.joints[row])
     triples = np.column_stack([crops.to_pixels(joints), poses.confidence[row]])
     score = float(poses.score[row])
@@ -251,14 +255,14 @@ def _entry(image_id: int, poses: Poses, row: int, person_id: int | None, back: c
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """PyTorch has a class of its own for this on GPUs, and says it in words on the CPU."""
+    """Whether memory ran out: PyTorch has an error class for it on GPUs, and only a message on the CPU."""
     return isinstance(error, MemoryError) or any(
         words in str(error) for words in ("out of memory", "not enough memory", "can't allocate memory")
     )
 
 
 def _failed(error: Exception, estimator: Estimator | BottomUpEstimator, first: int, last: int) -> BaselineFailed:
-    """What a network raised, with a name, and on which images."""
+    """The failure for what a network raised, with a code and the images it happened on."""
     if _out_of_memory(error):
         message = f"{estimator.name} does not fit into the memory of {estimator.device}"
         return BaselineFailed("out_of_memory", message, final=False)

@@ -1,5 +1,5 @@
-"""Where people are cut out: boxes that the benchmark gives, those of a file, those of the person detector, or the whole
-image."""
+"""The regions that people are cut out by: the benchmark's boxes, those of a file, those of the person detector, or the
+whole image."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from typing import Any
 from baselines.protocol import BaselineFailed
 from baselines.run.images import UnreadableImage
 
-BATCH = 16  # images that the detector sees at once
+BATCH = 16  # images per pass of the detector
 LARGEST_FILE = 1 << 30  # bytes of a box file
 
 
 @dataclass(frozen=True)
-class Person:
-    """Somebody to cut out: x, y, w, h in continuous coordinates of the image, or None for the whole image.
+class PersonBox:
+    """A person to cut out: x, y, w, h in continuous coordinates of the image, or None for the whole image.
 
-    `person_id` is None where the boxes are not the benchmark's: then who is meant is for the metric to find out.
+    `person_id` is None where the boxes are not the benchmark's: the metric then matches predictions with people.
     """
 
     box: tuple[float, float, float, float] | None
@@ -33,23 +33,23 @@ class Person:
 
 @dataclass(frozen=True)
 class Boxes:
-    """People by image id, and in words where they come from."""
+    """People by image id, and a description of where the boxes come from."""
 
-    people: dict[int, tuple[Person, ...]]
+    people: dict[int, tuple[PersonBox, ...]]
     source: str
 
     @property
     def digest(self) -> str:
-        """Of all boxes: two runs with the same one cut out the same."""
+        """Digest of all boxes; runs with the same digest crop the same regions."""
         rows = [(i, p.box, p.person_id, p.score) for i, people in sorted(self.people.items()) for p in people]
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def given(images: list[dict[str, Any]]) -> Boxes:
-    """Those of a public image list; the whole image where it has none."""
+    """The boxes of a public image list; the whole image where it has none."""
     people = {
         image["id"]: tuple(
-            Person(tuple(each["box"]) if each.get("box") else None, each["person_id"])
+            PersonBox(tuple(each["box"]) if each.get("box") else None, each["person_id"])
             for each in image.get("people", [{"person_id": 0}])
         )
         for image in images
@@ -59,10 +59,10 @@ def given(images: list[dict[str, Any]]) -> Boxes:
 
 
 def from_file(path: Path, images: list[dict[str, Any]], *, name: str = "") -> Boxes:
-    """Those of a file of detections in COCO's form: a list of {"image_id", "bbox": [x, y, w, h], "score"}.
+    """The boxes of a file of detections in COCO's form: a list of {"image_id", "bbox": [x, y, w, h], "score"}.
 
-    Other images and other categories than 1 (people) are passed over. `name` is what people call the file, if not by
-    the name that it has here. Raises BaselineFailed with the code `boxes`.
+    Boxes of other images and of categories other than 1 (people) are ignored. `name` is the name of the file in
+    messages, if it differs from the path's. Raises BaselineFailed with the code `boxes`.
     """
     name = name or path.name
     try:
@@ -74,19 +74,19 @@ def from_file(path: Path, images: list[dict[str, Any]], *, name: str = "") -> Bo
             raise ValueError("not a list")
     except (OSError, ValueError, RecursionError) as error:
         raise BaselineFailed("boxes", f"{name} cannot be read as a list of boxes: {error}") from error
-    found: dict[int, list[Person]] = {image["id"]: [] for image in images}
+    found: dict[int, list[PersonBox]] = {image["id"]: [] for image in images}
     for number, row in enumerate(rows):
         try:
             x, y, w, h = (float(value) for value in row["bbox"])
             image, score = row["image_id"], float(row.get("score", 1.0))
             wanted = row.get("category_id", 1) == 1 and image in found
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-            problem = "image_id, bbox [x, y, w, h] and score are expected"
+            problem = "expected image_id, bbox [x, y, w, h] and score"
             raise BaselineFailed("boxes", f"{name}, entry {number}: {problem}") from error
         if not all(map(math.isfinite, (x, y, w, h, score))) or max(map(abs, (x, y, w, h))) > 1e6 or min(w, h) <= 0:
             raise BaselineFailed("boxes", f"{name}, entry {number}: the box has no finite size above 0")
         if wanted:
-            found[image].append(Person((x, y, w, h), None, score))
+            found[image].append(PersonBox((x, y, w, h), None, score))
     if not any(found.values()):
         raise BaselineFailed("boxes", f"{name} has no box of a person in these images")
     digest = hashlib.sha256(content).hexdigest()
@@ -99,14 +99,14 @@ def detected(
     device: str,
     after_each: Callable[[], object],
 ) -> Boxes:
-    """Those of the person detector. `read` opens an image or raises `UnreadableImage`: then nobody is in it.
+    """The boxes of the person detector. `read` opens an image or raises `UnreadableImage`; that image then has none.
 
-    `after_each` is called after each batch; what it raises ends the detection. Raises BaselineFailed.
+    `after_each` is called after each batch; an exception it raises ends the detection. Raises BaselineFailed.
     """
     from baselines.run import person_detector
 
     detector = person_detector.load(device)
-    people: dict[int, tuple[Person, ...]] = {}
+    people: dict[int, tuple[PersonBox, ...]] = {}
 
     def opened(image: dict[str, Any]) -> Any:
         try:
@@ -124,7 +124,7 @@ def detected(
             readable = [(i, p) for i, p in zip(batch, pictures, strict=True) if p is not None]
             for (image, _), found in zip(readable, detector([p for _, p in readable]), strict=True):
                 people[image["id"]] = tuple(
-                    Person((float(x), float(y), float(w), float(h)), None, float(score))
+                    PersonBox((float(x), float(y), float(w), float(h)), None, float(score))
                     for (x, y, w, h), score in zip(found.boxes, found.scores, strict=True)
                 )
             after_each()

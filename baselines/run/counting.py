@@ -7,6 +7,7 @@ import os
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -22,15 +23,27 @@ def counted() -> dict[str, dict[str, tuple[int, float]]]:
         for variant, settings in card.variants.items():
             if not card.estimator:
                 continue
-            with torch.device("meta"):  # only shapes are wanted
+            with torch.device("meta"):  # only shapes are needed
                 network = registry.module(name).build(settings.get("joints", 16), **card.arguments(variant))
             size = card.size(variant)
             found.setdefault(name, {})[variant] = costs.parameters(network), round(costs.gmacs(network, size), 4)
     return found
 
 
+def listed() -> list[dict[str, Any]]:
+    """A row for every variant: name, variant, parameters, gmacs, input_size, source."""
+    rows: list[dict[str, Any]] = []
+    for name, card in registry.cards().items():
+        for each in registry.variants(name):
+            known = (each.parameters, each.gmacs) if each.parameters is not None else None
+            parameters, gmacs = known or counted().get(name, {}).get(each.name, (0, 0.0))
+            about = {"parameters": parameters, "gmacs": gmacs, "input_size": list(each.input_size)}
+            rows.append({"name": name, "variant": each.name, **about, "source": str(card.citation)})
+    return rows
+
+
 def write(folder: Path) -> Path:
-    """Count, unless the folder has the counts of these models already, and write them at once or not at all."""
+    """Count, unless the folder already has the counts of these models, and write the file atomically."""
     target = folder / registry.COSTS
     if registry.counts(folder):
         return target

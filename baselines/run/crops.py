@@ -1,7 +1,7 @@
-"""Cutting people out of images.
+"""Cuts people out of images.
 
 Coordinates inside this module are continuous: pixel i covers i to i + 1, so its centre is at i + 0.5. Joints in files
-count pixel centres as whole numbers; `to_continuous` and `to_pixels` go between the two. A crop is a matrix [2, 3]
+count pixel centres as whole numbers; `to_continuous` and `to_pixels` convert between the two. A crop is a matrix [2, 3]
 from the image's continuous coordinates to those of the crop.
 """
 
@@ -61,7 +61,8 @@ def inverse(matrix: Matrix) -> Matrix:
 def warp(
     image: Image.Image, matrix: Matrix, size: tuple[int, int], fill: tuple[int, int, int] = (0, 0, 0)
 ) -> Image.Image:
-    """The crop of `size` (width, height), bilinear. What shrinks by 2 or more is averaged first, against aliasing."""
+    """The crop of `size` (width, height), bilinear. An image that shrinks by 2 or more is averaged first, against
+    aliasing."""
     shrink = 1.0 / np.sqrt(max(abs(np.linalg.det(matrix[:, :2])), 1e-12))
     if shrink >= 2.0:
         factor = min(int(shrink), *image.size)

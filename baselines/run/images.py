@@ -1,6 +1,6 @@
 """Opening images: whatever the file is, 8-bit RGB the right way up, or a reason why not.
 
-A file is refused before it is decoded when it has too many pixels. A reason names the file, not its folder.
+A file with too many pixels is rejected before it is decoded. A reason names the file, not its folder.
 """
 
 import stat
@@ -15,13 +15,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 LARGEST_IMAGE = 100_000_000  # pixels
 EXIF_ORIENTATION = 0x0112
 QUARTER_TURNS = (5, 6, 7, 8)  # orientations that exchange width and height
-BACKGROUND = (255, 255, 255)  # behind what is transparent
+BACKGROUND = (255, 255, 255)  # behind transparent pixels
 PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by colour type
 # x, y of the first pixel and the steps of each pass of an interlaced PNG
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 PNG_SIGNATURE, PNG_PIECE = 8, 1 << 14  # bytes before the first chunk; bytes that are unpacked at a time
 
-# what Pillow raises for files that are not what they say
+# what Pillow raises for files that are not what they claim to be
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, struct.error, zlib.error)
 
 
@@ -36,16 +36,16 @@ class UnreadableImage(ValueError):
 def read_image(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
     """The image as 8-bit RGB, turned as its EXIF orientation says.
 
-    Grey, palette, 16-bit, floating-point and CMYK images are converted; what is transparent shows white. Of several
-    frames the first is taken. `size` is the (width, height) that the benchmark lists for it: when that is the size of
-    the unturned image, then the annotations were made on the unturned image, and it stays so; an image of another size
-    is not the one that was annotated. Raises UnreadableImage.
+    Grey, palette, 16-bit, floating-point and CMYK images are converted; transparent pixels become white. Of several
+    frames the first is used. `size` is the (width, height) that the benchmark lists for it: if that is the size of
+    the unturned image, it was annotated unturned and is returned so; an image of another size is not the one that was
+    annotated. Raises UnreadableImage.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UnreadableImage("missing", f"{path.name}: not a file")
     except OSError as error:
-        raise UnreadableImage("missing", f"{path.name}: not there, or may not be read") from error
+        raise UnreadableImage("missing", f"{path.name}: missing or not readable") from error
     try:
         with Image.open(path) as file:
             if file.width * file.height > LARGEST_IMAGE:
@@ -67,7 +67,7 @@ def read_image(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise UnreadableImage("too_many_pixels", f"{path.name}: too many pixels") from error
     except PermissionError as error:
-        raise UnreadableImage("missing", f"{path.name}: not there, or may not be read") from error
+        raise UnreadableImage("missing", f"{path.name}: missing or not readable") from error
     except BROKEN as error:
         raise UnreadableImage("broken", f"{path.name}: broken ({error})") from error
 

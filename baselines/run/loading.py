@@ -37,7 +37,7 @@ def load(
     """
     card = registry.card(name)
     chosen = variant or card.default_variant
-    # a checkpoint says itself which network it is for
+    # a checkpoint names its own network, listed or not
     if chosen not in ("", *card.variant_names) and checkpoint is None:
         known = ", ".join(card.variant_names)
         raise BaselineFailed("unknown_variant", f"{name} has no variant {chosen!r}: one of {known}")
@@ -57,7 +57,7 @@ def _with_checkpoint(
     try:
         found = Checkpoint.read(checkpoint) if checkpoint else stored.shipped(name, variant)
         if found is None:
-            message = f"{name} {variant} has no checkpoint here: register one, or choose a variant that has"
+            message = f"{name} {variant} has no checkpoint here: register one, or choose a variant that has one"
             raise BaselineFailed("no_checkpoint", message)
         if found.baseline != name:
             raise CheckpointError("mismatch", f"{found.file} is for {found.baseline}, not for {name}")

@@ -1,8 +1,8 @@
-"""A small detector of people, for benchmarks that give no boxes: every person is a point with a size.
+"""A small detector of people for benchmarks that give no boxes; it predicts every person as a point with a size.
 
 After Objects as Points, Zhou, Wang and Kraehenbuehl 2019 (arXiv 1904.07850), section 4: the peaks of a centre map are
-people, and maps beside it hold the size of the box and where in its pixel the centre is. No anchors; no suppression but
-that of neighbours of a peak, and of boxes that are nearly the same.
+people, and maps beside it hold the size of the box and where in its pixel the centre is. There are no anchors; only
+neighbours of a peak, and boxes that are nearly the same, are suppressed.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ TITLE = "Person detector"
 SOURCE = "Zhou, Wang, Krähenbühl: Objects as Points. 2019, arXiv 1904.07850"
 INPUT_SIZE = (192, 192)  # width, height: images are fitted into it
 STRIDE = 4  # pixels between places of the maps
-LOWEST_SCORE = 0.05  # peaks below are nobody
-MOST_PEOPLE = 100  # of an image
-SAME_BOX = 0.7  # boxes with more overlap (IoU) are the same person
+LOWEST_SCORE = 0.05  # of a peak that counts as a person
+MOST_PEOPLE = 100  # per image
+SAME_BOX = 0.7  # two boxes that overlap more than this (IoU) are one person
 CHANNELS = (16, 32, 48, 64)  # at 1/4, 1/8, 1/16, 1/32 of the input
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-Boxes = NDArray[np.float64]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Detections:
+class DetectedPeople:
     """People of an image, best first: boxes [N, 4] as x, y, w, h in continuous coordinates of the image, scores [N]."""
 
-    boxes: Boxes
+    boxes: Floats
     scores: NDArray[np.float64]
 
 
@@ -53,7 +53,7 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3x3 convolutions plus the input."""
 
     def __init__(self, channels: int) -> None:
@@ -71,24 +71,24 @@ class CentreNetwork(nn.Module):
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_convolution(3, 16, 2), _convolution(16, channels[0], 2), Block(channels[0]))
+        self.stem = nn.Sequential(_convolution(3, 16, 2), _convolution(16, channels[0], 2), ResidualBlock(channels[0]))
         pairs = list(pairwise(channels))
-        self.down = nn.ModuleList(nn.Sequential(_convolution(a, b, 2), Block(b)) for a, b in pairs)
+        self.down = nn.ModuleList(nn.Sequential(_convolution(a, b, 2), ResidualBlock(b)) for a, b in pairs)
         self.narrow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairs)
-        self.up = nn.ModuleList(Block(a) for a, _ in pairs)
+        self.up = nn.ModuleList(ResidualBlock(a) for a, _ in pairs)
         last = nn.Conv2d(32, 5, 1)
-        with torch.no_grad():  # nobody is almost everywhere, and a person measures about 60 pixels
+        with torch.no_grad():  # almost no place is a centre, and a person measures about 60 pixels
             last.bias.copy_(torch.tensor([-4.0, 4.0, 4.0, 0.5, 0.5]))  # type: ignore[union-attr]
         self.head = nn.Sequential(_convolution(channels[0], 32), last)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.stem(images)  # [B, C0, H/4, W/4]
-        seen = [x]
+        sizes = [x]
         for step in self.down:
-            seen.append(step(seen[-1]))  # [B, C1, H/8, W/8], /16, /32
-        x = seen.pop()
+            sizes.append(step(sizes[-1]))  # [B, C1, H/8, W/8], /16, /32
+        x = sizes.pop()
         for narrow, up in zip(reversed(self.narrow), reversed(self.up), strict=True):
-            x = up(seen.pop() + F.interpolate(narrow(x), scale_factor=2.0, mode="nearest"))
+            x = up(sizes.pop() + F.interpolate(narrow(x), scale_factor=2.0, mode="nearest"))
         return self.head(x)  # [B, 5, H/4, W/4]
 
 
@@ -111,7 +111,7 @@ class Detector:
         self._mean = torch.tensor(MEAN, device=device)[:, None, None]
         self._std = torch.tensor(STD, device=device)[:, None, None]
 
-    def __call__(self, images: Sequence[Image.Image]) -> list[Detections]:
+    def __call__(self, images: Sequence[Image.Image]) -> list[DetectedPeople]:
         """The people of each RGB image."""
         if not images:
             return []
@@ -126,8 +126,8 @@ class Detector:
         return [decode(m, crops.inverse(matrix), i.size) for m, matrix, i in zip(maps, matrices, images, strict=True)]
 
 
-def decode(maps: NDArray[np.floating], back: crops.Matrix, size: tuple[int, int]) -> Detections:
-    """Maps [5, H', W'] of one image as people; `back` leads from the input to the image of (width, height)."""
+def decode(maps: NDArray[np.floating], back: crops.Matrix, size: tuple[int, int]) -> DetectedPeople:
+    """Maps [5, H', W'] of one image as people; `back` maps the input to the image of (width, height)."""
     score = 1.0 / (1.0 + np.exp(-maps[0].astype(np.float64)))  # [H', W']
     padded = np.pad(score, 1, constant_values=-1.0)
     height, width = score.shape
@@ -141,21 +141,21 @@ def decode(maps: NDArray[np.floating], back: crops.Matrix, size: tuple[int, int]
     corners = np.clip(corners, 0.0, np.array(size, float))
     boxes = np.concatenate([corners[:, 0], corners[:, 1] - corners[:, 0]], axis=1)  # [N, 4]
     found = score[v, u]
-    kept = [i for i in distinct(boxes) if min(boxes[i, 2:]) > 1.0]
-    return Detections(boxes[kept], found[kept])
+    rows = [i for i in distinct(boxes) if min(boxes[i, 2:]) > 1.0]
+    return DetectedPeople(boxes[rows], found[rows])
 
 
-def distinct(boxes: Boxes, threshold: float = SAME_BOX) -> list[int]:
+def distinct(boxes: Floats, threshold: float = SAME_BOX) -> list[int]:
     """The rows of boxes [N, 4], best first, without those that overlap a better one by more than the threshold."""
     left = np.arange(len(boxes))
-    kept = []
+    rows = []
     while len(left):
-        kept.append(int(left[0]))
+        rows.append(int(left[0]))
         left = left[1:][overlaps(boxes[left[:1]], boxes[left[1:]])[0] <= threshold]
-    return kept
+    return rows
 
 
-def overlaps(a: Boxes, b: Boxes) -> NDArray[np.float64]:
+def overlaps(a: Floats, b: Floats) -> NDArray[np.float64]:
     """Intersection over union of boxes [N, 4] and [M, 4], x, y, w, h: [N, M]."""
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, :2] + a[:, None, 2:], b[None, :, :2] + b[None, :, 2:])

@@ -1,4 +1,4 @@
-"""Run a baseline over the images of a benchmark: whom to cut out, what to keep, and the record of the run."""
+"""Runs a baseline on the images of a benchmark: chooses the boxes, saves and resumes predictions, records the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from baselines.run import boxes as box_sources
 from baselines.run.batches import Crops, Entry, Files, ImageEntry, WholeImages
 from baselines.run.boxes import Boxes
 from baselines.run.loading import load
-from baselines.run.resume import Answer, Earlier, SavedRun
+from baselines.run.resume import Earlier, ImagePredictions, SavedRun
 from evaluator import Dataset, load_dataset
 
 __all__ = ["BaselineFailed", "Run", "predict"]
@@ -25,7 +25,7 @@ __all__ = ["BaselineFailed", "Run", "predict"]
 
 @dataclass(frozen=True)
 class Run:
-    """What was run, on what, how fast: the record beside the predictions."""
+    """The record of a run: what was run, on what, and how fast."""
 
     baseline: str
     variant: str
@@ -34,16 +34,16 @@ class Run:
     device_name: str
     precision: str
     batch: int
-    lost_with_batch: int | None  # of the last worker that was lost with this run: the next one starts with half of it
+    lost_with_batch: int | None  # batch of the last worker that this run lost; the next one starts with half of it
     input_size: tuple[int, int]
     parameters: int
     gmacs: float
     boxes: str  # where the people's boxes come from: "given", "whole image", a file, the person detector, or "none"
     images: int
     people: int
-    seconds: float  # of all workers that had this run
+    seconds: float  # of all workers that worked on this run
     images_per_second: float
-    taken_over: int  # images that workers which were lost had answered
+    taken_over: int  # images that lost workers had predicted
     left_out: tuple[str, ...]  # images whose file could not be used, and why
 
     def to_dict(self) -> dict[str, Any]:
@@ -63,19 +63,18 @@ def predict(
     device: str | None = None,
     box_file: Path | None = None,
     grouping: bool | None = None,
-    kept: SavedRun | None = None,
+    saved: SavedRun | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> tuple[list[Entry], Run]:
     """Predictions (COCO results entries) for a public image list, and the record of the run.
 
-    People are cut out by the boxes of the list (then entries have its `person_id`), or by those of `box_file`. Where
-    there are neither, a single-person benchmark's whole image is the crop, and on others the person detector looks for
-    them. Bottom-up networks take whole images; one that takes crops as well takes those where there are boxes.
-    `grouping` puts the person of a crop together by grouping or joint by joint, else as the checkpoint says. `kept` is
-    where the answers are written as they come, and where those of lost workers are taken from; the batch is then at
-    most half of what the last of them had, for it may have been killed for want of memory. `progress` is called with
-    the images done and all images; what it raises ends the run. A file that is not the listed image is left out and
-    named in the record. Raises BaselineFailed.
+    People are cut out by the boxes of the list (entries then have its `person_id`), or by those of `box_file`. Where
+    there are neither, the crop is the whole image on a single-person benchmark, and on others the person detector finds
+    the boxes. Bottom-up networks get whole images, unless there are boxes and they accept crops as well. `grouping`
+    turns grouping in crops on or off; the default is the checkpoint's. `saved` stores the predictions as they are made,
+    and returns those of lost workers; the batch is then at most half of the last such worker's, which may have run out
+    of memory. `progress` is called with the images done and all images; an exception it raises ends the run. A file
+    that is not the listed image is left out and named in the record. Raises BaselineFailed.
     """
     definition = load_dataset(dataset)
     images = image_list["images"]
@@ -83,35 +82,37 @@ def predict(
     estimator = load(name, dataset, variant=variant, checkpoint=checkpoint, checkpoints=checkpoints, device=device)
     if grouping is not None:
         _set_grouping(estimator, grouping)
-    say = progress or (lambda done, total: None)
+    report = progress or (lambda done, total: None)
     bottom_up = _takes_whole_images(estimator, images, definition, box_file)
-    boxes = _boxes(images, files, definition, box_file, estimator.device, lambda: say(0, len(images)), bottom_up)
-    earlier = kept.begin(_what(estimator, image_list, dataset, boxes)) if kept else Earlier({}, 0.0)
-    answers = dict(earlier.answers)
-    todo = [image for image in images if image["id"] not in answers]
+    boxes = _boxes(images, files, definition, box_file, estimator.device, lambda: report(0, len(images)), bottom_up)
+    earlier = saved.begin(_identity(estimator, image_list, dataset, boxes)) if saved else Earlier({}, 0.0)
+    predicted = dict(earlier.images)
+    todo = [image for image in images if image["id"] not in predicted]
     started = time.monotonic()
     work = _work(estimator, definition, bottom_up, earlier.lost_with_batch)
     noted = None
     try:
-        if kept is not None:
-            kept.note_batch(noted := work.batch)
-        with closing(work.answers(todo, files, boxes)) as coming:
+        if saved is not None:
+            saved.note_batch(noted := work.batch)
+        with closing(work.predictions(todo, files, boxes)) as coming:
             for image_id, entries, left_out in coming:
-                answers[image_id] = Answer(image_id, entries, left_out, round(time.monotonic() - started, 3))
-                if kept is not None:
-                    kept.add(answers[image_id])
+                predicted[image_id] = ImagePredictions(
+                    image_id, entries, left_out, round(time.monotonic() - started, 3)
+                )
+                if saved is not None:
+                    saved.add(predicted[image_id])
                     if work.batch != noted:
-                        kept.note_batch(noted := work.batch)
-                say(len(answers), len(images))
+                        saved.note_batch(noted := work.batch)
+                report(len(predicted), len(images))
     finally:
-        if kept is not None:
-            kept.close()
+        if saved is not None:
+            saved.close()
     seconds = earlier.seconds + time.monotonic() - started
-    found = [answers[image["id"]] for image in images]
-    results = [entry for answer in found for entry in answer.entries]
-    missing = tuple(answer.left_out for answer in found if answer.left_out)
+    found = [predicted[image["id"]] for image in images]
+    results = [entry for image in found for entry in image.entries]
+    missing = tuple(image.left_out for image in found if image.left_out)
     if images and not results:
-        reason = missing[0] if missing else "nobody was found in them"
+        reason = missing[0] if missing else "no people were found in them"
         raise BaselineFailed("no_images", f"none of the {len(images)} images gave a prediction: {reason}")
     return results, Run(
         baseline=name,
@@ -130,16 +131,16 @@ def predict(
         people=len(results),
         seconds=round(seconds, 3),
         images_per_second=round(len(images) / max(seconds, 1e-9), 2),
-        taken_over=len(earlier.answers),
+        taken_over=len(earlier.images),
         left_out=missing,
     )
 
 
 def _set_grouping(estimator: Any, grouping: bool) -> None:
-    """Have an estimator that can group do so or not. Raises BaselineFailed where there is nothing to group by."""
+    """Turn grouping on or off. Raises BaselineFailed for an estimator without statistics to group by."""
     if grouping and getattr(estimator, "model", None) is None:
         message = (
-            f"nothing was fitted that {estimator.name} could group by: python -m baselines fit-grouping CHECKPOINT.json"
+            f"{estimator.name} has no statistics to group by: run python -m baselines fit-grouping CHECKPOINT.json"
         )
         raise BaselineFailed("no_grouping", message)
     if hasattr(estimator, "grouped"):
@@ -149,8 +150,8 @@ def _set_grouping(estimator: Any, grouping: bool) -> None:
 def _takes_whole_images(
     estimator: Estimator | BottomUpEstimator, images: list[ImageEntry], dataset: Dataset, box_file: Path | None
 ) -> bool:
-    """Whether a bottom-up network is to find people by itself: one that can look at one person's crop, too, does so
-    where it is told where people are."""
+    """Whether the network finds people in whole images. A bottom-up network that also accepts crops gets these where
+    the boxes are known."""
     if not isinstance(estimator, BottomUpEstimator):
         return False
     told = dataset.single_person or box_file is not None or _all_have_boxes(images)
@@ -160,7 +161,7 @@ def _takes_whole_images(
 def _work(
     estimator: Estimator | BottomUpEstimator, dataset: Dataset, bottom_up: bool, lost_with: int | None
 ) -> WholeImages | Crops:
-    """Whole images, or crops with half the batch that a lost worker had, if one was lost."""
+    """Whole images; or crops, with half the batch of the last lost worker, if one was lost."""
     if bottom_up:
         return WholeImages(cast(BottomUpEstimator, estimator), dataset)
     crops_of = cast(Estimator, estimator)
@@ -182,7 +183,7 @@ def _boxes(
     after_each: Callable[[], object],
     bottom_up: bool,
 ) -> Boxes:
-    """Whom to cut out of the images."""
+    """The boxes of the people to cut out. Raises BaselineFailed."""
     if box_file is not None and (bottom_up or dataset.single_person):
         who = "a bottom-up network" if bottom_up else f"{dataset.title}, which lists its people,"
         raise BaselineFailed("boxes", f"{who} takes no file of boxes")
@@ -196,10 +197,10 @@ def _boxes(
     return box_sources.detected(images, files.read, device, after_each)
 
 
-def _what(
+def _identity(
     estimator: Estimator | BottomUpEstimator, image_list: dict[str, Any], dataset: str, boxes: Boxes
 ) -> dict[str, Any]:
-    """Everything that the predictions depend on: a successor goes on only where all of it is the same."""
+    """Everything that the predictions depend on; a later worker resumes only where all of it is equal."""
     return {
         "baseline": estimator.name,
         "variant": estimator.variant,

@@ -1,8 +1,8 @@
-"""Simple methods that predict poses in given boxes, honest points to compare with. NumPy and Pillow only.
+"""Simple methods that predict poses in given boxes, for comparison with networks. NumPy and Pillow only.
 
-They learn in seconds from a training split: the mean pose, the poses of the most similar training people, a linear
-map from oriented gradients (Dalal and Triggs, CVPR 2005) to joints, and a cascade of such maps that looks around its
-own estimate (Dollár, Welinder and Perona, CVPR 2010; Xiong and De la Torre, CVPR 2013).
+They are trained within seconds: the mean pose, the poses of the most similar training people, a linear
+map from oriented gradients (Dalal and Triggs, CVPR 2005) to joints, and a cascade of such maps around each estimate
+(Dollár, Welinder and Perona, CVPR 2010; Xiong and De la Torre, CVPR 2013).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DESCRIPTIONS = {
     "Mean pose": "The mean of all training poses, stretched over the box. It does not look at the image.",
     "Nearest neighbours": "The average pose of the five training people whose grey crops are most alike.",
     "Gradient ridge": "Ridge regression from histograms of oriented gradients of a 96 x 128 crop to the joints.",
-    "Cascaded regression": "Ridge regressions in a row, each on the gradients around the joints the last one found.",
+    "Cascaded regression": "Ridge regressions in sequence, each on the gradients around the joints of the one before.",
 }
 
 
@@ -39,7 +39,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Boxes:
+class GreyCrops:
     """People in boxes: grey crops [N, 128, 96] from 0 to 1, and matrices [N, 2, 3] from the image to the crop."""
 
     pixels: NDArray[np.float32]
@@ -92,7 +92,7 @@ def nearest_neighbours(
     scores [M].
 
     Crops are reduced to an eighth and brought to mean 0 and length 1, so that brightness and contrast do not count. A
-    joint that no neighbour has takes its place in the mean pose.
+    joint that no neighbour has is at its place in the mean pose.
     """
     similar = _signature(asked) @ _signature(known).T  # [M, N]
     best = np.argpartition(-similar, NEIGHBOURS - 1, axis=1)[:, :NEIGHBOURS]
@@ -109,8 +109,8 @@ def gradient_ridge(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Joints [M, K, 2] by ridge regression on the gradients [N, h, w, D] of whole crops, and scores [M].
 
-    Joints that a training person lacks take their place in the mean pose. The score falls with the distance from the
-    mean pose: unusual poses are predicted worse.
+    Joints that a training person lacks are at their place in the mean pose. The score falls with the distance from the
+    mean pose, because unusual poses are predicted less well.
     """
     mean = _mean(poses, weights)
     targets = np.where((weights > 0)[..., None], poses - mean, 0.0)
@@ -125,9 +125,9 @@ def cascaded_regression(
     """Joints [M, K, 2] from gradients [M, h, w, D] by a cascade, and scores [M]; `mirror` gives each joint's mirrored
     joint.
 
-    Training people count twice, as they are and mirrored. Every stage corrects the joints from what it sees around
-    them. In training, a person is corrected by a map that was fitted to the other half of the people, so that a stage
-    learns from errors of the size that it will meet.
+    Training people count twice, as they are and mirrored. Every stage corrects the joints by the gradients around them.
+    In training, a person is corrected by a map that was fitted to the other half of the people, so that a stage
+    learns from errors as large as those it will meet.
     """
     mean = _mean(poses, weights)
     targets = np.where((weights > 0)[..., None], poses, mean)
@@ -139,13 +139,13 @@ def cascaded_regression(
     trained = np.repeat(mean[None], len(targets), axis=0)
     found = np.repeat(mean[None], len(asked), axis=0)
     for stage, step in enumerate((0.0, *STAGES)):
-        seen = _around(known, trained, step) if stage else _coarse(known)
+        around = _around(known, trained, step) if stage else _coarse(known)
         errors = targets - trained
-        seen_asked = _around(asked, found, step) if stage else _coarse(asked)
-        found = found + _fit(seen, errors)(seen_asked)
+        around_asked = _around(asked, found, step) if stage else _coarse(asked)
+        found = found + _fit(around, errors)(around_asked)
         corrected = trained.copy()
         for part in (0, 1):
-            corrected[half == part] += _fit(seen[half != part], errors[half != part])(seen[half == part])
+            corrected[half == part] += _fit(around[half != part], errors[half != part])(around[half == part])
         trained = corrected
     return found, _likely(found - mean)
 
@@ -157,7 +157,7 @@ def gradients(pixels: NDArray[np.float32]) -> Floats:
 
 
 def mirrored_gradients(cells: Floats) -> Floats:
-    """What `gradients` gives for the mirrored crops: direction d becomes -d."""
+    """The `gradients` of the mirrored crops: direction d becomes -d."""
     order = [-d % DIRECTIONS for d in range(DIRECTIONS)]
     return cells[:, :, ::-1, [*order, DIRECTIONS]]
 
@@ -192,7 +192,7 @@ def _coarse(cells: Floats) -> Floats:
 
 
 def _around(cells: Floats, joints: NDArray[np.float64], step: float) -> Floats:
-    """What cells [N, h, w, D] hold at 3 x 3 places, `step` pixels apart, around joints [N, K, 2] and the shape."""
+    """Cells [N, h, w, D] at 3 x 3 places, `step` pixels apart, around joints [N, K, 2]; and the shape of the pose."""
     n, rows, columns, _ = cells.shape
     offsets = np.stack(np.meshgrid([-step, 0.0, step], [-step, 0.0, step]), axis=-1).reshape(1, 1, 9, 2)
     places = (joints[:, :, None] + offsets) / CELL - 0.5  # [N, K, 9, 2]
@@ -247,7 +247,7 @@ def _signature(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     return signature
 
 
-def _cut(image_list: dict[str, Any], folder: Path) -> Boxes:
+def _cut(image_list: dict[str, Any], folder: Path) -> GreyCrops:
     pixels, matrices, image_ids, person_ids, sizes = [], [], [], [], []
     for image in image_list["images"]:
         picture = read_image(folder / image["file_name"]).convert("L").convert("RGB")
@@ -260,10 +260,10 @@ def _cut(image_list: dict[str, Any], folder: Path) -> Boxes:
             image_ids.append(image["id"])
             person_ids.append(person["person_id"])
             sizes.append(float(np.hypot(w, h)))
-    return Boxes(np.stack(pixels), np.stack(matrices), image_ids, person_ids, np.array(sizes))
+    return GreyCrops(np.stack(pixels), np.stack(matrices), image_ids, person_ids, np.array(sizes))
 
 
-def _results(people: Boxes, poses: NDArray[np.float64], scores: NDArray[np.float64]) -> list[dict[str, Any]]:
+def _results(people: GreyCrops, poses: NDArray[np.float64], scores: NDArray[np.float64]) -> list[dict[str, Any]]:
     """Poses [M, K, 2] in crops as entries of a predictions file. Larger people score slightly higher."""
     results = []
     for i, (pose, score) in enumerate(zip(poses, scores, strict=True)):

@@ -1,1 +1,2 @@
-"""How models and the person detector are trained. May import run and everything below it."""
+"""Training: of the models, of the person detector, and of the statistics for grouping. May import run and what is
+below."""

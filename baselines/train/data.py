@@ -1,7 +1,7 @@
 """Annotated people to train on: read from the datasets' own files, split, cut out and augmented.
 
-What a person looks like in a pass depends only on the seed, the pass and the person, not on who was drawn before: a
-training that goes on after a kill sees what it would have seen, and people can be prepared by several threads.
+How a person is augmented depends only on the seed, the epoch and the person, not on the people before: a training that
+resumes after a kill gets the crops that it would have got, and several threads can prepare them.
 """
 
 import json
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from baselines.mannequins import generate
 from baselines.protocol import BaselineFailed
 from baselines.run import crops
 from baselines.run.images import UnreadableImage, read_image
@@ -24,14 +25,14 @@ from evaluator import Dataset
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 LSP_TRAIN = 1000  # images 1 to 1000 of LSP; the others are its test split
-KEPT_BYTES = 1 << 30  # of decoded images in memory; further images are read again in every pass
-FEWEST_HALF = 8  # annotated joints of a person that may be cut to a half body, HRNet's toolkit
+CACHE_BYTES = 1 << 30  # of decoded images in memory; further images are read again in every epoch
+FEWEST_HALF = 8  # annotated joints of a person who may be cut to half a body (HRNet's toolkit)
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """How far a person is changed: uniformly in plus and minus `rotation` degrees, `scale` and `shift` (shares of the
-    crop), `colour` (share of the light); mirrored every second time; cut to the upper or the lower body with
+    crop), `colour` (share of the brightness); mirrored half of the time; cut to the upper or the lower body with
     probability `half_body`."""
 
     rotation: float = 0.0
@@ -42,18 +43,18 @@ class Augmentation:
 
 
 class Pictures:
-    """Images by number, read when they are asked for; as many as KEPT_BYTES hold stay in memory."""
+    """Images by number, read when needed; up to CACHE_BYTES of them stay in memory."""
 
     def __init__(self, paths: list[Path], ids: list[int] | None = None) -> None:
         self.paths = paths
         self.ids = ids or list(range(len(paths)))  # as the annotations number them
-        self._kept: dict[int, Image.Image] = {}
-        self._room = KEPT_BYTES
+        self._cache: dict[int, Image.Image] = {}
+        self._room = CACHE_BYTES
 
     def __getitem__(self, index: int) -> Image.Image:
-        kept = self._kept.get(index)
-        if kept is not None:
-            return kept
+        cached = self._cache.get(index)
+        if cached is not None:
+            return cached
         try:
             image = read_image(self.paths[index])
         except UnreadableImage as error:
@@ -61,12 +62,45 @@ class Pictures:
         size = 3 * image.width * image.height
         if size <= self._room:
             self._room -= size
-            self._kept[index] = image
+            self._cache[index] = image
         return image
 
 
 @dataclass(frozen=True)
-class People:
+class TrainingFiles:
+    """The annotations and the folder of images to learn from; `rendered` where these are Mannequins made for it."""
+
+    annotations: Path
+    folder: Path
+    rendered: bool = False
+
+    @classmethod
+    def named(
+        cls, dataset: str, data: Path | None, annotations: Path | None, folder: Path | None, scratch: Path
+    ) -> "TrainingFiles":
+        """Those of a folder `data`, those given one by one, or without either Mannequins in `scratch`.
+
+        Raises BaselineFailed for half of a pair, and where a dataset other than Mannequins has no files.
+        """
+        if data is not None:
+            return cls(data / "annotations.json", data / "images")
+        if annotations is not None and folder is not None:
+            return cls(annotations, folder)
+        if annotations is not None or folder is not None:
+            raise BaselineFailed("no_data", "--annotations and --folder belong together: the people, and their images")
+        if dataset != "mannequins":
+            message = f"no training data of {dataset}: give --annotations and --folder, or --data"
+            raise BaselineFailed("no_data", message)
+        return cls(scratch / "annotations.json", scratch / "images", rendered=True)
+
+    def render_if_missing(self, images: int, seed: int) -> None:
+        """Render so many Mannequins, unless there are files already."""
+        if self.rendered:
+            generate(self.annotations.parent, split="train", images=images, seed=seed)
+
+
+@dataclass(frozen=True)
+class TrainingPeople:
     """Annotated people: the image [N] and region [N, 4] (x, y, w, h) of each, joints [N, K, 2] in continuous
     coordinates, weights [N, K], 0 where a joint is not annotated. `padding` goes around a region. Where `proposals` are
     learned, an augmented person is cut out by a box drawn from them."""
@@ -82,8 +116,8 @@ class People:
     def __len__(self) -> int:
         return len(self.regions)
 
-    def chosen(self, rows: NDArray[np.intp]) -> "People":
-        """Some of them."""
+    def chosen(self, rows: NDArray[np.intp]) -> "TrainingPeople":
+        """The people of these rows."""
         return replace(
             self,
             image_of=self.image_of[rows],
@@ -96,33 +130,35 @@ class People:
 @dataclass(frozen=True)
 class Batch:
     """People cut out: images [B, 3, H, W], normalised; joints [B, K, 2] in continuous coordinates of the crop; weights
-    [B, K], 0 where a joint is not annotated or outside the crop. With everyone who is in the picture: joints
-    [B, P, K, 2] and weights [B, P, K], first the person it was cut out for; where fewer are in it, weights are 0."""
+    [B, K], 0 where a joint is not annotated or outside the crop. With everyone in the image: joints [B, P, K, 2]
+    and weights [B, P, K], first the person it was cut out for; weights are 0 where an image has fewer people."""
 
     images: NDArray[np.float32]
     joints: NDArray[np.float64]
     weights: NDArray[np.float32]
 
 
-def read_people(dataset: Dataset, annotations: Path, folder: Path, *, padding: float) -> People:
+def read_people(dataset: Dataset, annotations: Path, folder: Path, *, padding: float) -> TrainingPeople:
     """The people with an annotated joint in `annotations`, an annotation JSON (COCO's own, or converted) or LSP's
     joints.mat, whose images are in `folder`.
 
-    Where a benchmark has one person an image and gives no box, as LSP, the region is the whole image, as when a
-    baseline runs; elsewhere it is the person's box, which is given `padding`. Only training images are taken of LSP.
-    Raises BaselineFailed.
+    Where a benchmark has one person per image and gives no box, as LSP, the region is the whole image, as when a
+    baseline runs; elsewhere it is the person's box with `padding`. Of LSP only training images are accepted. Raises
+    BaselineFailed.
     """
-    truth = _document(dataset, annotations)
+    truth = _read_annotations(dataset, annotations)
     images, people = truth["images"], truth["annotations"]
     if dataset.name == "lsp":
-        _refuse_test_images(truth, annotations)
+        _check_training_images(truth, annotations)
     number = {image["id"]: i for i, image in enumerate(images)}
     people = [p for p in people if any(v > 0 for v in p["keypoints"][2::3]) and not p.get("iscrowd")]
     if not people:
-        raise BaselineFailed("no_people", f"{annotations.name} has nobody with an annotated joint")
+        raise BaselineFailed("no_people", f"{annotations.name} contains no person with an annotated joint")
     k = len(dataset.joints)
     if any(len(p["keypoints"]) != 3 * k for p in people):
-        raise BaselineFailed("other_joints", f"{annotations.name}: people of {dataset.name} have {k} joints")
+        raise BaselineFailed(
+            "other_joints", f"{annotations.name}: expected the {k} joints of {dataset.name} for every person"
+        )
     triples = np.array([p["keypoints"] for p in people], float).reshape(-1, k, 3)
     image_of = np.array([number[p["image_id"]] for p in people])
     pictures = Pictures([folder / image["file_name"] for image in images], [image["id"] for image in images])
@@ -135,7 +171,7 @@ def read_people(dataset: Dataset, annotations: Path, folder: Path, *, padding: f
         regions = np.array([(0.0, 0.0, *sizes[i]) for i in image_of.tolist()])
     else:
         regions = np.array([p["bbox"] for p in people], float)
-    return People(
+    return TrainingPeople(
         pictures,
         image_of,
         regions,
@@ -145,10 +181,10 @@ def read_people(dataset: Dataset, annotations: Path, folder: Path, *, padding: f
     )
 
 
-def _document(dataset: Dataset, path: Path) -> dict[str, Any]:
+def _read_annotations(dataset: Dataset, path: Path) -> dict[str, Any]:
     """The annotation JSON in a file."""
     if not path.is_file():
-        raise BaselineFailed("no_data", f"{path.name}: there is no such file of annotations")
+        raise BaselineFailed("no_data", f"{path.name}: no such annotation file")
     try:
         if path.suffix == ".json":
             found = json.loads(path.read_text())
@@ -168,21 +204,21 @@ def _document(dataset: Dataset, path: Path) -> dict[str, Any]:
                 person["bbox"]
     except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
         raise BaselineFailed("annotations", f"{path.name} is not an annotation JSON ({error!r})") from error
-    document: dict[str, Any] = found
-    return document
+    annotations: dict[str, Any] = found
+    return annotations
 
 
-def _refuse_test_images(truth: dict[str, Any], path: Path) -> None:
-    """LSP's images are numbered; a converted file may hold any of them."""
+def _check_training_images(truth: dict[str, Any], path: Path) -> None:
+    """Raise BaselineFailed for a converted file of LSP with images of its test split."""
     later = sorted(image["id"] for image in truth["images"] if image["id"] > LSP_TRAIN)
     if later:
-        message = f"{path.name} has the test image {later[0]}: train on images 1 to {LSP_TRAIN} of LSP"
+        message = f"{path.name} contains the test image {later[0]}: train on images 1 to {LSP_TRAIN} of LSP"
         raise BaselineFailed("test_images", message)
 
 
-def split(people: People, share: float, seed: int) -> tuple[People, People]:
-    """Those to learn from and those to choose the best epoch by: of a `share` of the images, at least one, drawn by the
-    seed. Nobody's image is in both. A share of 0 gives nobody to choose by."""
+def split(people: TrainingPeople, share: float, seed: int) -> tuple[TrainingPeople, TrainingPeople]:
+    """The people to learn from, and those to choose the best epoch by: the people of a `share` of the images, at least
+    one, drawn by the seed. No image is in both parts; with a share of 0 the second is empty."""
     images = np.unique(people.image_of)
     count = min(max(1, round(share * len(images))), len(images) - 1) if share > 0 else 0
     drawn = np.random.default_rng([seed, 1]).permutation(images)[:count]
@@ -191,12 +227,12 @@ def split(people: People, share: float, seed: int) -> tuple[People, People]:
 
 
 def order(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """In which order people come in a pass, [count]."""
+    """The order of the people in an epoch, [count]."""
     return np.random.default_rng([seed, 2, epoch]).permutation(count)
 
 
 def batches(
-    people: People,
+    people: TrainingPeople,
     rows: NDArray[np.int64],
     *,
     size: tuple[int, int],
@@ -208,10 +244,10 @@ def batches(
     everyone: bool = False,
     threads: int = 0,
 ) -> Iterator[Batch]:
-    """The people of `rows` in turn, cut out to `size` (width, height), augmented if asked for.
+    """The people of `rows` in turn, cut out to `size` (width, height), and augmented where `augmentation` is given.
 
-    `everyone`: with the joints of all who are in the crop. `threads`: how many prepare batches ahead; with 0 they are
-    prepared when they are asked for.
+    `everyone`: with the joints of all people in the image. `threads`: how many prepare batches ahead; with 0 a batch is
+    prepared when it is needed.
     """
 
     def cut(start: int) -> Batch:
@@ -249,7 +285,7 @@ def _stack(
 
 
 def _cut(
-    people: People,
+    people: TrainingPeople,
     row: int,
     size: tuple[int, int],
     mirrored: list[int],

@@ -1,4 +1,4 @@
-"""Training of the person detector on rendered people, and what it is measured by: AP and recall at an IoU of 0.5."""
+"""Trains the person detector on rendered people, and measures its boxes: AP and recall at an IoU of 0.5."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from baselines.run.person_detector import (  # fmt: skip
     STD,
     STRIDE,
     VARIANT,
-    Boxes,
-    Detections,
+    DetectedPeople,
     Detector,
+    Floats,
     build,
     described,
     fitted,
@@ -40,13 +40,13 @@ from baselines.run.person_detector import (  # fmt: skip
 from baselines.weights import checkpoints
 from baselines.weights.checkpoints import Checkpoint
 
-IOU = 0.5  # at which a box is right
+IOU = 0.5  # from which a box is correct
 CLAIM: dict[str, Any] = {"dataset": "mannequins", "split": "test", "seed": 7, "images": 120, "metric": "box_ap50"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train."""
+    """The recipe of a training."""
 
     images: int = 2000
     epochs: int = 12
@@ -97,8 +97,8 @@ def train(out: Path, plan: Plan, command: str, say: Callable[[str], object] = pr
     return made
 
 
-def read(folder: Path) -> tuple[list[Image.Image], list[Boxes]]:
-    """Images, and the boxes [N, 4] of each, x, y, w, h."""
+def read(folder: Path) -> tuple[list[Image.Image], list[Floats]]:
+    """The images of a rendered split, and the boxes [N, 4] of each, x, y, w, h."""
     truth = json.loads((folder / "annotations.json").read_text())
     of: dict[int, list[list[float]]] = {image["id"]: [] for image in truth["images"]}
     for person in truth["annotations"]:
@@ -111,7 +111,7 @@ def centre_loss(maps: Tensor, targets: Tensor, places: list[tuple[NDArray[np.int
     """Focal loss of centres (equation 1) plus 0.5 times the absolute error of log sizes and of offsets (2 and 3).
 
     `maps` [B, 5, H', W']; `targets` [B, H', W'] are 1 at centres and fall off around; `places`: for each image the
-    (v, u) [N, 2] of its centres and what is wanted there [N, 4]. Divided by the number of people.
+    (v, u) [N, 2] of its centres and the targets there [N, 4]. Divided by the number of people.
     """
     logits = maps[:, 0]
     positive = targets == 1.0
@@ -127,9 +127,9 @@ def centre_loss(maps: Tensor, targets: Tensor, places: list[tuple[NDArray[np.int
 
 
 def centre_targets(
-    boxes: Boxes, size: tuple[int, int]
+    boxes: Floats, size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
-    """Boxes [N, 4] in the input as a centre map [H', W'], the places [N, 2] (v, u) and what is wanted there [N, 4].
+    """Boxes [N, 4] in the input as a centre map [H', W'], the places [N, 2] (v, u) and the targets there [N, 4].
 
     Around a centre the map falls off as a Gaussian whose width grows with the box.
     """
@@ -149,7 +149,7 @@ def centre_targets(
 
 
 def _batches(
-    images: list[Image.Image], boxes: list[Boxes], batch: int, rng: np.random.Generator
+    images: list[Image.Image], boxes: list[Floats], batch: int, rng: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor, list[tuple[NDArray[np.int64], NDArray[np.float32]]]]]:
     """One pass in random order, each image mirrored, moved, scaled and recoloured at random."""
     mean, std = np.array(MEAN, np.float32), np.array(STD, np.float32)
@@ -172,15 +172,15 @@ def _batches(
         yield given.contiguous(memory_format=torch.channels_last), torch.from_numpy(np.stack(targets)), places
 
 
-def moved(boxes: Boxes, matrix: crops.Matrix, size: tuple[int, int]) -> Boxes:
-    """Boxes [N, 4] through a matrix without rotation, cut at the border of (width, height); what is cut by more than
-    half is left out."""
+def moved(boxes: Floats, matrix: crops.Matrix, size: tuple[int, int]) -> Floats:
+    """Boxes [N, 4] through a matrix without rotation, cut at the border of (width, height); boxes that lose more than
+    half are left out."""
     corners = crops.apply(matrix, np.stack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1))  # [N, 2, 2]
     low, high = corners.min(axis=1), corners.max(axis=1)
     area = (high - low).prod(axis=1)
     low, high = np.clip(low, 0, size), np.clip(high, 0, size)
-    kept = (high - low).prod(axis=1) > area / 2
-    return np.concatenate([low, high - low], axis=1)[kept]
+    inside = (high - low).prod(axis=1) > area / 2
+    return np.concatenate([low, high - low], axis=1)[inside]
 
 
 def measured(detector: Detector) -> tuple[float, float]:
@@ -192,20 +192,20 @@ def measured(detector: Detector) -> tuple[float, float]:
     return average_precision(found, boxes)
 
 
-def average_precision(found: Sequence[Detections], truth: Sequence[Boxes]) -> tuple[float, float]:
-    """AP and recall at an IoU of 0.5 of one class, as COCO has it: 101 recall levels, greedy from the best score."""
+def average_precision(found: Sequence[DetectedPeople], truth: Sequence[Floats]) -> tuple[float, float]:
+    """AP and recall at an IoU of 0.5 of one class, as in COCO: 101 recall levels, greedy from the best score."""
     rows = [
         (float(s), image, box)
         for image, each in enumerate(found)
         for s, box in zip(each.scores, each.boxes, strict=True)
     ]
     rows.sort(key=lambda row: -row[0])
-    taken = [np.zeros(len(boxes), bool) for boxes in truth]
+    matched = [np.zeros(len(boxes), bool) for boxes in truth]
     right = np.zeros(len(rows), bool)
     for number, (_, image, box) in enumerate(rows):
-        shared = np.where(taken[image], -1.0, overlaps(box[None], truth[image])[0])
+        shared = np.where(matched[image], -1.0, overlaps(box[None], truth[image])[0])
         if len(shared) and shared.max() >= IOU:
-            taken[image][shared.argmax()] = True
+            matched[image][shared.argmax()] = True
             right[number] = True
     people = sum(map(len, truth))
     recall = right.cumsum() / max(1, people)

@@ -1,8 +1,8 @@
-"""What grouping knows of people, fitted to annotated training images and stored with a checkpoint.
+"""Fits the statistics that grouping uses to annotated training images, and stores them with a checkpoint.
 
 DeeperCut (arXiv 1605.03170), section 4: a logistic for every pair of classes, learned from the pairs of detections that
-a trained network has on the training images. Every class's scores get a logistic of their own, too, so that they are
-the probabilities that the multicut takes them for.
+a trained network has on the training images. Every class also gets a logistic of its own, which turns its scores into
+the probabilities that the multicut needs.
 """
 
 import time
@@ -14,43 +14,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baselines.decode import grouping
-from baselines.decode.grouping import Detections, Model
+from baselines.decode.grouping import JointDetections, Model
 from baselines.estimators import crop_grouping
 from baselines.estimators.heatmap import HeatmapEstimator
 from baselines.protocol import BaselineFailed
 from baselines.run.loading import load
 from baselines.train import data as annotated
-from baselines.train.data import People
+from baselines.train.data import TrainingPeople
 from baselines.weights.checkpoints import Checkpoint, CheckpointError
 from evaluator import load_dataset
 
 Floats = NDArray[np.float64]
-REACH = (
-    0.1 * grouping.PERSON_HEIGHT
-)  # pixels: a detection that is nearer to somebody's joint of its class is that joint
+REACH = 0.1 * grouping.PERSON_HEIGHT  # pixels: how near a detection of a joint is to the joint
 
-PEOPLE = 600  # that are learned from, unless another number is asked for
-HELD_OUT, SEED = 0.2, 0  # share of the images that say how good it is, and by which seed they are drawn
-MARGIN = 0.01  # share of all joints that grouping must find beyond those found without it, to be used: less is chance
+PEOPLE = 600  # to learn from, unless another number is asked for
+HELD_OUT, SEED = 0.2, 0  # share of the images that the fit is checked on, and the seed that draws them
+MARGIN = 0.01  # share of all joints that grouping must find beyond those found without it; less may be chance
 
 
 @dataclass(frozen=True)
 class Example:
-    """The detections of an image, and whose each is [N]: the number of a person, -1 where it is nobody's."""
+    """The detections of an image, and the number of the person that each belongs to [N], -1 for none."""
 
-    found: Detections
+    found: JointDetections
     owner: NDArray[np.int64]
 
 
-def example(found: Detections, joints: Floats) -> Example:
-    """Detections with the people [P, K, 2] whose joints of their class are nearest; NaN where one is not annotated."""
+def example(found: JointDetections, joints: Floats) -> Example:
+    """Detections, each assigned to the one of people [P, K, 2] whose joint of its class is nearest; joints that are not
+    annotated are NaN."""
     away = np.linalg.norm(joints[:, found.classes] - found.places, axis=2)  # [P, N]
     away = np.where(np.isnan(away), np.inf, away)
     return Example(found, np.where(away.min(axis=0) <= REACH, away.argmin(axis=0), -1))
 
 
 def mean_ways(joints: Floats) -> Floats:
-    """The mean way [K, K, 2] from one joint to another, of people [N, K, 2]; zero where nobody has both."""
+    """The mean offset [K, K, 2] from one joint to another, of people [N, K, 2]; zero where nobody has both."""
     between = joints[:, None, :] - joints[:, :, None]  # [N, K, K, 2]: at [a, b] from a to b
     there = ~np.isnan(between[..., :1])
     ways: Floats = np.where(there, between, 0.0).sum(axis=0) / np.maximum(there.sum(axis=0), 1)
@@ -58,7 +57,7 @@ def mean_ways(joints: Floats) -> Floats:
 
 
 def fit(examples: Iterable[Example], classes: int, ways: Floats | None = None) -> Model:
-    """The model of what examples have. Pairs of which neither is anybody's teach nothing about who belongs together."""
+    """The model fitted to examples. Pairs in which neither detection is a person's joint are left out."""
     drawn = list(examples)
     scores, pairs = np.zeros((classes, 2)), np.tile(grouping.PRIOR, (classes, classes, 1))
     rows, same = _pairs(drawn, classes)
@@ -73,7 +72,7 @@ def fit(examples: Iterable[Example], classes: int, ways: Floats | None = None) -
 
 
 def log_likelihood(examples: Iterable[Example], model: Model) -> float:
-    """Mean log-likelihood of whether pairs of detections of different classes are one person's."""
+    """Mean log-likelihood of whether the pairs of detections of different classes belong to one person."""
     rows, same = _pairs(list(examples), len(model.scores))
     total = count = 0.0
     for (a, b), features in rows.items():
@@ -86,7 +85,8 @@ def log_likelihood(examples: Iterable[Example], model: Model) -> float:
 def _pairs(
     examples: list[Example], classes: int
 ) -> tuple[dict[tuple[int, int], Floats], dict[tuple[int, int], NDArray[np.bool_]]]:
-    """Features [M, 9] of the pairs of detections of classes a < b, by (a, b), and whether both are one person's [M]."""
+    """Features [M, 9] of the pairs of detections of classes a < b, by (a, b), and whether both belong to one person
+    [M]."""
     features, same, of = [np.zeros((0, grouping.FEATURES))], [np.zeros(0, bool)], [np.zeros((0, 2), np.int64)]
     for each in examples:
         first, second = np.triu_indices(len(each.owner), 1)
@@ -106,10 +106,10 @@ def _pairs(
 
 @dataclass(frozen=True)
 class Crop:
-    """A training crop: its detections, where every joint is most likely on its own [K, 2], and the joints of everyone
-    in it [P, K, 2], the one it was cut out for first; NaN where one is not annotated."""
+    """A training crop: its detections, the most likely place of every joint on its own [K, 2], and the joints of
+    everyone in it [P, K, 2], first those of the person it was cut out for; NaN where one is not annotated."""
 
-    found: Detections
+    found: JointDetections
     alone: Floats
     joints: Floats
 
@@ -118,8 +118,8 @@ class Crop:
         return example(self.found, self.joints)
 
 
-def crops_of(estimator: HeatmapEstimator, people: People, rows: NDArray[np.int64]) -> Iterator[Crop]:
-    """The crops of some annotated people as an estimator sees them."""
+def crops_of(estimator: HeatmapEstimator, people: TrainingPeople, rows: NDArray[np.int64]) -> Iterator[Crop]:
+    """The crops of the annotated people of `rows`, through an estimator."""
     factor, mean, std = (
         grouping.PERSON_HEIGHT / estimator.person_height,
         np.array(annotated.MEAN),
@@ -130,24 +130,24 @@ def crops_of(estimator: HeatmapEstimator, people: People, rows: NDArray[np.int64
         everyone=True,
     ):  # fmt: skip
         pixels = np.rint((batch.images.transpose(0, 2, 3, 1) * std + mean) * 255).astype(np.uint8)  # [B, H, W, 3]
-        answer = estimator.forward(pixels)
-        alone = estimator.best(answer)[0] * factor
+        output = estimator.forward(pixels)
+        alone = estimator.best(output)[0] * factor
         joints = np.where(batch.weights[..., None] > 0, batch.joints * factor, np.nan)
-        for found, each, own in zip(estimator.detections(answer), alone, joints, strict=True):
+        for found, each, own in zip(estimator.detections(output), alone, joints, strict=True):
             yield Crop(found, each, own)
 
 
 def joints_found(crops: Iterable[Crop], model: Model, size: Floats) -> dict[str, float]:
-    """The share of the joints of those whom crops of `size` [2] were cut out for that are found within REACH, each on
-    its own (`alone`) and by grouping (`grouped`)."""
+    """The share of the joints of the people whom crops of `size` [2] were cut out for that are found within REACH, each
+    on its own (`alone`) and by grouping (`grouped`)."""
     near = {"alone": 0, "grouped": 0}
     there = 0
     for crop in crops:
         joints, confidence = crop_grouping.person(crop.found, model, size)
         grouped = np.where(confidence[:, None] > 0, joints, crop.alone)
         there += int((~np.isnan(crop.joints[0, :, 0])).sum())
-        for name, answer in (("alone", crop.alone), ("grouped", grouped)):
-            near[name] += int((np.linalg.norm(answer - crop.joints[0], axis=1) <= REACH).sum())
+        for name, output in (("alone", crop.alone), ("grouped", grouped)):
+            near[name] += int((np.linalg.norm(output - crop.joints[0], axis=1) <= REACH).sum())
     return {name: count / max(there, 1) for name, count in near.items()}
 
 
@@ -163,9 +163,8 @@ def fit_checkpoint(
 ) -> Checkpoint:
     """Fit the grouping of a checkpoint to annotated training images, and write its description at `path` anew.
 
-    At most `people` are learned from. Half as many, on other images, say how good it is, and whether the person of a
-    crop is put together by grouping from now on (`grouped`): where clearly more joints are found so (MARGIN). Raises
-    BaselineFailed.
+    The fit uses at most `people` people. Half as many, on other images, decide whether crops are grouped from now on
+    (`grouped`): only if grouping finds more joints by more than MARGIN. Raises BaselineFailed.
     """
     started = time.process_time()
     definition = load_dataset(dataset)
@@ -175,16 +174,16 @@ def fit_checkpoint(
         raise BaselineFailed(f"checkpoint_{error.code}", str(error)) from error
     estimator = load(checkpoint.baseline, dataset, checkpoint=path, device=device)
     if not isinstance(estimator, HeatmapEstimator):
-        raise BaselineFailed("no_grouping", f"{checkpoint.baseline} answers without maps: there is nothing to group")
+        raise BaselineFailed("no_grouping", f"{checkpoint.baseline} has no maps: there is nothing to group")
     if checkpoint.joints != tuple(definition.joints):
-        raise BaselineFailed("other_joints", f"{path.name} has other joints than the people of {dataset}")
+        raise BaselineFailed("other_joints", f"{path.name} has joints other than those of {dataset}")
     everyone = annotated.read_people(definition, annotations, folder, padding=checkpoint.padding)
     learned, held = (
         list(crops_of(estimator, part, annotated.order(len(part), SEED, 0)[:most]))
         for part, most in zip(annotated.split(everyone, HELD_OUT, SEED), (people, people // 2), strict=True)
     )
     ways = None
-    if not estimator.sees_ways:
+    if not estimator.predicts_ways:
         ways = mean_ways(np.stack([crop.joints[0] for crop in learned]))
         learned, held = (
             [replace(crop, found=replace(crop.found, ways=ways[crop.found.classes])) for crop in crops]

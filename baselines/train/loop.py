@@ -1,4 +1,4 @@
-"""Training: the loop, its log, the choice of the epoch, and how it goes on after a kill.
+"""Training: the loop, its log, the choice of the epoch, and resuming after a kill.
 
 Everything that a step depends on is either a function of the recipe's seed and the numbers of the epoch and the step,
 or in the state file, which is replaced as a whole. So a training that was killed and started again ends with the same
@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import csv
 import fcntl
-import hashlib
-import json
 import math
 import os
 import platform
@@ -18,7 +16,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,98 +25,24 @@ from torch import Tensor, nn
 
 from baselines import registry
 from baselines.decode import heatmaps
-from baselines.estimators.heatmap import choose_device
 from baselines.protocol import BaselineFailed
 from baselines.run import crops
-from baselines.run.progress import Progress
 from baselines.train import data as annotated
 from baselines.train import proposals
-from baselines.train.data import People
-from baselines.train.objectives import LOSSES, Objective
-from baselines.train.recipes import OPTIMISERS, SCHEDULES, Recipe, training_of
+from baselines.train.data import TrainingPeople
+from baselines.train.objectives import Objective
+from baselines.train.progress import Progress
+from baselines.train.recipes import Recipe, training_of
+from baselines.train.task import Task
 from baselines.weights import checkpoints
 from baselines.weights.checkpoints import Checkpoint
-from evaluator import Dataset, load_dataset
 
-PRECISIONS = ("float32", "bf16", "fp16")
-SAVE_SECONDS = 60.0  # between two writings of the state
-NEAR = 0.05  # of the crop's diagonal: a joint this near counts as found, when epochs are compared
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be trained, on what, and where it goes. `size` is the input's (width, height)."""
-
-    baseline: str
-    variant: str
-    dataset: Dataset
-    annotations: Path
-    folder: Path
-    out: Path
-    size: tuple[int, int]
-    network: dict[str, Any]  # arguments of the architecture's build()
-    recipe: Recipe
-    device: str
-    precision: str
-    command: str = ""
-    save_seconds: float = SAVE_SECONDS
-    boxes: Path | None = None  # a detector's, of the training images, for the recipe's proposals
-
-    @property
-    def stem(self) -> Path:
-        """The files of a training: this with .safetensors, .json, .csv, and .state while it runs."""
-        return self.out / f"{self.baseline}-{self.variant}"
-
-
-def task(
-    baseline: str,
-    dataset: str,
-    annotations: Path,
-    folder: Path,
-    out: Path,
-    *,
-    variant: str | None = None,
-    recipe: dict[str, Any] | None = None,
-    size: tuple[int, int] | None = None,
-    device: str | None = None,
-    precision: str | None = None,
-    command: str = "",
-    save_seconds: float = SAVE_SECONDS,
-    boxes: Path | None = None,
-) -> Task:
-    """A training with the architecture's defaults, changed by `recipe`. Raises BaselineFailed for what cannot be."""
-    card, how = registry.card(baseline), training_of(baseline)
-    variant = variant or ("narrow" if "narrow" in card.variants else card.default_variant)
-    if variant not in card.variants:
-        raise BaselineFailed("unknown_variant", f"{baseline} has no variant {variant!r}: {', '.join(card.variants)}")
-    chosen = replace(how.recipe(variant), **(recipe or {}))
-    for value, known, what in (
-        (chosen.loss, LOSSES, "loss"),
-        (chosen.optimiser, OPTIMISERS, "optimiser"),
-        (chosen.schedule, SCHEDULES, "schedule"),
-        (precision or PRECISIONS[0], PRECISIONS, "precision"),
-    ):
-        if value not in known:
-            raise BaselineFailed(what, f"no {what} {value!r}: one of {', '.join(known)}")
-    if not 0 <= chosen.validation < 1:
-        raise BaselineFailed("validation", f"a share of {chosen.validation} of the images cannot be held back: 0 to 1")
-    where = choose_device(device)
-    return Task(
-        baseline, variant, load_dataset(dataset), annotations, folder, out, size or card.size(variant),
-        card.arguments(variant), chosen, where, precision or _precision(where), command, save_seconds, boxes,
-    )  # fmt: skip
-
-
-def _precision(device: str) -> str:
-    """Half precision where it pays: on a GPU, bfloat16 where it has that."""
-    if not device.startswith("cuda"):
-        return "float32"
-    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+NEAR = 0.05  # of the crop's diagonal: a joint this near counts as found when epochs are compared
 
 
 @dataclass
-class State:
-    """Where a training is: what the next step needs beside the recipe. Written to the state file as it is."""
+class TrainingState:
+    """How far a training is: what the next step needs besides the recipe. The state file contains it unchanged."""
 
     epoch: int = 0
     step: int = 0  # of the epoch
@@ -137,9 +60,9 @@ def train(task: Task) -> Checkpoint:
     lock = task.stem.with_suffix(".lock")
     with lock.open("w") as held:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # let go of when the process dies
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released when the process dies
         except OSError as error:
-            message = f"another process trains {task.stem.name} in this folder: wait for it, or give another --out"
+            message = f"another process is training {task.stem.name} in this folder: wait for it, or give another --out"
             raise BaselineFailed("busy", message) from error
         with _denormals_flushed():
             training = _Training(task)
@@ -151,8 +74,8 @@ def train(task: Task) -> Checkpoint:
 
 @contextmanager
 def _denormals_flushed() -> Iterator[None]:
-    """Numbers that are nearly nothing are slow on a CPU. The switch is the processor's, so it is set back: what else
-    runs in this process computes with them."""
+    """Flush denormal numbers to zero, as they are slow on a CPU. The switch is the processor's and is reset, because
+    other code in this process may need them."""
     torch.set_flush_denormal(True)
     try:
         yield
@@ -165,14 +88,14 @@ class _Training:
 
     def __init__(self, task: Task) -> None:
         recipe, definition = task.recipe, task.dataset
-        self.task, self.state = task, State()
+        self.task, self.state = task, TrainingState()
         self.started = time.process_time()
         torch.manual_seed(recipe.seed)
         self.network: nn.Module = registry.module(task.baseline).build(len(definition.joints), **task.network)
         self.network.to(device=task.device, memory_format=torch.channels_last)
         everyone = annotated.read_people(definition, task.annotations, task.folder, padding=recipe.padding)
-        self.people, self.held_back = annotated.split(everyone, recipe.validation, recipe.seed)
-        if recipe.atomic_poses and not definition.single_person:  # there the region is the whole image
+        self.people, self.held_out = annotated.split(everyone, recipe.validation, recipe.seed)
+        if recipe.atomic_poses and not definition.single_person:  # whose region is the whole image
             made = proposals.learn(
                 self.people, definition, task.boxes, task.device, atomic=recipe.atomic_poses, seed=recipe.seed
             )
@@ -184,13 +107,13 @@ class _Training:
         self.scaler = torch.amp.GradScaler(task.device.split(":")[0], enabled=task.precision == "fp16")
         self.threads = 0 if task.device == "cpu" else min(8, os.cpu_count() or 1)
         self.steps = math.ceil(len(self.people) / recipe.batch)  # of an epoch
-        self.identity = _identity(task, len(self.people))
+        self.identity = task.identity(len(self.people))
         self.state_file = task.stem.with_suffix(".state")
         if self.state_file.exists():
             self.resume()
 
     def run(self) -> None:
-        """All epochs that are left."""
+        """All remaining epochs."""
         epochs = self.task.recipe.epochs
         while self.state.epoch < epochs:
             with Progress(f"epoch {self.state.epoch + 1}/{epochs}", self.steps, done=self.state.step) as progress:
@@ -198,7 +121,7 @@ class _Training:
                 self.end_epoch(progress)
 
     def one_epoch(self, progress: Progress) -> None:
-        """The steps that are left of the epoch."""
+        """The remaining steps of the epoch."""
         task, recipe, state = self.task, self.task.recipe, self.state
         rows = annotated.order(len(self.people), recipe.seed, state.epoch)[state.step * recipe.batch :]
         self.network.train()
@@ -233,11 +156,11 @@ class _Training:
                 saved = time.monotonic()
 
     def end_epoch(self, progress: Progress) -> None:
-        """Validate, keep the weights if they are the best, log, and save."""
+        """Validate, store the weights if they are the best, log, and save."""
         state = self.state
         row = {"epoch": state.epoch + 1, "loss": round(state.loss / len(self.people), 5)}
-        found = self.validate() if len(self.held_back) else float(state.epoch)  # the last, without validation
-        if len(self.held_back):
+        found = self.validate() if len(self.held_out) else float(state.epoch)  # the last, without validation
+        if len(self.held_out):
             row["validation"] = round(found, 4)
         if found >= state.best:
             state.best = found
@@ -254,14 +177,14 @@ class _Training:
         progress.finish(", ".join(f"{name} {value}" for name, value in row.items() if name != "epoch"))
 
     def validate(self) -> float:
-        """The share of the held back people's joints that are found within NEAR of the crop's diagonal. Where everyone
-        in a crop is learned, each of its kinds of joints counts once, and is found at anybody's."""
+        """The share of the held-out people's joints that are found within NEAR of the crop's diagonal. Where everyone
+        in a crop is learned, each joint counts once per crop, and is found if it is at anyone's."""
         task = self.task
         self.network.eval()
-        rows = np.arange(len(self.held_back))
+        rows = np.arange(len(self.held_out))
         near = there = 0.0
         for batch in annotated.batches(
-            self.held_back, rows, size=task.size, batch=32, mirrored=self.mirrored, augmentation=None,
+            self.held_out, rows, size=task.size, batch=32, mirrored=self.mirrored, augmentation=None,
             seed=0, epoch=0, everyone=self.objective.everyone, threads=self.threads,
         ):  # fmt: skip
             with torch.inference_mode(), _autocast(task):
@@ -276,7 +199,7 @@ class _Training:
         return near / max(there, 1.0)
 
     def cpu_seconds(self) -> float:
-        """Of this process and of those before it that were killed."""
+        """CPU seconds of this process and of the killed ones before it."""
         return self.state.cpu_seconds + time.process_time() - self.started
 
     def save(self) -> None:
@@ -298,17 +221,17 @@ class _Training:
         scratch.replace(self.state_file)
 
     def resume(self) -> None:
-        """Go on from the state file."""
+        """Resume from the state file. Raises BaselineFailed for one that is unreadable or another training's."""
         name = self.state_file.name
         try:
             found = torch.load(self.state_file, map_location="cpu", weights_only=True)
             identity = found["identity"]
         except Exception as error:  # torch and pickle promise no common kind of error
-            raise BaselineFailed("state", f"{name} cannot be read, delete it to begin anew ({error})") from error
+            raise BaselineFailed("state", f"{name} cannot be read, delete it to start again ({error})") from error
         if identity != self.identity:
-            message = f"{name} is of another training: delete it to begin anew, or give another --out"
+            message = f"{name} belongs to another training: delete it to start again, or give another --out"
             raise BaselineFailed("other_training", message)
-        self.state = State(**found["state"])
+        self.state = TrainingState(**found["state"])
         self.network.load_state_dict(found["network"])
         self.optimiser.load_state_dict(found["optimiser"])
         self.scaler.load_state_dict(found["scaler"])
@@ -343,7 +266,7 @@ class _Training:
                 "dataset": task.dataset.name,
                 "annotations_sha256": checkpoints.sha256_of(task.annotations),
                 "people": len(self.people),
-                "validation_people": len(self.held_back),
+                "validation_people": len(self.held_out),
                 "recipe": asdict(recipe),
                 "log": state.log,
                 "cpu_seconds": round(self.cpu_seconds()),
@@ -359,18 +282,13 @@ class _Training:
         return checkpoint
 
 
-def with_claim(checkpoint: Checkpoint, path: Path, claim: dict[str, Any]) -> None:
-    """Write a checkpoint's description again, with the score it claims."""
-    replace(checkpoint, claim=claim).write(path)
-
-
 def _images(images: NDArray[np.float32], device: str) -> Tensor:
     """Normalised images [B, 3, H, W] on the device, channels last."""
     return torch.from_numpy(images).to(device, memory_format=torch.channels_last)
 
 
 def _autocast(task: Task) -> AbstractContextManager[Any]:
-    """Half precision where the task asks for it; nothing on its path where it does not."""
+    """Half precision where the task asks for it, otherwise nothing."""
     if task.precision == "float32":
         return nullcontext()
     kind = torch.bfloat16 if task.precision == "bf16" else torch.float16
@@ -390,31 +308,14 @@ def optimiser_of(recipe: Recipe, network: nn.Module, slower: Mapping[str, float]
     if recipe.optimiser == "rmsprop":
         return torch.optim.RMSprop(groups, lr=rate, alpha=0.99, weight_decay=decay)
     kind = torch.optim.Adam if recipe.optimiser == "adam" else torch.optim.AdamW
-    return kind(groups, lr=rate, weight_decay=decay, fused=True)  # one pass over all weights, not one an operation
+    return kind(groups, lr=rate, weight_decay=decay, fused=True)  # one pass over all weights
 
 
-def _in_crops(people: People, size: tuple[int, int]) -> NDArray[np.float64]:
-    """The joints of all people [N, K, 2] in their crops, not augmented."""
+def _in_crops(people: TrainingPeople, size: tuple[int, int]) -> NDArray[np.float64]:
+    """The joints of all people [N, K, 2] in their crops, without augmentation."""
     return np.stack(
         [
             crops.apply(crops.box_crop((x, y, w, h), size, people.padding), joints)
             for (x, y, w, h), joints in zip(people.regions.tolist(), people.joints, strict=True)
         ]
     )
-
-
-def _identity(task: Task, people: int) -> str:
-    """What must be the same for a training to go on: a digest."""
-    facts = {
-        "baseline": task.baseline,
-        "variant": task.variant,
-        "network": task.network,
-        "size": list(task.size),
-        "dataset": task.dataset.name,
-        "annotations": checkpoints.sha256_of(task.annotations),
-        "people": people,
-        "boxes": checkpoints.sha256_of(task.boxes) if task.boxes else "",
-        "recipe": asdict(task.recipe),
-        "precision": task.precision,
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

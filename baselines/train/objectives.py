@@ -1,8 +1,8 @@
-"""What each architecture is asked to answer in training, and how far off its answer is.
+"""The targets and losses of training: an objective for each kind of output.
 
 An objective is called with the network, images [B, 3, H, W], joints [B, K, 2] in continuous coordinates of the image
-and weights [B, K]; it gives a scalar to minimise. One that learns `everyone` in an image is called with joints
-[B, P, K, 2] and weights [B, P, K]. `prepared` tells the network what it must know of the training people, `output` says
+and weights [B, K]; it returns a scalar to minimise. One that learns `everyone` in an image is called with joints
+[B, P, K, 2] and weights [B, P, K]. `prepared` passes statistics of the training people to the network; `output` says
 whether the trained network's maps are heatmaps or logits.
 """
 
@@ -21,7 +21,7 @@ from baselines.decode import heatmaps
 Joints = NDArray[np.float64]
 Weights = NDArray[np.float32]
 LOSSES = ("mse", "cross_entropy")
-RARELY = 0.02  # a window shows a given joint, about
+RARELY = 0.02  # about the share of windows that show a given joint
 
 
 class Objective(Protocol):
@@ -29,48 +29,49 @@ class Objective(Protocol):
 
     @property
     def output(self) -> str:
-        """What its network answers with: "heatmaps", or "logits" that a softmax over each map makes a distribution."""
+        """What its network outputs: "heatmaps", or "logits", which a softmax over each map turns into a
+        distribution."""
 
     @property
     def everyone(self) -> bool:
-        """Whether it learns all people in an image, or the one in its middle."""
+        """Whether it learns all people in an image, and not only the one in its middle."""
 
     @property
     def decoding(self) -> str:
         """How places are read from its heatmaps, a key of `heatmaps.DECODERS`."""
 
     def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
-        """Set what the network must know of the training people: joints [N, K, 2] in the crops of its input size."""
+        """Store statistics of the training people in the network: joints [N, K, 2] in the crops of its input size."""
 
     def __call__(self, network: Any, images: Tensor, joints: Joints, weights: Weights) -> Tensor:
         """The loss of a batch."""
 
 
 def output_of(loss: str) -> str:
-    """What a network trained with a loss answers with."""
+    """What a network trained with a loss outputs."""
     return "logits" if loss == "cross_entropy" else "heatmaps"
 
 
 def decoding_of(loss: str) -> str:
-    """How the maps of a network trained with a loss are read: as the papers do, or as the Gaussian that the
+    """How the maps of a network trained with a loss are read: as in the papers, or as the Gaussian that the
     distribution was trained to be."""
     return "vertex" if loss == "cross_entropy" else "quarter"
 
 
-def heatmap_loss(kind: str, answer: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+def heatmap_loss(kind: str, output: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     """The loss of heatmaps [B, stages, K, H, W], summed over stages, mean over the annotated joints of `weights`
     [B, K].
 
     `mse` is the squared error against Gaussians [B, K, H, W], as in the papers. In `cross_entropy` a softmax over each
-    heatmap is compared with the Gaussian scaled to a distribution: it learns far faster on a small budget.
+    heatmap is compared with the Gaussian scaled to a distribution: training is far faster on a small budget.
     """
     counted = weights.sum().clamp(min=1.0)
     if kind == "mse":
-        squared = (answer - targets[:, None]).square().mean(dim=(-2, -1))  # [B, stages, K]
+        squared = (output - targets[:, None]).square().mean(dim=(-2, -1))  # [B, stages, K]
         return (squared * weights[:, None]).sum() / counted
     share = targets.flatten(2)
     share = share / share.sum(dim=-1, keepdim=True).clamp(min=1e-6)  # [B, K, H*W]
-    surprise = -(F.log_softmax(answer.flatten(3), dim=-1) * share[:, None]).sum(dim=-1)  # [B, stages, K]
+    surprise = -(F.log_softmax(output.flatten(3), dim=-1) * share[:, None]).sum(dim=-1)  # [B, stages, K]
     return (surprise * weights[:, None]).sum() / counted
 
 
@@ -100,7 +101,7 @@ class Heatmaps:
         return decoding_of(self.loss)
 
     def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
-        """Nothing."""
+        """Heatmaps need no statistics."""
 
     def __call__(self, network: Any, images: Tensor, joints: Joints, weights: Weights) -> Tensor:
         targets = gaussians(images, joints, weights, self.stride, self.sigma)
@@ -132,9 +133,9 @@ class Windows:
     counts as showing the joint when its middle is at most `radius` pixels off. There are far more windows without:
     both kinds get half of the weight, as in mini-batches that hold as many of one as of the other.
 
-    With `sigma`, windows apart, the answer is asked for by degrees instead: the Gaussian of the distance. All windows
-    weigh the same, so that a response is a probability and not, where nothing is sure, a half all around; and the
-    place between the windows can be read from it.
+    With `sigma` (in windows) the target is the Gaussian of the distance instead. All windows then have the same weight,
+    so that a response is a probability and not about a half wherever nothing is certain, and places between the windows
+    can be read from it.
     """
 
     radius: float
@@ -148,25 +149,25 @@ class Windows:
         return "vertex" if self.sigma else "quarter"
 
     def prepared(self, network: Any, joints: Joints, weights: Weights) -> None:
-        """The part priors: where joints are, seen from their neighbours (section 3.2). By degrees, the network begins
-        with the answer that hardly any window shows a joint, which it would spend its first steps on otherwise."""
+        """The part priors: offsets of joints from their neighbours (section 3.2). With `sigma`, the network starts from
+        the response that hardly any window shows a joint, which would otherwise take its first steps."""
         network.estimate_priors(joints, weights)
         if self.sigma:
             nn.init.constant_(network.linear3.bias, -math.log(1 / RARELY - 1))
 
     def __call__(self, network: Any, images: Tensor, joints: Joints, weights: Weights) -> Tensor:
-        answer: Tensor = network.logits(images).float()  # [B, K, H', W']
-        first = (images.shape[3] - self.stride * (answer.shape[3] - 1)) / 2  # middle of the first window
-        top = (images.shape[2] - self.stride * (answer.shape[2] - 1)) / 2
-        squares = _offsets(answer, joints, self.stride, (first, top)).square().sum(dim=2)  # [B, K, H', W']
+        output: Tensor = network.logits(images).float()  # [B, K, H', W']
+        first = (images.shape[3] - self.stride * (output.shape[3] - 1)) / 2  # middle of the first window
+        top = (images.shape[2] - self.stride * (output.shape[2] - 1)) / 2
+        squares = _offsets(output, joints, self.stride, (first, top)).square().sum(dim=2)  # [B, K, H', W']
         if self.sigma:
             shows, balance = (-squares / (2 * (self.sigma * self.stride) ** 2)).exp(), None
         else:
             shows = (squares <= self.radius**2).float()  # [B, K, H', W']
             shown = shows.sum(dim=(2, 3), keepdim=True)
-            windows = answer.shape[2] * answer.shape[3]
+            windows = output.shape[2] * output.shape[3]
             balance = 0.5 * shows / shown.clamp(min=1.0) + 0.5 * (1.0 - shows) / (windows - shown)
-        surprise = F.binary_cross_entropy_with_logits(answer, shows, balance, reduction="none").sum(dim=(2, 3))
+        surprise = F.binary_cross_entropy_with_logits(output, shows, balance, reduction="none").sum(dim=(2, 3))
         counted = _on(images, weights)
         return (surprise * counted).sum() / counted.sum().clamp(min=1.0)
 
@@ -175,12 +176,12 @@ class Windows:
 class Parts:
     """Part detectors, location refinement and pairwise terms of DeeperCut (sections 3 and 4).
 
-    Joints are those of one person an image, [B, K, 2], or of everyone in it, [B, P, K, 2]. A place belongs to the
+    Joints are those of one person per image, [B, K, 2], or of everyone in it, [B, P, K, 2]. A place belongs to the
     nearest part at most `radius` pixels from it: there the score is 1, the offset leads to the part, and the pairs lead
     to every other part of the same person. Elsewhere the score is 0; a part that nobody in the image is annotated with
-    does not count. Cross-entropy of the scores, Huber loss of offsets and pairs from
-    `knee` on, in the network's units, weighted with `refinement` and `pairwise`. `balance`: weight of a place that
-    belongs to the part; 1 as published, more where maps are small and the budget is, too.
+    does not count. The loss is the cross-entropy of the scores, plus the Huber losses of offsets and pairs (linear from
+    `knee` on, in the network's units), weighted with `refinement` and `pairwise`. `balance`: weight of a place that
+    belongs to the part; 1 as published, more where the maps and the budget are small.
     """
 
     radius: float
@@ -241,14 +242,14 @@ class Parts:
         start = people[b, whose, part] - way  # [M, 2], the places
         target = people[b[:, None], whose[:, None], others] - start[:, None]  # [M, K - 1, 2]
         mean, deviation = (network.get_buffer(n).view(k, k - 1, 2)[part] for n in ("pair_mean", "pair_deviation"))
-        said = maps.pairs.float().unflatten(1, (k, k - 1))[b, part, :, :, v, u]  # [M, K - 1, 2]
+        predicted = maps.pairs.float().unflatten(1, (k, k - 1))[b, part, :, :, v, u]  # [M, K - 1, 2]
         known = annotated[b[:, None], whose[:, None], others]  # [M, K - 1]
-        off = F.huber_loss(said, (target - mean) / deviation, reduction="none", delta=self.knee).sum(dim=2)
+        off = F.huber_loss(predicted, (target - mean) / deviation, reduction="none", delta=self.knee).sum(dim=2)
         return total + self.pairwise * (off * known).sum() / known.sum().clamp(min=1.0)
 
 
 def _others(count: int) -> NDArray[np.int64]:
-    """For every part the other ones [K, K - 1], in their order."""
+    """For every part the other parts [K, K - 1], in order."""
     return np.array([[other for other in range(count) if other != part] for part in range(count)], np.int64)
 
 
@@ -266,10 +267,10 @@ class Regional(Heatmaps):
         size = np.array([images.shape[3], images.shape[2]])
         middle = centred(joints, weights, size)
         inside = ((middle >= 0) & (middle < size)).all(axis=-1)
-        kept = (weights * inside).astype(np.float32)
-        targets = gaussians(images, middle, kept, self.stride, self.sigma)
-        answer: Tensor = network.parallel(images)
-        return total + self.parallel * heatmap_loss(self.loss, answer.float(), targets, _on(images, kept))
+        counted = (weights * inside).astype(np.float32)
+        targets = gaussians(images, middle, counted, self.stride, self.sigma)
+        output: Tensor = network.parallel(images)
+        return total + self.parallel * heatmap_loss(self.loss, output.float(), targets, _on(images, counted))
 
 
 def centred(joints: Joints, weights: Weights, size: NDArray[np.int64]) -> Joints:

@@ -1,10 +1,9 @@
 """Pose-guided proposal generator of RMPE (Fang et al., ICCV 2017, arXiv 1612.00137, section 3.3).
 
-A person detector is wrong in ways that depend on the pose: it cuts the legs of one who sits differently from the arms
-of one who stretches. So the offsets of detected boxes from the true ones are modelled for each atomic pose: poses are
-brought to one torso length and clustered, and a Gaussian mixture is fitted to the offsets of each cluster. Training
-people then get boxes drawn from it, as a detector would give them: `people.batches` draws one whenever it cuts a person
-out.
+The errors of a person detector depend on the pose: it may cut off the legs of a sitting person and the arms of a
+stretching one. So the offsets of detected boxes from the true ones are modelled for each atomic pose: poses are scaled
+to one torso length and clustered, and a Gaussian mixture is fitted to the offsets of each cluster. Training people are
+then cut out by boxes drawn from it, as a detector would give them: `data.batches` draws one per crop.
 """
 
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from baselines.protocol import BaselineFailed
 
 if TYPE_CHECKING:
-    from baselines.train.data import People
+    from baselines.train.data import TrainingPeople
     from evaluator import Dataset
 
 Floats = NDArray[np.float64]
@@ -28,8 +27,8 @@ LEAST_SIDE = 0.2  # of a drawn box, in sides of the true one
 COMPONENTS = 3  # Gaussians of each atomic pose; the paper does not say
 TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
 SAME_PERSON = 0.5  # intersection over union of a detected box with the true one
-FEWEST_FOUND = 0.5  # of the training people; a detector that finds fewer is wrong in other ways than by offsets
-MOST_IMAGES = 2000  # are looked at
+FEWEST_FOUND = 0.5  # of the training people; a detector that finds fewer has worse errors than offsets
+MOST_IMAGES = 2000  # on which the detector runs
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,11 @@ class Proposals:
     covariances: Floats
 
 
-def learn(people: "People", dataset: "Dataset", file: Path | None, device: str, *, atomic: int, seed: int) -> Proposals:
-    """The model of training people, from the boxes that a detector gives in their images: those of a file in COCO's
-    form (see boxes.from_file), else those of the person detector. Raises BaselineFailed."""
+def learn(
+    people: "TrainingPeople", dataset: "Dataset", file: Path | None, device: str, *, atomic: int, seed: int
+) -> Proposals:
+    """The model of training people, from the boxes of a detector in their images: those of a file in COCO's form (see
+    boxes.from_file), otherwise those of the person detector. Raises BaselineFailed."""
     from baselines.run import boxes
 
     missing = [joint for joint in TORSO if joint not in dataset.joints]
@@ -64,20 +65,18 @@ def learn(people: "People", dataset: "Dataset", file: Path | None, device: str, 
         nearest(people.regions[row], np.array([p.box for p in by_image[int(people.image_of[row])]]).reshape(-1, 4))
         for row in rows
     ]
-    seen = np.array([box is not None for box in own])
-    if seen.mean() < FEWEST_FOUND:
-        message = (
-            f"the detector finds {seen.mean():.0%} of the training people, so its errors cannot be learned from them"
-        )
+    was_found = np.array([box is not None for box in own])
+    if was_found.mean() < FEWEST_FOUND:
+        message = f"the detector finds {was_found.mean():.0%} of the training people, too few to learn its errors from"
         raise BaselineFailed("proposals", f"{message}: give a detector's boxes with --boxes, or --atomic-poses 0")
-    rows = rows[seen]
+    rows = rows[was_found]
     joints = np.where(people.weights[rows][..., None] > 0, people.joints[rows], np.nan)
     torso = dataset.joint(TORSO[0]), dataset.joint(TORSO[1]), dataset.joint(TORSO[2]), dataset.joint(TORSO[3])
     detected = np.array([box for box in own if box is not None])
     try:
         return fit(joints, people.regions[rows], detected, torso, atomic=atomic, components=COMPONENTS, seed=seed)
     except ValueError as error:
-        message = f"{error}: train on more people, or with fewer --atomic-poses (0: boxes as they are annotated)"
+        message = f"{error}: train on more people, or with fewer --atomic-poses (0 for the annotated boxes)"
         raise BaselineFailed("proposals", message) from error
 
 
@@ -109,14 +108,15 @@ def fit(
     fitted = []
     for pose in range(atomic):
         own = offset[cluster == pose]
-        # few examples tell nothing about 4 x 4 covariances: then those of everyone stand
+        # too few examples for 4 x 4 covariances are replaced with everyone's
         fitted.append(_mixture(own, components, draw) if len(own) >= 8 * components else everyone)
     weights, means, covariances = (np.stack(part) for part in zip(*fitted, strict=True))
     return Proposals(torso, centres, weights, means, covariances)
 
 
 def propose(model: Proposals, joints: Floats, boxes: Floats, draw: np.random.Generator) -> Floats:
-    """A box [N, 4] drawn for every person: joints [N, K, 2], true boxes [N, 4]. One without a torso keeps its box."""
+    """A box [N, 4] drawn for every person: joints [N, K, 2], true boxes [N, 4]. A person without a torso keeps the true
+    box."""
     aligned = align(joints, model.torso)
     cluster = _nearest(aligned, model.atomic)
     known = np.isfinite(aligned).any(axis=(1, 2))
@@ -178,9 +178,9 @@ def _clustered(poses: Floats, count: int, draw: np.random.Generator) -> tuple[Fl
         cluster = nearest
         for pose in range(count):
             own = poses[cluster == pose]
-            seen = np.isfinite(own).any(axis=0)  # a joint that nobody of the cluster has stays where it was
+            annotated = np.isfinite(own).any(axis=0)  # a joint that nobody in the cluster has does not move
             sums, counts = np.nansum(own, axis=0), np.isfinite(own).sum(axis=0)
-            centres[pose] = np.where(seen, sums / np.maximum(counts, 1), centres[pose])
+            centres[pose] = np.where(annotated, sums / np.maximum(counts, 1), centres[pose])
     return centres, cluster
 
 

@@ -1,5 +1,5 @@
-"""How a model is trained: its card's `training`, with what its publication (or the authors' release) says, and what its
-narrow variant takes to learn within minutes on one CPU core.
+"""How a model is trained: its card's `training`, with the recipe of its publication (or of the authors' release), and
+that of its narrow variant, which trains within minutes on one CPU core.
 
 A recipe is data; the objective is the one hook that makes models differ. Where a paper gives no figure, the authors'
 release does; numbers of epochs that neither gives, and the rates of the oldest, are ours, as is the crops' `padding`.
@@ -20,7 +20,7 @@ SCHEDULES = ("steps", "one_cycle")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides how a network comes out, but the data. Rotation in degrees; see Augmentation."""
+    """Everything except the data that decides the weights. Rotation is in degrees; see Augmentation."""
 
     epochs: int
     batch: int
@@ -29,7 +29,7 @@ class Recipe:
     weight_decay: float = 0.0
     momentum: float = 0.9  # of sgd
     schedule: str = "steps"
-    drops: tuple[int, ...] = ()  # after these epochs the rate is divided by 10
+    drops: tuple[int, ...] = ()  # epochs after which the rate is divided by 10
     clip: float = 0.0  # largest norm of the gradient; 0 for no bound
     loss: str = "mse"
     sigma: float = 1.0  # of the Gaussians, heatmap pixels
@@ -49,10 +49,10 @@ class Recipe:
         return Augmentation(self.rotation, self.scale, self.shift, self.colour, self.half_body)
 
     def rate(self, done: float, epoch: int) -> float:
-        """The learning rate when the share `done` of all steps lies behind, in `epoch` (from 0).
+        """The learning rate after the share `done` of all steps, in `epoch` (from 0).
 
         `steps`: divided by 10 after the epochs of `drops`. `one_cycle`: by half cosines from 1/25 of the rate to the
-        rate at 15% of the steps, and down to nothing (Smith and Topin 2019, arXiv 1708.07120).
+        rate at 15% of the steps, and down to zero (Smith and Topin 2019, arXiv 1708.07120).
         """
         if self.schedule == "steps":
             return self.learning_rate * 0.1 ** sum(epoch >= drop for drop in self.drops)
@@ -71,8 +71,8 @@ def _half_cosine(share: float) -> float:
 
 @dataclass(frozen=True)
 class Training:
-    """How a model is trained. `objective` is made from a recipe and the size (width, height) of the input; `slower`
-    gives the weights whose names begin so a share of the learning rate."""
+    """How a model is trained. `objective` is made from a recipe and the size (width, height) of the input; `slower`:
+    the share of the learning rate for weights whose names begin with a key."""
 
     objective: Callable[[Recipe, tuple[int, int]], Objective]
     published: Recipe
@@ -89,19 +89,19 @@ def _heatmaps(recipe: Recipe, _: tuple[int, int]) -> Heatmaps:
 
 
 def _windows(recipe: Recipe, _: tuple[int, int]) -> Windows:
-    """As published, or by degrees, from which more is learned on a small budget."""
+    """As published, or with Gaussian targets, from which more is learned on a small budget."""
     return Windows(radius=3.0, sigma=0.0 if recipe.schedule == "steps" else recipe.sigma)
 
 
 def _parts(recipe: Recipe, size: tuple[int, int]) -> Parts:
-    """17 pixels where a person stands 340 pixels tall (the authors' release); here one fills the padded crop. Never
-    less than the stride, so that the places around a part know it. On a small budget the maps are helped more: places
-    of a part weigh twice, offsets and pairs more than the 0.05 of the release."""
+    """The radius is 17 pixels for a person 340 pixels tall (the authors' release), scaled to the person who fills the
+    padded crop; at least a stride, so that the cells around a part belong to it. On a small budget these cells weigh
+    twice, and offsets and pairs more than the release's 0.05."""
     radius = max(17 * size[1] / recipe.padding / 340, 8.0)
     return Parts(radius) if recipe.schedule == "steps" else Parts(radius, refinement=0.3, pairwise=0.1, balance=2.0)
 
 
-# Of all narrow variants; a card says what differs.
+# The recipe of all narrow variants; a card says what differs.
 NARROW = Recipe(
     epochs=3, batch=16, optimiser="adamw", learning_rate=4e-3, weight_decay=1e-4, schedule="one_cycle",
     loss="cross_entropy", rotation=20, scale=0.15, shift=0.02, colour=0.25, validation=0.05,

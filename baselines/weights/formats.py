@@ -1,8 +1,12 @@
 """Public checkpoint formats: from the names that other implementations give their weights to ours.
 
 A converter takes tensors by name and returns them under our names. It knows every name of its format: one that it does
-not know, even if it is ours, raises CheckpointError, so that a file with an altered name is never taken. Skips that an
-implementation registers but never uses are left out, once they have been found to be whole.
+not know, even if it is ours, raises CheckpointError, so that a file with an altered name is never accepted. Skips that
+an implementation registers but never uses are left out, once all of them have been found with the right shapes.
+
+Formats are not parts of models, whose files know nothing of checkpoints: mmpose and AlphaPose each name the weights of
+two models alike, and the Stacked Hourglass exists in the names of two toolkits. How a format's images are prepared is
+data of one release and model, and is on the model's card.
 """
 
 import re
@@ -24,7 +28,7 @@ _AUTHORS_UNIT = {"bn1": "norm1", "bn2": "norm2", "bn3": "norm3", "conv1.conv": "
 
 
 def wrapper(names: Iterable[str]) -> str:
-    """What wrappers put in front of all the names: `module.`, `model.module.` and the like, else nothing."""
+    """The prefix that wrappers put in front of all names, such as `module.` or `model.module.`; empty for none."""
     prefixes = {re.match(_WRAPPERS, name)[0] for name in names}  # type: ignore[index]  # the pattern matches nothing, too
     return prefixes.pop() if len(prefixes) == 1 else ""
 
@@ -99,7 +103,8 @@ def cpm_caffe(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def hourglass_toolkit(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Stacked Hourglass as the `pytorch-pose` toolkit names it.
 
-    Where its hourglasses have one residual unit in every place, ours are the place itself; else they are numbered.
+    Where its hourglasses have one residual unit in every place, that unit is our place itself; otherwise units are
+    numbered.
     """
     plain = without_prefix(weights)
     levels = 1 + max((int(m[1]) for name in plain if (m := re.match(r"hg\.\d+\.hg\.(\d+)\.", name))), default=0)
@@ -134,7 +139,7 @@ def hourglass_toolkit(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def hourglass_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Stacked Hourglass as the authors' PyTorch form names it. It registers a skip in every unit, used or not."""
+    """Stacked Hourglass as the authors' PyTorch implementation names it, which registers a skip in every unit."""
     plain = without_prefix(weights)
     levels = 1 + max((name.count("low2.") for name in plain if re.match(r"hgs\.0\.0\.(low2\.)*up1\.", name)), default=0)
 
@@ -162,7 +167,7 @@ def hourglass_authors(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _by_layer(named: Callable[[str], str | None]) -> Callable[[str], str | None]:
-    """A naming of layers as one of weights: what stands behind the last dot stays."""
+    """A naming of weights from one of layers: the part after the last dot does not change."""
 
     def whole(name: str) -> str | None:
         path, _, kind = name.rpartition(".")
@@ -175,7 +180,7 @@ def _by_layer(named: Callable[[str], str | None]) -> Callable[[str], str | None]
 def _unused_skips(weights: Mapping[str, Tensor]) -> set[str]:
     """Names of the skips of units that keep their number of channels: registered, but not used.
 
-    All of them are there, with the shapes that they would need, or none is. Raises CheckpointError.
+    Either all of them are present with the right shapes, or none is. Raises CheckpointError.
     """
     unused, present = set(), set()
     for name, value in weights.items():

@@ -1,4 +1,4 @@
-"""Whether a network gives the outputs of the original, for weights and inputs drawn from seeds.
+"""Whether a network has the outputs of the original, for weights and inputs drawn from seeds.
 
 The names and shapes of a public checkpoint say which network it is; every weight is drawn from a generator seeded by
 its name, so that the original network's outputs can be stored without its weights.
@@ -24,7 +24,7 @@ from baselines.weights.checkpoints import CheckpointError
 from baselines.weights.recognition import recognise
 
 TOLERANCE = 1e-4  # largest |difference| over largest |reference|
-LARGEST = 1 << 29  # numbers that are drawn, 2 GB of them
+LARGEST = 1 << 29  # random numbers, 2 GB of them
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def check(keys: Path, outputs: Path) -> Parity:
     """
     shapes, seed, drawn, reference = _read(keys, outputs)
     found = recognise(shapes)
-    with torch.device("meta"):  # nothing is allocated before names and shapes have been found to fit
+    with torch.device("meta"):  # nothing is allocated before names and shapes have been checked
         try:
             shadow = found.build()
         except (KeyError, ValueError, TypeError, RuntimeError, ZeroDivisionError) as error:
@@ -81,7 +81,7 @@ def check(keys: Path, outputs: Path) -> Parity:
         stand_ins = {name: torch.empty(shape) for name, shape in shapes.items()}
     checkpoints.check_names(shadow, found.convert(stand_ins))
     if (count := sum(math.prod(shape) for shape in shapes.values())) > LARGEST:
-        raise CheckpointError("too_large", f"{count} weights, at most {LARGEST} are drawn")
+        raise CheckpointError("too_large", f"{count} weights; at most {LARGEST} are allowed")
     network = shadow.to_empty(device="cpu").eval()
     checkpoints.fill(network, found.convert(seeded_weights(shapes, seed)))
     inputs = [seeded_input(shape, number) for shape, number in drawn]
@@ -89,11 +89,11 @@ def check(keys: Path, outputs: Path) -> Parity:
         inputs[0] = inputs[0].permute(0, 3, 1, 2)  # [B, H, W, 3] to [B, 3, H, W]
     try:
         with torch.inference_mode():
-            answer = answers(network, inputs)
+            computed = outputs_of(network, inputs)
     except (RuntimeError, ValueError, TypeError) as error:
         sizes = ", ".join(str(list(shape)) for shape, _ in drawn)
         raise CheckpointError("input_size", f"the network does not take inputs of {sizes} ({error})") from error
-    return Parity(found.family, found.variant, relative_difference(answer, reference))
+    return Parity(found.family, found.variant, relative_difference(computed, reference))
 
 
 def _read(
@@ -121,28 +121,28 @@ def _read(
 
 
 def _shape(given: Any) -> tuple[int, ...]:
-    """Sizes of a tensor. Raises TypeError or ValueError for what cannot be."""
+    """Sizes of a tensor. Raises TypeError or ValueError for what is none."""
     shape = tuple(operator.index(size) for size in given)
     if min(shape, default=1) < 1:
         raise ValueError(f"a shape of {list(shape)}")
     return shape
 
 
-def answers(network: nn.Module, inputs: list[Tensor]) -> NDArray[np.float32]:
-    """All that the network says [B, stages, maps, H, W]; the belief maps with their background where it has one."""
+def outputs_of(network: nn.Module, inputs: list[Tensor]) -> NDArray[np.float32]:
+    """All outputs of the network [B, stages, maps, H, W], with the background of belief maps."""
     run: Any = getattr(network, "beliefs", network)
     given: NDArray[np.float32] = run(*inputs).float().numpy()
     return given
 
 
-def relative_difference(answer: NDArray[np.float32], reference: Mapping[str, NDArray[Any]]) -> float:
+def relative_difference(outputs: NDArray[np.float32], reference: Mapping[str, NDArray[Any]]) -> float:
     """Largest difference from the reference, relative to its largest value. Raises CheckpointError for other shapes."""
     names = sorted(reference, key=lambda name: (len(name), name))
     shapes = sorted({reference[name].shape for name in names})
     if len(shapes) > 1:
         raise CheckpointError("mismatch", f"the stages of the reference have several shapes: {shapes}")
     expected = reference[names[0]] if len(names) == 1 else np.stack([reference[name] for name in names], axis=1)
-    compared = answer[:, -1] if expected.ndim == 4 else answer
+    compared = outputs[:, -1] if expected.ndim == 4 else outputs
     if compared.shape != expected.shape:
         message = f"the outputs have the shape {list(compared.shape)}, the reference {list(expected.shape)}"
         raise CheckpointError("mismatch", message)

@@ -1,7 +1,7 @@
 """Which network a public checkpoint is for, told by the names and shapes of its weights alone.
 
-Every format is a function that either knows the names, and then reads the network's arguments off the shapes, or
-returns None. The converter that belongs to it gives the weights our names (`checkpoint_formats`).
+For every format a function recognises the names and reads the network's arguments from the shapes, or returns None. The
+format's converter then gives the weights our names (`formats`, which says why formats are not parts of models).
 """
 
 import re
@@ -21,9 +21,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Recognised:
-    """A network: the baseline, its variant (the listed one, else one named by its sizes), the arguments of build().
+    """A network: the baseline, its variant (a listed one, otherwise one named by its sizes), the arguments of build().
 
-    `form` says whose names its weights have: a key of checkpoint_formats.CONVERTERS.
+    `form` says whose names its weights have: a key of formats.CONVERTERS, and of the card's `public_forms`.
     """
 
     family: str

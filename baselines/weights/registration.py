@@ -1,7 +1,7 @@
 """A public file of weights as a checkpoint that can run here: which network it is for, and how its images are prepared.
 
-The network is told from the names and shapes of the weights (`recognition`). How images are prepared is not in the
-file: it follows from whose form the names have.
+The names and shapes of the weights tell the network (`recognition`). How images are prepared is not in the file: the
+model's card has it for every toolkit whose names the weights may have.
 """
 
 import copy
@@ -23,7 +23,7 @@ Channels = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Preparation:
-    """How a form's networks see a person: fields of `Checkpoint`."""
+    """How images are prepared, and maps read, for a public form: fields of `Checkpoint`."""
 
     mean: Channels
     std: Channels
@@ -38,51 +38,11 @@ class Preparation:
     flip: bool = True
 
 
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# In HRNet's toolkit and its descendants heatmap pixel u is pixel 4 u of the crop, which has its middle at 4 u + 0.5.
-CORNER = 0.125
-# Each says which file of its toolkit has it.
-PREPARATIONS: dict[str, Preparation] = {
-    # deep-high-resolution-net.pytorch: tools/test.py (mean and deviation), lib/dataset/coco.py (1.25), the
-    # configurations of HRNet (COLOR_RGB, FLIP_TEST, SHIFT_HEATMAP and POST_PROCESS are true)
-    "hrnet": Preparation(*IMAGENET, origin=CORNER, flip_shift=True),
-    # human-pose-estimation.pytorch: lib/dataset/JointsDataset.py takes images as OpenCV reads them, blue first, and
-    # pose_estimation/valid.py normalises them with the figures for red, green and blue in this order all the same; so
-    # do the configurations of pose_resnet in HRNet's toolkit (COLOR_RGB is false)
-    "simple_baseline": Preparation(*IMAGENET, bgr=True, origin=CORNER, flip_shift=True),
-    # mmpose: configs/body_2d_keypoint/topdown_heatmap (data_preprocessor with bgr_to_rgb, padding 1.25 of
-    # GetBBoxCenterScale, test_cfg with flip_test and shift_heatmap)
-    "mmpose": Preparation(*IMAGENET, origin=CORNER, flip_shift=True),
-    # AlphaPose: utils/presets/simple_transform.py takes these from red, green and blue and divides by nothing;
-    # _box_to_center_scale in utils/bbox.py has 1.25; scripts/demo_inference.py flips with shift=True
-    "alphapose_simple": Preparation((0.406, 0.457, 0.480), (1.0, 1.0, 1.0), origin=CORNER, flip_shift=True),
-    "alphapose": Preparation((0.406, 0.457, 0.480), (1.0, 1.0, 1.0), origin=CORNER, flip_shift=True),
-    # convolutional-pose-machines-release: testing/config.m (padValue) and src/applyModel.m (pixel / 256 - 0.5, blue
-    # first; maps brought to the image's size and averaged over the scales, the highest pixel; no mirror image), here as
-    # the mean and the deviation of pixel / 255. Of its scales, six an octave, five are taken around the person's own.
-    "cpm_caffe": Preparation(
-        (128 / 255, 128 / 255, 128 / 255),
-        (256 / 255, 256 / 255, 256 / 255),
-        bgr=True,
-        fill=(128, 128, 128),
-        scales=(0.8, 0.9, 1.0, 1.1, 1.2),
-        finer=8,
-        decoding="peak",
-        flip=False,
-    ),
-    # pytorch-pose: color_normalize in pose/utils/transforms.py takes MPII's mean and divides by nothing; 1.25 around
-    # the person in pose/datasets/mpii.py; flip_back does not shift; final_preds in evaluation.py adds half a pixel
-    "pytorch_pose": Preparation((0.4404, 0.4440, 0.4327), (1.0, 1.0, 1.0)),
-    # pytorch_stacked_hourglass: data/MPII/dp.py and test.py (pixel / 255, no more; the mirror image is not shifted),
-    # utils/group.py adds half a pixel
-    "princeton": Preparation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
-}
-# The order in which the authors' models of Convolutional Pose Machines for LSP and MPII have their joints
-# (testing/config.m).
-CPM_JOINTS = (
-    "head_top", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder", "left_elbow", "left_wrist",
-    "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
-)  # fmt: skip
+def preparation(found: Recognised) -> Preparation:
+    """That of a recognised network, from its model's card."""
+    return Preparation(
+        **{k: v for k, v in registry.card(found.family).public_forms[found.form].items() if k != "joints"}
+    )
 
 
 def describe(
@@ -94,11 +54,11 @@ def describe(
     joints: str | None = None,
     input_size: tuple[int, int] | None = None,
 ) -> Checkpoint:
-    """The description of a file of weights, after the weights have been put into the network that they are for.
+    """The description of a file of weights, after the weights have been loaded into the network that they are for.
 
-    `sha256`: the digest that its source states. `joints`: a dataset whose joints, or the joints (separated by commas)
-    that the network answers with, where their number does not tell. `input_size`: (width, height), where it is not that
-    of the paper. Raises CheckpointError.
+    `sha256`: the digest that its source states. `joints`: the joints that the network predicts (a dataset, or names
+    separated by commas), where their number does not tell. `input_size`: (width, height), where it is not that of the
+    paper. Raises CheckpointError.
     """
     checkpoints.check_size(path)
     digest = checkpoints.sha256_of(path)
@@ -110,7 +70,6 @@ def describe(
     names = _joints(found, joints)
     size = input_size or _input_size(found)
     _check_size(shadow, size)
-    prepared = PREPARATIONS[found.form]
     return Checkpoint(
         baseline=found.family,
         variant=found.variant,
@@ -124,12 +83,12 @@ def describe(
         licence=licence,
         source=source,
         public=True,
-        **asdict(prepared),
+        **asdict(preparation(found)),
     )
 
 
 def _check_size(shadow: nn.Module, size: tuple[int, int]) -> None:
-    """Raise CheckpointError unless the network, on shapes alone, takes images of (width, height)."""
+    """Raise CheckpointError unless the network accepts images of (width, height); only shapes are computed."""
     try:
         if not 32 <= min(size) <= max(size) <= LARGEST_INPUT:
             raise ValueError(f"32 to {LARGEST_INPUT} pixels")
@@ -141,11 +100,12 @@ def _check_size(shadow: nn.Module, size: tuple[int, int]) -> None:
 
 
 def _joints(found: Recognised, wanted: str | None) -> tuple[str, ...]:
-    """The joints that the network answers with, in its order."""
+    """The joints that the network predicts, in its order."""
     if wanted is None:
+        released: tuple[str, ...] = registry.card(found.family).public_forms[found.form].get("joints", ())
+        if found.num_joints == len(released):
+            return released
         known = {17: "coco", 16: "mpii"}.get(found.num_joints)
-        if found.form == "cpm_caffe" and found.num_joints == len(CPM_JOINTS):
-            return CPM_JOINTS
         if known is None:
             raise CheckpointError("joints", f"which joints are its {found.num_joints}? Name them, or their dataset")
         return tuple(load_dataset(known).joints)
@@ -162,13 +122,14 @@ def _joints(found: Recognised, wanted: str | None) -> tuple[str, ...]:
 
 
 def _flip_pairs(names: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Left and right of a joint, by their names."""
+    """The left and the right one of each pair, by their names."""
     lefts = [name for name in names if name.startswith("left_")]
     return tuple((name, "right_" + name[5:]) for name in lefts if "right_" + name[5:] in names)
 
 
 def _input_size(found: Recognised) -> tuple[int, int]:
-    """(width, height): of the listed variant with these joints, else 256 x 256 for MPII's, else the paper's."""
+    """(width, height): that of the listed variant with these joints, otherwise 256 x 256 for MPII's joints and the
+    paper's for others."""
     card = registry.card(found.family)
     settings = card.variants.get(found.variant)
     if settings is not None and settings.get("joints", found.num_joints) == found.num_joints:

@@ -1,1 +1,1 @@
-"""Other packages' interfaces, with our numbers behind them: pycocotools."""
+"""The interfaces of other packages, computed by the evaluator: pycocotools. May import everything but convert."""

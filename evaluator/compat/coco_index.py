@@ -21,9 +21,10 @@ from evaluator.dataset import Dataset
 from evaluator.datasets import load_dataset
 from evaluator.errors import GroundTruthError, PredictionError, Problem
 from evaluator.poses import Floats
-from evaluator.reading.entries import LARGEST, NUMBERS
+from evaluator.reading.entries import NUMBERS
 from evaluator.reading.image_list import PublicImages
 from evaluator.reading.predictions import read_predictions
+from evaluator.reading.upload_rules import LARGEST, LIST
 
 Entry = dict[str, Any]
 Ids = int | Iterable[int]
@@ -56,7 +57,7 @@ class COCO:
             self.createIndex()
 
     def createIndex(self) -> None:
-        """Makes the index from `dataset`, for those who put one there themselves."""
+        """Makes the index from `dataset`, for code that sets it directly."""
         print("creating index...")
         data = self.dataset
         self.imgs = {image["id"]: image for image in data.get("images", ())}
@@ -122,9 +123,9 @@ class COCO:
     def loadRes(self, resFile: str | Path | list[Entry]) -> COCO:
         """The detections of a file or a list, as an index of their own; the list and its entries are left as they are.
 
-        Each gets an id, from 1, and the box and area of its keypoints: what an entry says of them itself is not looked
-        at, unlike in pycocotools, where it moves detections between the ranges of areas. PredictionError names every
-        entry that has no finite number for every joint, or no score, or an image that is not there.
+        Each gets an id, from 1, and the box and area of its keypoints. The box and area of an entry are not read;
+        in pycocotools they move detections between the ranges of areas. PredictionError names every entry that
+        has no score, an unknown image, or not a finite number for every joint.
         """
         print("Loading and preparing results...")
         started = time.time()
@@ -181,7 +182,7 @@ class COCO:
         if plain:
             return keypoints.astype(np.float64)
         if not isinstance(rows, list):
-            raise PredictionError([Problem("not_a_list", None, "", "the results are no list", "a list of entries")])
+            raise PredictionError([Problem("not_a_list", None, "", "the results are not a list", LIST)])
         images_of = PublicImages("coco", "", dict.fromkeys(self.imgs, ()))
         return read_predictions(rows, _dataset(joints), images_of).keypoints.reshape(-1, 3 * joints)
 

@@ -2,7 +2,7 @@
 
 The interface, the shapes and the numbers are those of pycocotools 2.0.11; where it differs, docs/migration.md says so.
 The matching and the similarity are the evaluator's own. `evaluate` of this package is faster and safer: it does not
-build an object a person, and ties do not depend on the order of a file.
+build an object per person, and ties do not depend on the order of a file.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LINE = " {:<18} {} @[ IoU={:<9} | area={:>6s} | maxDets={:>3d} ] = {:0.3f}"
 
 
 class Params:
-    """What an evaluation goes by. Every field may be changed before `evaluate()`."""
+    """The parameters of an evaluation. Every field may be changed before `evaluate()`."""
 
     def __init__(self, iouType: str = "keypoints") -> None:
         if iouType != "keypoints":
@@ -120,10 +120,10 @@ class COCOeval:
         order = np.lexsort((-scores, found.image))
         starts = np.searchsorted(found.image[order], found.image[order])
         rank = np.arange(len(order)) - starts
-        kept = rank < p.maxDets[-1]
-        rows = order[kept]
-        detections = Detections(rows, found.image[rows], rank[kept], scores[rows])
-        # those of each image, in the order of the file: of equal similarity the later one is taken
+        ranked = rank < p.maxDets[-1]
+        rows = order[ranked]
+        detections = Detections(rows, found.image[rows], rank[ranked], scores[rows])
+        # those of each image, in the order of the file: of equal similarity the later one is matched
         detection, person = pairs(detections.image, true.image, len(p.imgIds))
         similarity = _similarities(found.keypoints[rows], true, detection, person, sigmas)
         crowd = np.array([bool(row.get("iscrowd")) for row in true.entries], dtype=bool)
@@ -148,7 +148,7 @@ class COCOeval:
         similarity: Floats,
         areas: Floats,
     ) -> None:
-        """Writes what was found image by image, as pycocotools has it."""
+        """Writes the matches of each image into `evalImgs`, as pycocotools does."""
         p = self.params
         images = np.arange(len(p.imgIds) + 1)
         first_true, first = np.searchsorted(true.image, images), np.searchsorted(detections.image, images)
@@ -179,9 +179,9 @@ class COCOeval:
                 people = t.start + np.argsort(away[area, t], kind="stable")
                 place = np.empty(len(people), dtype=np.int64)
                 place[people - t.start] = np.arange(len(people))
-                taken = np.zeros((len(p.iouThrs), len(people)))
+                matched_by = np.zeros((len(p.iouThrs), len(people)))
                 threshold, rank = np.nonzero(hit[area, :, d])
-                taken[threshold, place[matches[area, :, d][threshold, rank] - t.start]] = ids[d][rank]
+                matched_by[threshold, place[matches[area, :, d][threshold, rank] - t.start]] = ids[d][rank]
                 self.evalImgs.append(
                     {
                         "image_id": image,
@@ -191,7 +191,7 @@ class COCOeval:
                         "dtIds": ids[d].tolist(),
                         "gtIds": true.ids[people].tolist(),
                         "dtMatches": matched_ids[area, :, d],
-                        "gtMatches": taken,
+                        "gtMatches": matched_by,
                         "dtScores": detections.scores[d].tolist(),
                         "gtIgnore": away[area, people].astype(np.int64),
                         "dtIgnore": dropped[area, :, d],
@@ -218,13 +218,13 @@ class COCOeval:
                     raise ValueError("accumulate(p): a category or a range of areas that was not evaluated")
                 start = (evaluated.index(category) * len(areas) + areas.index(tuple(bounds))) * len(done.imgIds)
                 block = self.evalImgs[start : start + len(done.imgIds)]
-                kept = [each for each in block if each is not None and each["image_id"] in images]
-                people = sum(int((np.asarray(each["gtIgnore"]) == 0).sum()) for each in kept)
+                chosen = [each for each in block if each is not None and each["image_id"] in images]
+                people = sum(int((np.asarray(each["gtIgnore"]) == 0).sum()) for each in chosen)
                 if not people:
                     continue
                 for m, most in enumerate(p.maxDets):
                     recall[:, k, a, m], precision[:, :, k, a, m], scores[:, :, k, a, m] = _curves(
-                        kept, people, most, np.asarray(p.recThrs), len(p.iouThrs)
+                        chosen, people, most, np.asarray(p.recThrs), len(p.iouThrs)
                     )
         self.eval = {
             "params": p,
@@ -237,7 +237,7 @@ class COCOeval:
         print(f"DONE (t={time.time() - started:0.2f}s).")
 
     def summarize(self) -> None:
-        """Prints the ten numbers and keeps them in `stats`; -1 where there is nothing to say."""
+        """Prints the ten numbers and stores them in `stats`; -1 where there are no annotated people."""
         if not self.eval:
             raise ValueError("Please run accumulate() first")
         self.stats = np.array(

@@ -25,7 +25,7 @@ def convert_truth(
 
     `split` selects a part of a file that has several (LSP: test, train); `companion` is the second file of a
     dataset that needs two (MPII `valid.json`: its `gt_valid.mat`); by default it is looked for next to the first.
-    Raises ConversionError, whose message is for whoever has the file.
+    Raises ConversionError, whose message is for the person who has the file.
     """
     module = _module(dataset)
     path = _existing(path, folder=getattr(module, "FOLDERS", False))

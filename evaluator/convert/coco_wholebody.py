@@ -13,7 +13,6 @@ from evaluator.convert import coco
 from evaluator.convert.coco import truth
 from evaluator.convert.errors import ConversionError
 from evaluator.convert.json_form import read_json
-from evaluator.errors import shown
 from evaluator.reading.json_documents import Problems
 
 __all__ = ["predictions", "truth"]
@@ -38,18 +37,18 @@ def predictions(
     whole = []
     for number, row in enumerate(entries):
         if not isinstance(row, dict):
-            problems.add("not_an_object", number, "", f"the entry is {shown(row)}", "an object")
+            problems.broken("not_an_object", number, value=row)
             continue
         keypoints: list[Any] = []
         for field, joints in fields.items():
             expected = f"{3 * joints} numbers: x, y, confidence for each of {joints} joints"
             if field not in row:
-                problems.add("missing_key", number, "", f"no {field}", expected)
+                problems.broken("missing_key", number, key=field)
             elif not isinstance(row[field], list):
-                problems.add("wrong_type", number, f"/{field}", f"{field} is {shown(row[field])}", expected)
+                problems.broken("list_wrong_type", number, f"/{field}", key=field, value=row[field], expected=expected)
             elif len(row[field]) != 3 * joints:
-                message = f"{field} has {len(row[field])} values"
-                problems.add("wrong_count", number, f"/{field}", message, expected)
+                count = len(row[field])
+                problems.broken("list_wrong_count", number, f"/{field}", key=field, count=count, expected=expected)
             else:
                 keypoints += row[field]
         whole.append({key: value for key, value in row.items() if key not in others} | {"keypoints": keypoints})

@@ -19,8 +19,9 @@ from evaluator import load_dataset
 from evaluator.convert import json_form
 from evaluator.convert.errors import ConversionError
 from evaluator.convert.json_form import number, rows_of
-from evaluator.convert.layout import LARGEST_COORDINATE, numbers, oriented
+from evaluator.convert.layout import numbers, oriented
 from evaluator.convert.reading import OfficialFile, read_arrays
+from evaluator.reading.upload_rules import LARGEST
 
 POINTS = ("keypoints_3d", "pred", "preds", "predictions")
 SMALLEST_POSE = 100.0  # millimetres: every person is larger than this, and in metres the number is smaller
@@ -59,12 +60,12 @@ def points(file: OfficialFile, dataset: str, name: str | None = None) -> Floats:
         array = array[:, 0]
     found = oriented(file, name, array, [(None, joints, 3)])
     where = f"{file.path.name}: {name}"
-    wrong = np.argwhere(np.abs(np.nan_to_num(found, nan=0.0, posinf=np.inf, neginf=-np.inf)) > LARGEST_COORDINATE)
+    wrong = np.argwhere(np.abs(np.nan_to_num(found, nan=0.0, posinf=np.inf, neginf=-np.inf)) > LARGEST)
     if len(wrong):
         row, joint, axis = (int(index) for index in wrong[0])
         raise ConversionError(
             f"{where}: row {row + 1}, joint {joint + 1}: {'xyz'[axis]} is {found[row, joint, axis]}; "
-            f"expected finite millimetres of magnitude up to {LARGEST_COORDINATE:.0f}"
+            f"expected finite millimetres of magnitude up to {LARGEST:.0f}"
         )
     _check_size(found, where)
     return found

@@ -20,7 +20,7 @@ from evaluator.convert.errors import ConversionError
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class People:
     """What an official annotation file says about N people, in its order.
 

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from evaluator.convert.errors import ConversionError
 from evaluator.convert.reading import OfficialFile
-
-LARGEST_COORDINATE = 1e6  # predictions with a larger one are rejected
+from evaluator.reading.upload_rules import LARGEST
 
 
 def numbers(file: OfficialFile, name: str, array: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -43,12 +42,12 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
 
 def reject_infinite(file: OfficialFile, name: str, points: NDArray[np.float64]) -> None:
     """ConversionError for the first infinite or absurdly large coordinate of points [N, P, 2]; NaN passes."""
-    wrong = np.argwhere(np.abs(np.nan_to_num(points, nan=0.0, posinf=np.inf, neginf=-np.inf)) > LARGEST_COORDINATE)
+    wrong = np.argwhere(np.abs(np.nan_to_num(points, nan=0.0, posinf=np.inf, neginf=-np.inf)) > LARGEST)
     if len(wrong):
         row, point, axis = (int(index) for index in wrong[0])
         raise ConversionError(
             f"{file.path.name}: {name}: row {row + 1}, point {point + 1}: {'xy'[axis]} is {points[row, point, axis]}; "
-            f"expected finite numbers of magnitude up to {LARGEST_COORDINATE:.0f}, or NaN for a missing point"
+            f"expected finite numbers of magnitude up to {LARGEST:.0f}, or NaN for a missing point"
         )
 
 

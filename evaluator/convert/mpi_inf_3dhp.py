@@ -1,6 +1,6 @@
 """MPI-INF-3DHP (Mehta et al., 3DV 2017), its test set: TS1/annot_data.mat to TS6/annot_data.mat.
 
-Each has univ_annot3 3x17x1xN in millimetres (the poses that the authors' evaluation takes), valid_frame and
+Each has univ_annot3 3x17x1xN in millimetres (the poses that the authors' evaluation uses), valid_frame and
 activity_annotation, N numbers. Name one: the others (`../TS2/annot_data.mat`) are read too. The valid frames of
 all, in order, are images 1, 2, ...
 Predictions: what research code passes to the authors' script, TS1 .. TS6 of 3x17x1xT valid frames in one .mat file; or

@@ -20,7 +20,7 @@ from evaluator.convert.errors import ConversionError
 TIME_LIMIT_SECONDS = 300
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OfficialFile:
     """The numeric arrays of a file by name, axes in the order in which MATLAB or the writing program shows them.
 

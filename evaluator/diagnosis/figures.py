@@ -183,9 +183,9 @@ def plot(
     x_title: str,
     label: str,
 ) -> str:
-    """Curves over one another: x from 0 to the end of the curves, y from 0 to 100.
+    """Curves in one plot: x from 0 to the end of the curves, y from 0 to 100.
 
-    `texts` stand at the right, at the ends of the lines; `listed`: from the top, in their order.
+    `texts` are written at the right, at the ends of the lines; `listed`: from the top, in their order.
     """
     width, height, left, right, top, foot = 460.0, 320.0, 34.0, 122.0, 8.0, 38.0
     inner, tall = width - left - right, height - top - foot

@@ -72,11 +72,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Slice:
-    """A score and the errors among some of the people: those of a size, say. Slices of a grouping hold everybody once.
+    """A score and the errors among some of the people, such as those of a size. A person is in one slice per grouping.
 
-    `score` is a fraction: under OKS the mean recall over its thresholds, of these people in the matching of everybody;
-    under multi-person mAP the share of their joints that were found, of those without a pose too; elsewhere the
-    metric's pooled rate over their joints. Weighted by people, or by `errors.counted`, the slices of a
+    `score` is a fraction: under OKS the mean recall of these people over its thresholds, in the matching of everybody;
+    under multi-person mAP the share of their joints that were found, including joints of people without a pose;
+    elsewhere the metric's pooled rate over their joints. Weighted by people, or by `errors.counted`, the slices of a
     grouping average to the score of everybody.
     """
 
@@ -105,7 +105,7 @@ class Diagnosis:
     joints: tuple[ErrorShares, ...]
     curves: tuple[Curve, ...]
     slices: tuple[Slice, ...] = ()
-    detections: tuple[DetectionErrors, ...] = ()  # OKS only, one a threshold
+    detections: tuple[DetectionErrors, ...] = ()  # OKS only, one per threshold
     scores: ScoreErrors | None = None  # OKS only
 
     def to_dict(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def diagnose(dataset: Dataset, predictions: Predictions, annotations: Annotation
     >>> from evaluator import annotations_from_arrays, load_dataset, predictions_from_arrays
     >>> line = np.stack([100.0 * np.arange(14), np.zeros(14)], axis=1)  # one LSP person, all joints in a row
     >>> wrong = line.copy()
-    >>> wrong[[6, 11]] = line[[11, 6]]  # both wrists are taken for each other
+    >>> wrong[[6, 11]] = line[[11, 6]]  # the wrists are confused with each other
     >>> why = diagnose(load_dataset("lsp"), predictions_from_arrays([wrong]), annotations_from_arrays([line]))
     >>> why.total.inversion * 14
     2.0
@@ -138,7 +138,7 @@ def diagnose(dataset: Dataset, predictions: Predictions, annotations: Annotation
             return _by_assignment(dataset, predictions, annotations, spec)
         if spec.metric in _RATES and "step" not in spec.parameters:
             return _by_distance(dataset, predictions, annotations, spec)
-    raise DatasetDefinitionError(f"{dataset.name}.toml: metrics: nothing that a diagnosis could follow: OKS or a PCK")
+    raise DatasetDefinitionError(f"{dataset.name}.toml: metrics: a diagnosis needs OKS or a PCK")
 
 
 def _by_similarity(
@@ -242,7 +242,7 @@ def _diagnosed(
     counted: Booleans,
     **rest: Any,
 ) -> Diagnosis:
-    """With what all three ways have in common: the classes' shares, and whether anybody is near enough for a swap."""
+    """A diagnosis with what all three kinds share: the classes' shares, and whether swaps are possible."""
     total, parts, joints = shares(classes, counted, dataset)
     return Diagnosis(
         dataset=dataset.name,
@@ -267,7 +267,7 @@ def _slices(
     metric: str,
     score: Callable[[Booleans, Booleans], float | None],
 ) -> tuple[Slice, ...]:
-    """Every slice that has a score: `score` of which of everybody [E] are in it, and which of the classified [M]."""
+    """Every slice that has a score. `score` computes it from two masks: who of `everybody` and of `person` is in it."""
     found = []
     for cut in cuts:
         for place, name in enumerate(cut.names):
@@ -324,8 +324,8 @@ def error_classes(
     swapped = np.zeros_like(near)
     row, other = neighbours(person, annotations)
     for arrangement in (np.arange(len(flip)), flip):
-        _, taken = close(points[row], true[other][:, arrangement], other)
-        np.logical_or.at(swapped, row, taken)
+        _, near_other = close(points[row], true[other][:, arrangement], other)
+        np.logical_or.at(swapped, row, near_other)
     return np.select([good, near, mirrored, swapped], [0, 1, 2, 3], 4)
 
 
@@ -354,7 +354,7 @@ def neighbours(person: Integers, annotations: Annotations) -> tuple[Integers, In
 def shares(
     classes: NDArray[np.int64], counted: Booleans, dataset: Dataset
 ) -> tuple[ErrorShares, tuple[ErrorShares, ...], tuple[ErrorShares, ...]]:
-    """(total, parts, joints) of classes [M, K], of which counted [M, K] enter."""
+    """(total, parts, joints) of the classes [M, K] of those joints that count: counted [M, K]."""
     counts = np.stack([((classes == each) & counted).sum(axis=0) for each in range(len(CLASSES))], axis=1)  # [K, 5]
     known = counts.sum(axis=1)
     rates = counts / np.maximum(known, 1)[:, None]

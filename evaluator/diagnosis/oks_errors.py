@@ -1,4 +1,4 @@
-"""Where detections and annotated people meet under OKS: matches, false positives, false negatives, score errors.
+"""How detections match annotated people under OKS: matches, false positives, false negatives, score errors.
 
 After Ronchi and Perona, "Benchmarking and error diagnosis in multi-instance pose estimation", ICCV 2017. The matching
 is COCO's, at one more threshold: 0.1, below which a detection and a person have nothing to do with each other.
@@ -35,7 +35,7 @@ class Pairing:
 
 @dataclass(frozen=True)
 class DetectionErrors:
-    """Detections and people at one OKS threshold. `background` and `never_found` are within the two before them."""
+    """Detections and people at one OKS threshold. `background` are false positives, `never_found` false negatives."""
 
     threshold: float
     true_positives: int
@@ -47,7 +47,7 @@ class DetectionErrors:
 
 @dataclass(frozen=True)
 class ScoreErrors:
-    """Where the confidence of detections goes against their OKS.
+    """Where the confidence of detections contradicts their OKS.
 
     `people` have at least two detections nearest to them (OKS >= 0.1); for `errors` of them the most confident is not
     the most similar. `ap_optimal` is the AP if every detection's score were its OKS with the most similar person.
@@ -144,8 +144,8 @@ def _greedy(similar: Floats, limits: Floats, counts: Booleans, crowd: Booleans) 
         best = _last_best(np.where(able & counts, similar[row], -1.0))
         chosen = np.where(best >= 0, best, _last_best(np.where(able & ~counts, similar[row], -1.0)))
         matched[:, row] = chosen
-        taken = np.flatnonzero(chosen >= 0)
-        free[taken, chosen[taken]] = crowd[chosen[taken]]
+        found = np.flatnonzero(chosen >= 0)
+        free[found, chosen[found]] = crowd[chosen[found]]
     return matched
 
 
@@ -218,7 +218,7 @@ def score_errors(
     starts = np.flatnonzero(np.diff(pairing.favourite[near], prepend=-1))
     groups = np.split(pairing.similarity[near], starts[1:]) if len(near) else []
     contested = [group for group in groups if len(group) > 1]
-    kept = Predictions(
+    scored = Predictions(
         image_ids=predictions.image_ids[pairing.rows],
         person_ids=predictions.person_ids[pairing.rows],
         keypoints=predictions.keypoints[pairing.rows],
@@ -227,7 +227,7 @@ def score_errors(
     parameters = {} if box_share is None else {"box_share": box_share}
     averages = [
         float(measure(annotations, rows, dataset, names=("ap",), **parameters).scores()[0].value)
-        for rows in (kept, replace(kept, scores=pairing.similarity))
+        for rows in (scored, replace(scored, scores=pairing.similarity))
     ]
     return ScoreErrors(
         people=len(contested),

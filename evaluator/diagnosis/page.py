@@ -25,7 +25,7 @@ def report_page(dataset: Dataset, report: Report, diagnosis: Diagnosis | None) -
     else:
         left = f"{_body(dataset, diagnosis)}{_curves(dataset, diagnosis)}{_whole(dataset, report)}"
         sections += [
-            f'<p class="verdict">{_verdict(diagnosis)}</p>',
+            f'<p class="summary">{_summary(diagnosis)}</p>',
             f'<div class="two"><div>{left}</div>'
             f"<div>{_by_part(diagnosis)}{_detections(diagnosis)}{_joints(diagnosis)}</div></div>",
             _slices(dataset, diagnosis),
@@ -84,7 +84,7 @@ def _interval(score: Score, unit: str, empty: str = "no interval") -> str:
     return f"{_printed(score.low, unit)} to {_printed(score.high, unit)}"
 
 
-def _verdict(diagnosis: Diagnosis) -> str:
+def _summary(diagnosis: Diagnosis) -> str:
     """What the classes say, in a sentence or two."""
     total = diagnosis.total
     lost = {"inversion": total.inversion, "swap": total.swap, "miss": total.miss}
@@ -97,11 +97,11 @@ def _verdict(diagnosis: Diagnosis) -> str:
     }
     largest = max(lost, key=lambda name: lost[name])
     of_what = f"the {total.counted:,} labelled joints" + (" of matched people" if diagnosis.metric == "oks" else "")
-    text = f"Of {of_what}, {percent(total.good)} % are good and {percent(total.jitter)} % right but loose."
+    text = f"Of {of_what}, {percent(total.good)}% are good and {percent(total.jitter)}% are right but loose."
     if lost[largest] > 0:
         worst = sorted(diagnosis.parts, key=lambda part: -getattr(part, largest))[:2]
         where = " and ".join(part_label(part.name).lower() for part in worst if getattr(part, largest) > 0)
-        text += f" Most of the rest is <strong>{what[largest]}</strong>: {percent(lost[largest])} %" + (
+        text += f" Most of the rest is <strong>{what[largest]}</strong>: {percent(lost[largest])}%" + (
             f", most often at {where}." if where else "."
         )
     return text
@@ -203,7 +203,7 @@ def _detections(diagnosis: Diagnosis) -> str:
 def _curves(dataset: Dataset, diagnosis: Diagnosis) -> str:
     curves = list(diagnosis.curves)
     if diagnosis.metric == "oks":
-        heading, note = "Precision against recall", "One line an OKS threshold; beside it the average precision."
+        heading, note = "Precision against recall", "One line per OKS threshold, with its average precision."
         texts = [f"{curve.name}: {percent(sum(curve.y) / len(curve.y))}" for curve in curves]
         bold, marked, x_title = curves[0].name, None, "recall"
     else:
@@ -230,17 +230,17 @@ def _curves(dataset: Dataset, diagnosis: Diagnosis) -> str:
     )
 
 
-# how a reader says what a slice's people have in common, and in what its names count
+# the title of each grouping, and what the names of its slices count
 GROUPINGS = {
     "size": ("Size", "Square pixels"),
     "occlusion": ("Occlusion", "Share of the labelled joints that are hidden"),
-    "visible_joints": ("Joints in sight", "Labelled and visible"),
-    "crowding": ("Crowding", "Joints of others in the box, for each of one's own"),
+    "visible_joints": ("Visible joints", "Labelled and visible"),
+    "crowding": ("Crowding", "Joints of other people in the box, per joint of the person"),
 }
 
 
 def _slices(dataset: Dataset, diagnosis: Diagnosis) -> str:
-    """The score of the people of each size, occlusion, number of joints in sight and crowding, on one scale."""
+    """The score of the people of each size, occlusion, number of visible joints and crowding, on one scale."""
     if not diagnosis.slices:
         return ""
     if diagnosis.metric == "oks":

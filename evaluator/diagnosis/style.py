@@ -28,8 +28,8 @@ header dd{font-size:13px;font-weight:500}
 .cards .first dt{font-size:14px;color:var(--ink-2)}
 .cards dd span{display:block;font-size:12px}
 .cards .first dd span{font-size:14px;color:var(--ink-2)}
-.verdict{font-size:16px;color:var(--ink-2);max-width:60rem;margin:24px 0}
-.verdict strong{color:var(--ink);font-weight:620}
+.summary{font-size:16px;color:var(--ink-2);max-width:60rem;margin:24px 0}
+.summary strong{color:var(--ink);font-weight:620}
 .two{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:20px;margin-top:20px;align-items:start}
 .two>div{display:grid;gap:20px;min-width:0;grid-template-columns:minmax(0,1fr)}
 .slicing{margin-top:32px}

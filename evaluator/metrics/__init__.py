@@ -6,7 +6,8 @@ Five more names where they differ:
 
 - `UNIT`: the unit of its scores ("mm", "px"). Default "".
 - `RANGE`: the lowest and the highest possible score, None where there is none. Default (0.0, 1.0), with a unit
-  (None, None). A score without a unit is a fraction, shown in percent, if its range is (0.0, 1.0), else a plain number.
+  (None, None). A score without a unit is a fraction, shown in percent, if its range is (0.0, 1.0); otherwise it is a
+  plain number.
 - `ENTRY`: what a prediction holds (see `evaluator.dataset.ENTRIES`). Default "keypoints".
 - `SCORES`: the names its scores may have, `*` for a positive number. By default it gives one score, of any name.
 - `check(dataset, ...)`, with the further keywords of `measure`: what the loader calls once a dataset is read. It raises

@@ -83,7 +83,7 @@ def measure(annotations: Annotations, predictions: Predictions, dataset: Dataset
     GPS is the mean over a person's annotated points of exp(-g^2 / (2 kappa^2)), g the geodesic distance in metres
     between the annotated and the predicted point of the surface at that pixel; a point outside the predicted box, or on
     predicted background, is infinitely far. GPSm is the root of GPS x IoU of the two masks. People whose surface nobody
-    annotated, whom the file says to ignore, and crowds do not count: a detection that found nobody and whose box
+    annotated, whom the file says to ignore, and crowds do not count: a detection without a match whose box
     overlaps theirs by 0.8 or more is left out, and so is every detection of an image in which nobody counts.
     GroundTruthError without a surface, sizes of images or boxes.
     """
@@ -169,13 +169,13 @@ class _Compared:
     def similarity(self, family: Family) -> Candidates:
         """The pairs that are similar enough to match at the loosest threshold."""
         kappa = PART_KAPPA[self.part] if family.kappa is None else np.full(len(self.part), family.kappa)
-        near = np.exp(-(self.distance**2) / (2 * kappa**2))
-        total = np.add.reduceat(near, self.start[:-1]) if len(near) else near
+        each = np.exp(-(self.distance**2) / (2 * kappa**2))
+        total = np.add.reduceat(each, self.start[:-1]) if len(each) else each
         similarity = total / np.diff(self.start)
         if family.masked:
             similarity = np.sqrt(similarity * self.overlap)
-        kept = similarity >= THRESHOLDS[0]
-        return Candidates(self.detection[kept], self.person[kept], similarity[kept])
+        near = similarity >= THRESHOLDS[0]
+        return Candidates(self.detection[near], self.person[near], similarity[near])
 
 
 def _compared(
@@ -313,8 +313,8 @@ def _matches(candidates: Candidates, people: _People, detections: Detections, ma
     area = np.arange(len(RANGES))[:, None, None]
     absorbed = matched & people.away[area, person] if people.away.size else matched
     free = np.ones(people.away.shape, dtype=bool)
-    for range_, taken in enumerate(person[:, -1]):
-        free[range_, taken[taken >= 0]] = people.crowd[taken[taken >= 0]]
+    for range_, who in enumerate(person[:, -1]):
+        free[range_, who[who >= 0]] = people.crowd[who[who >= 0]]
     ignored = absorbed | _nobody_counts(people, images)[:, None, detections.image]
     _ignore_same_boxes(matched, ignored, free, people, detections, maps, images)
     sizes = maps.boxes[detections.rows]
@@ -344,11 +344,12 @@ def _ignore_same_boxes(
     maps: UvMaps,
     images: int,
 ) -> None:
-    """Detections that found nobody at the strictest threshold, best first, get the standing of a person in their place.
+    """Ignores detections of people who do not count: those without a match at the strictest threshold, by their boxes.
 
-    That is the person, free at that threshold, whose box overlaps theirs most, by 0.8 or more; of equal ones somebody
-    who does not count, then the larger id. If the person does not count, the detection is ignored at every threshold,
-    and the person taken; if the person counts, it is ignored at none. Changes `matched`, `ignored` and `free`.
+    Best first, each is compared with the person, free at that threshold, whose box overlaps its own most, by 0.8 or
+    more; of equal ones somebody who does not count, then the larger id. If that person does not count, the detection is
+    ignored at every threshold and the person is no longer free; if the person counts, the detection is ignored at none.
+    Changes `ignored` and `free`.
     """
     detection, person = pairs(detections.image, people.image, images)
     overlap = box_overlap(maps.boxes[detections.rows][detection], people.boxes[person], people.crowd[person])
@@ -363,7 +364,6 @@ def _ignore_same_boxes(
             best = able[-1]
             ignored[area, :, d] = away[best]
             if away[best]:
-                matched[area, -1, d] = True
                 free[area, best] = people.crowd[best]
 
 

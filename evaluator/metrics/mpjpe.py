@@ -20,7 +20,8 @@ UNIT = "mm"
 RANGE = (0.0, None)
 ENTRY = "keypoints_3d"
 PARTS = "joints and actions"
-# Moving the root away moves all other joints with it, and a new alignment may suit them better. Nobody is refused.
+# Moving the root away moves all other joints with it, and a new alignment may suit them better. A file that lacks a
+# person is rejected.
 INVARIANCES = frozenset({"translation", "rotation", "mirror", "confidence", "rank", "unannotated", "perfect"})
 
 
@@ -45,8 +46,8 @@ def measure(
     PA-MPJPE). Joints that nobody annotated count neither in the mean nor in the alignment, and unless `every_joint`
     the dataset's unscored ones do not either. The root counts, with its distance of zero. A part of joints is the mean
     of its joints' means, an action the mean over its people and their joints; `mean_of_actions` is the unweighted mean
-    of the actions, which is what articles print for Human3.6M; `all` is the mean over everything.
-    PredictionError for a person without a pose: there is no error that it could be given.
+    of the actions, which is what papers report for Human3.6M; `all` is the mean over everything.
+    PredictionError for a person without a pose, for whom there is no error to average.
     """
     (name,) = names
     found, true, counted = poses_in_space(annotations, predictions, dataset, root=root, every_joint=every_joint)

@@ -23,9 +23,9 @@ SOURCE = (
 )
 HIGHER_IS_BETTER = True
 PARTS = "joints"
-# A joint that nobody annotated is a false positive, unless it lies in an ignored region; a joint moved away from one
-# person can bring its pose to another, and leave the first to a better pose; and of two people whom a pose fits equally
-# one gets it, though it may be the other's.
+# A joint that is not annotated is a false positive, unless it lies in an ignored region; moving a joint away from one
+# person can assign its pose to another, and a better pose to the first; and a pose that fits two people equally well is
+# assigned to one of them, though it may be the other's.
 INVARIANCES = frozenset({"translation", "scale", "rotation", "mirror", "rank", "nobody"})
 
 PAIRS_AT_ONCE = 1 << 15
@@ -109,12 +109,12 @@ def measure(
 ) -> PrecisionTally:
     """AP of each joint, a hit being at most `threshold` x head size from the joint of the person its pose belongs to.
 
-    Each pose goes to the person with the largest share of annotated joints hit, and each person keeps the one
-    that hits most; a pose that hits nothing, or loses, has no person, and its joints are false positives. So are
-    joints that their person has no annotation for, and all in an image whose people are left without joints; images
-    without any annotation do not count. Joints in ignored regions are dropped from poses and people alike. A joint
-    that is not predicted is not there. Equal shares go to the smaller annotation id, and to the pose of the higher
-    score, then of the smaller keypoints; equal confidences are ordered by image id, then like the poses.
+    Each pose is assigned to the person with the largest share of annotated joints hit, and each person to the pose that
+    hits most of them; the joints of a pose without a person are false positives. So are joints that their person has no
+    annotation for, and all in an image whose people are left without joints; images without any annotation do not
+    count. Joints in ignored regions are dropped from poses and people alike. A joint that is not predicted is no
+    detection. Equal shares: the smaller annotation id, and the pose with the higher score, then with the smaller
+    keypoints; equal confidences are ordered by image id, then like the poses.
     """
     (name,) = names
     poses = assign(annotations, predictions, dataset, threshold)
@@ -148,7 +148,7 @@ class Assigned:
 
 
 def assign(annotations: Annotations, predictions: Predictions, dataset: Dataset, threshold: float) -> Assigned:
-    """Gives poses to people as `measure` says. Joints that the dataset does not score take no part in it."""
+    """Assigns poses to people as `measure` says. Joints that the dataset does not score are ignored."""
     _check_heads(annotations)
     annotated = (annotations.visibility > 0) & ~annotations.crowd[:, None] & dataset.scored
     image = np.searchsorted(annotations.image_ids, predictions.image_ids)
@@ -208,7 +208,7 @@ def _persons(
     people_image, images = annotations.image[people], len(annotations.image_ids)
     most = np.maximum(annotated.sum(axis=1), 1)
     favourite, share = np.full(len(points), -1, dtype=np.int64), np.zeros(len(points))
-    # Some poses at a time: a file may bring any number of them for one image.
+    # Some poses at a time: a file may have any number of them for one image.
     pairs_until = np.cumsum(np.bincount(people_image, minlength=images)[detections.image])
     steps = np.searchsorted(pairs_until, np.arange(PAIRS_AT_ONCE, pairs_until.max(initial=0), PAIRS_AT_ONCE))
     for first, last in pairwise(np.unique([0, *steps, len(points)]).tolist()):
@@ -218,12 +218,12 @@ def _persons(
         shares = hits.sum(axis=1) / most[person]
         best = _first(np.lexsort((person, -shares, pose)), pose)  # the largest share, then the smaller id
         favourite[pose[best]], share[pose[best]] = person[best], shares[best]
-    wooers = np.flatnonzero(share > 0)
-    # Of each person: the largest share, then the pose of the higher score, which stands before.
-    order = np.lexsort((wooers, -share[wooers], favourite[wooers]))
-    kept = wooers[_first(order, favourite[wooers])]
+    near = np.flatnonzero(share > 0)
+    # of each person the pose with the largest share, then that with the higher score, which comes first
+    order = np.lexsort((near, -share[near], favourite[near]))
+    matched = near[_first(order, favourite[near])]
     found = np.full(len(points), -1, dtype=np.int64)
-    found[kept] = favourite[kept]
+    found[matched] = favourite[matched]
     return found
 
 

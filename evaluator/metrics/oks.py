@@ -85,7 +85,7 @@ class MatchTally:
 
     names: tuple[str, ...]
     matches: Matches
-    statistics: tuple[str, ...] = ()  # of STATISTICS, what each name stands for; the names themselves when not given
+    statistics: tuple[str, ...] = ()  # of STATISTICS, the one for each name; the names themselves when not given
 
     @property
     def columns(self) -> tuple[tuple[str, str], ...]:
@@ -139,9 +139,9 @@ def measure(
 ) -> MatchTally:
     """The ten numbers of COCO. `box_share`: the object's area is this share of its box (CrowdPose), not the file's.
 
-    Crowd regions and people without a labelled joint are tried last and absorb detections; equal OKS goes to the
-    larger id among people who count, and among the others to the later in the annotation file. The area of a detection
-    is that of its keypoints' extent: what a file says about boxes and areas of its own is not looked at.
+    Crowd regions and people without a labelled joint are tried last and absorb detections. Of equal OKS, a detection is
+    matched to the larger id among people who count, otherwise to the later in the annotation file. The area of a
+    detection is that of its keypoints' extent: boxes and areas in a prediction file are not read.
     A detection that is not finite matches nobody.
     """
     return MatchTally(tuple(names), matches(annotations, predictions, dataset.sigmas, areas_of(annotations, box_share)))
@@ -240,7 +240,7 @@ def _compiled_matches(
     most = max(COMPILED_PAIRS_AT_ONCE, int(np.diff(start).max(initial=0)))
     detection, person = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
     exponent, similarity = np.empty((most, joints)), np.empty(most)
-    kept: list[tuple[Integers, Integers, Floats]] = []
+    parts: list[tuple[Integers, Integers, Floats]] = []
     following = 0
     while following < len(chosen):
         following, pairs = native.exponents(
@@ -251,10 +251,10 @@ def _compiled_matches(
             return None
         np.exp(exponent[:pairs], out=exponent[:pairs])
         near = native.similar(detection[:pairs], person[:pairs], exponent[:pairs], people.labelled, count, similarity)
-        kept.append((detection[:near].copy(), person[:near].copy(), similarity[:near].copy()))
-    if not kept:
-        kept.append((detection[:0], person[:0], similarity[:0]))
-    found = [np.concatenate(column) for column in zip(*kept, strict=True)]
+        parts.append((detection[:near].copy(), person[:near].copy(), similarity[:near].copy()))
+    if not parts:
+        parts.append((detection[:0], person[:0], similarity[:0]))
+    found = [np.concatenate(column) for column in zip(*parts, strict=True)]
     limits = np.minimum(THRESHOLDS, HIGHEST_THRESHOLD)
     matched, absorbed = native.greedy(
         len(chosen), found[0], found[1], found[2], people.away, people.crowd, people.position, limits
@@ -301,7 +301,7 @@ def extents_of(keypoints: Floats) -> Floats:
 def _candidates(people: _People, images: int, detections: Detections, keypoints: Floats, sigmas: Floats) -> Candidates:
     detection, person = pairs(detections.image, people.image, images)
     true, labelled, bare, sizes = people.points, people.labelled, people.bare, people.areas
-    kept: list[tuple[Integers, Integers, Floats]] = []
+    parts: list[tuple[Integers, Integers, Floats]] = []
     for start in range(0, len(detection), PAIRS_AT_ONCE):
         d, p = detection[start : start + PAIRS_AT_ONCE], person[start : start + PAIRS_AT_ONCE]
         for unlabelled in (False, True):
@@ -316,11 +316,11 @@ def _candidates(people: _People, images: int, detections: Detections, keypoints:
                 # A coordinate that is not finite spoils the detection even where the person has no label.
                 similarity[~np.isfinite(keypoints[dc]).all(axis=(1, 2))] = 0.0
             near = similarity >= THRESHOLDS[0]
-            kept.append((dc[near], pc[near], similarity[near]))
-    if not kept:
+            parts.append((dc[near], pc[near], similarity[near]))
+    if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Candidates(none, none, np.zeros(0))
-    found = [np.concatenate(column) for column in zip(*kept, strict=True)]
+    found = [np.concatenate(column) for column in zip(*parts, strict=True)]
     return Candidates(found[0], found[1], found[2])
 
 

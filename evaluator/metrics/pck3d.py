@@ -20,10 +20,7 @@ SOURCE = (
     "improved CNN supervision, 3DV 2017; the conventions of the dataset's own evaluation (mpii_compute_3d_pck.m)"
 )
 HIGHER_IS_BETTER = True
-ENTRY = "keypoints_3d"
-PARTS = "joints and actions"
-# Moving the root away moves all other joints with it. Nobody is refused.
-INVARIANCES = frozenset({"translation", "rotation", "mirror", "confidence", "rank", "unannotated", "perfect"})
+ENTRY, PARTS, INVARIANCES = mpjpe.ENTRY, mpjpe.PARTS, mpjpe.INVARIANCES
 
 
 def check(dataset: Dataset, *, root: str, threshold: float, step: float | None = None) -> None:

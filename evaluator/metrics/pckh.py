@@ -13,10 +13,8 @@ from evaluator.tally import RateTally
 TITLE = "Percentage of correct keypoints, by head size"
 SOURCE = "Andriluka, Pishchulin, Gehler and Schiele, 2D human pose estimation: new benchmark, CVPR 2014"
 HIGHER_IS_BETTER = True
-PARTS = "joints"
-INVARIANCES = frozenset(
-    ["translation", "scale", "rotation", "mirror", "confidence", "rank", "unannotated", "farther", "perfect", "nobody"],
-)
+PARTS = pck.PARTS
+INVARIANCES = pck.INVARIANCES | {"mirror"}
 
 
 def check(dataset: Dataset, *, threshold: float, step: float | None = None) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from evaluator.dataset import Dataset
 from evaluator.distances import check_thresholds, euclidean, limbs_of, within
 from evaluator.errors import DatasetDefinitionError
+from evaluator.metrics import pck
 from evaluator.poses import Annotations, Predictions, aligned
 from evaluator.tally import RateTally, by_image
 
@@ -16,9 +17,7 @@ TITLE = "Percentage of correct parts"
 SOURCE = "Ferrari, Marin-Jimenez and Zisserman, CVPR 2008; strict and loose after Pishchulin et al., CVPR 2012"
 HIGHER_IS_BETTER = True
 PARTS = "limbs"
-INVARIANCES = frozenset(
-    ["translation", "scale", "rotation", "mirror", "confidence", "rank", "unannotated", "farther", "perfect", "nobody"],
-)
+INVARIANCES = pck.INVARIANCES | {"mirror"}
 
 
 def check(dataset: Dataset, *, threshold: float, loose: bool = False) -> None:

@@ -13,9 +13,9 @@ from evaluator.tally import RateTally
 TITLE = "Percentage of detected joints"
 SOURCE = "Toshev and Szegedy, DeepPose, CVPR 2014 (torso); sum(d < t x diagonal) / n for the bounding box"
 HIGHER_IS_BETTER = True
-PARTS = "joints"
-# Mirroring exchanges the torso of one side for that of the other; turning changes the box.
-INVARIANCES = frozenset({"translation", "scale", "confidence", "rank", "unannotated", "farther", "perfect", "nobody"})
+PARTS = pck.PARTS
+# Turning changes the box.
+INVARIANCES = pck.INVARIANCES - {"rotation"}
 
 # The base element decides whether the threshold itself is still a hit.
 STRICT = {"torso": False, "joint_box": True}

@@ -23,8 +23,8 @@ SOURCE = (
 HIGHER_IS_BETTER = True
 PARTS = "joints"
 SCORES = oks.SCORES
-# As for OKS; and the official sigmas of left and right differ, of the toes by a third; and a part whose confidences are
-# all zero was not detected, so they do not only rank.
+# As for OKS. Besides, the official sigmas of left and right differ, those of the toes by a third, and a part whose
+# confidences are all zero counts as not detected, so confidences do more than rank.
 INVARIANCES = frozenset({"translation", "perfect", "nobody"})
 
 BODY = "body"  # the part whose extent is the size of a detection, whichever part is scored
@@ -132,7 +132,7 @@ class _View:
         )
         keypoints = self.predictions.keypoints[:, joints]
         shown = np.flatnonzero((keypoints[:, :, 2] > 0).any(axis=1))
-        # What is equal in score and in this part may differ in extent: by it, and no longer by the file.
+        # Detections that are equal in score and in this part are ordered by extent, so not by their order in the file.
         shown = shown[np.argsort(self.extents[shown], kind="stable")]
         found = replace(
             self.predictions,

@@ -1,5 +1,5 @@
-"""What is fast: scanners of large files and the matching of large sets of detections, in C.
+"""What is fast: reading large files and matching large sets of detections, in C.
 
-`engine` is the one file that the rest of the package asks: it picks the C or numpy. `compiled` gives the C its
-arguments; each header says what its functions do.
+`engine` is the one file that the rest of the package uses: it picks the C or numpy. `compiled` gives the C its
+arguments; each header says what its functions do. May import numpy alone.
 """

@@ -1,4 +1,5 @@
-/* The scanner of annotation files in COCO's form, with the promise of scan.h: nothing that the careful reader refuses. */
+/* Reads annotation files in COCO's form, as predictions.h reads uploads: it accepts nothing that the careful reader
+   rejects. */
 
 /* The fields of an annotation, as bits of what was present */
 enum { ID = 1, IMAGE = 2, KEYPOINTS = 4, NUM_KEYPOINTS = 8, BOX = 16, AREA = 32, CROWD = 64, PERSON = 128 };
@@ -16,7 +17,7 @@ typedef struct {
     double *numbers; /* [3 * joints], room for the keypoints of one annotation */
 } Columns;
 
-/* The place after the id of an image object that it writes, or FAILED. */
+/* Reads the id of an image object: the place after the object, or FAILED. */
 static int64_t image(Text text, int64_t place, int64_t end, int64_t *id) {
     bool found = false;
     if (text[place] != '{') return FAILED;
@@ -41,7 +42,7 @@ static int64_t image(Text text, int64_t place, int64_t end, int64_t *id) {
     }
 }
 
-/* The bit of an annotation's field; 0 for one that nobody reads, FAILED for one left to the careful reader. */
+/* The bit of an annotation's field; 0 for one that is skipped, FAILED for one that only the careful reader reads. */
 static int field_of(Text text, int64_t start, int64_t length) {
     static const struct {
         const char *name;
@@ -64,9 +65,9 @@ static int field_of(Text text, int64_t start, int64_t length) {
     return 0;
 }
 
-/* One annotation into its row: the place after it, or FAILED. */
+/* Reads one annotation into its row: the place after it, or FAILED. */
 static int64_t annotation(Text text, int64_t place, int64_t end, int64_t row, const Columns *into) {
-    int seen = 0;
+    int present = 0;
     bool undecided, far = false;
     int64_t *whole = into->whole + 5 * row;
     if (text[place] != '{') return FAILED;
@@ -79,8 +80,8 @@ static int64_t annotation(Text text, int64_t place, int64_t end, int64_t row, co
         int64_t start = place + 1;
         if ((place = plain_key(text, start)) == FAILED) return FAILED;
         int field = field_of(text, start, place - start);
-        if (field == FAILED || seen & field) return FAILED;
-        seen |= field;
+        if (field == FAILED || present & field) return FAILED;
+        present |= field;
         place = blank(text, place + 1);
         if (text[place] != ':') return FAILED;
         place = blank(text, place + 1);
@@ -115,11 +116,11 @@ static int64_t annotation(Text text, int64_t place, int64_t end, int64_t row, co
         if (mark != ',') return FAILED;
         place = blank(text, place);
     }
-    into->present[row] = seen;
-    return (seen & (ID | IMAGE | KEYPOINTS)) == (ID | IMAGE | KEYPOINTS) ? place : FAILED;
+    into->present[row] = present;
+    return (present & (ID | IMAGE | KEYPOINTS)) == (ID | IMAGE | KEYPOINTS) ? place : FAILED;
 }
 
-/* The images, or the annotations, of a list into the columns: the place after it, or FAILED. */
+/* Reads a list of images or of annotations into the columns: the place after it, or FAILED. */
 static int64_t list_of(Text text, int64_t place, int64_t end, bool of_images, int64_t *count, const Columns *into) {
     if (text[place] != '[') return FAILED;
     place = blank(text, place + 1);
@@ -139,8 +140,8 @@ static int64_t list_of(Text text, int64_t place, int64_t end, bool of_images, in
     }
 }
 
-/* A whole annotation file into the columns: image ids, and a row per annotation. spans [fields, 4] are the start and end
-   of each top-level key and of its value. False when something does not fit. */
+/* Reads a whole annotation file into the columns: image ids, and a row per annotation. spans [fields, 4] are the start
+   and end of each top-level key and of its value. False when something does not fit. */
 static bool annotation_file(Text text, int64_t end, int64_t *images, int64_t *rows, int64_t *fields,
                             const Columns *into) {
     *images = *rows = FAILED, *fields = 0;

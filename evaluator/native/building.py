@@ -75,8 +75,8 @@ def compiler_works() -> bool:
     """Whether the compiler that Python's build tools would call makes a shared library with the standard headers."""
     command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "answer.c"
-        source.write_text("#include <string.h>\nint answer(void) { return (int)strlen(__FILE__); }\n")
+        source = Path(folder) / "probe.c"
+        source.write_text("#include <string.h>\nint probe(void) { return (int)strlen(__FILE__); }\n")
         try:
             made = subprocess.run(
                 [*command, "-fPIC", "-shared", str(source), "-o", str(source.with_suffix(".so"))],

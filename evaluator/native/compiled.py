@@ -43,8 +43,8 @@ def places(known: Any, wanted: Any) -> Any:
 
 def ordered(image: Any, scores: Any, keypoints: Any, images: int, most: int) -> tuple[Any, Any, bool]:
     rows, of_image = np.empty(len(image), dtype=np.int64), np.empty(len(image), dtype=np.int64)
-    kept = extension.ordered(image, scores, keypoints, images, most, rows, of_image)
-    return rows[: max(kept, 0)], of_image[: max(kept, 0)], kept >= 0
+    count = extension.ordered(image, scores, keypoints, images, most, rows, of_image)
+    return rows[: max(count, 0)], of_image[: max(count, 0)], count >= 0
 
 
 def descending(scores: Any) -> Any:

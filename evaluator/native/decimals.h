@@ -2,7 +2,8 @@
 
    Up to eight characters are taken at once from a 64-bit word; up to 15 significant digits are exact in double
    arithmetic (Clinger 1990); more go through a 128-bit product with a power of five (Lemire, "Number parsing at a
-   gigabyte per second", Software: Practice and Experience 2021). What that leaves undecided is told to the caller.
+   gigabyte per second", Software: Practice and Experience 2021). Numbers that this leaves undecided are reported to
+   the caller.
 
    Text ends with PADDING zero bytes: a zero byte ends every token, and words may be loaded from any place in the text.
  */
@@ -43,7 +44,7 @@ static inline uint64_t not_digits(uint64_t word) {
 
 static inline uint64_t digits_at(Text text, int64_t place) { return load64(text, place) ^ 0x3030303030303030; }
 
-/* The number that eight digits are, the first one in the lowest byte. */
+/* The number of eight digits, the first one in the lowest byte. */
 static inline uint64_t eight_digits(uint64_t word) {
     uint64_t pairs = word * 10 + (word >> 8);
     return ((pairs & 0x000000FF000000FF) * 0x000F424000000064 +
@@ -69,17 +70,18 @@ static double lemire(uint64_t mantissa, int64_t power) {
     }
     if (low == UINT64_MAX && (power < -27 || power > 55)) return -1.0;
     int upper = (int)(high >> 63), shift = upper + 9;
-    uint64_t kept = high >> shift;
+    uint64_t rounded = high >> shift;
     int64_t exponent = ((217706 * power) >> 16) + 63 + upper - zeros + 1023;
     if (exponent <= 0 || exponent >= 2047) return -1.0;
     /* Half way between two doubles, exactly: to the even one. */
-    if (low <= 1 && power >= -4 && power <= 23 && (kept & 3) == 1 && kept << shift == high) kept &= ~(uint64_t)1;
-    kept = (kept + (kept & 1)) >> 1;
-    if (kept >= (uint64_t)1 << 53) {
-        kept = (uint64_t)1 << 52;
+    if (low <= 1 && power >= -4 && power <= 23 && (rounded & 3) == 1 && rounded << shift == high)
+        rounded &= ~(uint64_t)1;
+    rounded = (rounded + (rounded & 1)) >> 1;
+    if (rounded >= (uint64_t)1 << 53) {
+        rounded = (uint64_t)1 << 52;
         exponent++;
     }
-    uint64_t bits = (kept & ~((uint64_t)1 << 52)) | (uint64_t)exponent << 52;
+    uint64_t bits = (rounded & ~((uint64_t)1 << 52)) | (uint64_t)exponent << 52;
     double value;
     memcpy(&value, &bits, 8);
     return value;
@@ -94,8 +96,8 @@ static inline double scaled(uint64_t mantissa, int64_t power, bool dropped) {
     return value >= 0.0 && dropped && lemire(mantissa + 1, power) != value ? -1.0 : value;
 }
 
-/* A JSON number as `json` and float() read it; returns the place after it or FAILED. When it is undecided, which is
-   also what whole numbers of more than 18 digits are, `undecided` is set and the value is 0. */
+/* A JSON number as `json` and float() read it; returns the place after it or FAILED. When it is undecided, as are whole
+   numbers of more than 18 digits, `undecided` is set and the value is 0. */
 static int64_t number(Text text, int64_t place, double *value, bool *undecided) {
     bool negative = text[place] == '-', dropped = false, whole = true;
     place += negative;
@@ -151,12 +153,11 @@ static int64_t number(Text text, int64_t place, double *value, bool *undecided) 
     return place;
 }
 
-/* Whether a nought is followed by another digit, as in no JSON number. */
+/* Whether a zero is followed by another digit, which JSON does not allow. */
 static inline bool nought_and_digit(uint64_t word) { return !(word & 0xFF) && (uint8_t)(word >> 8) <= 9; }
 
-/* A number without a sign, of up to eight characters, that is all that stands between two places: false if it is not
-   one, or if it might be LARGEST or more. Everything in it is at the upper end of a word; what is shifted in below are
-   zeros. */
+/* The text between two places as a number without a sign, of up to eight characters: false if it is not one, or if it
+   might be LARGEST or more. Its characters are at the upper end of a word; zeros are shifted in below. */
 static inline bool short_number(uint64_t word, int64_t length, double *value) {
     int shift = 64 - 8 * (int)length;
     if (nought_and_digit(word)) return false;
@@ -198,8 +199,8 @@ static inline bool long_number(Text text, uint64_t word, int64_t place, int64_t 
     return *value >= 0.0;
 }
 
-/* A number below LARGEST that is all that stands between two places, in the common ways of writing one. False: whatever
-   it is, `number` will say. */
+/* The text between two places as a number below LARGEST, written in one of the common ways. False for anything else,
+   which is left to `number`. */
 static inline bool plain_number(Text text, int64_t place, int64_t stop, double *value) {
     uint64_t word = digits_at(text, place);
     if ((uint64_t)(stop - place - 1) < 8 ? short_number(word, stop - place, value)

@@ -1,7 +1,7 @@
 """Picks what reads and matches large inputs: the C, or numpy and the standard library. Both give the same bits.
 
-The C is built when the package is installed. Where it could not be, or `POSEBOARD_PURE=1` asked for it, numpy does all
-of the work, more slowly, and says so once.
+The C is built when the package is installed. Where that failed, or `POSEBOARD_PURE=1` prevented it, numpy does all of
+the work, more slowly, and the log says so once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _state = SimpleNamespace(engine=None)
 
 
 def engine() -> str:
-    """The engine in use: the first of ENGINES that is there, unless `using` names another."""
+    """The engine in use: the first of ENGINES that was built, unless `using` names another."""
     if _state.engine is None:
         _state.engine = next(name for name in ENGINES if has(name))
         if _state.engine == "numpy":
@@ -43,7 +43,7 @@ def has(name: str) -> bool:
 
 @contextmanager
 def using(name: str) -> Iterator[None]:
-    """Inside it everything runs on that engine. RuntimeError when it is not there."""
+    """Everything inside runs on that engine. RuntimeError when it was not built."""
     if not has(name):
         raise RuntimeError(f"the evaluator has no engine {name} here")
     before, _state.engine = _state.engine, name
@@ -61,7 +61,7 @@ def native() -> Any:
 def warm_up(say: object = None) -> bool:
     """Loads the C before it is needed: for servers before they fork. False where numpy is in use.
 
-    There is nothing to say: `say` is taken for callers of earlier versions.
+    `say` does nothing; callers of earlier versions pass it.
     """
     return native() is not None
 

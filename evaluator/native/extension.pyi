@@ -2,7 +2,7 @@ from typing import Any
 
 def prepare(fives_high: Any, fives_low: Any, wide: bool, /) -> bool: ...
 def entries(
-    buffer: Any, place: int, end: int, state: int, row: int, images: Any, scores: Any, keypoints: Any, unsure: Any,
+    buffer: Any, place: int, end: int, state: int, row: int, images: Any, scores: Any, keypoints: Any, pending: Any,
     extras: Any, /,
 ) -> tuple[int, int, int, int, int]: ...  # fmt: skip
 def annotation_file(

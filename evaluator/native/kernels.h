@@ -47,16 +47,16 @@ static inline bool goes_before(const double *scores, const double *keypoints, in
     return false;
 }
 
-/* `matching.ordered`: rows and of_image [total], of which `kept` are used, or FAILED when an image has too many to be
-   sorted by insertion. start [images + 1], filled [images] and order [total] are for its own use. */
+/* `matching.ordered`: rows and of_image [total], of which the first `used` are set; FAILED when an image has too many
+   to be sorted by insertion. start [images + 1], filled [images] and order [total] are for its own use. */
 static bool ordered(const int64_t *image, const double *scores, const double *keypoints, int64_t total, int64_t width,
                     int64_t images, int64_t most, int64_t *start, int64_t *filled, int64_t *order, int64_t *rows,
-                    int64_t *of_image, int64_t *kept) {
+                    int64_t *of_image, int64_t *used) {
     for (int64_t row = 0; row < total; row++) {
         if (!within(image[row], images)) return false;
         start[image[row] + 1]++;
     }
-    *kept = FAILED;
+    *used = FAILED;
     for (int64_t index = 0; index < images; index++) {
         if (start[index + 1] > MOST_IN_IMAGE) return true;
         filled[index] = start[index];
@@ -67,10 +67,10 @@ static bool ordered(const int64_t *image, const double *scores, const double *ke
         for (; at > first && goes_before(scores, keypoints, width, row, order[at - 1]); at--) order[at] = order[at - 1];
         order[at] = row;
     }
-    *kept = 0;
+    *used = 0;
     for (int64_t index = 0; index < images; index++)
-        for (int64_t at = start[index]; at < start[index + 1] && at < start[index] + most; at++, (*kept)++)
-            rows[*kept] = order[at], of_image[*kept] = index;
+        for (int64_t at = start[index]; at < start[index + 1] && at < start[index] + most; at++, (*used)++)
+            rows[*used] = order[at], of_image[*used] = index;
     return true;
 }
 
@@ -172,9 +172,9 @@ static inline double distance_sum_outside(const double *x, const double *y, cons
     return total;
 }
 
-/* The negated exponents of pairs that may be similar enough, for detections from *first on; it stops when there might be
-   no room for the next detection's. A pair is left out when a bound of its OKS is below the loosest threshold. pairs is
-   FAILED when a coordinate is not finite. */
+/* The negated exponents of pairs that may be similar enough, for detections from *first on; stops when there may be no
+   room for those of the next detection. A pair is left out when a bound of its OKS is below the loosest threshold.
+   pairs is FAILED when a coordinate is not finite. */
 static bool exponents(int64_t *first, const Found *of, const People *with, int64_t room, int64_t *detection,
                       int64_t *person, double *exponent, int64_t *pairs) {
     const int64_t joints = with->joints;
@@ -235,10 +235,10 @@ static bool exponents(int64_t *first, const Found *of, const People *with, int64
     return true;
 }
 
-/* Keeps the pairs that are similar enough, at the front of the three arrays. */
+/* Moves the pairs that are similar enough to the front of the three arrays; `near` is their number. */
 static bool similar(int64_t pairs, int64_t *detection, int64_t *person, const double *exponential, const bool *labelled,
-                    const int64_t *count, int64_t people, int64_t joints, double *similarity, int64_t *kept) {
-    *kept = 0;
+                    const int64_t *count, int64_t people, int64_t joints, double *similarity, int64_t *near) {
+    *near = 0;
     for (int64_t pair = 0; pair < pairs; pair++) {
         int64_t who = person[pair];
         if (!within(who, people)) return false;
@@ -247,14 +247,15 @@ static bool similar(int64_t pairs, int64_t *detection, int64_t *person, const do
             if (count[who] == 0 || labelled[who * joints + joint]) total += exponential[pair * joints + joint];
         double value = total / (double)(count[who] > 0 ? count[who] : joints);
         if (value >= LOOSEST) { /* false for NaN; an OKS is never infinite */
-            detection[*kept] = detection[pair], person[*kept] = who, similarity[*kept] = value;
-            (*kept)++;
+            detection[*near] = detection[pair], person[*near] = who, similarity[*near] = value;
+            (*near)++;
         }
     }
     return true;
 }
 
-/* `matching.greedy` for pairs in the order of detections, persons ascending, as bits of thresholds into matched and absorbed [A, D], which are zero; free [P, A] has the bit of every threshold set. */
+/* `matching.greedy` for pairs in the order of detections, persons ascending, as bits of thresholds into matched and
+   absorbed [A, D], which are zero; free [P, A] has the bit of every threshold set. */
 static bool greedy(int64_t total, int64_t pairs, const int64_t *detection, const int64_t *person,
                    const double *similarity, const bool *ignored, const bool *crowd, const int64_t *position,
                    int64_t areas, int64_t people, const double *limits, int thresholds, uint16_t *matched,
@@ -296,7 +297,7 @@ static bool greedy(int64_t total, int64_t pairs, const int64_t *detection, const
    false at every threshold. */
 typedef struct {
     uint16_t *hit, *miss;    /* [changing] */
-    int64_t *image, *before; /* [changing] the image, and how many constant ones stand before */
+    int64_t *image, *before; /* [changing] the image, and how many constant ones come before */
     int64_t *constant;       /* [..] their images */
     double *weight, *base;   /* [changing] */
     double *hits, *wrong;    /* [changing] at each hit */

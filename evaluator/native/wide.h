@@ -1,4 +1,4 @@
-/* Numbers of up to sixteen characters at once, for x86 processors with SSE4.1; whether it has them is asked at run
+/* Numbers of up to sixteen characters at once, for x86 processors with SSE4.1; the processor is asked for it at run
    time, so that one build serves all. Neighbouring digits are multiplied and added, then neighbouring pairs, then
    fours. */
 
@@ -27,7 +27,7 @@ static bool wide_is_there(void) {
     return __get_cpuid(1, &a, &b, &c, &d) && c & bit_SSE4_1;
 }
 
-/* As `plain_number`, which it leaves everything to but numbers without a sign, with a point after one to six digits. */
+/* As `plain_number`, to which it leaves all but numbers without a sign, with a point after one to six digits. */
 WIDE_FUNCTION static inline bool wide_number(Text text, int64_t place, int64_t stop, double *value) {
     int64_t length = stop - place;
     if ((uint64_t)(length - 3) > 13) return plain_number(text, place, stop, value);

@@ -19,7 +19,7 @@ from evaluator.poses import Annotations, Floats, Integers, counted, nowhere
 from evaluator.reading.arrays import annotations_from_arrays, check_annotations
 from evaluator.reading.image_list import PublicImages
 from evaluator.reading.keypoints_3d import actions_of, annotated_in_space
-from evaluator.reading.large_files import ImageRecords, ScannedTruth, scanned_truth
+from evaluator.reading.large_files import AnnotationColumns, ImageRecords, read_large_annotations
 from evaluator.surface.surface_points import surface_points
 from evaluator.surface.surfaces import BUILT_IN, Surface
 from evaluator.uncertainty import groups_of
@@ -70,23 +70,27 @@ def read_truth(source: Truth, dataset: Dataset) -> Annotations:
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         source = _document(source)
     if isinstance(source, Mapping):
-        return _annotations(source, dataset, digest(source))
-    scanned = scanned_truth(source, dataset)
-    if scanned is not None:
-        return _from_scan(scanned, dataset)
+        return annotations_of(source, digest(source), dataset)
+    columns = read_large_annotations(source, dataset)
+    if columns is not None:
+        return _from_columns(columns, dataset)
+    return annotations_of(*read_document(source), dataset)
+
+
+def read_document(source: str | Path | bytes) -> tuple[dict[str, Any], str]:
+    """An annotation file as JSON, perhaps gzipped, and its sha256. GroundTruthError when it is not an object."""
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
-    sha256 = digest(content)
     try:
         data = json.loads(gzip.decompress(content) if content[:2] == GZIP_MAGIC else content)
     except (ValueError, OSError, EOFError, RecursionError) as error:
         raise GroundTruthError(f"the annotation file is not JSON: {error}") from None
     if not isinstance(data, dict):
         raise GroundTruthError("the annotation file is not an object with images and annotations")
-    return _annotations(data, dataset, sha256)
+    return data, digest(content)
 
 
 def _document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A list of annotations as the document it would stand in."""
+    """The document of a list of annotations."""
     if not all(isinstance(row, Mapping) for row in rows):
         raise GroundTruthError("the annotations are a list, but not of objects")
     images = {_id(row, "image_id", "annotation") for row in rows}
@@ -94,7 +98,8 @@ def _document(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"images": [{"id": image} for image in sorted(images)], "annotations": numbered}
 
 
-def _annotations(data: Mapping[str, Any], dataset: Dataset, sha256: str) -> Annotations:
+def annotations_of(data: Mapping[str, Any], sha256: str, dataset: Dataset) -> Annotations:
+    """The annotations of a parsed document."""
     for key in ("images", "annotations"):
         if not isinstance(data.get(key), list):
             raise GroundTruthError(f"the annotation file has no list {key!r}")
@@ -165,8 +170,8 @@ def _built_in(info: Mapping[str, Any]) -> Surface | None:
     return BUILT_IN[name]()
 
 
-def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
-    """The same from the columns of a scanned file."""
+def _from_columns(found: AnnotationColumns, dataset: Dataset) -> Annotations:
+    """The same from the columns of a file that was read in C."""
     others = {key: json.loads(text) for key, text in found.others.items()}
     _check_joints(others, dataset)
     info = others.get("info")
@@ -203,7 +208,7 @@ def _from_scan(found: ScannedTruth, dataset: Dataset) -> Annotations:
         ignore_regions=_ignore_regions(_by_id(json.loads(found.images))) if REGIONS[0].encode() in found.images else {},
     )
     _check_people(annotations, dataset)
-    if b'"group"' in found.images:  # else their text is not even parsed
+    if b'"group"' in found.images:  # otherwise their text is not even parsed
         groups_of(annotations)
     return annotations
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from evaluator.errors import PredictionError, Problem
+from evaluator.reading.upload_rules import MOST_BYTES, problem
 
-MOST_BYTES = 1 << 30
 RATIO = 100
 RATIO_COUNTS_ABOVE = 64 << 20
 CHUNK = 1 << 16
@@ -31,7 +31,7 @@ MEMBER_NAME = re.compile(r"[^/\\:\0]+\.json(\.gz)?", re.IGNORECASE)
 ONE_MEMBER = "a zip with exactly one .json or .json.gz file"
 
 
-def refuse(code: str, message: str, expected: str) -> NoReturn:
+def reject(code: str, message: str, expected: str) -> NoReturn:
     """One problem with the file as a whole."""
     raise PredictionError([Problem(code, None, "", message, expected)])
 
@@ -39,9 +39,7 @@ def refuse(code: str, message: str, expected: str) -> NoReturn:
 def too_large(*, inflated: bool, most: int) -> NoReturn:
     """More bytes than `most`: of the file, or of what it inflates to."""
     size = f"{most >> 30} GiB" if most % (1 << 30) == 0 else f"{most >> 20} MiB"
-    if inflated:
-        refuse("too_large", f"the file inflates to more than {size}", f"at most {size} inflated")
-    refuse("too_large", f"the file is larger than {size}", f"at most {size}")
+    raise PredictionError([problem("inflates_too_large" if inflated else "file_too_large", size=size)])
 
 
 def read_upload(source: str | Path | bytes, most: int | None = None) -> bytes:
@@ -51,7 +49,7 @@ def read_upload(source: str | Path | bytes, most: int | None = None) -> bytes:
         content = source
     else:
         with Path(source).open("rb") as file:
-            # asked for a gibibyte, Python would reserve one for the smallest file, which a confined process may not
+            # asked for a gibibyte, Python would reserve one for the smallest file, which a sandboxed process may not
             status = os.fstat(file.fileno())
             size = min(status.st_size, most) if stat.S_ISREG(status.st_mode) else most
             content = file.read(size + 1)
@@ -69,14 +67,14 @@ def unpacked(content: bytes, most: int | None = None) -> bytes | bytearray:
     if content.startswith(ZIP_MAGICS):
         inner = _unzip(content, most)
         if inner.startswith(ZIP_MAGICS):
-            refuse("nested_archive", "the zip holds another zip", ONE_MEMBER)
+            reject("nested_archive", "the zip holds another zip", ONE_MEMBER)
         if not inner.startswith(GZIP_MAGIC):
             return inner
         content = bytes(inner)
     if content.startswith(GZIP_MAGIC):
         document = _gunzip(content, most)
         if document.startswith((GZIP_MAGIC, *ZIP_MAGICS)):
-            refuse("nested_archive", "the gzip data holds another archive", "gzipped JSON")
+            reject("nested_archive", "the gzip data holds another archive", "gzipped JSON")
         return document
     return content
 
@@ -90,16 +88,16 @@ def _inflate(content: bytes, start: int, end: int, wbits: int, damaged: str, mos
     while not stream.eof:
         if not pending:
             if position >= end:
-                refuse(damaged, "the compressed data ends early", "a complete file")
+                reject(damaged, "the compressed data ends early", "a complete file")
             pending = content[position : min(position + CHUNK, end)]
             position += len(pending)
         try:
             out += stream.decompress(pending, 1 << 20)
         except zlib.error as error:
-            refuse(damaged, f"the compressed data is damaged: {error}", "a file that decompresses")
+            reject(damaged, f"the compressed data is damaged: {error}", "a file that decompresses")
         pending = stream.unconsumed_tail
         if len(out) > RATIO_COUNTS_ABOVE and len(out) > RATIO * (position - start - len(pending)):
-            refuse(
+            reject(
                 "compression_ratio",
                 f"the file inflates to more than {RATIO} times its size",
                 "predictions, not padding",
@@ -112,20 +110,20 @@ def _inflate(content: bytes, start: int, end: int, wbits: int, damaged: str, mos
 def _gunzip(content: bytes, most: int) -> bytearray:
     document, end = _inflate(content, 0, len(content), 31, "gzip_damaged", most)
     if end != len(content):
-        refuse("gzip_members", "something follows the gzip data", "one gzip member and nothing after it")
+        reject("gzip_members", "something follows the gzip data", "one gzip member and nothing after it")
     return document
 
 
 def _unzip(content: bytes, most: int) -> bytearray:
     def damaged(message: str) -> NoReturn:
-        refuse("zip_damaged", f"the zip is damaged: {message}", ONE_MEMBER)
+        reject("zip_damaged", f"the zip is damaged: {message}", ONE_MEMBER)
 
     end_at = content.rfind(b"PK\x05\x06", max(0, len(content) - END.size - 0xFFFF))
     if end_at < 0 or end_at + END.size > len(content):
         damaged("it has no end record (truncated?)")
     _, disk, first_disk, here, total, size, offset, comment = END.unpack_from(content, end_at)
     if total != 1 or here != 1:
-        refuse("zip_members", f"the zip holds {total} files", ONE_MEMBER)
+        reject("zip_members", f"the zip holds {total} files", ONE_MEMBER)
     if disk or first_disk or end_at + END.size + comment != len(content):
         damaged("its end record does not end it")
     if offset == 0xFFFFFFFF or offset + size != end_at or size < CENTRAL.size:
@@ -154,7 +152,7 @@ def _unzip(content: bytes, most: int) -> bytearray:
     name = content[offset + CENTRAL.size : offset + CENTRAL.size + name_length]
     _check_member(name, made_by, flags, method, attributes)
     if 0xFFFFFFFF in (packed, inflated, local_at):
-        refuse("zip_method", "the zip uses the zip64 extension", "a plain zip, or .json.gz")
+        reject("zip_method", "the zip uses the zip64 extension", "a plain zip, or .json.gz")
     if local_at != 0:
         damaged("its member does not start the file")
     local = LOCAL.unpack_from(content, 0)
@@ -179,17 +177,17 @@ def _unzip(content: bytes, most: int) -> bytearray:
 
 def _check_member(name: bytes, made_by: int, flags: int, method: int, attributes: int) -> None:
     if flags & 0x2041:
-        refuse("zip_encrypted", "the zip is encrypted", "a zip without a password")
+        reject("zip_encrypted", "the zip is encrypted", "a zip without a password")
     if method not in (0, 8) or flags & 0x20:
-        refuse("zip_method", f"the zip uses compression method {method}", "stored or deflate")
+        reject("zip_method", f"the zip uses compression method {method}", "stored or deflate")
     mode = attributes >> 16 if made_by >> 8 == 3 else 0
     if (stat.S_IFMT(mode) not in (0, stat.S_IFREG)) or attributes & 0x10 or name.endswith(b"/"):
-        refuse("zip_member_kind", "the zip's member is a link, a folder or a device", ONE_MEMBER)
+        reject("zip_member_kind", "the zip's member is a link, a folder or a device", ONE_MEMBER)
     try:
         text = name.decode("utf-8")
     except UnicodeDecodeError:
         text = ""
     if not MEMBER_NAME.fullmatch(text) or text.startswith(".."):
-        refuse(
+        reject(
             "zip_member_name", "the zip's member has an unfit name", "a plain file name that ends in .json or .json.gz"
         )

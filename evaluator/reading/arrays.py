@@ -1,4 +1,4 @@
-"""People from plain arrays, and what is checked of arrays that somebody built by hand."""
+"""People from plain arrays, and the checks of arrays that were built by hand."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def annotations_from_arrays(
     image of each person; image i, from 1, for row i when not given. person_ids [P]: 0.. in each image. areas [P] in
     square pixels and boxes [P, 4], x, y, width, height: what OKS needs. head_sizes [P]: 0.6 x the head box
     diagonal, for PCKh. torso_boxes [P, 2], width and height: FLIC's. ids [P]: 1.. when not given. images: the ids
-    of all images, where some have nobody. groups: image id to what is drawn as one by the bootstrap.
+    of all images, where some have nobody. groups: image id to the group that the bootstrap draws as one.
 
     Raises GroundTruthError for shapes that do not fit, ids that repeat and numbers that are not finite.
 
     >>> annotations_from_arrays([[[10, 20], [float("nan"), float("nan")]]]).visibility.tolist()
     [[2, 0]]
     """
-    take = partial(_array, wrong=_wrong_truth)
-    points = take(keypoints, "keypoints", "f", (None, None, None))
+    as_array = partial(_array, wrong=_wrong_truth)
+    points = as_array(keypoints, "keypoints", "f", (None, None, None))
     people, joints, numbers = points.shape
     if numbers not in (2, 3):
         raise _wrong_truth(f"keypoints have the shape {list(points.shape)}", "[P, K, 2] or [P, K, 3]")
@@ -60,26 +60,26 @@ def annotations_from_arrays(
         visibility = np.nan_to_num(points[..., 2])
     elif visibility is None:
         visibility = 2 * np.isfinite(points).all(axis=2)
-    flags = take(visibility, "visibility", "f", (people, joints))
+    flags = as_array(visibility, "visibility", "f", (people, joints))
     if not np.isin(flags, (0, 1, 2)).all():
         raise GroundTruthError("a visibility flag is not 0, 1 or 2")
     number = np.arange(people)
-    own = take(number + 1 if ids is None else ids, "ids", "i", (people,))
-    of_person = take(number + 1 if image_ids is None else image_ids, "image_ids", "i", (people,))
-    every = np.unique(of_person if images is None else take(images, "images", "i", (None,)))
+    own = as_array(number + 1 if ids is None else ids, "ids", "i", (people,))
+    of_person = as_array(number + 1 if image_ids is None else image_ids, "image_ids", "i", (people,))
+    every = np.unique(of_person if images is None else as_array(images, "images", "i", (None,)))
     unknown = ~np.isin(of_person, every)
     if unknown.any():
         raise GroundTruthError(f"row {number[unknown][0]} is on image {of_person[unknown][0]}, which is not listed")
     image = np.searchsorted(every, of_person).astype(np.int64)
-    persons = counted(image) if person_ids is None else take(person_ids, "person_ids", "i", (people,))
+    persons = counted(image) if person_ids is None else as_array(person_ids, "person_ids", "i", (people,))
     order = np.argsort(own, kind="stable").astype(np.int64)
     none = np.full((people, 4), np.nan)
     given: dict[str, Any] = {
-        "areas": take(none[:, 0] if areas is None else areas, "areas", "f", (people,)),
-        "boxes": take(none if boxes is None else boxes, "boxes", "f", (people, 4)),
-        "crowd": take(np.zeros(people, bool) if crowd is None else crowd, "crowd", "b", (people,)),
-        "head_sizes": take(none[:, 0] if head_sizes is None else head_sizes, "head_sizes", "f", (people,)),
-        "torso_boxes": take(none[:, :2] if torso_boxes is None else torso_boxes, "torso_boxes", "f", (people, 2)),
+        "areas": as_array(none[:, 0] if areas is None else areas, "areas", "f", (people,)),
+        "boxes": as_array(none if boxes is None else boxes, "boxes", "f", (people, 4)),
+        "crowd": as_array(np.zeros(people, bool) if crowd is None else crowd, "crowd", "b", (people,)),
+        "head_sizes": as_array(none[:, 0] if head_sizes is None else head_sizes, "head_sizes", "f", (people,)),
+        "torso_boxes": as_array(none[:, :2] if torso_boxes is None else torso_boxes, "torso_boxes", "f", (people, 2)),
     }
     records = tuple(
         {"id": each} | ({"group": groups[each]} if groups and each in groups else {}) for each in every.tolist()
@@ -121,18 +121,18 @@ def predictions_from_arrays(
     >>> predictions_from_arrays([[[10, 20], [float("nan"), float("nan")]]]).keypoints.tolist()
     [[[10.0, 20.0, 1.0], [nan, nan, nan]]]
     """
-    take = partial(_array, wrong=_wrong_upload)
-    points = take(keypoints, "keypoints", "f", (None, None, None))
+    as_array = partial(_array, wrong=_wrong_upload)
+    points = as_array(keypoints, "keypoints", "f", (None, None, None))
     rows, joints, numbers = points.shape
     if numbers not in (2, 3):
         raise _wrong_upload(f"keypoints have the shape {list(points.shape)}", "[N, K, 2] or [N, K, 3]")
     triples = np.ones((rows, joints, 3))
     triples[..., :numbers] = points
     triples[np.isnan(points[..., :2]).all(axis=2)] = np.nan
-    images = take(np.arange(1, rows + 1) if image_ids is None else image_ids, "image_ids", "i", (rows,))
-    persons = take(np.zeros(rows, np.int64) if person_ids is None else person_ids, "person_ids", "i", (rows,))
-    ranked = take(np.ones(rows) if scores is None else scores, "scores", "f", (rows,))
-    own = None if limbs is None else take(limbs, "limbs", "f", (rows, None, 2, 2))
+    images = as_array(np.arange(1, rows + 1) if image_ids is None else image_ids, "image_ids", "i", (rows,))
+    persons = as_array(np.zeros(rows, np.int64) if person_ids is None else person_ids, "person_ids", "i", (rows,))
+    ranked = as_array(np.ones(rows) if scores is None else scores, "scores", "f", (rows,))
+    own = None if limbs is None else as_array(limbs, "limbs", "f", (rows, None, 2, 2))
     arrays = [points, images, persons, ranked, *([] if own is None else [own])]
     return Predictions(images, persons, triples, ranked, own, sha256=_digest(*arrays))
 
@@ -165,7 +165,7 @@ def check_annotations(annotations: Annotations) -> None:
             raise GroundTruthError(f"{name} of the annotations has the shape {found}: expected {list(shape)}")
     for name in ("image_ids", "ids"):
         if (np.diff(getattr(annotations, name)) <= 0).any():
-            raise GroundTruthError(f"{name} of the annotations do not ascend, or one is there twice")
+            raise GroundTruthError(f"{name} of the annotations do not ascend, or one appears twice")
     if people and not 0 <= annotations.image.min() <= annotations.image.max() < len(annotations.image_ids):
         raise GroundTruthError("image of the annotations points outside image_ids")
     points = annotations.keypoints if annotations.keypoints_3d is None else annotations.keypoints_3d

@@ -10,15 +10,21 @@ from typing import Any
 import numpy as np
 
 from evaluator.dataset import Dataset
-from evaluator.errors import MOST_PROBLEMS, Problem, shown
+from evaluator.errors import MOST_PROBLEMS, shown
 from evaluator.poses import Floats, Integers, Predictions
 from evaluator.reading.image_list import PublicImages
-from evaluator.reading.json_documents import MOST_DEPTH, NonFinite, Problems, depth
-from evaluator.reading.upload_limits import MOST_PIXELS
+from evaluator.reading.json_documents import Problems, depth
+from evaluator.reading.upload_rules import (
+    LARGEST,
+    MOST_DEPTH,
+    MOST_PIXELS,
+    SCORE,
+    Names,
+    NonFinite,
+    expected_lists,
+    problem,
+)
 
-LARGEST = 1e6
-NUMBER = "a finite number of magnitude up to 1e6"
-WHOLE_NUMBER = "a whole number"
 NUMBERS = frozenset({int, float})
 
 
@@ -29,10 +35,10 @@ class Ids:
         self.single = dataset.single_person
         self.images = images
         self.problems = problems
-        self.seen: set[tuple[int, int]] = set()
+        self.entry_of: dict[tuple[int, int], int] = {}  # of the people found so far
 
     def person(self, image: int, given: int | None) -> int:
-        """The person an entry is for: what it says, else the only one of the image. 0 on multi-person datasets."""
+        """The person an entry is for: what it says, otherwise the only one of the image. 0 on multi-person datasets."""
         if not self.single:
             return 0
         if given is not None:
@@ -41,28 +47,23 @@ class Ids:
 
     def check(self, number: int, image: int, given: int | None) -> bool:
         if self.images is not None and image not in self.images.people:
-            message = f"the benchmark has no image {image}"
-            self.problems.add("unknown_image", number, "/image_id", message, "an id of its image list")
+            self.problems.broken("unknown_image", number, "/image_id", image=image)
             return False
         if not self.single:
             return True
         if self.images is not None:
             people = self.images.people_of(image)
             if given is None and len(people) != 1:
-                message = f"image {image} has {len(people)} people and the entry has no person_id"
-                self.problems.add("missing_person_id", number, "", message, "a person_id")
+                self.problems.broken("missing_person_id", number, image=image, people=len(people))
                 return False
             if given is not None and given not in people:
-                message = f"image {image} has no person {given}"
-                self.problems.add("unknown_person", number, "/person_id", message, "a person of the image list")
+                self.problems.broken("unknown_person", number, "/person_id", image=image, person=given)
                 return False
-        key = (image, self.person(image, given))
-        if key in self.seen:
-            message = f"person {key[1]} of image {image} has an entry already"
-            self.problems.add("repeated_person", number, "", message, "one entry per person")
-            return False
-        self.seen.add(key)
-        return True
+        person = self.person(image, given)
+        other = self.entry_of.setdefault((image, person), number)
+        if other != number:
+            self.problems.broken("repeated_person", number, person=person, image=image, other=other)
+        return other == number
 
     def everybody(self, problems: Problems) -> None:
         """Adds a problem for each person of the image list that no entry was for."""
@@ -70,16 +71,15 @@ class Ids:
             for person in self.images.people_of(image) if self.images else ():
                 if problems.full:
                     return
-                if (image, person) not in self.seen:
-                    message = f"person {person} of image {image} has no entry"
-                    problems.add("missing_person", None, "", message, "one entry per person")
+                if (image, person) not in self.entry_of:
+                    problems.broken("missing_person", person=person, image=image)
 
 
 class EntryReader(ABC):
     """Takes one entry after another apart; what is wrong with one does not stop the next.
 
-    A kind of entry says in `keys` what it reads besides the ids and the score, takes it out of an entry in `payload`,
-    None when something is wrong with it, and keeps that of a good entry in `keep`.
+    A kind of entry says in `keys` what it reads besides the ids and the score. `payload` reads it from an entry, and is
+    None when something is wrong with it; `add` takes the payload of a good entry.
     """
 
     keys: frozenset[str] = frozenset()
@@ -92,6 +92,7 @@ class EntryReader(ABC):
         self.read_keys = self.keys | {"image_id"} | ({"person_id"} if self.single else set())
         if self.has_score:
             self.read_keys |= {"score"}
+        self.expected = expected_lists(dataset)
         self.problems = problems
         self.entries = array("q")
         self.images = array("q")
@@ -105,8 +106,8 @@ class EntryReader(ABC):
         """What the entry brings; None, with the problems noted, when something is wrong with it."""
 
     @abstractmethod
-    def keep(self, number: int, payload: Any) -> bool:
-        """Take the payload of a good entry; False when it is not one after all."""
+    def add(self, number: int, payload: Any) -> bool:
+        """Add the payload of a good entry; False when it is not one after all."""
 
     @abstractmethod
     def finished(self, sha256: str) -> tuple[Predictions, Problems]:
@@ -114,7 +115,7 @@ class EntryReader(ABC):
 
     def read(self, number: int, entry: Any) -> None:
         if type(entry) is not dict:
-            self.problems.add("not_an_object", number, "", f"the entry is {shown(entry)}", "an object")
+            self.problems.broken("not_an_object", number, value=entry)
             return
         before = self.problems.total
         image = self.whole(number, entry, "image_id", required=True)
@@ -131,107 +132,106 @@ class EntryReader(ABC):
         known = self.ids.check(number, image, person)
         if self.problems.total != before or not known or payload is None or score is None:
             return
-        if not self.keep(number, payload):
+        if not self.add(number, payload):
             return
         self.entries.append(number)
         self.images.append(image)
         self.people.append(self.ids.person(image, person))
         self.scores.append(score)
-        self.in_range(number, "/score", [score])
+        self.in_range(number, SCORE, [score])
 
     def whole(self, number: int, entry: dict[str, Any], key: str, *, required: bool) -> int | None:
         if key not in entry:
             if required:
-                self.problems.add("missing_key", number, "", f"no {key}", f"a {key}")
+                self.problems.broken("missing_key", number, key=key)
             return None
         value = entry[key]
         if isinstance(value, NonFinite):
-            self.problems.add("not_finite", number, f"/{key}", f"{key} is {value.text}", WHOLE_NUMBER)
+            rule = "id_not_finite"
         elif type(value) is not int:
-            self.problems.add("wrong_type", number, f"/{key}", f"{key} is {shown(value)}", WHOLE_NUMBER)
+            rule = "id_not_whole"
         elif not -(1 << 63) <= value < 1 << 63:
-            self.problems.add("invalid_id", number, f"/{key}", f"{key} is {shown(value)}", "a 64-bit whole number")
+            rule = "id_too_large"
         else:
             return value
+        self.problems.broken(rule, number, f"/{key}", key=key, value=value)
         return None
 
     def score(self, number: int, entry: dict[str, Any]) -> float | None:
         if "score" not in entry:
-            self.problems.add("missing_key", number, "", "no score", "a score")
+            self.problems.broken("missing_key", number, key="score")
             return None
         score = entry["score"]
-        if self.is_number(number, "/score", "score", score):
+        if self.is_number(number, SCORE, 0, score):
             try:
                 return float(score)
             except OverflowError:
-                self.problems.add("out_of_range", number, "/score", f"score is {shown(score)}", NUMBER)
+                self.problems.broken("out_of_range", number, "/score", what="score", value=score)
         return None
 
-    def is_number(self, number: int, path: str, what: str, value: Any) -> bool:
+    def is_number(self, number: int, names: Names, index: int, value: Any) -> bool:
         if type(value) in NUMBERS:
             return True
-        if isinstance(value, NonFinite):
-            self.problems.add("not_finite", number, path, f"{what} is {value.text}", NUMBER)
-        else:
-            self.problems.add("wrong_type", number, path, f"{what} is {shown(value)}", NUMBER)
+        rule = "not_finite" if isinstance(value, NonFinite) else "not_a_number"
+        self.problems.broken(rule, number, names.place(index), what=names.what(index), value=value)
         return False
 
-    def numbers(self, number: int, entry: dict[str, Any], key: str, count: int, expected: str) -> list[Any] | None:
+    def numbers(self, number: int, entry: dict[str, Any], key: str, count: int) -> list[Any] | None:
         """The list of `count` values under a key, whatever the values are."""
         if key not in entry:
-            self.problems.add("missing_key", number, "", f"no {key}", key)
+            self.problems.broken("missing_key", number, key=key)
             return None
         values = entry[key]
-        if type(values) is not list:
-            self.problems.add("wrong_type", number, f"/{key}", f"{key} is {shown(values)}", expected)
-            return None
-        if len(values) != count:
-            self.problems.add("wrong_count", number, f"/{key}", f"{key} has {len(values)} values", expected)
-            return None
-        return values
+        if type(values) is list and len(values) == count:
+            return values
+        expected, path = self.expected[key], f"/{key}"
+        if type(values) is list:
+            self.problems.broken("list_wrong_count", number, path, key=key, count=len(values), expected=expected)
+        else:
+            self.problems.broken("list_wrong_type", number, path, key=key, value=values, expected=expected)
+        return None
 
-    def with_nulls(
-        self, number: int, path: str, what: str, values: list[Any], size: int, unit: str, *, may_miss: bool
-    ) -> list[float] | None:
-        """Numbers of which each whole group of `size` may be null where `may_miss`, which becomes NaN."""
-        before = self.problems.total
+    def with_nulls(self, number: int, names: Names, values: list[Any], *, may_miss: bool) -> list[float] | None:
+        """Numbers of which each whole group may be null where `may_miss`, which becomes NaN."""
+        before, size = self.problems.total, len(names.axes)
         numbers: list[float] = []
         for start in range(0, len(values), size):
             group = values[start : start + size]
             missing = sum(value is None for value in group)
             if missing == size and may_miss:
                 numbers += [np.nan] * size
-            elif missing == size:
-                message = f"{unit} {start // size} is missing"
-                self.problems.add("missing_joint", number, f"{path}/{start}", message, "a place for every joint")
             elif missing:
-                message = f"{unit} {start // size} is partly null"
-                self.problems.add("incomplete_joint", number, f"{path}/{start}", message, "all null, or none")
+                rule = "missing_joint" if missing == size else "partly_null"
+                self.problems.broken(rule, number, names.place(start), what=names.groups[start // size])
             else:
                 for index, value in enumerate(group, start):
-                    if self.is_number(number, f"{path}/{index}", f"{what}[{index}]", value):
+                    if self.is_number(number, names, index, value):
                         numbers.append(value)
         return numbers if self.problems.total == before else None
 
-    def in_range(self, number: int, path: str, values: Sequence[float]) -> None:
+    def in_range(self, number: int, names: Names, values: Sequence[float]) -> None:
         """Adds a problem for each number of a good entry that is infinite or too large; NaN passes."""
-        # NaN before the others makes these comparisons false, and is looked at below
+        # a NaN that comes first makes these comparisons false, and is passed below
         if -LARGEST <= min(values) <= max(values) <= LARGEST:
             return
+        before = self.problems.total
         for index, value in enumerate(values):
-            if not abs(value) <= LARGEST and value == value:
-                code = "not_finite" if abs(value) == np.inf else "out_of_range"
-                message = f"a number is {shown(float(value))}"
-                self.problems.add(code, number, path.format(index), message, NUMBER)
-                self.too_far += 1
+            self.check_range(number, names, index, value)
+        self.too_far += self.problems.total - before
 
-    def kept(self, number: int, path: str, buffer: array[float], values: list[float], rows: int) -> bool:
-        """Whether the values could be added to a buffer of `rows` rows: a number may be too large for a float."""
+    def check_range(self, number: int, names: Names, index: int, value: float) -> None:
+        if not abs(value) <= LARGEST and value == value:
+            rule = "not_finite" if value in (np.inf, -np.inf) else "out_of_range"
+            value = float(value) if abs(value) < 1e300 else value  # a whole number may be too large for a float
+            self.problems.broken(rule, number, names.place(index), what=names.what(index), value=value)
+
+    def extend(self, number: int, key: str, buffer: array[float], values: list[float]) -> bool:
+        """Whether the values of an entry could be added to a buffer: a number may be too large for a float."""
         try:
             buffer.extend(values)
         except OverflowError:
-            del buffer[rows * len(values) :]
-            self.problems.add("out_of_range", number, path, "a number is far too large", NUMBER)
+            del buffer[len(self.entries) * len(values) :]
+            self.problems.broken("far_too_large", number, f"/{key}", what=key)
             return False
         return True
 
@@ -244,7 +244,7 @@ class EntryReader(ABC):
         )
 
 
-def out_of_range(values: Floats, entries: Any, path: str) -> Problems:
+def out_of_range(values: Floats, names: Names, entries: Sequence[int]) -> Problems:
     """Problems for the numbers [N, M] that are infinite or too large, with the entry of each row; NaN passes."""
     problems = Problems()
     wrong = np.abs(values) > LARGEST
@@ -253,7 +253,7 @@ def out_of_range(values: Floats, entries: Any, path: str) -> Problems:
     for at, column in np.argwhere(wrong[rows])[:MOST_PROBLEMS].tolist():
         row = int(rows[at])
         value = float(values[row, column])
-        code = "out_of_range" if np.isfinite(value) else "not_finite"
-        found = f"a number is {shown(value)}"
-        problems.kept.append(Problem(code, entries[row], f"/{entries[row]}{path.format(column)}", found, NUMBER))
+        rule = "out_of_range" if np.isfinite(value) else "not_finite"
+        what = names.what(column)
+        problems.listed.append(problem(rule, entries[row], names.place(column), what=what, value=value))
     return problems

@@ -12,43 +12,38 @@ from typing import Any, NoReturn
 import numpy as np
 
 from evaluator.errors import MOST_COUNTED, MOST_PROBLEMS, PredictionError, Problem, shown
-from evaluator.reading.archives import refuse
-from evaluator.reading.upload_limits import NO_BENCHMARK, UploadLimits
+from evaluator.reading.archives import reject
+from evaluator.reading.upload_rules import LIST, MOST_DEPTH, NO_BENCHMARK, NUMBER, NonFinite, UploadLimits, problem
 
-MOST_DEPTH = 8
 SPACE = re.compile(rb"[ \t\n\r]*")
 WINDOW = 1 << 16  # bytes that are decoded at a time; most entries are much shorter
 CHUNK = 1 << 20
-LONGEST_WORD = 16  # -Infinity, \uD800\uDC00: an error so near to the end may be that of a text that goes on
+LONGEST_WORD = 16  # -Infinity, \uD800\uDC00: an error so near to the end may be due to where the text was cut
 AFTER = (" ", "\t", "\n", "\r", ",", "]")
 NUMERIC = frozenset("0123456789+-.eE")
 MOST_WAIT = 64
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
-LIST = "a JSON list of entries"
-
-
-@dataclass(frozen=True)
-class NonFinite:
-    """A NaN or Infinity that stood in a document; not a float, so it cannot pass for one."""
-
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
 
 
 @dataclass
 class Problems:
-    """Collects what is wrong; keeps the first hundred and counts the rest, until it is `full`."""
+    """Collects what is wrong; lists the first hundred and counts the rest, until it is `full`."""
 
-    kept: list[Problem] = field(default_factory=list)
+    listed: list[Problem] = field(default_factory=list)
     total: int = 0
 
-    def add(self, code: str, entry: int | None, path: str, message: str, expected: str) -> None:
+    def broken(self, rule: str, entry: int | None = None, path: str = "", **values: Any) -> None:
+        """Adds the problem of a broken rule of `upload_rules.RULES`."""
         self.total += 1
-        if len(self.kept) < MOST_PROBLEMS:
+        if len(self.listed) < MOST_PROBLEMS:
+            self.listed.append(problem(rule, entry, path, **values))
+
+    def add(self, code: str, entry: int | None, path: str, message: str, expected: str) -> None:
+        """Adds a problem that is described at one place only."""
+        self.total += 1
+        if len(self.listed) < MOST_PROBLEMS:
             pointer = "" if entry is None else f"/{entry}{path}"
-            self.kept.append(Problem(code, entry, pointer, message, expected))
+            self.listed.append(Problem(code, entry, pointer, message, expected))
 
     @property
     def full(self) -> bool:
@@ -57,16 +52,16 @@ class Problems:
 
     def merged(self, other: Problems) -> Problems:
         """Both, in the order of the entries."""
-        kept = sorted(self.kept + other.kept, key=lambda problem: -1 if problem.entry is None else problem.entry)
-        return Problems(kept[:MOST_PROBLEMS], self.total + other.total)
+        both = sorted(self.listed + other.listed, key=lambda each: -1 if each.entry is None else each.entry)
+        return Problems(both[:MOST_PROBLEMS], self.total + other.total)
 
     def raise_any(self) -> None:
         if self.total:
-            raise PredictionError(self.kept, self.total)
+            raise PredictionError(self.listed, self.total)
 
 
 class _Parser:
-    """The standard library's scanner with hooks that note repeated keys and constants that JSON does not have."""
+    """The standard library's decoder with hooks that note repeated keys and constants that JSON does not have."""
 
     def __init__(self) -> None:
         self.repeated: list[str] = []
@@ -81,12 +76,12 @@ class _Parser:
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            seen: set[str] = set()
+            earlier: set[str] = set()
             for key, _ in pairs:
-                if key in seen:
+                if key in earlier:
                     self.repeated.append(key)
                     break
-                seen.add(key)
+                earlier.add(key)
         return found
 
     def _constant(self, text: str) -> NonFinite:
@@ -99,13 +94,14 @@ def entries(
     problems: Problems,
     *,
     limits: UploadLimits = NO_BENCHMARK,
-    skim: Callable[[int, int], tuple[int, int]] | None = None,
+    read_clean: Callable[[int, int], tuple[int, int]] | None = None,
 ) -> Iterator[tuple[int, Any]]:
     """The entries of a document that is one JSON list, each with its number, counted from 0.
 
-    PredictionError when the text cannot be read on, or holds more than `limits`; repeated keys go to `problems`.
-    skim: called with the place after an entry, in bytes, and the number of the next; it may take entries that need no
-    careful reading, and returns (the place after the last of them, how many they were). They are not yielded.
+    PredictionError when the rest of the text cannot be read, or when it holds more than `limits`; repeated keys go to
+    `problems`.
+    read_clean: called with the place after an entry, in bytes, and the number of the next; it may read entries that
+    need no careful reading, and returns (the place after the last of them, their number). They are not yielded.
     """
     _check_text(document)
     reader = _Window(document, limits)
@@ -113,14 +109,14 @@ def entries(
     if document[position : position + 1] != b"[":
         # Read it, to tell valid JSON that is no list from what is no JSON.
         value, _ = reader.value(position, None)
-        refuse("not_a_list", f"the file contains {shown(value)}", LIST)
+        raise PredictionError([problem("not_a_list", value=value)])
     position = _skip(document, position + 1)
     number = 0
     if document[position : position + 1] == b"]":
         _check_end(document, position + 1)
         return
     parser = reader.parser
-    wait, waited = 1, 0  # after how many entries to try skimming again, and how many have passed
+    wait, waited = 1, 0  # after how many entries to call `read_clean` again, and how many have passed
     while True:
         value, position = reader.value(position, number)
         if parser.repeated:
@@ -130,20 +126,19 @@ def entries(
         before = problems.total
         yield number, value
         if parser.constants:
-            # A constant in a field that is read has been reported where it stands.
+            # A constant in a field that is read has been reported with its place.
             if problems.total == before:
                 problems.add("not_finite", number, "", "NaN or Infinity is not JSON", "finite numbers")
             parser.constants = 0
         if problems.full:
             return
         waited += 1
-        if skim and waited >= wait:
-            position, taken = skim(position, number + 1)
-            number += taken
-            wait, waited = (1 if taken else min(2 * wait, MOST_WAIT)), 0
+        if read_clean and waited >= wait:
+            position, count = read_clean(position, number + 1)
+            number += count
+            wait, waited = (1 if count else min(2 * wait, MOST_WAIT)), 0
         if limits.entries is not None and number >= limits.entries:
-            message = f"the file has more than {limits.entries} entries"
-            problems.add("too_many_entries", None, "", message, f"at most {limits.entries} for this benchmark")
+            problems.broken("too_many_entries", most=limits.entries)
             return
         position = _skip(document, position)
         mark = document[position : position + 1]
@@ -185,24 +180,24 @@ class _Window:
                 if self._is_whole() or not cut:
                     _not_json(self._document, self._global(error.pos), entry, error.msg)
             except RecursionError:
-                refuse("too_deep", "the JSON is nested too deep", f"at most {MOST_DEPTH} levels")
+                reject("too_deep", "the JSON is nested too deep", f"at most {MOST_DEPTH} levels")
             except ValueError:
                 # Python converts at most some thousands of digits; of a cut number it cannot be said yet.
                 if self._is_whole() or self._text[-1] not in NUMERIC:
-                    refuse("number_too_long", "a number has thousands of digits", "numbers of magnitude up to 1e6")
+                    reject("number_too_long", "a number has thousands of digits", NUMBER)
             else:
                 # A number may go on after the end of the text, also one that ends in "e" or "."
                 if self._is_whole() or isinstance(value, dict | list | str) or self._text[end : end + 1] in AFTER:
                     self._place, self._at = self._global(end), end
                     return value, self._place
-            # It goes on after what is decoded.
+            # The value continues after what is decoded.
             self.parser.forget()
             if position == self._base:
                 size *= 8
             self._fill(position, size)
 
     def _fill(self, position: int, size: int) -> None:
-        # what would be left of the document is taken along where it is no more than this
+        # a rest of the document that is no longer than this is decoded as well
         end = position + size if len(self._document) - position > 2 * size else len(self._document)
         if self._limits.values is not None and end > self._counted_to:
             self._count(max(position, self._counted_to), end)
@@ -219,7 +214,7 @@ class _Window:
             (self._objects, self._limits.objects, "objects"),
         ):
             if most is not None and found > most:
-                refuse("too_large", f"the file holds more than {most} {what}", f"at most {most} for this benchmark")
+                reject("too_large", f"the file holds more than {most} {what}", f"at most {most} for this benchmark")
 
     def _is_whole(self) -> bool:
         return self._end == len(self._document)
@@ -240,7 +235,7 @@ class _Window:
 
 def _check_text(document: bytes | bytearray) -> None:
     if document.startswith(BYTE_ORDER_MARKS):
-        refuse("byte_order_mark", "the text starts with a byte order mark", "UTF-8 without a byte order mark")
+        reject("byte_order_mark", "the text starts with a byte order mark", "UTF-8 without a byte order mark")
     if not document.isascii():
         decoder = codecs.getincrementaldecoder("utf-8")()
         for start in range(0, len(document), CHUNK):
@@ -248,9 +243,9 @@ def _check_text(document: bytes | bytearray) -> None:
             try:
                 decoder.decode(document[start : start + CHUNK], start + CHUNK >= len(document))
             except UnicodeDecodeError as error:
-                refuse("not_utf8", f"byte {start - before + error.start} is not UTF-8", "UTF-8 text")
+                reject("not_utf8", f"byte {start - before + error.start} is not UTF-8", "UTF-8 text")
     if _skip(document, 0) == len(document):
-        refuse("empty_file", "the file is empty", LIST)
+        reject("empty_file", "the file is empty", LIST)
 
 
 def _skip(document: bytes | bytearray, position: int) -> int:
@@ -265,14 +260,14 @@ def _not_json(document: bytes | bytearray, position: int, entry: int | None, rea
     # in two steps: the rest may be most of the file
     ends = all(not str(document[position:end], "utf-8", "ignore").strip() for end in (position + 256, len(document)))
     early = " (the text ends early: truncated?)" if ends else ""
-    refuse("not_json", f"not valid JSON {where}: {reason}{early}", LIST)
+    reject("not_json", f"not valid JSON {where}: {reason}{early}", LIST)
 
 
 def _check_end(document: bytes | bytearray, position: int) -> None:
     position = _skip(document, position)
     if position != len(document):
         rest = str(document[position : position + 80], "utf-8", "ignore")[:20]
-        refuse("trailing_data", f"something follows the list: {shown(rest)}", "nothing after it")
+        reject("trailing_data", f"something follows the list: {shown(rest)}", "nothing after it")
 
 
 def depth(value: Any) -> int:

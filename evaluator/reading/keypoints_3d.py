@@ -1,8 +1,8 @@
-"""Poses in space: joints in millimetres, as truths and uploads give them, and as the metrics of them want them.
+"""Poses in space: joints in millimetres, as annotations and uploads give them and as their metrics use them.
 
-An annotation, and an entry of an upload, has `keypoints_3d`: x, y, z of each joint, in any coordinates that are turned
-alike in both (the camera's), from any origin: poses are compared relative to a joint. Everybody must be predicted, and
-every joint: a mean error has no place for a miss.
+An annotation, and an entry of an upload, has `keypoints_3d`: x, y, z of each joint. Both are in coordinates of the same
+orientation (the camera's), from any origin: poses are compared relative to a joint. Every person and every joint must
+be predicted: a mean error cannot express a miss.
 """
 
 from __future__ import annotations
@@ -16,34 +16,35 @@ from numpy.typing import NDArray
 from evaluator.dataset import Dataset
 from evaluator.errors import GroundTruthError
 from evaluator.poses import Floats, Integers, Predictions
-from evaluator.reading.entries import NUMBERS, EntryReader, out_of_range
+from evaluator.reading.entries import NUMBERS, EntryReader, Ids, out_of_range
 from evaluator.reading.image_list import PublicImages
 from evaluator.reading.json_documents import Problems
+from evaluator.reading.upload_rules import keypoint_names
 from evaluator.space import predictions_in_space
 
 
 class Keypoints3dReader(EntryReader):
-    """Entries with `keypoints_3d`. The score is not read: there is nothing to rank."""
+    """Entries with `keypoints_3d`. The score is not read, because nothing is ranked."""
 
     keys = frozenset({"keypoints_3d"})
     has_score = False
 
     def __init__(self, dataset: Dataset, images: PublicImages | None, problems: Problems) -> None:
         super().__init__(dataset, images, problems)
+        self.names = keypoint_names(dataset)
         self.count = 3 * len(dataset.joints)
         self.points = array("d")
-        self.expected = f"{self.count} numbers: x, y, z in millimetres for each of {len(dataset.joints)} joints"
 
     def payload(self, number: int, entry: dict[str, Any]) -> list[float] | None:
-        values = self.numbers(number, entry, "keypoints_3d", self.count, self.expected)
+        values = self.numbers(number, entry, "keypoints_3d", self.count)
         if values is None or set(map(type, values)) <= NUMBERS:
             return values
-        return self.with_nulls(number, "/keypoints_3d", "keypoints_3d", values, 3, "joint", may_miss=False)
+        return self.with_nulls(number, self.names, values, may_miss=False)
 
-    def keep(self, number: int, payload: list[float]) -> bool:
-        if not self.kept(number, "/keypoints_3d", self.points, payload, len(self.entries)):
+    def add(self, number: int, payload: list[float]) -> bool:
+        if not self.extend(number, "keypoints_3d", self.points, payload):
             return False
-        self.in_range(number, "/keypoints_3d/{}", payload)
+        self.in_range(number, self.names, payload)
         return True
 
     def finished(self, sha256: str) -> tuple[Predictions, Problems]:
@@ -63,17 +64,16 @@ def check_arrays(predictions: Predictions, dataset: Dataset, images: PublicImage
         expected = f"[{rows}, {len(dataset.joints)}, 3]"
         problems.add("wrong_count", None, "", f"keypoints_3d: {found}", expected)
         return
-    ids = Keypoints3dReader(dataset, images, problems).ids
+    ids, names = Ids(dataset, images, problems), keypoint_names(dataset)
     people = zip(predictions.image_ids.tolist(), predictions.person_ids.tolist(), strict=True)
     for number, (image, person) in enumerate(people):
         ids.check(number, image, person)
     for row, joint in np.argwhere(np.isnan(points).any(axis=2)).tolist():
-        message = f"joint {joint} is missing"
-        problems.add("missing_joint", row, f"/keypoints_3d/{3 * joint}", message, "a place for every joint")
+        problems.broken("missing_joint", row, names.place(3 * joint), what=names.groups[joint])
     if not problems.total:
         ids.everybody(problems)
-    wrong = out_of_range(points.reshape(rows, 3 * points.shape[1]), range(rows), "/keypoints_3d/{}")
-    problems.kept += wrong.kept
+    wrong = out_of_range(points.reshape(rows, 3 * points.shape[1]), names, range(rows))
+    problems.listed += wrong.listed
     problems.total += wrong.total
 
 

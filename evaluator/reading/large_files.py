@@ -1,4 +1,5 @@
-"""Files through the scanners in C. None means: read it carefully, and say what is wrong, if anything is."""
+"""Large files of the plain form, read in C. None means that the careful reader has to read the file, and say what is
+wrong with it if anything is."""
 
 from __future__ import annotations
 
@@ -21,25 +22,25 @@ from evaluator.native import engine
 from evaluator.native.codes import BEFORE, BETWEEN, DONE, FAILED, FULL, MOST_EXTRAS, NUM_KEYPOINTS, PADDING, PERSON
 from evaluator.poses import Floats, Integers, Predictions
 from evaluator.reading.archives import GZIP_MAGIC, ZIP_MAGICS, unpacked
-from evaluator.reading.upload_limits import NO_BENCHMARK, UploadLimits
+from evaluator.reading.upload_rules import LARGEST, NO_BENCHMARK, UploadLimits
 
 CHUNK = 1 << 17  # well within the second-level cache
-MOST_UNSURE = 4096
+MOST_UNDECIDED = 4096
 LEAST_ENTRY = 4  # bytes an entry of K joints has at least, for each joint
-SHORT = 1 << 14  # what is tried first where the scanner has stopped
+SHORT = 1 << 14  # bytes that are tried first after an entry that had to be read carefully
 WHITE_SPACE = b" \t\n\r"
 
 
-def scanned_predictions(
+def read_large_predictions(
     source: str | Path | bytes,
     dataset: Dataset,
     image_ids: Integers | None,
     limits: UploadLimits = NO_BENCHMARK,
     inflated: list[bytes | bytearray] | None = None,
 ) -> Predictions | None:
-    """The predictions of a large and clean file of a multi-person dataset; image_ids ascend.
+    """The predictions of a file of a multi-person dataset without anything wrong; image_ids ascend.
 
-    inflated: gets the document of an archive, so that the careful reader need not inflate it again.
+    inflated: receives the document of an archive, so that the careful reader need not inflate it again.
     """
     inflated = [] if inflated is None else inflated
     if dataset.single_person or dataset.entry != "keypoints" or engine.native() is None:
@@ -48,18 +49,18 @@ def scanned_predictions(
         if len(source) > limits.size:
             return None
         found = _entries(io.BytesIO(source), len(source), len(dataset.joints), limits, inflated)
-        return _checked(found, image_ids, hashlib.sha256(source).hexdigest()) if found else None
+        return _predictions(found, image_ids, hashlib.sha256(source).hexdigest()) if found else None
     with Path(source).open("rb", buffering=0) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_size > limits.size:
             return None
         found = _entries(file, status.st_size, len(dataset.joints), limits, inflated)
-    return _checked(found, image_ids, Digest.of(source, status)) if found else None
+    return _predictions(found, image_ids, Digest.of(source, status)) if found else None
 
 
 @dataclass
 class _Rows:
-    """Room for entries, grown as they come."""
+    """Room for entries, which grows with their number."""
 
     images: Integers
     scores: Floats
@@ -79,39 +80,39 @@ class _Rows:
 def _entries(
     file: io.RawIOBase | io.BytesIO, size: int, joints: int, limits: UploadLimits, inflated: list[bytes | bytearray]
 ) -> tuple[_Rows, int] | None:
-    """All entries of a document, and how many they are."""
+    """All entries of a document, and their number."""
     native = engine.native()
     buffer = np.zeros(CHUNK + PADDING, dtype=np.uint8)
     view = memoryview(buffer)  # type: ignore[arg-type]
     rows = _Rows.empty(CHUNK // (LEAST_ENTRY * joints), 3 * joints)
-    unsure = np.empty((MOST_UNSURE, 3), dtype=np.int64)
+    undecided = np.empty((MOST_UNDECIDED, 3), dtype=np.int64)
     extras = np.empty((MOST_EXTRAS, 2), dtype=np.int64)
-    state, used, held, taken = BEFORE, 0, 0, 0
+    state, used, rest, bytes_read = BEFORE, 0, 0, 0
     while state != DONE:
-        count = file.readinto(view[held:CHUNK]) or 0
-        if not taken and bytes(view[:4]).startswith((GZIP_MAGIC, *ZIP_MAGICS)):
+        count = file.readinto(view[rest:CHUNK]) or 0
+        if not bytes_read and bytes(view[:4]).startswith((GZIP_MAGIC, *ZIP_MAGICS)):
             file.seek(0)
             document = unpacked(file.read() or b"", limits.size)
             inflated.append(document)
             return _entries(io.BytesIO(document), len(document), joints, limits, inflated)
-        taken += count
-        end = held + count
+        bytes_read += count
+        end = rest + count
         buffer[end : end + PADDING] = 0
         place = 0
         while True:
             before = used
-            place, state, used, unsures, why = native.entries(
-                buffer, place, end, state, used, rows.images, rows.scores, rows.keypoints, unsure, extras
+            place, state, used, pending, why = native.entries(
+                buffer, place, end, state, used, rows.images, rows.scores, rows.keypoints, undecided, extras
             )
-            if unsures and not _settle(view, unsure[:unsures], rows):
+            if pending and not _decide(view, undecided[:pending], rows):
                 return None
             if limits.entries is not None and used > limits.entries:
                 return None
             if why != FULL:
                 break
             if used == len(rows.images):
-                # By the bytes that an entry has taken so far, and somewhat more.
-                expected = int(used * size / (taken - end + place) * 1.02)
+                # by the bytes per entry so far, and a little more
+                expected = int(used * size / (bytes_read - end + place) * 1.02)
                 rows = rows.grown(max(expected, used + used // 4) + 64, used)
             elif used == before:
                 return None
@@ -120,42 +121,42 @@ def _entries(
         if state == DONE:
             break
         if end - place == CHUNK:
-            return None  # an entry of such a size
-        held = end - place
-        buffer[:held] = buffer[place:end].copy()
+            return None  # an entry longer than the buffer
+        rest = end - place
+        buffer[:rest] = buffer[place:end].copy()
     if bytes(view[place:end]).strip(WHITE_SPACE):
         return None
-    while rest := file.read(CHUNK):
-        if rest.strip(WHITE_SPACE):
+    while more := file.read(CHUNK):
+        if more.strip(WHITE_SPACE):
             return None
-        taken += len(rest)
-    return (rows, used) if taken == size else None
+        bytes_read += len(more)
+    return (rows, used) if bytes_read == size else None
 
 
-class Skimmer:
-    """Gives a careful reader's document to the scanner from a place on, to take what needs no careful reading.
+class CleanEntries:
+    """Reads entries of a careful reader's document in C, as long as they need no careful reading.
 
-    accept: called with the number of the first entry, and the image ids [n], scores [n] and keypoints [n, 3K] of what
-    was taken; says whether to go on.
+    add: called with the number of the first entry, and the image ids [n], scores [n] and keypoints [n, 3K] of what
+    was read; returns whether to go on.
     """
 
     def __init__(
-        self, document: bytes | bytearray, joints: int, accept: Callable[[int, Integers, Floats, Floats], bool]
+        self, document: bytes | bytearray, joints: int, add: Callable[[int, Integers, Floats, Floats], bool]
     ) -> None:
-        self._document, self._accept = document, accept
+        self._document, self._add = document, add
         self._buffer = np.zeros(CHUNK + PADDING, dtype=np.uint8)
         self._rows = _Rows.empty(CHUNK // (LEAST_ENTRY * joints) + 1, 3 * joints)
-        self._unsure = np.empty((MOST_UNSURE, 3), dtype=np.int64)
+        self._undecided = np.empty((MOST_UNDECIDED, 3), dtype=np.int64)
         self._extras = np.empty((MOST_EXTRAS, 2), dtype=np.int64)
 
-    def take(self, position: int, number: int) -> tuple[int, int]:
-        """From the end of an entry on: (the place after the last that was taken, how many they were)."""
-        taken, size = 0, SHORT
+    def read(self, position: int, number: int) -> tuple[int, int]:
+        """From the end of an entry on: (the place after the last entry that was read, their number)."""
+        count, size = 0, SHORT
         while True:
-            place, used, more = self._part(position, size, number + taken)
-            position, taken, size = position + place, taken + used, CHUNK
+            place, used, more = self._part(position, size, number + count)
+            position, count, size = position + place, count + used, CHUNK
             if not more:
-                return position, taken
+                return position, count
 
     def _part(self, position: int, size: int, number: int) -> tuple[int, int, bool]:
         part = self._document[position : position + size]
@@ -163,22 +164,22 @@ class Skimmer:
         view = memoryview(self._buffer)  # type: ignore[arg-type]
         view[:end] = part
         self._buffer[end : end + PADDING] = 0
-        place, state, used, unsures, _ = engine.native().entries(
-            self._buffer, 0, end, BETWEEN, 0, rows.images, rows.scores, rows.keypoints, self._unsure, self._extras
+        place, state, used, pending, _ = engine.native().entries(
+            self._buffer, 0, end, BETWEEN, 0, rows.images, rows.scores, rows.keypoints, self._undecided, self._extras
         )
-        if not used or not _settle(view, self._unsure[:unsures], rows):
+        if not used or not _decide(view, self._undecided[:pending], rows):
             return 0, 0, False
-        more = self._accept(number, rows.images[:used], rows.scores[:used], rows.keypoints[:used])
-        # at the end of the list the scanner has gone past its bracket
+        more = self._add(number, rows.images[:used], rows.scores[:used], rows.keypoints[:used])
+        # at the end of the list the C has gone past the bracket
         return place - (state == DONE), used, more
 
 
-def _settle(view: memoryview, unsure: Integers, rows: _Rows) -> bool:
-    """Numbers that the scanner could not round are left to float(); False when one is out of range."""
+def _decide(view: memoryview, undecided: Integers, rows: _Rows) -> bool:
+    """Reads the numbers that the C could not round, by float(); False when one is out of range."""
     numbers = rows.keypoints.shape[1]
-    for target, start, end in unsure.tolist():
+    for target, start, end in undecided.tolist():
         value = float(bytes(view[start:end]))
-        if not abs(value) <= 1e6:
+        if not abs(value) <= LARGEST:
             return False
         if target < 0:
             rows.scores[-1 - target] = value
@@ -187,7 +188,7 @@ def _settle(view: memoryview, unsure: Integers, rows: _Rows) -> bool:
     return True
 
 
-def _checked(found: tuple[_Rows, int], image_ids: Integers | None, digest: str | Digest) -> Predictions | None:
+def _predictions(found: tuple[_Rows, int], image_ids: Integers | None, digest: str | Digest) -> Predictions | None:
     rows, used = found
     images = rows.images[:used]
     if image_ids is not None and used:
@@ -206,7 +207,7 @@ def _checked(found: tuple[_Rows, int], image_ids: Integers | None, digest: str |
 
 
 @dataclass(frozen=True, eq=False)
-class ScannedTruth:
+class AnnotationColumns:
     """An annotation file as columns in the order of the file, with the JSON text of what is not numbers."""
 
     image_ids: Integers  # [I]
@@ -225,12 +226,12 @@ class ScannedTruth:
     digest: str | Digest
 
 
-def scanned_truth(source: str | Path | bytes, dataset: Dataset) -> ScannedTruth | None:
+def read_large_annotations(source: str | Path | bytes, dataset: Dataset) -> AnnotationColumns | None:
     """The annotations of a large file, JSON or gzipped JSON, that has the plain form of COCO's own."""
     if dataset.entry != "keypoints" or engine.native() is None:
         return None
     if isinstance(source, bytes):
-        return _truth(_padded(source), len(dataset.joints), hashlib.sha256(source).hexdigest())
+        return _columns(_padded(source), len(dataset.joints), hashlib.sha256(source).hexdigest())
     with Path(source).open("rb", buffering=0) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -243,13 +244,13 @@ def scanned_truth(source: str | Path | bytes, dataset: Dataset) -> ScannedTruth 
         if size != status.st_size or file.read(1):
             return None
     if bytes(view[:2]) == GZIP_MAGIC:
-        return _truth(_padded(bytes(view[:size])), len(dataset.joints), Digest.of(source, status))
+        return _columns(_padded(bytes(view[:size])), len(dataset.joints), Digest.of(source, status))
     buffer[size:] = 0
-    return _truth(buffer, len(dataset.joints), Digest.of(source, status))
+    return _columns(buffer, len(dataset.joints), Digest.of(source, status))
 
 
 def _padded(content: bytes) -> NDArray[np.uint8] | None:
-    """A scanner's buffer with the content, inflated if it is gzip data; None when that is damaged."""
+    """A buffer for the C with the content, inflated if it is gzip data; None when that is damaged."""
     if content.startswith(GZIP_MAGIC):
         try:
             content = gzip.decompress(content)
@@ -258,11 +259,11 @@ def _padded(content: bytes) -> NDArray[np.uint8] | None:
     return np.frombuffer(content + bytes(PADDING), dtype=np.uint8).copy()
 
 
-def _truth(buffer: NDArray[np.uint8] | None, joints: int, digest: str | Digest) -> ScannedTruth | None:
+def _columns(buffer: NDArray[np.uint8] | None, joints: int, digest: str | Digest) -> AnnotationColumns | None:
     if buffer is None:
         return None
     size = len(buffer) - PADDING
-    # Room for the smallest objects there can be; what is not used is never touched, and so takes no memory.
+    # Room for the smallest possible objects; what is not used is never touched, and so needs no memory.
     people, images = size // (6 * joints + 30) + 1, size // 8 + 1
     image_ids, whole = np.empty(images, dtype=np.int64), np.empty((people, 5), dtype=np.int64)
     present, areas, boxes = np.empty(people, dtype=np.int64), np.empty(people), np.empty((people, 4))
@@ -283,7 +284,7 @@ def _truth(buffer: NDArray[np.uint8] | None, joints: int, digest: str | Digest) 
     named = (present & PERSON) > 0
     if named.any() and not named.all():
         return None
-    return ScannedTruth(
+    return AnnotationColumns(
         image_ids=image_ids[:images].copy(),
         images=texts["images"],
         others={name: text for name, text in texts.items() if name not in ("images", "annotations")},
@@ -302,7 +303,7 @@ def _truth(buffer: NDArray[np.uint8] | None, joints: int, digest: str | Digest) 
 
 
 class ImageRecords(Sequence[dict[str, Any]]):
-    """The records of images that a scanned file holds, parsed when somebody looks at them."""
+    """The records of images in a file that was read in C, parsed when they are first used."""
 
     def __init__(self, text: bytes, parse: Callable[[bytes], tuple[dict[str, Any], ...]]) -> None:
         self._text: bytes | None = text

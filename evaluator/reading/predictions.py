@@ -1,13 +1,13 @@
 """Reads and checks an upload: every rule of the predictions format, and the first hundred problems at once.
 
-What is said depends on the upload and on public definitions (dataset, image list) only, never on annotations.
+Messages depend only on the upload and on public definitions (dataset, image list), never on annotations.
 """
 
 from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluator.dataset import Dataset
+from evaluator.dataset import Dataset, in_words
 from evaluator.distances import limbs_of
-from evaluator.errors import MOST_COUNTED, shown
+from evaluator.errors import MOST_COUNTED
 from evaluator.native import engine
 from evaluator.poses import Floats, Integers, Predictions
 from evaluator.reading import keypoints_3d, uv
 from evaluator.reading.annotations import digest
-from evaluator.reading.archives import read_upload, refuse, unpacked
+from evaluator.reading.archives import read_upload, reject, unpacked
 from evaluator.reading.arrays import predictions_from_arrays
-from evaluator.reading.entries import LARGEST, NUMBER, NUMBERS, EntryReader, Ids, out_of_range
+from evaluator.reading.entries import NUMBERS, EntryReader, Ids, out_of_range
 from evaluator.reading.image_list import PublicImages
 from evaluator.reading.json_documents import Problems, entries, plain
 from evaluator.reading.keypoints_3d import Keypoints3dReader
-from evaluator.reading.large_files import Skimmer, scanned_predictions
-from evaluator.reading.upload_limits import NO_BENCHMARK, UploadLimits, limits_of
+from evaluator.reading.large_files import CleanEntries, read_large_predictions
+from evaluator.reading.upload_rules import (
+    LIST,
+    NO_BENCHMARK,
+    SCORE,
+    NonFinite,
+    UploadLimits,
+    keypoint_names,
+    limb_names,
+    limits_of,
+)
 from evaluator.reading.uv import UvReader
 
 Source = str | Path | bytes | list[Any] | dict[str, Any] | NDArray[Any] | Predictions
@@ -52,13 +61,13 @@ def read_predictions(
     """The predictions of a path or a file's bytes (JSON, gzip, zip), of a list of entries, or of arrays.
 
     A plain array, on single-person datasets, has a row for each of the images 1, 2, ...
-    Raises PredictionError, which stops the reading where the problems are too many to count. Ids are checked when
-    `images` is given; `limits` is how much a file may hold. Rows keep the order of the file.
+    Raises PredictionError; reading stops where there are too many problems to count. Ids are checked when `images` is
+    given; `limits` is how much a file may hold. Rows have the order of the file.
     """
     problems = Problems()
     if isinstance(source, np.ndarray):
         if not dataset.single_person:
-            refuse("wrong_type", "an array does not say which image each row is on", "entries, or Predictions with ids")
+            reject("wrong_type", "an array does not say which image each row is on", "entries, or Predictions with ids")
         source = predictions_from_arrays(source)
     if isinstance(source, Predictions):
         _check_arrays(source, dataset, images, problems).raise_any()
@@ -66,9 +75,9 @@ def read_predictions(
     if not isinstance(source, list | dict):
         known = None if images is None else np.array(sorted(images.people), dtype=np.int64)
         inflated: list[bytes | bytearray] = []
-        scanned = scanned_predictions(source, dataset, known, limits, inflated)
-        if scanned is not None:
-            return scanned
+        clean = read_large_predictions(source, dataset, known, limits, inflated)
+        if clean is not None:
+            return clean
     reader = READERS[dataset.entry](dataset, images, problems)
     reader.most_pixels = limits.pixels
     if isinstance(source, list | dict):
@@ -78,8 +87,8 @@ def read_predictions(
         content = read_upload(source, limits.size)
         sha256 = hashlib.sha256(content).hexdigest()
         document = inflated[0] if inflated else unpacked(content, limits.size)
-        skim = skimming(document, reader) if isinstance(reader, KeypointsReader) else None
-        found = entries(document, problems, limits=limits, skim=skim)
+        read_clean = clean_entries(document, reader) if isinstance(reader, KeypointsReader) else None
+        found = entries(document, problems, limits=limits, read_clean=read_clean)
         del content
     for number, entry in found:
         reader.read(number, entry)
@@ -106,7 +115,7 @@ def check_upload(source: Source, dataset: Dataset, images: PublicImages | None =
 
 def _in_memory(source: list[Any] | dict[str, Any]) -> Iterable[tuple[int, Any]]:
     if isinstance(source, dict):
-        refuse("not_a_list", "the predictions are an object", "a list of entries")
+        reject("not_a_list", "the predictions are an object", LIST)
     for number, entry in enumerate(source):
         whole = {key: plain(value) for key, value in entry.items()} if isinstance(entry, Mapping) else entry
         yield number, whole
@@ -118,35 +127,31 @@ class KeypointsReader(EntryReader):
     def __init__(self, dataset: Dataset, images: PublicImages | None, problems: Problems) -> None:
         self.keys = frozenset({"keypoints", "limbs"} if dataset.limbs else {"keypoints"})
         super().__init__(dataset, images, problems)
+        self.names = keypoint_names(dataset)
         self.count = 3 * len(dataset.joints)
-        self.limbs = len(dataset.limbs)
+        self.limb_names = limb_names(dataset)
         self.points = array("d")
         self.given_limbs: dict[int, list[float]] = {}  # row -> numbers
         self.known = None if images is None else np.array(sorted(images.people), dtype=np.int64)
-        self.expected = f"{self.count} numbers: x, y, confidence for each of {len(dataset.joints)} joints"
-        if len(dataset.keypoint_fields) > 1:
-            self.expected += (
-                f"; `poseboard convert predictions {dataset.name}` puts {', '.join(dataset.keypoint_fields)} together"
-            )
 
     def payload(self, number: int, entry: dict[str, Any]) -> tuple[list[float], list[float] | None] | None:
         keypoints = self._keypoints(number, entry)
-        limbs = self._limbs(number, entry["limbs"]) if self.limbs and "limbs" in entry else None
+        limbs = self._limbs(number, entry) if self.limb_names and "limbs" in entry else None
         return None if keypoints is None else (keypoints, limbs)
 
-    def keep(self, number: int, payload: tuple[list[float], list[float] | None]) -> bool:
+    def add(self, number: int, payload: tuple[list[float], list[float] | None]) -> bool:
         keypoints, limbs = payload
-        if not self.kept(number, "/keypoints", self.points, keypoints, len(self.entries)):
+        if not self.extend(number, "keypoints", self.points, keypoints):
             return False
-        self.in_range(number, "/keypoints/{}", keypoints)
+        self.in_range(number, self.names, keypoints)
         if limbs is not None:
             self.given_limbs[len(self.entries)] = limbs
         return True
 
-    def take(self, number: int, image_ids: Integers, scores: Floats, keypoints: Floats) -> bool:
-        """Entries that a scanner has read, the first of this number: keypoints [n, 3K], all numbers in range.
+    def add_clean(self, number: int, image_ids: Integers, scores: Floats, keypoints: Floats) -> bool:
+        """Adds entries that the C has read, from this number on: keypoints [n, 3K], all numbers in range.
 
-        Whether more of them are wanted.
+        Returns whether more of them are wanted.
         """
         if self.known is not None:
             known = np.isin(image_ids, self.known)
@@ -172,44 +177,32 @@ class KeypointsReader(EntryReader):
         return Predictions(image_ids, person_ids, keypoints, scores, limbs, sha256=sha256), Problems()
 
     def _keypoints(self, number: int, entry: dict[str, Any]) -> list[float] | None:
-        keypoints = self.numbers(number, entry, "keypoints", self.count, self.expected)
+        keypoints = self.numbers(number, entry, "keypoints", self.count)
         if keypoints is None or set(map(type, keypoints)) <= NUMBERS:
             return keypoints
-        may_miss = self.dataset.missing_joints
-        return self.with_nulls(number, "/keypoints", "keypoints", keypoints, 3, "joint", may_miss=may_miss)
+        return self.with_nulls(number, self.names, keypoints, may_miss=self.dataset.missing_joints)
 
-    def _limbs(self, number: int, limbs: Any) -> list[float] | None:
-        expected = f"a list of {self.limbs} limbs, each [x1, y1, x2, y2]"
-        if type(limbs) is not list:
-            self.problems.add("wrong_type", number, "/limbs", f"limbs is {shown(limbs)}", expected)
-            return None
-        if len(limbs) != self.limbs:
-            self.problems.add("wrong_count", number, "/limbs", f"limbs has {len(limbs)} values", expected)
+    def _limbs(self, number: int, entry: dict[str, Any]) -> list[float] | None:
+        limbs = self.numbers(number, entry, "limbs", len(self.limb_names))
+        if limbs is None:
             return None
         numbers: list[float] = []
-        for index, limb in enumerate(limbs):
-            path = f"/limbs/{index}"
+        for names, limb in zip(self.limb_names, limbs, strict=True):
             if type(limb) is not list or len(limb) != 4:
-                self.problems.add("wrong_count", number, path, f"limb {index} is {shown(limb)}", expected)
+                self.problems.broken("limb_wrong_count", number, names.path, what=names.groups[0], value=limb)
                 continue
-            ends = self.with_nulls(number, path, f"limbs[{index}]", limb, 4, "limb", may_miss=self.single)
-            if ends is not None:
-                self._check_limb(number, path, ends)
-                numbers += ends
+            ends = self.with_nulls(number, names, limb, may_miss=self.single)
+            for index, value in enumerate(ends or ()):
+                self.check_range(number, names, index, value)
+            numbers += ends or ()
         return numbers
 
-    def _check_limb(self, number: int, path: str, ends: list[float]) -> None:
-        for index, value in enumerate(ends):
-            if value == value and not -LARGEST <= value <= LARGEST:
-                code = "not_finite" if value in (np.inf, -np.inf) else "out_of_range"
-                self.problems.add(code, number, f"{path}/{index}", f"a limb's end is {shown(value)}", NUMBER)
 
-
-def skimming(document: bytes | bytearray, reader: KeypointsReader) -> Callable[[int, int], tuple[int, int]] | None:
-    """What `documents.entries` calls to pass the compiled scanner what needs no careful reading, where it can."""
+def clean_entries(document: bytes | bytearray, reader: KeypointsReader) -> Callable[[int, int], tuple[int, int]] | None:
+    """The `read_clean` of `json_documents.entries`: reads in C what needs no careful reading; None without the C."""
     if reader.single or engine.native() is None:
         return None
-    return Skimmer(document, reader.count // 3, reader.take).take
+    return CleanEntries(document, reader.count // 3, reader.add_clean).read
 
 
 READERS: dict[str, type[EntryReader]] = {
@@ -217,14 +210,6 @@ READERS: dict[str, type[EntryReader]] = {
     "keypoints_3d": Keypoints3dReader,
     "uv": UvReader,
 }
-
-
-def _ranges(predictions: Predictions, entry: Sequence[int]) -> Problems:
-    """Numbers that are infinite or too large; NaN is a missing joint by now."""
-    flat = predictions.keypoints.reshape(len(entry), predictions.keypoints.shape[1] * 3)
-    problems = out_of_range(flat, entry, "/keypoints/{}")
-    scores = out_of_range(predictions.scores[:, None], entry, "/score")
-    return Problems(problems.kept + scores.kept, problems.total + scores.total)
 
 
 def _check_arrays(
@@ -257,22 +242,20 @@ def _check_arrays(
     people = zip(predictions.image_ids.tolist(), predictions.person_ids.tolist(), strict=True)
     for number, (image, person) in enumerate(people):
         ids.check(number, image, person)
+    names = keypoint_names(dataset)
     for row in np.flatnonzero(np.isnan(predictions.scores)).tolist():
-        problems.add("not_finite", row, "/score", "score is NaN", NUMBER)
+        problems.broken("not_finite", row, SCORE.path, what="score", value=NonFinite("NaN"))
     missing = np.isnan(predictions.keypoints).sum(axis=2)
     for row, joint in np.argwhere((missing > 0) & ((missing < 3) | (not dataset.missing_joints))).tolist():
-        code, message = (
-            ("missing_joint", "is missing") if missing[row, joint] == 3 else ("incomplete_joint", "is partly NaN")
-        )
-        problems.add(code, row, f"/keypoints/{3 * joint}", f"joint {joint} {message}", "a place for every joint")
+        rule = "missing_joint" if missing[row, joint] == 3 else "partly_nan"
+        problems.broken(rule, row, names.place(3 * joint), what=names.groups[joint])
     if limbs is not None:
         ends = limbs.reshape(rows, len(dataset.limbs), 4)
         holes = np.isnan(ends).sum(axis=2)
         for row, limb in np.argwhere((holes > 0) & (holes < 4)).tolist():
-            message = f"limb {limb} is partly NaN"
-            problems.add("incomplete_joint", row, f"/limbs/{limb}", message, "all four numbers, or none")
-        for row, limb, place in np.argwhere(np.abs(ends) > LARGEST).tolist():
-            code = "out_of_range" if np.isfinite(ends[row, limb, place]) else "not_finite"
-            message = f"a limb's end is {shown(float(ends[row, limb, place]))}"
-            problems.add(code, row, f"/limbs/{limb}/{place}", message, NUMBER)
-    return problems.merged(_ranges(predictions, range(rows)))
+            problems.broken("partly_nan", row, f"/limbs/{limb}", what=in_words(list(dataset.limbs)[limb]))
+        for names_of_limb, values in zip(limb_names(dataset), ends.transpose(1, 0, 2), strict=True):
+            problems = problems.merged(out_of_range(values, names_of_limb, range(rows)))
+    flat = predictions.keypoints.reshape(rows, 3 * joints)
+    problems = problems.merged(out_of_range(flat, names, range(rows)))
+    return problems.merged(out_of_range(predictions.scores[:, None], SCORE, range(rows)))

@@ -1,4 +1,4 @@
-"""Predicted surface maps (DensePose): for each pixel of a person's box the chart and the place in it.
+"""Predicted surface maps (DensePose): for each pixel of a person's box, the chart and the coordinates in it.
 
 An entry has `bbox` [x, y, width, height], `uv_shape` [3, h, w] and `uv_data`, a PNG in base64 with the chart 0..24
 (0: background) in red and its coordinates u and v, 0..255, in green and blue: the official form of results.
@@ -13,17 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from evaluator.errors import shown
 from evaluator.poses import Predictions, nowhere
-from evaluator.reading import upload_limits
-from evaluator.reading.entries import LARGEST, NUMBER, NUMBERS, EntryReader, Ids
+from evaluator.reading.entries import NUMBERS, EntryReader, Ids
 from evaluator.reading.json_documents import Problems
+from evaluator.reading.upload_rules import BOX, LARGEST, MAP_PIXELS, MOST_PIXELS, NUMBER
 from evaluator.surface.maps import PNG, UvMaps, WrongImage, packed, sized
 
-MOST_PIXELS = 1 << 22
-"""Of one person. COCO's largest images have a tenth of it."""
-MOST_PIXELS_TOGETHER = upload_limits.MOST_PIXELS
-"""Of a file, whatever the benchmark: they are all decoded twice."""
 MOST_TEXT = 1 << 26
 
 
@@ -43,56 +38,63 @@ class UvReader(EntryReader):
         shape = self._shape(number, entry)
         data = entry.get("uv_data")
         if "uv_data" not in entry:
-            self.problems.add("missing_key", number, "", "no uv_data", "uv_data")
+            self.problems.broken("missing_key", number, key="uv_data")
         elif type(data) is not str:
-            self.problems.add("wrong_type", number, "/uv_data", f"uv_data is {shown(data)}", PNG)
+            self.problems.broken("map_not_text", number, "/uv_data", value=data)
         if box is None or shape is None or type(data) is not str:
             return None
+        if not self._fits(number, box, shape):
+            return None
         try:
-            if shape != sized(box):
-                height, width = sized(box)
-                message = f"uv_shape is for {shape[1]} x {shape[0]} pixels, the box has {width} x {height}"
-                raise WrongImage("image_size", message, "the size of bbox, rounded down")
-            if shape[0] * shape[1] > MOST_PIXELS:
-                raise WrongImage("image_size", f"{shape[0] * shape[1]} pixels", f"at most {MOST_PIXELS}")
-            self.pixels += shape[0] * shape[1]
-            most = min(self.most_pixels, MOST_PIXELS_TOGETHER)
-            if self.pixels > most:
-                message = "the maps up to here have too many pixels together"
-                raise WrongImage("image_size", message, f"at most {most}")
             return box, packed(_from_text(data), shape)
         except WrongImage as wrong:
             pointer = "/uv_shape" if wrong.code == "image_size" else "/uv_data"
             self.problems.add(wrong.code, number, pointer, str(wrong), wrong.expected)
             return None
 
+    def _fits(self, number: int, box: list[float], shape: tuple[int, int]) -> bool:
+        """Whether a map has the size of its box, and is not too large."""
+        pixels = shape[0] * shape[1]
+        values: dict[str, int]
+        if shape != sized(box):
+            height, width = sized(box)
+            rule = "shape_not_of_box"
+            values = {"width": shape[1], "height": shape[0], "box_width": width, "box_height": height}
+        elif pixels > MAP_PIXELS:
+            rule, values = "map_too_large", {"pixels": pixels}
+        else:
+            self.pixels += pixels
+            if self.pixels <= min(self.most_pixels, MOST_PIXELS):
+                return True
+            rule, values = "maps_too_large", {"most": min(self.most_pixels, MOST_PIXELS)}
+        self.problems.broken(rule, number, "/uv_shape", **values)
+        return False
+
     def _box(self, number: int, entry: dict[str, Any]) -> list[float] | None:
-        box = self.numbers(number, entry, "bbox", 4, "four numbers: x, y, width, height")
+        box = self.numbers(number, entry, "bbox", 4)
         if box is None:
             return None
         before = self.problems.total
         for index, value in enumerate(box):
-            if self.is_number(number, f"/bbox/{index}", f"bbox[{index}]", value) and not abs(value) <= LARGEST:
-                code = "not_finite" if isinstance(value, float) and np.isinf(value) else "out_of_range"
-                self.problems.add(code, number, f"/bbox/{index}", f"bbox[{index}] is {shown(value)}", NUMBER)
+            if self.is_number(number, BOX, index, value) and not abs(value) <= LARGEST:
+                self.check_range(number, BOX, index, value)
             elif type(value) in NUMBERS and index >= 2 and not value > 0:
-                message = f"bbox[{index}] is {shown(value)}"
-                self.problems.add("invalid_box", number, f"/bbox/{index}", message, "a width and a height above 0")
+                self.problems.broken("box_without_size", number, BOX.place(index), what=BOX.what(index), value=value)
         return box if self.problems.total == before else None
 
     def _shape(self, number: int, entry: dict[str, Any]) -> tuple[int, int] | None:
-        shape = self.numbers(number, entry, "uv_shape", 3, "[3, height, width]")
+        shape = self.numbers(number, entry, "uv_shape", 3)
         if shape is None:
             return None
         if any(type(size) is not int for size in shape):
-            self.problems.add("wrong_type", number, "/uv_shape", f"uv_shape is {shown(shape)}", "three whole numbers")
+            self.problems.broken("shape_not_whole", number, "/uv_shape", value=shape)
             return None
         if shape[0] != 3 or min(shape) < 1:
-            self.problems.add("image_size", number, "/uv_shape", f"uv_shape is {shown(shape)}", "[3, height, width]")
+            self.problems.broken("shape_wrong", number, "/uv_shape", value=shape)
             return None
         return shape[1], shape[2]
 
-    def keep(self, number: int, payload: tuple[list[float], bytes]) -> bool:
+    def add(self, number: int, payload: tuple[list[float], bytes]) -> bool:
         self.boxes.extend(payload[0])
         self.maps.append(payload[1])
         return True

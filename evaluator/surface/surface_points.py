@@ -1,4 +1,4 @@
-"""Annotated surface points and body masks (DensePose-COCO): what a truth has of a person in place of joints."""
+"""Annotated surface points and body masks (DensePose-COCO): what annotations have of a person instead of joints."""
 
 from __future__ import annotations
 

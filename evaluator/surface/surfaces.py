@@ -6,7 +6,7 @@ official tables), with five arrays:
     part       [V]            chart of each vertex, 1..24
     u, v       [V]            its place in the chart, 0..1
     vertex     [V]            its row in the table of distances, 0..G-1: several vertices may share one
-    distances  [G (G - 1) / 2]  metres, float32 or float64: the lower triangle by rows, so that the pair i > j stands
+    distances  [G (G - 1) / 2]  metres, float32 or float64: the lower triangle by rows, so that the pair i > j is
                               at i (i - 1) / 2 + j (which is the order of the official Pdist_matrix)
 """
 

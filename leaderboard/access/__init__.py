@@ -1,1 +1,4 @@
-"""Who comes in, and how often: accounts, addresses of visitors, rate limits. May import operations and models."""
+"""Who may come in, and how often: accounts, visitors' addresses, rate limits.
+
+May import operations, boards and what is below.
+"""

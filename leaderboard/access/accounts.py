@@ -67,7 +67,7 @@ def guess(request: HttpRequest, login: str | User) -> Iterator[Guess]:
 
 
 def _count(account: str, network: str) -> None:
-    # what the first refuses is not counted by the others: one visitor cannot use up what is everybody's
+    # a guess that the first counter stops does not count in the others: one visitor cannot use up a shared limit
     rate_limits.take("login", account, network)
     if not rate_limits.remembers("signed_in", account, network):
         rate_limits.take("login_network", network)
@@ -81,12 +81,12 @@ def _opened(accounts: list[str], opened: str, network: str) -> None:
         rate_limits.give_back("login_network", network)
         rate_limits.give_back("login_account", opened)
         rate_limits.remember("signed_in", opened, network, days=KNOWN_DAYS)
-    # only of the account whose password it was: a name may be another account's e-mail address
+    # only for the account whose password it was: a name may be another account's e-mail address
     rate_limits.clear("login", opened, network)
 
 
 def _accounts(login: str | User) -> list[str]:
-    """The accounts that a log-in may mean, by name and by e-mail address; what means none is counted like one."""
+    """The accounts that a log-in may mean, by name and by e-mail address; an unknown name is counted too."""
     if isinstance(login, User):
         return [f"user {login.pk}"]
     login = login.strip()
@@ -96,7 +96,7 @@ def _accounts(login: str | User) -> list[str]:
 
 
 def digest(personal: str) -> str:
-    """What limits keep and logs show of a name or an e-mail address."""
+    """A digest of a name or an e-mail address, for counters and logs."""
     return sha256(f"{settings.SECRET_KEY} {personal.strip().casefold()}".encode()).hexdigest()[:16]
 
 
@@ -108,7 +108,7 @@ def forget_guesses(*, request: HttpRequest, user: User, **_: Any) -> None:
 
 @contextmanager
 def _refusals(request: HttpRequest) -> Iterator[None]:
-    """In a form: a limit is an error of it, and its page is a 429."""
+    """Turn a limit into an error of the form, whose page is then a 429."""
     try:
         yield
     except RateLimited as limited:
@@ -120,7 +120,7 @@ def _refusals(request: HttpRequest) -> Iterator[None]:
 
 
 class Adapter(DefaultAccountAdapter):
-    """allauth's questions to the site."""
+    """What allauth asks the site."""
 
     def get_client_ip(self, request: HttpRequest) -> str:
         return visitors.address(request)
@@ -146,7 +146,7 @@ class Adapter(DefaultAccountAdapter):
         try:
             rate_limits.take("mail", digest(email))
         except RateLimited:
-            return  # silently: whether the address has an account is not for whoever signs up to know
+            return  # silently: whoever signs up must not learn whether the address has an account
         super().send_account_already_exists_mail(email)
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
@@ -171,7 +171,7 @@ class SignupForm(allauth_forms.SignupForm):
 
 
 class ResetPasswordForm(allauth_forms.ResetPasswordForm):
-    """Counted by the address that was typed, whether it has an account or not: the two look alike."""
+    """Counted by the address that was typed, so that nobody can tell whether it has an account."""
 
     def clean_email(self) -> str:
         if not sends_mail():

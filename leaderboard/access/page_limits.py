@@ -1,4 +1,4 @@
-"""Rate limits on the pages: every form that is sent counts, and whoever is refused gets a 429 that says for how long.
+"""Rate limits on the pages: every form that is sent counts, and beyond a limit the page is a 429 with the time to wait.
 
 The API counts for itself (leaderboard/api/access.py). Pages that are only read are not limited.
 """
@@ -19,7 +19,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 def refuse(request: HttpRequest, limited: RateLimited) -> None:
-    """Let the answer to this request be a 429, whatever the view makes of it: a form that says why keeps its fields."""
+    """Make the response to this request a 429, whatever the view returns: a form that says why keeps its fields."""
     request.limited = limited  # type: ignore[attr-defined]
 
 
@@ -38,7 +38,7 @@ class RateLimits:
         if limited is None:
             return response
         if 300 <= response.status_code < 400:
-            # the view did something, but not what was limited, and where it leads to would not say so
+            # the view did not do what was limited, and the page that it redirects to would not say so
             response = page(request, limited, done=True)
         return marked(response, limited)
 
@@ -67,7 +67,7 @@ def page(request: HttpRequest, limited: RateLimited, *, done: bool = False) -> H
 
 
 def marked(response: HttpResponse, limited: RateLimited) -> HttpResponse:
-    """A 429 with when to come back and what the limit is."""
+    """A 429 that says when to come back and what the limit is."""
     response.status_code = limited.status
     response["Retry-After"] = str(limited.retry_after)
     for name, value in limited.usage.headers().items():

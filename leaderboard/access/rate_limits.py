@@ -33,13 +33,13 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LOOK_AGAIN_SECONDS = 2.0
-"""How often a broker that was away is looked for, by a thread and never by a request."""
+"""How often a thread, and never a request, tries a broker that was away."""
 
 FREQUENT = frozenset({"api", "api_network", "api_invalid", "upload", "form"})
 PATIENCE = 5
-"""How many times longer what is rare waits for a slow broker: there it matters that all processes count together."""
+"""How many times longer rare requests wait for a slow broker: for them it matters that all processes count together."""
 
-SENTENCES = {
+MESSAGES = {
     "login": "Too many wrong passwords for this account.",
     "login_account": "Too many wrong passwords for this account.",
     "login_network": "Too many wrong passwords from your network.",
@@ -56,7 +56,7 @@ SENTENCES = {
 
 @dataclass(frozen=True)
 class Usage:
-    """What is left of a limit, and in how many seconds all of it is there again."""
+    """What is left of a limit, and the seconds until all of it is available again."""
 
     limit: int
     remaining: int
@@ -77,7 +77,7 @@ class RateLimited(Refused):
     def __init__(self, name: str, item: RateLimitItem, usage: Usage) -> None:
         super().__init__(
             "rate_limited",
-            f"{SENTENCES[name]} The limit is {in_words(item)}. Try again in {waiting(usage.seconds)}.",
+            f"{MESSAGES[name]} The limit is {in_words(item)}. Try again in {waiting(usage.seconds)}.",
             status=429,
             retry_after=usage.seconds,
         )
@@ -98,7 +98,7 @@ def waiting(seconds: int) -> str:
 def take(name: str, *who: str) -> Usage | None:
     """Count one use of a limit, and say what is left; None where limits are switched off. Raises `RateLimited`.
 
-    `who` may be logged, and is kept as a digest only: what is personal in it should come as a digest already.
+    `who` may be logged and is stored as a digest only: personal data in it should come as a digest already.
     """
     if not settings.RATE_LIMITED:
         return None
@@ -109,7 +109,7 @@ def take(name: str, *who: str) -> Usage | None:
         if used > item.amount:
             if used == item.amount + 1:
                 log.warning("the limit on %s, %s, is reached by %s", name, in_words(item), ", ".join(who))
-            # the longest of what else is used up, too: after the wait it must pass
+            # the longest wait of all limits that are used up: after it the request must pass
             others = [_counted(name, functools.partial(_look, name=name, item=each, who=who)) for each in items]
             seconds = max([usage.seconds, *(left.seconds for left in others if not left.remaining)])
             raise RateLimited(name, item, Usage(item.amount, 0, seconds))
@@ -133,7 +133,7 @@ def clear(name: str, *who: str) -> None:
 
 
 def remember(name: str, *who: str, days: int) -> None:
-    """Note that something was so, until some days after it was first noted."""
+    """Remember a fact for some days, counted from the first time it was remembered."""
     if settings.RATE_LIMITED:
         _counted(name, methodcaller("incr", _note(name, who), days * 86_400))
 
@@ -204,7 +204,7 @@ def _shared(url: str, wait: float) -> RedisStorage:
 
 
 def _lose(url: str, error: Exception) -> None:
-    """The broker did not answer: no request waits for it again until a thread has heard from it."""
+    """The broker is not responding: no request waits for it again until a thread has reached it."""
     with _turn:
         if _away.is_set():
             return
@@ -217,7 +217,7 @@ def _look_for(url: str) -> None:
     while True:
         time.sleep(LOOK_AGAIN_SECONDS)
         try:
-            # what a request does: a broker that answers a ping may still have no room to write
+            # a write, as requests make: a broker that responds to a ping may still have no room for one
             _shared(url, settings.RATE_LIMIT_WAIT).incr("probe", 60)
         except (RedisError, OSError):
             continue

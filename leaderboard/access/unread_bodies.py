@@ -1,4 +1,4 @@
-"""The rest of a body that is answered before all of it was read."""
+"""The rest of a body that was not read to its end before the response."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PIECE = 1 << 16
 
 
 def read_on(request: HttpRequest) -> None:
-    """Read what comes anyway, up to a bound: a client that is still sending would see a broken pipe, not the answer."""
+    """Read the rest, up to a bound: a client that is still sending would see a broken pipe instead of the response."""
     try:
         length = int(request.META.get("CONTENT_LENGTH") or 0)
         most = min(length, 4 * settings.UPLOAD_LIMIT)

@@ -1,4 +1,4 @@
-"""Where a request comes from: the one place that decides whose address it carries."""
+"""Where a request comes from: the one place that decides which address is the visitor's."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def address(request: HttpRequest) -> str:
     """The visitor's IP address, or `unix`.
 
     `X-Forwarded-For` is believed only from the proxies of POSEBOARD_TRUSTED_PROXIES, and read from its right end: each
-    of them appended the address that connected to it, so the first one that is not trusted is the visitor's. What
-    is left of it was written by the visitor, and can be anything.
+    of them appended the address that connected to it, so the first one that is not trusted is the visitor's. The
+    rest was written by the visitor and can be anything.
     """
     peer = _normal(request.META.get("REMOTE_ADDR") or "") or UNIX
     hops = request.headers.get("X-Forwarded-For", "")
@@ -56,7 +56,7 @@ def _trusted(where: str) -> bool:
 
 
 def _normal(text: str) -> str | None:
-    """An address without port, brackets and the IPv4-in-IPv6 form; None where it is none."""
+    """An address without port, brackets and the IPv4-in-IPv6 form; None for anything else."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

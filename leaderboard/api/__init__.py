@@ -1,4 +1,7 @@
-"""The API, version 1: one file a noun. Endpoints parse, call an operation, and answer; nothing else."""
+"""The API, version 1, one file per noun. Endpoints parse, call an operation or a board, respond, and write nothing.
+
+May import access, operations, boards and what is below, and no page.
+"""
 
 from __future__ import annotations
 

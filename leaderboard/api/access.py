@@ -1,4 +1,4 @@
-"""Who is asking: a bearer token in the header, or the session of a page of this site; and whether they ask too often.
+"""Who sent a request, by a bearer token or by the session of a page of this site, and whether they send too many.
 
 A request with a token needs no CSRF token, since a browser never adds that header by itself. One that changes something
 and comes by session must have one.
@@ -53,7 +53,7 @@ class Caller:
 
 
 class BearerToken(AuthBase):
-    """Asks for a token of a scope; `required=False` lets anonymous callers in, but never a bad token."""
+    """Requires a token with a scope; `required=False` also lets anonymous callers in, but never an invalid token."""
 
     openapi_type = "http"
     openapi_scheme = "bearer"

@@ -19,7 +19,7 @@ from leaderboard.api.access import BearerToken, admit
 
 View = Callable[..., HttpResponseBase]
 
-# reading them again asks whether they changed
+# caches ask whether they changed before using a copy
 REVALIDATED = "public, no-cache"
 
 
@@ -46,7 +46,7 @@ class Api(NinjaAPI):
         return schema
 
     def get_openapi_operation_id(self, operation: Any) -> str:
-        return str(operation.view_func.__name__)
+        return str(operation.operation_id or operation.view_func.__name__)
 
 
 def _complete(schema: OpenAPISchema, name: str, auth: Any, problem: dict[str, str]) -> None:
@@ -83,7 +83,7 @@ def guarded(view: View) -> View:
 
     @functools.wraps(view)
     def guard(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        # asked before the view signs the caller in
+        # before the view signs the caller in
         personal = "Authorization" in request.headers or settings.SESSION_COOKIE_NAME in request.COOKIES
         head = request.method == "HEAD"
         if head:
@@ -93,7 +93,7 @@ def guarded(view: View) -> View:
             _check_length(request)
             response = view(request, *args, **kwargs)
         except Exception as error:
-            response = problems.answer(request, error)
+            response = problems.respond(request, error)
         if (usage := getattr(request, "usage", None)) is not None:
             for name, value in usage.headers().items():
                 response.setdefault(name, value)
@@ -114,7 +114,7 @@ def guarded(view: View) -> View:
 
 
 def _check_length(request: HttpRequest) -> None:
-    """Refuse a body of unknown length before any of it is written; `web.bodies` refuses what is too large."""
+    """Reject a body of unknown length before any of it is written; `web.bodies` rejects one that is too large."""
     if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
         raise problems.Problem(411, "length_required", "Send the body with a Content-Length.")
     try:

@@ -11,7 +11,7 @@ from django.urls import reverse
 from ninja import Field, File, Form, Query, Router
 from ninja.files import UploadedFile
 from ninja.responses import Status
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from leaderboard.api import fields
 from leaderboard.api.access import anyone, caller, reads, submits
@@ -47,12 +47,18 @@ class NewRuns(fields.Strict):
     benchmark: fields.line(60, 1)  # type: ignore[valid-type]
 
 
-class ChoicesQuery(BaseModel):
+class RunnableQuery(BaseModel):
+    __qualname__ = "ChoicesQuery"  # the name of its schema, which clients know
+    model_config = ConfigDict(title="ChoicesQuery")
+
     benchmark: fields.line(60, 1)  # type: ignore[valid-type]
 
 
-class ChoiceOut(BaseModel):
+class RunnableOut(BaseModel):
     """Available weights. `why_not` says why they cannot run on the benchmark, and is empty if they can."""
+
+    __qualname__ = "ChoiceOut"
+    model_config = ConfigDict(title="ChoiceOut")
 
     baseline: str
     variant: str
@@ -61,8 +67,11 @@ class ChoiceOut(BaseModel):
     why_not: str
 
 
-class ChoicesOut(BaseModel):
-    items: list[ChoiceOut]
+class RunnablesOut(BaseModel):
+    __qualname__ = "ChoicesOut"
+    model_config = ConfigDict(title="ChoicesOut")
+
+    items: list[RunnableOut]
 
 
 class RunOut(BaseModel):
@@ -95,7 +104,7 @@ class AllRunsOut(BaseModel):
     """The queued runs, and the models left out, with the reason."""
 
     items: list[RunOut]
-    left_out: list[ChoiceOut]
+    left_out: list[RunnableOut]
 
 
 def _shown(run: BaselineRun) -> RunOut:
@@ -119,13 +128,13 @@ def _shown(run: BaselineRun) -> RunOut:
     )
 
 
-def _offered(choice: runnable.Runnable) -> ChoiceOut:
-    return ChoiceOut(
-        baseline=choice.baseline,
-        variant=choice.variant,
-        checkpoint=choice.checkpoint.pk if choice.checkpoint else None,
-        title=choice.title,
-        why_not=choice.why_not,
+def _offered(weights: runnable.Runnable) -> RunnableOut:
+    return RunnableOut(
+        baseline=weights.baseline,
+        variant=weights.variant,
+        checkpoint=weights.checkpoint.pk if weights.checkpoint else None,
+        title=weights.title,
+        why_not=weights.why_not,
     )
 
 
@@ -146,10 +155,10 @@ def _started(response: HttpResponse, wanted: NewRun, user: User, boxes: Uploaded
         if checkpoint is None:
             raise Problem(422, "no_such_checkpoint", f"No checkpoint {wanted.checkpoint}: see /baselines/choices.")
     chunks, name = (boxes.chunks(), fields.clean_file_name(boxes.name)) if boxes else (None, "")
-    with baseline_runs.stored_boxes(benchmark=benchmark, chunks=chunks, name=name) as kept:
+    with baseline_runs.stored_boxes(benchmark=benchmark, chunks=chunks, name=name) as box_file:
         run = baseline_runs.request_run(
             baseline=wanted.baseline, variant=wanted.variant, checkpoint=checkpoint, benchmark=benchmark, by=user,
-            boxes=kept,
+            boxes=box_file,
         )  # fmt: skip
     run.refresh_from_db()
     response["Location"] = reverse("api:get_run", args=[run.pk])
@@ -168,11 +177,11 @@ def list_baselines(request: HttpRequest, response: HttpResponse) -> BaselinesOut
     return BaselinesOut(items=[BaselineOut(name=name) for name in runnable.available()])
 
 
-@router.get("/choices", response=ChoicesOut, auth=reads)
-def list_choices(request: HttpRequest, query: Query[ChoicesQuery]) -> ChoicesOut:
+@router.get("/choices", response=RunnablesOut, auth=reads, operation_id="list_choices", summary="List Choices")
+def list_runnable(request: HttpRequest, query: Query[RunnableQuery]) -> RunnablesOut:
     """The available weights, and which of them can run on a benchmark that the caller organises."""
     found = _organised(caller(request), query.benchmark)
-    return ChoicesOut(items=[_offered(choice) for choice in runnable.runnable(found)])
+    return RunnablesOut(items=[_offered(each) for each in runnable.runnable(found)])
 
 
 @router.get("/runs", response=RunsOut, auth=reads)

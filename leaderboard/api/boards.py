@@ -19,6 +19,7 @@ from leaderboard.api.access import anyone
 from leaderboard.api.application import REVALIDATED
 from leaderboard.api.benchmarks import visible
 from leaderboard.boards import rankings
+from leaderboard.boards.rows import DESCRIPTION, Row
 from leaderboard.operations.baseline_runs import public_record
 
 router = Router(tags=["boards"])
@@ -102,7 +103,7 @@ class BoardQuery(BaseModel):
     )
 
 
-def _entry(row: rankings.Row, address: str) -> EntryOut:
+def _entry(row: Row, address: str) -> EntryOut:
     return EntryOut.model_construct(
         kind=row.kind,
         rank=row.rank,
@@ -118,17 +119,7 @@ def _entry(row: rankings.Row, address: str) -> EntryOut:
             ScoreOut(metric=metric, part=part, value=cell.value, low=cell.low, high=cell.high)
             for (metric, part), cell in row.cells.items()
         ],
-        authors=row.authors,
-        year=row.year,
-        approach=row.approach,
-        backbone=row.backbone,
-        input_size=row.input_size,
-        parameters=row.parameters,
-        gflops=row.gflops,
-        extra_data=row.extra_data,
-        paper_title=row.paper_title,
-        paper_url=row.paper_url,
-        code_url=row.code_url,
+        **{name: getattr(row, name) for name in DESCRIPTION},
         published_at=row.published_at,
         method_id=row.method_id,
         submission_id=row.submission_id,
@@ -160,10 +151,10 @@ def get_board(request: HttpRequest, slug: str, query: Query[BoardQuery]) -> Http
         truth_sha256=board.in_force.truth_sha256,
         entries=[_entry(row, address) for row in board.entries],
     )
-    # a thousand rows of fifty numbers: written at once, without the checks that what comes from outside needs
-    answer = HttpResponse(shown.model_dump_json(), content_type="application/json")
-    answer["ETag"], answer["Cache-Control"] = etag, REVALIDATED
-    return answer
+    # a thousand rows of fifty numbers: written without the validation that input from outside needs
+    response = HttpResponse(shown.model_dump_json(), content_type="application/json")
+    response["ETag"], response["Cache-Control"] = etag, REVALIDATED
+    return response
 
 
 def _etag(request: HttpRequest, benchmark: int, version: int, query: BoardQuery) -> str:

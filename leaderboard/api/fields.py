@@ -1,4 +1,4 @@
-"""Texts as they may come in: without characters that reorder what a reader sees or that a database refuses."""
+"""The texts that requests may carry: no characters that reorder what a reader sees or that a database rejects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
-# they turn the direction of the text around them, so that a name reads as another
+# they change the direction of the text around them, so that one name reads as another
 _DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -31,8 +31,8 @@ def _visible_lines(text: str) -> str:
 def clean_file_name(name: str | None) -> str:
     """A file's name as it is shown; it is never used as a path."""
     last = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
-    kept = "".join(letter for letter in last if letter.isprintable() and letter not in _DIRECTION)
-    return kept[-255:].strip()
+    shown = "".join(letter for letter in last if letter.isprintable() and letter not in _DIRECTION)
+    return shown[-255:].strip()
 
 
 def line(longest: int, shortest: int = 0) -> Any:

@@ -1,6 +1,6 @@
 """Errors as problem details (RFC 9457): `application/problem+json` with a stable `code` that programs can rely on.
 
-They say what the caller did and what to do next, and nothing of the server's inside.
+They say what is wrong with the request and what to do next, and reveal nothing about the server.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ REALM = 'Bearer realm="PoseBoard"'
 
 
 class Problem(Exception):
-    """Raise it in an endpoint to answer with it. `headers` go on the response."""
+    """Raise it in an endpoint to respond with it. `headers` go on the response."""
 
     def __init__(self, status: int, code: str, detail: str, *, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -83,7 +83,7 @@ def response(
 
 
 def not_found(what: str = "Not found, or you do not have access.") -> Problem:
-    """Missing, or not this caller's to see: the two look alike."""
+    """Missing, or not visible to this caller: the two look alike."""
     return Problem(404, "not_found", what)
 
 
@@ -96,7 +96,7 @@ def too_large() -> Problem:
 
 
 def _fields(error: ValidationError) -> list[dict[str, str]]:
-    """Where and what, without the values that were sent."""
+    """The fields and what is wrong with each, without the values that were sent."""
     listed = []
     for each in error.errors[:100]:
         # ("form", "form", "year") or ("file", "file"): source, parameter, field
@@ -159,8 +159,8 @@ def _os_error(request: HttpRequest, error: OSError) -> HttpResponse:
     return _full(request, error) if storage.is_full(error) else _failed(request, error)
 
 
-def answer(request: HttpRequest, error: Any) -> HttpResponse:
-    """The response to anything that an endpoint, or what is around it, raised."""
+def respond(request: HttpRequest, error: Any) -> HttpResponse:
+    """The response to anything that an endpoint or its middleware raised."""
     for kind, handler in _HANDLERS.items():
         if isinstance(error, kind):
             return handler(request, error)
@@ -193,6 +193,6 @@ _HANDLERS: dict[type[Exception], Any] = {
 
 
 def install(api: NinjaAPI) -> None:
-    """Let every exception become problem details."""
+    """Turn every exception into problem details."""
     for kind in [*_HANDLERS, Exception]:
-        api.add_exception_handler(kind, answer)
+        api.add_exception_handler(kind, respond)

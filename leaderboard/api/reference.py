@@ -36,7 +36,7 @@ class OperationRow:
     body_type: str
     body: list[FieldRow]
     # status, description, names of the objects it may be
-    answers: list[tuple[str, str, list[str]]]
+    responses: list[tuple[str, str, list[str]]]
 
 
 class Reference(DocsBase):
@@ -65,7 +65,7 @@ def groups(schema: Node) -> list[tuple[str, list[OperationRow]]]:
 
 
 def named_schemas(schema: Node) -> list[tuple[str, SafeString, list[FieldRow]]]:
-    """Every object the answers are made of: name, what it says of itself, fields."""
+    """Every object that responses are made of: name, description, fields."""
     definitions = schema["components"]["schemas"]
     return [
         (name, marked_up(definitions[name].get("description", "")), rows)
@@ -76,7 +76,7 @@ def named_schemas(schema: Node) -> list[tuple[str, SafeString, list[FieldRow]]]:
 
 def _operation(schema: Node, path: str, method: str, details: Node) -> OperationRow:
     said: str = details.get("description") or details["summary"]
-    # at most one media type a request
+    # at most one media type per request
     contents: dict[str, Node] = details.get("requestBody", {}).get("content", {})
     body_type, content = next(iter(contents.items()), ("", {}))
     body = _rows(_resolved(schema, content.get("schema", {})))
@@ -98,14 +98,15 @@ def _operation(schema: Node, path: str, method: str, details: Node) -> Operation
         ],
         body_type=body_type,
         body=body,
-        answers=[
-            (str(status), answer["description"], _objects(answer)) for status, answer in details["responses"].items()
+        responses=[
+            (str(status), response["description"], _objects(response))
+            for status, response in details["responses"].items()
         ],
     )
 
 
-def _objects(answer: Node) -> list[str]:
-    schemas = [content["schema"] for content in answer.get("content", {}).values()]
+def _objects(response: Node) -> list[str]:
+    schemas = [content["schema"] for content in response.get("content", {}).values()]
     each = [part for schema in schemas for part in schema.get("anyOf", [schema])]
     return [type_name(part) for part in each if "$ref" in part]
 
@@ -121,7 +122,7 @@ def _rows(definition: Node) -> list[FieldRow]:
 
 
 def marked_up(text: str) -> SafeString:
-    """A docstring's text as HTML: what stands between backticks is code."""
+    """A docstring's text as HTML: the text between backticks is code."""
     pieces = text.split("`")
     return format_html_join("", "{}{}{}", (
         (mark_safe("<code>"), piece, mark_safe("</code>")) if number % 2 else ("", piece, "")

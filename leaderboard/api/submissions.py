@@ -1,4 +1,4 @@
-"""Submissions: send a prediction file, follow its scoring, publish it, take it back."""
+"""Submissions: send a prediction file, follow its scoring, publish it, withdraw it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from leaderboard.boards.visibility import may_see_details, own_submissions, subm
 from leaderboard.files import blobs
 from leaderboard.models import BoardEvent, Evaluation, State, Submission
 from leaderboard.operations import submissions, uploads
+from leaderboard.operations.submissions import SubmissionRequest
 
 router = Router(tags=["submissions"])
 
@@ -197,19 +198,21 @@ def create_submission(
     if (file.size or 0) > settings.UPLOAD_LIMIT:
         raise blobs.TooLarge
     accepted, _ = uploads.accept(
-        user=user,
-        team=team,
-        benchmark=benchmark,
+        request=SubmissionRequest(
+            user=user,
+            team=team,
+            benchmark=benchmark,
+            source=Submission.Source.API,
+            file_name=fields.clean_file_name(file.name),
+            idempotency_key=key,
+            publish_when_scored=form.publish,
+            # a client that sends publish=false means it
+            told_publishes_all=None if form.publish or "publish" not in form.model_fields_set else False,
+        ),
         method=form.method,
         described=form.model_dump(exclude_unset=True, include=set(Description.model_fields)),
         chunks=file.chunks,
         limit=settings.UPLOAD_LIMIT,
-        source=Submission.Source.API,
-        file_name=fields.clean_file_name(file.name),
-        idempotency_key=key,
-        publish_when_scored=form.publish,
-        # a client that says publish=false means it
-        told_publishes_all=None if form.publish or "publish" not in form.model_fields_set else False,
     )
     response["Location"] = reverse("api:get_submission", args=[accepted.pk])
     return Status(202, _own(request, _found(own_submissions(user), accepted.pk)))

@@ -1,4 +1,4 @@
-"""Everything read for a board: rankings, summaries, wording, visibility, what can run. Writes nothing.
+"""What is read for a board: rankings, summaries, wording, visibility, what can run. Writes nothing.
 
-May import models and drawing.
+May import models, drawing and files.
 """

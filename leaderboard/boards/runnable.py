@@ -21,7 +21,7 @@ def available() -> list[str]:
 
 
 def cards() -> dict[str, Any]:
-    """Every model's card by name (`baselines.registry.Card`), those without weights, too."""
+    """Every model's card by name (`baselines.registry.Card`), including those without weights."""
     from baselines import registry
 
     return registry.cards()

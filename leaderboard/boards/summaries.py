@@ -1,4 +1,4 @@
-"""The short form of a board that cards and lists show, kept until the board's version changes."""
+"""The short form of a board that cards and lists show, cached until the board's version changes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.core.cache import cache
 
 from evaluator import DatasetDefinitionError
 from leaderboard.boards import rankings
+from leaderboard.boards.rows import Row
 from leaderboard.models import Benchmark
 
 
@@ -16,27 +17,27 @@ class Summary:
     """A benchmark's board in a few numbers: its best row, how many rows of each kind, the rank of each submission."""
 
     metric_title: str
-    best: rankings.Row | None
+    best: Row | None
     rows: int
     measured: int
     stale: int
     joints: int
-    by_submission: dict[int, rankings.Row]
+    by_submission: dict[int, Row]
     part_values: tuple[tuple[str, float, float | None, float | None, str], ...]
 
 
 def summary(benchmark: Benchmark) -> Summary | None:
     """None where the dataset's definition cannot be read: the page then says so instead of failing."""
     key = f"summary:{benchmark.pk}:{benchmark.version}"
-    kept: Summary | None = cache.get(key)
-    if kept is None:
+    found: Summary | None = cache.get(key)
+    if found is None:
         try:
             board = rankings.board(benchmark)
         except (DatasetDefinitionError, LookupError, OSError):
             return None
-        kept = _short(board)
-        cache.set(key, kept, 3600)
-    return kept
+        found = _short(board)
+        cache.set(key, found, 3600)
+    return found
 
 
 def _short(board: rankings.Board) -> Summary:
@@ -62,6 +63,6 @@ def _short(board: rankings.Board) -> Summary:
     )
 
 
-def row_of(benchmark: Benchmark, submission_id: int) -> rankings.Row | None:
+def row_of(benchmark: Benchmark, submission_id: int) -> Row | None:
     found = summary(benchmark)
     return found.by_submission.get(submission_id) if found else None

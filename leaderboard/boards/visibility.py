@@ -42,10 +42,10 @@ def submissions_for(user: Anyone) -> QuerySet[Submission]:
     listed = BoardEvent.objects.filter(
         submission=OuterRef("pk"), current=True, kind__in=BoardEvent.ON_BOARD, benchmark__in=benchmarks_for(user)
     )
-    seen = Q(Exists(listed))
+    visible = Q(Exists(listed))
     if isinstance(user, User):
-        seen |= Q(pk__in=own_submissions(user).values("pk")) | Q(benchmark__in=organised_by(user))
-    return Submission.objects.filter(seen)
+        visible |= Q(pk__in=own_submissions(user).values("pk")) | Q(benchmark__in=organised_by(user))
+    return Submission.objects.filter(visible)
 
 
 def may_publish(user: Anyone, submission: Submission) -> bool:

@@ -1,4 +1,4 @@
-"""The sentence above a board or a submission: what the numbers allow one to say, and what they do not."""
+"""The summaries above a board and a submission: what the numbers show, and what they do not."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from evaluator.dataset import NUMBER, part_label
-from leaderboard.boards.rankings import clearly_better, extent, leads
+from leaderboard.boards.rows import clearly_better, extent, leads
 from leaderboard.drawing.numbers import apart, interval_in_words, number, with_unit
 
 FEWEST_PEOPLE = 200
 
 
 def board_summary(ranked: Sequence[Any], *, people: int, higher_is_better: bool = True) -> SafeString | None:
-    """About the measured rows, best first. None where nothing is measured.
+    """The summary of the measured rows, best first. None where nothing is measured.
 
-    It says what the ranks and the bold numbers say, by the same rule: a leader is clear of every other row, or the
-    order is not settled. Rows that `clearly_better` does not separate are never called equal and never better.
+    It follows the rule of the ranks and the bold numbers: either a leader is clear of every other row, or the order is
+    not settled. Of rows that `clearly_better` does not separate, none is called equal to or better than another.
     """
     rows = [row for row in ranked if row.value is not None]
     if not rows:
@@ -76,7 +76,7 @@ def _has_interval(row: Any) -> bool:
 def _rest(rows: Sequence[Any], people: int, *, higher_is_better: bool) -> SafeString | str:
     """About the group behind a clear leader: the rows that follow, none of them clearly better than another."""
     group: list[Any] = []
-    hardest: Any = None  # whose interval begins best: whoever it is not clearly better than ties with all of them
+    hardest: Any = None  # the row of the group that is hardest to separate: a row that ties with it ties with all
     for row in rows:
         if not _has_interval(row) or (group and clearly_better(hardest, row, higher_is_better=higher_is_better)):
             break
@@ -108,13 +108,13 @@ def _with_interval(row: Any) -> str:
 
 
 def reported_note(ranked: Sequence[Any], reported: Sequence[Any], *, higher_is_better: bool) -> SafeString | str:
-    """Said only where a printed number is better than every measured one."""
+    """A note where a reported number is better than every measured one; otherwise empty."""
     measured = [row.value for row in ranked if row.value is not None]
     printed = [row for row in reported if row.value is not None]
     if not measured or not printed:
         return ""
     best = printed[0]
-    # as printed: a difference that the one decimal of a paper does not show is none
+    # as printed: papers report one decimal, and a smaller difference does not count
     decimals = 3 if best.unit in ("", NUMBER) else 1
     best_here = round(max(measured) if higher_is_better else min(measured), decimals)
     printed_best = round(best.value, decimals)
@@ -136,10 +136,10 @@ def stale_note(count: int, *, ranked: int) -> str:
     return f" {rows} scored on earlier annotations and {'is' if count == 1 else 'are'} not ranked."
 
 
-def submission_verdict(
+def submission_summary(
     *, worst_parts: Sequence[tuple[str, float]], best_parts: Sequence[tuple[str, float]], unit: str = ""
 ) -> SafeString | None:
-    """Where a submission is weak and where strong, by part; none where it has no parts."""
+    """The strongest and the weakest part of a submission; None where it has no parts."""
     if not worst_parts or not best_parts or worst_parts[0][0] == best_parts[0][0]:
         return None
     worst, best = worst_parts[0], best_parts[0]

@@ -1,1 +1,4 @@
-"""Inline SVG and the words beside it: pure functions from numbers to markup, without a style attribute anywhere."""
+"""Inline SVG and the text beside it: pure functions from numbers to markup, without a style attribute anywhere.
+
+May import the evaluator's definitions, and no other room of the site.
+"""

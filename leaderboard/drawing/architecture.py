@@ -1,5 +1,6 @@
-"""An architecture as blocks and arrows, from its declarative description: what a step is by shape, how large by
-height.
+"""An architecture as blocks and arrows, from its declarative description.
+
+The shape of a block shows the kind of the step, its height the size of its maps.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ HEIGHTS = (72.0, 66.0, 58.0, 46.0, 36.0, 28.0)  # of maps at 1/1, 1/2, 1/4 ... 1
 MIDDLE = 46.0  # of a row's blocks, below the row's top
 LABEL = 98.0  # the label's line, below the row's top
 
-# what a shape stands for, in the order of the legend
+# what a shape means, in the order of the legend
 SHAPES = {
     "image": "input",
     "layers": "layers that keep the size",
@@ -63,7 +64,7 @@ def figure(
 
 
 def legend(blocks: Sequence[Block]) -> list[tuple[SafeString, str]]:
-    """The shapes that occur, each with what it stands for."""
+    """The shapes that occur, each with its meaning."""
     present = {block.shape for block in blocks}
     return [
         (el("svg", _outline(shape, 8, 8, 14, 14), viewBox="0 0 16 16", class_="archkey", aria_hidden="true"), words)

@@ -34,7 +34,7 @@ class Chart:
 
 
 def best_over_time(rows: Sequence[Any], *, metric_title: str, higher_is_better: bool) -> Chart:
-    """A step line through ranked results in order of time; reported rings stay off it while anything is measured."""
+    """A step line through ranked results in order of time; reported ones are off the line once any is measured."""
     title = "Best score over time"
     rows = [row for row in rows if row.value is not None]
     years = {row.year for row in rows if row.year}
@@ -71,10 +71,10 @@ def best_over_time(rows: Sequence[Any], *, metric_title: str, higher_is_better: 
         parts.append(el("path", class_="curve", stroke="var(--ink)", d=_path(steps)))
         for (x1, y1), (x2, y2) in pairwise(steps):
             labels.avoid(x1, y1, x2, y2)
-    seen, whiskers = MarkPlaces(), len(timed) <= MOST_WHISKERS
+    places, whiskers = MarkPlaces(), len(timed) <= MOST_WHISKERS
     for (moment, row), name in zip(timed, names([row for _, row in timed]), strict=True):
         x, y = x_of(moment), _y(on, row.value)
-        if seen.first(row.kind, x, y):
+        if places.first(row.kind, x, y):
             parts += _marked(on, row, x, y, labels, whisker=whiskers)
             labels.want(x, y, name)
     parts += labels.placed(budget=7)
@@ -92,7 +92,7 @@ def best_over_time(rows: Sequence[Any], *, metric_title: str, higher_is_better: 
 
 
 def every_part(rows: Sequence[Any], columns: Sequence[Any]) -> Chart:
-    """One line a column of the board, one mark a row."""
+    """One line per column of the board, one mark per row."""
     title = (
         "Every part, every method" if len({column.metric for column in columns}) == 1 else "Every number, every method"
     )
@@ -134,11 +134,11 @@ def every_part(rows: Sequence[Any], columns: Sequence[Any]) -> Chart:
                 y2=round(y, 1),
             )
         )
-        seen = MarkPlaces()
+        places = MarkPlaces()
         parts += [
             marks.at(row.kind, x_of(cell.value), y, size=3.7)
             for row, cell in sorted(cells, key=lambda pair: pair[0].kind != "reported")
-            if seen.first(row.kind, x_of(cell.value), y)
+            if places.first(row.kind, x_of(cell.value), y)
         ]
     several = [spread for spread in spreads if spread[2] > 1]
     note = "One mark per method."
@@ -181,10 +181,10 @@ def against_cost(rows: Sequence[Any], *, metric_title: str) -> Chart:
         parts.append(el("line", class_="base0", x1=x, x2=x, y1=BOTTOM, y2=BOTTOM + 5))
         parts.append(el("text", short(tick), class_="ax", x=x, y=278, text_anchor="middle"))
     labels = Labels(FRAME)
-    seen, whiskers = MarkPlaces(), len(costed) <= MOST_WHISKERS
+    places, whiskers = MarkPlaces(), len(costed) <= MOST_WHISKERS
     for (cost, row), short_name in zip(costed, names([row for _, row in costed]), strict=True):
         x, y = x_of(cost), _y(on, row.value)
-        if seen.first(row.kind, x, y):
+        if places.first(row.kind, x, y):
             parts += _marked(on, row, x, y, labels, whisker=whiskers)
             labels.want(x, y, short_name)
     parts += labels.placed(budget=8)
@@ -240,13 +240,13 @@ class MarkPlaces:
     """Where marks are: a second one of the same kind on the same pixel would not show."""
 
     def __init__(self) -> None:
-        self._taken: set[tuple[str, int, int]] = set()
+        self._places: set[tuple[str, int, int]] = set()
 
     def first(self, kind: str, x: float, y: float) -> bool:
         """Whether this is the first of its kind there."""
         place = kind, round(x), round(y)
-        known = place in self._taken
-        self._taken.add(place)
+        known = place in self._places
+        self._places.add(place)
         return not known
 
 
@@ -299,11 +299,11 @@ def _time_axis(first: float, last: float, *, by_year: bool, x_of: Any) -> list[S
         form = "%H:%M" if start.date() == end.date() else "%-d %b" if start.year == end.year else "%b %Y"
         count = 1 if first == last else 4
         moments = [first + (last - first) * index / max(1, count - 1) for index in range(count)]
-        ticks, seen = [], set()
+        ticks, labels = [], set()
         for moment in moments:
             text = datetime.fromtimestamp(moment, UTC).strftime(form if first != last else "%-d %b %Y")
-            if text not in seen:
-                seen.add(text)
+            if text not in labels:
+                labels.add(text)
                 ticks.append((moment, text))
     parts = []
     for moment, text in ticks:

@@ -27,11 +27,11 @@ class Scale:
     unit: str = ""  # of the values: "" for fractions
 
     def position(self, value: float) -> float:
-        """Where a value stands, in percent of the width, kept inside the scale."""
+        """Where a value lies, in percent of the width, clipped to the scale."""
         return self.at(factor(self.unit) * value)
 
     def at(self, printed: float) -> float:
-        """Where a printed number stands."""
+        """Where a printed number lies."""
         return min(100.0, max(0.0, 100 * (printed - self.low) / (self.high - self.low)))
 
     @property
@@ -70,7 +70,7 @@ def scale(given: Iterable[float | None], *, unit: str = "", most_lines: int = 6)
 
 
 def symbol(on: Scale, *, id_: str = "scale") -> SafeString:
-    """The lines of the scale, written once a page and used by every row."""
+    """The lines of the scale, written once per page and used by every row."""
     lines = [_vertical("g0", on.at(minor)) for minor in on.minors]
     lines += [_vertical("g1", on.at(major)) for major in on.majors]
     return el("svg", el("symbol", *lines, id=id_), class_="defs", aria_hidden="true", width=0, height=0)

@@ -1,4 +1,4 @@
-"""Names beside marks: placed where they touch nothing; one that finds no place is left out, and stands in the table."""
+"""Names beside marks, placed where they touch nothing; a name without a place appears in the table only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leaderboard.drawing.svg import el
 
 Box = tuple[float, float, float, float]
 
-# where a name may stand relative to its mark, best first
+# where a name may be placed relative to its mark, best first
 PLACES = (
     (10, 4, "start"), (-10, 4, "end"), (9, -8, "start"), (9, 17, "start"), (-9, -8, "end"), (-9, 17, "end"),
     (0, -14, "middle"), (0, 23, "middle"), (9, -22, "start"), (9, 30, "start"), (-9, -22, "end"), (-9, 30, "end"),
@@ -22,20 +22,20 @@ LETTER = 6.6
 
 
 class Labels:
-    """Collects what wants a name and what is in the way, then places the names, the best first."""
+    """Collects the marks to be named and what is in the way, then places the names, the best first."""
 
     def __init__(self, frame: Box) -> None:
         self.frame = frame
         self.wanted: list[tuple[float, float, str]] = []
-        self.taken: list[Box] = []
+        self.occupied: list[Box] = []
 
     def want(self, x: float, y: float, text: str) -> None:
         self.wanted.append((x, y, text))
-        self.taken.append((x - 7, y - 6, x + 7, y + 6))
+        self.occupied.append((x - 7, y - 6, x + 7, y + 6))
 
     def avoid(self, x1: float, y1: float, x2: float, y2: float) -> None:
         """A line is in the way."""
-        self.taken.append((min(x1, x2) - 2, min(y1, y2) - 2, max(x1, x2) + 2, max(y1, y2) + 2))
+        self.occupied.append((min(x1, x2) - 2, min(y1, y2) - 2, max(x1, x2) + 2, max(y1, y2) + 2))
 
     def placed(self, *, budget: int) -> list[SafeString]:
         parts: list[SafeString] = []
@@ -48,7 +48,7 @@ class Labels:
             for dx, dy, anchor in PLACES:
                 box = _box(x + dx, y + dy, anchor, LETTER * len(text))
                 if self._free(box):
-                    self.taken.append(box)
+                    self.occupied.append(box)
                     named.add(text)
                     at = {"x": round(x + dx, 1), "y": round(y + dy, 1), "text_anchor": anchor}
                     parts.append(el("text", text, class_="lab halo", **at))
@@ -59,7 +59,7 @@ class Labels:
         left, top, right, bottom = self.frame
         if box[0] < left or box[1] < top or box[2] > right or box[3] > bottom:
             return False
-        return not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in self.taken)
+        return not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in self.occupied)
 
 
 def _box(x: float, y: float, anchor: str, width: float) -> Box:

@@ -29,7 +29,7 @@ def number(value: float | None, unit: str = "", *, decimals: int | None = None) 
 
 
 def sign(unit: str) -> str:
-    """What stands behind a number that is printed large."""
+    """What follows a number that is printed large."""
     return with_unit("", unit) if unit else "%"
 
 
@@ -46,7 +46,7 @@ def interval(low: float | None, high: float | None, unit: str = "") -> str:
 
 
 def interval_in_words(low: float | None, high: float | None, unit: str = "") -> str:
-    """As `72.1 to 75.0`, for sentences and labels."""
+    """As `72.1 to 75.0`, for texts and labels."""
     if low is None or high is None:
         return ""
     return f"{number(low, unit)} to {number(high, unit)}"

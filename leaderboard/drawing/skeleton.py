@@ -29,7 +29,7 @@ class PartResult:
     unit: str = ""
 
     def error(self, best: float) -> float:
-        """What is missing to the best score."""
+        """The distance to the best score."""
         return abs(best - self.value)
 
 
@@ -78,7 +78,7 @@ def _bent(dataset: Any, points: dict[str, Point], turns: Mapping[str, float]) ->
     return points
 
 
-# a gesture for each dataset's card, in degrees about the joint, so that not every figure stands at attention
+# a gesture for each dataset's card, in degrees about the joint, so that not every figure has the same pose
 GESTURES: dict[str, dict[str, float]] = {
     "coco": {"left_shoulder": -105, "left_elbow": -35, "right_elbow": -18, "left_hip": -6},
     "crowdpose": {"right_shoulder": 75, "left_shoulder": -75, "right_elbow": 40, "left_elbow": -40},
@@ -242,7 +242,7 @@ def _labelled(
 def _spread(
     items: list[_Label], gap: float, sign: int, joints: Mapping[str, Point]
 ) -> tuple[list[_Label], list[float]]:
-    """Labels beside their joints, below what stands further out at the same height, pushed apart until none touches."""
+    """Labels beside their joints, below what is further out at the same height, pushed apart until none touches."""
     wanted = []
     for item in items:
         x, y = item.target

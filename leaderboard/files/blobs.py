@@ -21,7 +21,7 @@ from leaderboard.files import writing
 
 
 class TooLarge(ValueError):
-    """The stream holds more than the limit; nothing of it was kept."""
+    """The stream holds more than the limit; nothing of it was stored."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Received:
     size: int
 
     def keep(self) -> Blob:
-        """Make it a blob. Where it is one already, the file that is there stays: somebody may be reading it."""
+        """Make it a blob. An existing blob stays the same file, since somebody may be reading it."""
         final = path(self.sha256)
         made_at = self.file.stat().st_mtime_ns
         new = writing.place(self.file, final, touch=True)
@@ -49,7 +49,7 @@ class Received:
 
 
 def path(sha256: str) -> Path:
-    """Where the blob is, or would be. Refuses anything that is not a digest, so a name never becomes a path."""
+    """Where the blob is, or would be. Raises ValueError for anything but a digest, so that no name becomes a path."""
     if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
         raise ValueError("not a sha256 digest")
     return Path(settings.UPLOADS_DIR) / sha256[:2] / sha256
@@ -57,7 +57,7 @@ def path(sha256: str) -> Path:
 
 @contextmanager
 def received(chunks: Iterable[bytes], *, limit: int) -> Iterator[Received]:
-    """Write a stream to a file of its own, fsynced. It is deleted afterwards, whether it was kept as a blob or not."""
+    """Write a stream to a file of its own, fsynced. It is deleted afterwards, whether it was made a blob or not."""
     folder = Path(settings.UPLOADS_DIR) / "partial"
     writing.make_folder(folder)
     partial = folder / uuid.uuid4().hex

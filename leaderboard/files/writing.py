@@ -1,7 +1,7 @@
 """Files that others may have open: written whole, on the disk before anyone is told of them, and never replaced.
 
-A scoring process is confined to the very file (the inode) that was there when it started, so a file is replaced only
-when it is damaged. Whoever gives a file its name, or deletes one, holds the lock of its folder for that moment.
+The sandbox lets a scoring process open only the very file (the inode) that was there when it started, so a file is
+replaced only when it is damaged. Whoever names or deletes a file holds the lock of its folder for that moment.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 # the disk is full, the user's share of it is, or the file would be larger than the process may write
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# what link() answers on file systems without hard links
+# the errors of link() on file systems without hard links
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF}
 # macOS: fsync leaves the bytes in the drive's cache
@@ -72,7 +72,8 @@ def make_folder(folder: Path) -> None:
 def written(final: Path, *, mode: int = 0o600, durable: bool = True) -> Iterator[IO[bytes]]:
     """A file to write what `final` will hold. It gets its name at the end, fsynced and whole, or is deleted.
 
-    What is there with the same bytes stays the same file. Other bytes replace it: who has the old file open keeps it.
+    A file that is there with the same bytes stays as it is. One with other bytes is replaced; whoever has it open keeps
+    reading the old one.
     `durable=False` does not wait for the disk, where many files are written that can be written again.
     """
     make_folder(final.parent)
@@ -95,7 +96,7 @@ def written(final: Path, *, mode: int = 0o600, durable: bool = True) -> Iterator
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One at a time among all processes. Where folders cannot be locked, what is young is protected by its age only."""
+    """Hold the folder's lock, one process at a time. Where folders cannot be locked, age alone protects young files."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -111,9 +112,9 @@ def locked(folder: Path) -> Iterator[None]:
 def place(partial: Path, final: Path, *, touch: bool = False) -> bool:
     """Give a finished and fsynced file its final name, unless the same bytes have that name already.
 
-    What is there stays the same file; with `touch` it gets a new modification time, always a later one. Only what has
-    other bytes, so is damaged, is replaced, at once and whole. When this returns, the name survives a power cut.
-    Returns whether the file is new. `partial` may be gone or not afterwards: the caller deletes it.
+    A file that is there stays the same file; with `touch` it gets a later modification time. Only a damaged one, with
+    other bytes, is replaced, in one step. When this returns, the name survives a power cut. Returns whether the file
+    is new. Afterwards `partial` may still be there: the caller deletes it.
     """
     final.parent.mkdir(parents=True, exist_ok=True)
     with locked(final.parent):

@@ -7,7 +7,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from leaderboard.operations import (
     tokens,
     uploads,
 )
+from leaderboard.operations.submissions import SubmissionRequest
 from leaderboard.operations.teams import own_team
 
 PASSWORD = "poseboard-demo"  # noqa: S105  a system check refuses demo accounts off loopback
@@ -37,7 +38,7 @@ TEST_IMAGES, VAL_IMAGES, TRAIN_IMAGES = 300, 100, 400
 
 
 @dataclass(frozen=True)
-class Board:
+class DemoBenchmark:
     """A benchmark that shows reported results until somebody imports its annotations."""
 
     slug: str
@@ -49,15 +50,19 @@ class Board:
     public_elsewhere: bool = False
 
 
-BOARDS = [
-    Board("coco-val2017", "coco", "val2017", "COCO Keypoints, val2017", "Everyday scenes, 17 joints.", 20, True),
-    Board(
+BENCHMARKS = [
+    DemoBenchmark(
+        "coco-val2017", "coco", "val2017", "COCO Keypoints, val2017", "Everyday scenes, 17 joints.", 20, True
+    ),
+    DemoBenchmark(
         "coco-test-dev2017", "coco", "test-dev2017", "COCO Keypoints, test-dev2017", "Everyday scenes, 17 joints.", 21
     ),
-    Board("mpii-test", "mpii", "test", "MPII Human Pose, test", "410 activities, 16 joints, one person at a time.", 30),
-    Board("mpii-val", "mpii", "val", "MPII Human Pose, validation", "410 activities, 16 joints.", 31, True),
-    Board("lsp-test-pc", "lsp", "test-pc", "Leeds Sports Pose, person-centric", "Sport, 14 joints.", 40, True),
-    Board("flic-test", "flic", "test", "FLIC", "Film stills, upper body, 11 joints.", 50, True),
+    DemoBenchmark(
+        "mpii-test", "mpii", "test", "MPII Human Pose, test", "410 activities, 16 joints, one person at a time.", 30
+    ),
+    DemoBenchmark("mpii-val", "mpii", "val", "MPII Human Pose, validation", "410 activities, 16 joints.", 31, True),
+    DemoBenchmark("lsp-test-pc", "lsp", "test-pc", "Leeds Sports Pose, person-centric", "Sport, 14 joints.", 40, True),
+    DemoBenchmark("flic-test", "flic", "test", "FLIC", "Film stills, upper body, 11 joints.", 50, True),
 ]
 
 
@@ -70,28 +75,22 @@ def seed(say: Callable[[str], None]) -> None:
         f"Sign in as demo or ada (researchers) or organiser, each with the password {PASSWORD}\n"
         f"An API token of demo is in {Path(settings.DATA) / 'demo-token'}\n"
     )
-    for board in BOARDS:
+    for each in BENCHMARKS:
         # what is there stays as people made it
-        if Benchmark.objects.filter(Q(slug=board.slug) | Q(dataset=board.dataset, split=board.split)).exists():
+        if Benchmark.objects.filter(Q(slug=each.slug) | Q(dataset=each.dataset, split=each.split)).exists():
             continue
         benchmarks.create(
             organisers=[accounts["organiser"]],
-            slug=board.slug,
-            dataset=board.dataset,
-            split=board.split,
-            title=board.title,
-            summary=board.summary,
-            position=board.position,
-            public_elsewhere=board.public_elsewhere,
+            **asdict(each),
         )
     if not Benchmark.objects.filter(reported__isnull=False).exists():
-        say(f"{reported_results.load()} reported results on {len(BOARDS)} boards")
+        say(f"{reported_results.load()} reported results on {len(BENCHMARKS)} boards")
     if not Benchmark.objects.filter(slug="mannequins-test").exclude(truth_sha256="").exists():
         _mannequins(accounts, say)
     # a site that was first started without torch gets its baseline runs when torch is there
     test = Benchmark.objects.get(slug="mannequins-test")
     if runnable.can_run_here() and not test.baseline_runs.exists():
-        shipped = {choice.baseline: choice for choice in runnable.runnable(test) if not choice.why_not}
+        shipped = {each.baseline: each for each in runnable.runnable(test) if not each.why_not}
         for name in BASELINES:
             if name in shipped:
                 baseline_runs.request_run(baseline=name, variant=shipped[name].variant, benchmark=test, by=None)
@@ -110,17 +109,17 @@ def _token(user: User) -> None:
 
 
 def _mannequins(accounts: dict[str, User], say: Callable[[str], None]) -> None:
-    """Render the splits, keep the test split's seed with its annotations, and submit what simple methods predict."""
+    """Render the splits, store the test split's seed with its annotations, and submit what simple methods predict."""
     from baselines.mannequins import generate
     from baselines.run.simple_methods import DESCRIPTIONS, demo_predictions
 
     say(f"rendering Mannequins: {TRAIN_IMAGES} training, {VAL_IMAGES} validation, {TEST_IMAGES} hidden test images")
     organiser = accounts["organiser"]
-    test = _mannequin_board("test", "Mannequins", hidden=True, position=10, organiser=organiser)
-    val = _mannequin_board("val", "Mannequins, validation", hidden=False, position=11, organiser=organiser)
+    test = _mannequin_benchmark("test", "Mannequins", hidden=True, position=10, organiser=organiser)
+    val = _mannequin_benchmark("val", "Mannequins, validation", hidden=False, position=11, organiser=organiser)
     with tempfile.TemporaryDirectory() as scratch:
         train_folder, val_folder, test_folder = (Path(scratch) / split for split in ("train", "val", "test"))
-        # nobody can render the hidden split again without the seed, which is drawn here and kept with the annotations
+        # nobody can render the hidden split again without the seed, which is drawn here and stored with the annotations
         hidden_seed = secrets.randbits(62)
         generate(train_folder, split="train", images=TRAIN_IMAGES, seed=1)
         generate(val_folder, split="val", images=VAL_IMAGES, seed=2)
@@ -139,7 +138,7 @@ def _mannequins(accounts: dict[str, User], say: Callable[[str], None]) -> None:
     say(f"{len(predicted)} methods submitted to {test}")
 
 
-def _mannequin_board(split: str, title: str, *, hidden: bool, position: int, organiser: User) -> Benchmark:
+def _mannequin_benchmark(split: str, title: str, *, hidden: bool, position: int, organiser: User) -> Benchmark:
     slug = f"mannequins-{split}"
     return Benchmark.objects.filter(slug=slug).first() or benchmarks.create(
         organisers=[organiser],
@@ -159,9 +158,14 @@ def _mannequin_board(split: str, title: str, *, hidden: bool, position: int, org
 def _submit(benchmark: Benchmark, user: User, name: str, description: str, results: list[dict[str, Any]]) -> None:
     content = json.dumps(results, separators=(",", ":")).encode()
     uploads.accept(
-        user=user,
-        team=own_team(user),
-        benchmark=benchmark,
+        request=SubmissionRequest(
+            user=user,
+            team=own_team(user),
+            benchmark=benchmark,
+            source=Submission.Source.API,
+            file_name=f"{name.lower().replace(' ', '-')}.json",
+            publish_when_scored=True,
+        ),
         method=name,
         described={
             "description": description,
@@ -171,7 +175,4 @@ def _submit(benchmark: Benchmark, user: User, name: str, description: str, resul
         },
         chunks=lambda: [content],
         limit=settings.UPLOAD_LIMIT,
-        source=Submission.Source.API,
-        file_name=f"{name.lower().replace(' ', '-')}.json",
-        publish_when_scored=True,
     )

@@ -27,7 +27,7 @@ def port(environment: MutableMapping[str, str]) -> int:
 
 
 def find_broker(environment: MutableMapping[str, str]) -> None:
-    """Let another command, such as `manage.py run_baseline`, ring the workers that run on this data."""
+    """Let another command, such as `manage.py run_baseline`, wake the workers that run on this data."""
     data = data_folder(environment)
     if not environment.get("BROKER_URL") and broker.socket_path(data).exists():
         environment["BROKER_URL"] = broker.url(data)
@@ -67,7 +67,7 @@ def web(environment: MutableMapping[str, str]) -> Program:
         *("--worker-connections", "512"),
         *("--bind", f"127.0.0.1:{port(environment)}"),
         *("--timeout", "60", "--graceful-timeout", "5", "--no-control-socket", "--log-level", "warning"),
-        # the site is imported once for all workers, and before it listens: nobody waits where no one answers yet
+        # import the site once for all workers and before listening, so that no request waits for it
         "--preload",
         *(("--worker-tmp-dir", str(memory)) if os.access(memory, os.W_OK) else ()),
     ]

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from leaderboard.sandbox.confinement import stop_with_parent
+from leaderboard.sandbox.defences import stop_with_parent
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 STEADY_SECONDS = 20.0
@@ -157,7 +157,7 @@ class Supervisor:
                 self._start(program)
 
     def _bury(self, program: Program, now: float) -> None:
-        """A program died: take what it left behind along, and start it again after a while."""
+        """A program died: end what it left running, and start it again after a while."""
         assert program.process is not None
         status = program.process.returncode
         self._kill_group(program)

@@ -1,4 +1,7 @@
-"""The tables, one file a noun. What must hold is enforced by the database itself wherever it can be."""
+"""The tables, one file per noun. The database itself enforces the invariants wherever it can.
+
+May import the evaluator's definitions, and no room of the site but `files`, `drawing` and `celery`.
+"""
 
 from leaderboard.models.accounts import ApiToken, Membership, Team, User
 from leaderboard.models.baselines import BaselineRun

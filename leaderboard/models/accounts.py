@@ -43,7 +43,7 @@ class Membership(models.Model):
 
 
 class ApiToken(models.Model):
-    """A bearer token; only the sha256 digest of its secret is kept, so that a leaked database opens nothing."""
+    """A bearer token; only the sha256 digest of its secret is stored, so that a leaked database opens nothing."""
 
     class Scope(models.TextChoices):
         READ = "read", "Read my submissions"

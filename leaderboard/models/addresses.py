@@ -16,8 +16,8 @@ from django.urls import URLPattern, URLResolver, get_resolver, register_converte
 
 from evaluator import dataset_names
 
-# words that the site may need for pages of its own, and what browsers and robots ask every site for
-KEPT_FREE = frozenset(
+# for future pages of the site, and what browsers and robots request from every site
+RESERVED_WORDS = frozenset(
     ["about", "accounts", "compare", "docs", "favicon", "help", "media", "privacy", "robots", "search", "terms"]
 )
 
@@ -28,13 +28,13 @@ split_validator = RegexValidator(
 
 
 def validate_dataset(name: str) -> None:
-    """Refuse a dataset that has no definition here."""
+    """Reject a dataset without a definition."""
     if name not in dataset_names():
         raise ValidationError(f"There is no dataset {name}: choose one of {', '.join(dataset_names())}.")
 
 
 def validate_slug_is_free(slug: str) -> None:
-    """Refuse a slug whose address belongs to another page of the site."""
+    """Reject a slug whose address belongs to another page of the site."""
     if slug.lower() in reserved_slugs():
         raise ValidationError(f"The site needs the address {slug} itself: choose another.", code="reserved")
 
@@ -61,7 +61,7 @@ register_converter(AnySlug, "benchmark")
 
 
 def reserved_slugs() -> frozenset[str]:
-    """Every word that stands, in some address of the site, where another address has a benchmark's slug."""
+    """Every word that some address of the site has in the place where another address has a benchmark's slug."""
     addresses = [route.split("/") for route in _routes(get_resolver().url_patterns)]
     before_slugs = {
         tuple(segments[:place])
@@ -76,7 +76,7 @@ def reserved_slugs() -> frozenset[str]:
         if tuple(segments[: len(before)]) == before and len(segments) > len(before)
     }
     words |= {url.strip("/").partition("/")[0] for url in (settings.STATIC_URL, settings.MEDIA_URL)}
-    return KEPT_FREE | {word.lower() for word in words if word and not word.startswith("<")}
+    return RESERVED_WORDS | {word.lower() for word in words if word and not word.startswith("<")}
 
 
 def _routes(patterns: list[URLPattern | URLResolver], before: str = "") -> Iterator[str]:

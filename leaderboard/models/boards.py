@@ -26,7 +26,7 @@ class BoardEvent(models.Model):
 
     # those after which the board lists a row
     ON_BOARD = (Kind.PUBLISHED, Kind.RESCORED)
-    # those that decide whether a row stands
+    # those that decide whether a row is listed
     PLACING = (Kind.PUBLISHED, Kind.RESCORED, Kind.WITHDRAWN, Kind.DISQUALIFIED)
 
     kind = models.CharField(max_length=14, choices=Kind)

@@ -14,7 +14,7 @@ class Checkpoint(models.Model):
     sha256 = models.CharField(max_length=64, unique=True)
     file = models.CharField(max_length=100)
     size = models.PositiveBigIntegerField()  # bytes
-    joints = models.JSONField()  # what the network answers with, in its order
+    joints = models.JSONField()  # that the network predicts, in its order
     licence = models.CharField(max_length=200)
     source = models.CharField(max_length=500)
     created_at = models.DateTimeField(auto_now_add=True)

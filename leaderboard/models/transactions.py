@@ -62,8 +62,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.02, 0.5
 def retried(operation: Callable[P, R]) -> Callable[P, R]:
     """Run a write operation as one transaction, again when the database ended it for the sake of another.
 
-    The operation must not mind being run again: it reads what it changes, and leaves rings and the like to `on_commit`,
-    which runs once. Inside another transaction it becomes a savepoint, for only the outermost can be started again.
+    The operation must be repeatable: it reads what it changes and leaves wake-up calls to `on_commit`, which runs once.
+    Inside another transaction it becomes a savepoint, for only the outermost can be started again.
     """
 
     @functools.wraps(operation)

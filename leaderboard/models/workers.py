@@ -1,4 +1,4 @@
-"""Workers that are there, as they say themselves."""
+"""The worker processes that are running, as they report it themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Worker(models.Model):
 
     name = models.CharField(max_length=120, unique=True, help_text="Host and process id.")
     queue = models.CharField(max_length=40)
-    # what its sandbox could get here, for those that score: `sandbox.probe`
+    # which defences its sandbox has, for those that score: `sandbox.defences.probe`
     isolation = models.JSONField(null=True, blank=True)
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())

@@ -1,7 +1,7 @@
 """An organiser's annotation file: the web process drops it, a worker checks it and puts it into force.
 
-A benchmark has one open import at most: the database says so. An import from the shell does not wait its turn; it
-closes the one that is open, so that of two imports the later one wins in any order of events.
+A benchmark has one open import at most, by a constraint of the database. An import from the shell does not wait: it
+closes the open one, so that of two imports the later one wins in any order of events.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from leaderboard.queue.wake import wake
 
 DROP_NAME = re.compile(r"[0-9a-f]{32}\.json")
 YOUNG_SECONDS = 3600.0
-"""A file of the drop that no row names may be one that is still being written, up to this age."""
+"""A file of the drop that no row names may still be written to, up to this age."""
 
 
 class UploadedFile(Protocol):
@@ -98,7 +98,7 @@ def finish(claim: Claim[AnnotationImport], *, summary: dict[str, Any], truth_sha
 
 
 def reject(claim: Claim[AnnotationImport], message: str) -> bool:
-    """The file cannot serve: the organiser reads why."""
+    """Reject the file; the organiser reads why."""
     rejected = claim.move(State.REJECTED, error_code="annotations", error_message=message)
     if rejected:
         forget(claim.job)
@@ -106,7 +106,7 @@ def reject(claim: Claim[AnnotationImport], message: str) -> bool:
 
 
 def fail(claim: Claim[AnnotationImport], reference: str) -> bool:
-    """Our fault: try again, three times at most."""
+    """A failure on our side: try again, three times at most."""
     if claim.job.attempts < settings.MAX_ATTEMPTS:
         return claim.move(State.QUEUED)
     message = f"The check failed on our side. Upload the file again, or quote {reference} to the operator."

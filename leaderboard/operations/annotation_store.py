@@ -42,15 +42,15 @@ def surface_of(benchmark: Benchmark) -> Path | None:
 
 
 def put_surface(benchmark: Benchmark, source: Path) -> None:
-    """Check geodesic tables and keep them. Raises `evaluator.GroundTruthError` when the file cannot serve."""
+    """Check geodesic tables and store them. Raises `evaluator.GroundTruthError` when the file cannot serve."""
     read_surface(source)
-    keep_surface(benchmark, source)
+    store_surface(benchmark, source)
 
 
-def keep_surface(benchmark: Benchmark, source: Path) -> None:
-    """Keep geodesic tables that were checked."""
+def store_surface(benchmark: Benchmark, source: Path) -> None:
+    """Store geodesic tables that were checked."""
     with source.open("rb") as tables, writing.written(surface_path(benchmark)) as out:
-        shutil.copyfileobj(tables, out, 1 << 20)
+        shutil.copyfileobj(tables, out)
 
 
 def copy_images(benchmark: Benchmark, images: list[dict[str, Any]], source: Path) -> int:
@@ -64,5 +64,5 @@ def copy_images(benchmark: Benchmark, images: list[dict[str, Any]], source: Path
     for name, file in found:
         # a baseline may be reading the image that was there
         with file.open("rb") as image, writing.written(target / name, mode=0o644, durable=False) as out:
-            shutil.copyfileobj(image, out, 1 << 20)
+            shutil.copyfileobj(image, out)
     return len(found)

@@ -1,4 +1,4 @@
-"""Runs of the reference models. A run ends in a file that goes through `submissions.submit` like everyone's."""
+"""Runs of the reference models. A run ends in a file that goes through `submissions.submit` like any other."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ from leaderboard.models.jobs import OPEN_STATES
 from leaderboard.models.transactions import lock, retried
 from leaderboard.operations import storage, submissions
 from leaderboard.operations.refusals import Refused
+from leaderboard.operations.submissions import SubmissionRequest
 from leaderboard.operations.teams import method_named
 from leaderboard.queue.leases import Claim
 from leaderboard.queue.wake import wake
 
 TEAM = "PoseBoard baselines"
 BOXES_LIMIT = 16 << 20
-"""Bytes of a file of boxes that a request may bring: to check it, the web process reads it as a whole."""
+"""The largest file of boxes in a request, in bytes: the web process reads it as a whole to check it."""
 
 
 @dataclass(frozen=True)
 class BoxFile:
-    """A file of people's boxes that was checked and is kept as a blob."""
+    """A file of people's boxes that was checked and stored as a blob."""
 
     sha256: str
     name: str
@@ -45,9 +46,9 @@ class BoxFile:
 def stored_boxes(
     *, benchmark: Benchmark, chunks: Iterable[bytes] | None, name: str, limit: int = BOXES_LIMIT
 ) -> Iterator[BoxFile | None]:
-    """Keep a file of boxes, if it is one, for the runs on the benchmark that are requested inside.
+    """Check and store a file of boxes for the runs on the benchmark that are requested inside.
 
-    When they are refused, nothing of it stays. Without a file (`chunks` is None), None.
+    When they are refused, nothing is stored. Without a file (`chunks` is None), None.
     """
     if chunks is None:
         yield None
@@ -61,10 +62,10 @@ def stored_boxes(
         raise Refused("boxes", f"{benchmark} has no image list yet. Its organiser must import annotations first.")
     storage.check_disk(0)
     images = json.loads(blobs.path(benchmark.image_list_sha256).read_bytes())["images"]
-    with ExitStack() as stack:
+    with ExitStack() as exits:
         try:
             look = functools.partial(from_file, images=images, name=name or "The file")
-            blob = stack.enter_context(storage.stored(chunks, limit=limit, look=look))
+            blob = exits.enter_context(storage.stored(chunks, limit=limit, look=look))
         except blobs.TooLarge as error:
             who = "an operator can queue it with run_baseline --boxes"
             raise Refused("boxes", f"{name} is larger than {limit >> 20} MiB: {who}.", status=413) from error
@@ -85,7 +86,7 @@ def request_run(
 ) -> BaselineRun:
     """Queue a run of a reference model on the benchmark's images, with its own weights or with registered ones.
 
-    `boxes`: whom to cut out, where it is not to be the people of the benchmark's list or those that the detector finds.
+    `boxes`: the people to crop, unless those of the benchmark's list or those that the detector finds are wanted.
     """
     if checkpoint is not None and (checkpoint.family, variant or checkpoint.variant) != (baseline, checkpoint.variant):
         raise Refused(
@@ -130,12 +131,12 @@ def request_run(
 def request_all(
     *, benchmark: Benchmark, by: User | None, boxes: BoxFile | None = None
 ) -> tuple[list[BaselineRun], list[Runnable]]:
-    """Queue all weights that can run on the benchmark; the runs, and what was left out with why."""
+    """Queue all weights that can run on the benchmark. Returns the runs, and what was left out with the reason."""
     found = runnable(benchmark)
-    if not any(not choice.why_not for choice in found):
+    if not any(not each.why_not for each in found):
         raise Refused("nothing_can_run", f"No baseline can run on {benchmark}.")
-    runs = _request_each([choice for choice in found if not choice.why_not], benchmark=benchmark, by=by, boxes=boxes)
-    return runs, [choice for choice in found if choice.why_not]
+    runs = _request_each([each for each in found if not each.why_not], benchmark=benchmark, by=by, boxes=boxes)
+    return runs, [each for each in found if each.why_not]
 
 
 @retried
@@ -152,19 +153,19 @@ def _request_each(
 
 
 def progress_folder(run: BaselineRun) -> Path:
-    """Where a run's predictions are kept until it ends."""
+    """Where a run's predictions are saved until it ends."""
     return Path(settings.RUNS_DIR) / str(run.pk)
 
 
 def forget_ended() -> None:
-    """Delete what was kept of runs that have ended."""
-    kept = {int(folder.name): folder for folder in Path(settings.RUNS_DIR).glob("*") if folder.name.isdigit()}
-    still_open = BaselineRun.objects.filter(pk__in=kept, state__in=OPEN_STATES).values_list("pk", flat=True)
-    for number in kept.keys() - set(still_open):
-        shutil.rmtree(kept[number], ignore_errors=True)
+    """Delete the saved progress of runs that have ended."""
+    saved = {int(folder.name): folder for folder in Path(settings.RUNS_DIR).glob("*") if folder.name.isdigit()}
+    still_open = BaselineRun.objects.filter(pk__in=saved, state__in=OPEN_STATES).values_list("pk", flat=True)
+    for number in saved.keys() - set(still_open):
+        shutil.rmtree(saved[number], ignore_errors=True)
 
 
-# of a run's record; whatever else a run notes stays with the operator
+# of a run's record; everything else in it is for the operator
 PUBLIC_RECORD = (
     "device", "device_name", "batch", "lost_with_batch", "precision", "images_per_second", "parameters", "gmacs",
     "input_size", "checkpoint_sha256", "images", "people", "boxes", "seconds", "taken_over",
@@ -194,22 +195,21 @@ def record(claim: Claim[BaselineRun], predictions: list[dict[str, Any]], run_rec
 
 
 class _FencedOut(Exception):
-    """The claim was lost before the run's end was written: what the transaction wrote is undone."""
+    """The claim was lost before the end of the run was written; the transaction is rolled back."""
 
 
 @retried
 def _hand_over(claim: Claim[BaselineRun], team: Team, method: Method, blob: Blob, run_record: dict[str, Any]) -> None:
     run = claim.job
-    submission, _ = submissions.submit(
+    request = SubmissionRequest(
         user=run.requested_by,
         team=team,
         benchmark=run.benchmark,
-        method=method,
-        blob=blob,
         source=Submission.Source.BASELINE,
         file_name=f"{run.baseline}.json",
         publish_when_scored=True,
     )
+    submission, _ = submissions.submit(request=request, method=method, blob=blob)
     # a repeated run may give the same file: then the newest run is the one the submission shows
     lock(Submission.objects.filter(pk=submission.pk))
     BaselineRun.objects.filter(submission=submission).update(submission=None)
@@ -226,7 +226,7 @@ def _hand_over(claim: Claim[BaselineRun], team: Team, method: Method, blob: Blob
 def store_pictures(run: BaselineRun, preview: Any) -> None:
     """Store what the network saw (`baselines.preview.Preview`) with the run. The pictures are blobs.
 
-    Of a network without heatmaps there is none to store (None): that is noted, so that it is not loaded again for it.
+    A network without heatmaps has none (None). That is recorded too, so that it is not loaded again.
     """
 
     def stored(picture: bytes) -> str:
@@ -248,11 +248,13 @@ def store_pictures(run: BaselineRun, preview: Any) -> None:
 
 
 def reuse_pictures(run: BaselineRun) -> bool:
-    """Show with the run what an earlier run of the same weights saw: the pictures depend on them and on the joints
-    alone. Whether there was such a run."""
+    """Reuse the pictures of an earlier run of the same weights on the same dataset. False: there was no such run.
+
+    The pictures depend on the weights and the joints alone.
+    """
     run.refresh_from_db()
     digest = run.record.get("checkpoint_sha256")
-    if not digest:  # whatever was run without a file of weights may have been anything
+    if not digest:  # without a file of weights nothing says that two runs are alike
         return False
     alike = BaselineRun.objects.filter(
         baseline=run.baseline,
@@ -275,7 +277,7 @@ def _note_pictures(run: BaselineRun, noted: dict[str, Any]) -> None:
 
 
 def needed_blobs() -> set[str]:
-    """The digests of all blobs that runs need: files of boxes, and pictures of what networks saw."""
+    """The digests of all blobs that runs need: files of boxes, and pictures of what networks see."""
     boxes = BaselineRun.objects.exclude(boxes_sha256="").values_list("boxes_sha256", flat=True)
     return {*boxes, *_pictures()}
 
@@ -304,7 +306,7 @@ def described(run: BaselineRun, record: dict[str, Any]) -> dict[str, Any]:
         "title": _title(run, f"{card.title}, {variant}" if variant else card.title),
         "boxes": f"file {run.boxes_name}, {run.boxes_sha256[:12]}" if run.boxes_sha256 else record.get("boxes", ""),
         "input_size": f"{width} × {height}",
-        # the field prints multiply-accumulates as FLOPs; so do the boards
+        # papers report multiply-accumulates as FLOPs; so do the boards
         "gflops": record["gmacs"],
         "approach": (
             Method.Approach.BOTTOM_UP if record.get("boxes") == "none: bottom-up" else Method.Approach.TOP_DOWN
@@ -313,12 +315,12 @@ def described(run: BaselineRun, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def titled(run: BaselineRun) -> str:
-    """The name of its method; before it has one, the one that it will most likely get."""
+    """The name of the run's method; before there is one, the name that it will most likely get."""
     return str(run.record.get("title") or _title(run, title_of(run.baseline, run.variant)))
 
 
 def _title(run: BaselineRun, title: str) -> str:
-    """The name of the method: what other weights or other boxes give is another one."""
+    """The name of the method: other weights or other boxes make another method."""
     weights = f", weights {run.checkpoint.sha256[:8]}" if run.checkpoint else ""
     return title + weights + (f", boxes {run.boxes_sha256[:8]}" if run.boxes_sha256 else "")
 

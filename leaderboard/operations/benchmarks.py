@@ -52,5 +52,5 @@ def import_annotations(
     releases.take_effect(benchmark, checked)
     reported_results.load(only=benchmark)
     if surface:
-        annotation_store.keep_surface(benchmark, surface)
+        annotation_store.store_surface(benchmark, surface)
     return closed

@@ -45,25 +45,25 @@ def register(
             joints=joints or None,
             input_size=input_size,
         )
-        kept = folder / f"{found.sha256}{file.suffix}"
+        final = folder / f"{found.sha256}{file.suffix}"
         with transaction.atomic():
             row, new = Checkpoint.objects.get_or_create(
                 sha256=found.sha256,
                 defaults={
                     "family": found.baseline,
                     "variant": found.variant,
-                    "file": kept.name,
+                    "file": final.name,
                     "size": partial.stat().st_size,
                     "joints": list(found.joints),
                     "licence": found.licence,
                     "source": found.source,
                 },
             )
-            if new or not kept.exists():
+            if new or not final.exists():
                 with writing.written(row.path, mode=0o644) as out:
-                    out.write(found.renamed(kept.name).to_json().encode())
+                    out.write(found.renamed(final.name).to_json().encode())
             # a run may have the weights mapped: what is there already stays the same file
-            writing.place(partial, kept)
+            writing.place(partial, final)
     except checkpoints.CheckpointError as error:
         message = str(error).replace(partial.name, file.name)
         raise Refused(f"checkpoint_{error.code}", f"{file.name} was not registered: {message}.") from error

@@ -123,14 +123,14 @@ def _raise(team: Team, benchmark: Benchmark, kind: str, window: str, *, limit: i
     if below.update(used=F("used") + 1):
         return True
     if not rows.exists():
-        # of several at once one makes it, and the others wait here for that one's transaction
+        # of several requests at once, one makes the counter and the others wait here for its transaction
         Quota.objects.bulk_create([Quota(**counter)], ignore_conflicts=True)
     return bool(below.update(used=F("used") + 1))
 
 
 @retried
 def release(*, team: Team, benchmark: Benchmark, day: date | None, refund: bool, rejected: bool = False) -> None:
-    """A submission ended: it no longer runs; a refund gives its day and total back, a reject counts for itself."""
+    """End a submission: it no longer counts as running, a refund gives back day and total, a rejection is counted."""
     if day is None:  # a baseline: it was never charged
         return
     # in the order of transactions.QUOTA_ORDER, in which `charge` locks them too

@@ -32,7 +32,7 @@ class CheckedAnnotations:
 
 
 def check(benchmark: Benchmark, content: bytes, *, surface: Path | None = None) -> CheckedAnnotations:
-    """Check an annotation file (JSON, perhaps gzipped or zipped) and keep its JSON and image list. Changes no row.
+    """Check an annotation file (JSON, perhaps gzipped or zipped) and store its JSON and image list. Changes no row.
 
     It is read once: what is counted and listed is what submissions are scored against. `surface`: tables that are
     about to be put beside it. Raises `evaluator.GroundTruthError` when the file cannot serve.

@@ -1,4 +1,4 @@
-"""Room for files: who may keep how much, and what is deleted again when a request came to nothing."""
+"""Space for files: how much a user may store, and what is deleted when a request fails."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DAY, HOUR = 86_400, 3_600
 
 
 def full() -> Refused:
-    """The refusal for want of space: of a request that could succeed later, without a change."""
+    """The refusal where there is no space: the same request could succeed later."""
     return Refused(
         "storage_full",
         "The server is out of storage space. Nothing was stored, and your quota is unchanged. Try again later.",
@@ -38,7 +38,7 @@ def full() -> Refused:
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether it was raised for want of space: by the file system, SQLite or PostgreSQL."""
+    """Whether there was no space left for the file system, SQLite or PostgreSQL."""
     while error is not None:
         if writing.is_full(error) or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
             return True
@@ -49,7 +49,7 @@ def is_full(error: BaseException | None) -> bool:
 
 
 def check_disk(size: int, *, folder: Path | None = None) -> None:
-    """Raise `Refused` (507) unless the file would leave the disk the space that is kept free for everything else."""
+    """Raise `Refused` (507) unless the disk would still have the free space that everything else needs."""
     if _free(folder or Path(settings.UPLOADS_DIR)) - size < settings.FREE_DISK:
         log.error("a file was not stored: less than %d MiB would be free on the disk", settings.FREE_DISK >> 20)
         raise full()
@@ -71,8 +71,8 @@ def _free(folder: Path) -> int:
 def check_limits(*, user: User | None, sha256: str, size: int, locked: bool = False) -> None:
     """Raise `Refused` when the file is more than the person (413) or the site (507) may still store.
 
-    Each file counts once, whoever sent it how often. With `locked`, inside the accepting transaction, the person's
-    uploads are counted one after another.
+    Each file counts once, however often and by whomever it was sent. With `locked`, inside the accepting transaction,
+    the person's uploads are counted one after another.
     """
     if settings.PERSON_STORAGE and user is not None:
         if locked:
@@ -100,10 +100,11 @@ def _stored(rows: QuerySet[Submission]) -> int:
 
 @contextmanager
 def stored(chunks: Iterable[bytes], *, limit: int, look: Callable[[Path], object] | None = None) -> Iterator[Blob]:
-    """Keep a stream as a blob for the operation inside, whose row will name it; if that raises, the blob is deleted.
+    """Store a stream as a blob for the operation inside, whose row will name it.
 
-    Unless another request has stored the same bytes since, or a row names them. `look` sees the file before it is a
-    blob and may raise. Raises `Refused` (507) when there is no space, `blobs.TooLarge`.
+    If the operation raises, the blob is deleted, unless another request has stored the same bytes since or a row names
+    them. `look` gets the file before it is a blob and may raise. Raises `Refused` (507) when there is no space, and
+    `blobs.TooLarge`.
     """
     try:
         with blobs.received(chunks, limit=limit) as upload:
@@ -123,7 +124,7 @@ def stored(chunks: Iterable[bytes], *, limit: int, look: Callable[[Path], object
 
 
 def discard(blob: Blob) -> bool:
-    """Delete a blob that this request made and no row names. What cannot be decided now is left to `collect`."""
+    """Delete a blob that this request made and no row names. Where that cannot be decided now, `collect` does it."""
     try:
         return not _is_named(blob.sha256) and blobs.discard(blob)
     except (DatabaseError, OSError) as error:

@@ -1,11 +1,13 @@
-"""Every change of a submission's state, and nothing else changes state.
+"""Every change of a submission's state is made here.
 
-Accept and commit are one transaction each. A worker's write counts only while its claim's fence is the row's.
+To accept a submission is one transaction, to record its result another. A worker's write counts only while its claim's
+fence is the row's.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -43,94 +45,89 @@ log = logging.getLogger(__name__)
 # --- accepting -------------------------------------------------------------------------------------------------------
 
 
-def check(
-    *,
-    user: User | None,
-    team: Team,
-    benchmark: Benchmark,
-    method: Method | None,
-    sha256: str,
-    size: int,
-    source: str,
-    idempotency_key: str = "",
-) -> Submission | None:
-    """Whether `submit` would take the file now: asked before anything of it is stored. Charges nothing.
+@dataclass(frozen=True, kw_only=True)
+class SubmissionRequest:
+    """Who submits a file, for which team, to which benchmark, and what is to become of it.
+
+    `told_publishes_all`: the benchmark's policy as the submitter read it; nobody agrees to one that came later.
+    """
+
+    user: User | None
+    team: Team
+    benchmark: Benchmark
+    source: str
+    file_name: str = ""
+    idempotency_key: str = ""
+    publish_when_scored: bool = False
+    told_publishes_all: bool | None = None
+
+    @property
+    def is_exempt(self) -> bool:
+        """Dates, quotas and storage limits do not apply to baseline runs and the operator's imports."""
+        return self.source in {Submission.Source.BASELINE, Submission.Source.IMPORT}
+
+
+def check(*, request: SubmissionRequest, method: Method | None, sha256: str, size: int) -> Submission | None:
+    """Whether `submit` would accept the file now: called before anything of it is stored. Charges nothing.
 
     `method` is None where the team has none of that name yet. Returns the earlier submission that `submit` would give
     back, None for a new one. Raises the `Refused` of `submit`, which may still refuse: another request may be faster.
     """
-    benchmark = Benchmark.objects.get(pk=benchmark.pk)
-    wanted = (benchmark.pk, method.pk if method else 0, sha256)
-    if earlier := _earlier(user, wanted, idempotency_key):
+    benchmark = Benchmark.objects.get(pk=request.benchmark.pk)
+    if earlier := _earlier(request, method, sha256):
         return earlier
-    exempt = source in {Submission.Source.BASELINE, Submission.Source.IMPORT}
-    _check_open(benchmark, ignore_dates=exempt)
-    if not exempt:
-        storage.check_limits(user=user, sha256=sha256, size=size)
-        quotas.check(team=team, benchmark=benchmark)
+    _check_open(benchmark, ignore_dates=request.is_exempt)
+    if not request.is_exempt:
+        storage.check_limits(user=request.user, sha256=sha256, size=size)
+        quotas.check(team=request.team, benchmark=benchmark)
     storage.check_disk(size)
     return None
 
 
 @retried
-def submit(
-    *,
-    user: User | None,
-    team: Team,
-    benchmark: Benchmark,
-    method: Method,
-    blob: Blob,
-    source: str,
-    file_name: str = "",
-    idempotency_key: str = "",
-    publish_when_scored: bool = False,
-    told_publishes_all: bool | None = None,
-) -> tuple[Submission, bool]:
-    """Accept a stored file: charge the quota, make the submission and its evaluation, ring the workers.
+def submit(*, request: SubmissionRequest, method: Method, blob: Blob) -> tuple[Submission, bool]:
+    """Accept a stored file: charge the quota, make the submission and its evaluation, wake a worker.
 
     Whether it will be published is settled here, by the submitter's choice and the benchmark's policy of this moment.
-    `told_publishes_all` is the policy that the submitter read: nobody agrees to one that came later.
 
     Returns the submission and whether it is new: the same file for the same method on the same benchmark, or the same
     idempotency key, gets the earlier submission back and costs nothing. Raises `Refused`.
     """
-    wanted = (benchmark.pk, method.pk, blob.sha256)
     try:
         with transaction.atomic():
             # the benchmark as it is now, not as the request read it: it may have closed, or got new annotations
-            benchmark = Benchmark.objects.get(pk=benchmark.pk)
-            if earlier := _earlier(user, wanted, idempotency_key):
+            benchmark = Benchmark.objects.get(pk=request.benchmark.pk)
+            if earlier := _earlier(request, method, blob.sha256):
                 return earlier, False
-            exempt = source in {Submission.Source.BASELINE, Submission.Source.IMPORT}
-            _check_open(benchmark, ignore_dates=exempt)
-            # the new row refers to its method, and that would wait for a new name of the method: before the counters
+            _check_open(benchmark, ignore_dates=request.is_exempt)
+            # before the counters: the new row refers to its method, so it would wait where the method is being renamed
             lock(Method.objects.filter(pk=method.pk))
-            if not exempt:
-                storage.check_limits(user=user, sha256=blob.sha256, size=blob.size, locked=True)
-            published_by_policy = benchmark.publishes_all and not exempt
-            if published_by_policy and told_publishes_all is False and not publish_when_scored:
+            if not request.is_exempt:
+                storage.check_limits(user=request.user, sha256=blob.sha256, size=blob.size, locked=True)
+            published_by_policy = benchmark.publishes_all and not request.is_exempt
+            if published_by_policy and request.told_publishes_all is False and not request.publish_when_scored:
                 raise Refused(
                     "policy_changed",
                     f"{benchmark} publishes every scored submission, so your private file was not submitted. Submit it "
                     "again if you agree to publication.",
                 )
-            day = None if exempt else quotas.charge(team=team, benchmark=benchmark)
+            day = None if request.is_exempt else quotas.charge(team=request.team, benchmark=benchmark)
             submission = Submission.objects.create(
                 benchmark=benchmark,
                 method=method,
-                team=team,
-                user=user,
+                team=request.team,
+                user=request.user,
                 sha256=blob.sha256,
                 size=blob.size,
-                file_name=file_name[-255:],
-                source=source,
-                idempotency_key=idempotency_key or None,
-                publish_when_scored=publish_when_scored or published_by_policy,
+                file_name=request.file_name[-255:],
+                source=request.source,
+                idempotency_key=request.idempotency_key or None,
+                publish_when_scored=request.publish_when_scored or published_by_policy,
                 quota_day=day,
             )
             Evaluation.objects.create(
                 submission=submission,
-                team=team,
+                team=request.team,
                 evaluator_version=evaluator.__version__,
                 truth_sha256=benchmark.truth_sha256,
                 image_list_sha256=benchmark.image_list_sha256,
@@ -139,14 +136,15 @@ def submit(
             return submission, True
     except IntegrityError:
         # the same file came twice at the same moment: the other request won, and this one charged nothing
-        if earlier := _earlier(user, wanted, idempotency_key):
+        if earlier := _earlier(request, method, blob.sha256):
             return earlier, False
         raise
 
 
-def _earlier(user: User | None, wanted: tuple[int, int, str], idempotency_key: str) -> Submission | None:
-    if user and idempotency_key:
-        by_key = Submission.objects.filter(user=user, idempotency_key=idempotency_key).first()
+def _earlier(request: SubmissionRequest, method: Method | None, sha256: str) -> Submission | None:
+    wanted = (request.benchmark.pk, method.pk if method else 0, sha256)
+    if request.user and request.idempotency_key:
+        by_key = Submission.objects.filter(user=request.user, idempotency_key=request.idempotency_key).first()
         if by_key:
             if (by_key.benchmark_id, by_key.method_id, by_key.sha256) != wanted:
                 raise Refused(
@@ -154,8 +152,8 @@ def _earlier(user: User | None, wanted: tuple[int, int, str], idempotency_key: s
                     "This Idempotency-Key was used for another submission. Send a new key with a new submission.",
                 )
             return by_key
-    benchmark, method, sha256 = wanted
-    return Submission.objects.filter(benchmark=benchmark, method=method, sha256=sha256, live=True).first()
+    same = Submission.objects.filter(benchmark=request.benchmark, method=method, sha256=sha256, live=True)
+    return same.first() if method else None
 
 
 def _check_open(benchmark: Benchmark, *, ignore_dates: bool) -> None:
@@ -178,7 +176,7 @@ def _check_open(benchmark: Benchmark, *, ignore_dates: bool) -> None:
 
 @retried
 def record(claim: Claim[Evaluation], report: dict[str, Any], *, seconds: float) -> bool:
-    """The evaluation's scores, in one transaction, if the claim still holds. False: fenced out, nothing written.
+    """Write the evaluation's scores in one transaction if the claim still holds. False: fenced out, nothing written.
 
     Raises ScoringFailed, `score_range`, for a value that the metric's definition does not allow.
     """
@@ -214,7 +212,7 @@ def record(claim: Claim[Evaluation], report: dict[str, Any], *, seconds: float) 
 
 
 def _check_range(score: dict[str, Any], spec: MetricSpec | None) -> None:
-    """What a metric says of its scores holds, or it is wrong; a metric that is not defined gives fractions."""
+    """Check a score against the range that its metric declares; a metric without a definition gives fractions."""
     low, high = spec.range if spec else FRACTION
     value = score["value"]
     if (low is not None and value < low) or (high is not None and value > high):
@@ -223,7 +221,7 @@ def _check_range(score: dict[str, Any], spec: MetricSpec | None) -> None:
 
 
 def _ruled_out(submission: Submission) -> bool:
-    """Whether a later decision forbids the row: the organiser disqualified the method, or the team withdrew this."""
+    """Whether a later decision forbids the row: the method was disqualified, or this submission was withdrawn."""
     present = _current(submission)
     if present is None:
         return False
@@ -232,7 +230,7 @@ def _ruled_out(submission: Submission) -> bool:
 
 
 def reject(claim: Claim[Evaluation], error: PredictionError) -> bool:
-    """The file is wrong: the submitter reads why, word for word, gets the quota back, and it counts as a reject."""
+    """Reject the file: the submitter reads why, word for word, and gets the quota back; rejected files are counted."""
     return _reject(claim, error.code, str(error), error.to_dict()["problems"])
 
 
@@ -244,7 +242,7 @@ def _reject(claim: Claim[Evaluation], code: str, message: str, problems: list[di
     return True
 
 
-# deaths that a file can cause: twice the same, and the file is what is wrong
+# failures that a file can cause: after the same one twice the file is rejected
 _RESOURCE_FAILURES = {
     "memory": "needs more memory than the limit allows",
     "time": "takes longer to score than the limit allows",
@@ -253,8 +251,10 @@ _RESOURCE_FAILURES = {
 
 @retried
 def fail(claim: Claim[Evaluation], *, code: str, reference: str) -> bool:
-    """Our fault: try again; error with a refund after the third time; the same death by its own doing twice is the
-    file's fault (`verdicts.BY_FILE`)."""
+    """A failure on our side: try again, and after the third time end in an error with a refund.
+
+    A failure that a file can cause (`report_check.BY_FILE`) rejects the file when it happens twice.
+    """
     evaluation = claim.job
     if code in BY_FILE and evaluation.last_failure == code:
         why = _RESOURCE_FAILURES.get(code, "crashes the scoring process")

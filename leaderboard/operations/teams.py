@@ -51,7 +51,7 @@ def method_named(*, team: Team, name: str, **fields: Any) -> Method:
     method = Method.objects.filter(team=team, name=name).first()
     if method is None:
         method = Method(team=team, name=name, **fields)
-        # whether the name is taken is the database's to say: another request may be making it at this moment
+        # the database decides whether the name is in use: another request may be making it at this moment
         _check(method, unique=False)
         try:
             with transaction.atomic():
@@ -69,7 +69,7 @@ def method_named(*, team: Team, name: str, **fields: Any) -> Method:
 
 
 def check_method(*, team: Team, name: str, **fields: Any) -> None:
-    """Raise the `Refused` of `method_named` for fields that cannot be kept, and change nothing."""
+    """Raise the `Refused` of `method_named` for invalid fields, and change nothing."""
     _allowed(fields)
     name = " ".join(name.split())
     method = Method.objects.filter(team=team, name=name).first() or Method(team=team, name=name)

@@ -1,7 +1,7 @@
 """API tokens `plb_<id>_<secret>_<crc>`: shown once, known afterwards only by the sha256 digest of the whole.
 
 The id is not secret: with its `plb_` it is the prefix by which a person recognises the token. The crc lets a mistyped
-token be refused, and a leaked one be recognised, without asking the database.
+token be rejected, and a leaked one be recognised, without asking the database.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def create(*, user: User, name: str, scopes: Iterable[str], expires_at: datetime
 
 
 def revoke(*, token: ApiToken, by: User) -> None:
-    """From the next request on it opens nothing. Its owner may, and an operator; revoking again changes nothing."""
+    """Revoke a token, as its owner or as an operator, from the next request on. Revoking again changes nothing."""
     if token.user_id != by.pk and not by.is_staff:
         raise Refused("not_yours", "Only its owner can revoke a token.", status=403)
     ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=Now())
@@ -88,7 +88,7 @@ def well_formed(text: str) -> bool:
 
 
 def digest(text: str) -> str:
-    """What is kept of a token. Its secret has 190 random bits, so it needs no salt and no slow hash."""
+    """What is stored of a token. Its secret has 190 random bits, so it needs no salt and no slow hash."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -14,13 +14,12 @@ from leaderboard.queue.leases import Claim
 
 
 class LeaseLost(Exception):
-    """Another worker has taken the run over, or it was cancelled."""
+    """Another worker has claimed the job, or it was cancelled."""
 
 
 class LeaseKeeper:
-    """Renews a claim from a thread of its own, because one batch of a large network may outlast the lease.
-
-    So may the check of an annotation file.
+    """Renews a claim from a thread of its own: a batch of a large network, or the check of a large annotation file, may
+    outlast the lease.
     """
 
     def __init__(self, claim: Claim[Any]) -> None:
@@ -43,7 +42,7 @@ class LeaseKeeper:
             try:
                 held = self.claim.renew()
             except DatabaseUnavailable:
-                connection.close()  # away for a moment, perhaps: the lease outlasts two heartbeats
+                connection.close()  # perhaps away for a moment: the lease outlasts two missed heartbeats
                 continue
             if not held:
                 self.lost.set()

@@ -71,12 +71,12 @@ def claim_next(model: type[J]) -> Claim[J] | None:
         )
     else:
         rows = rows.order_by("pk")
-    # PostgreSQL skips rows that another worker is taking; SQLite's immediate transaction lets one in at a time
+    # PostgreSQL skips rows that another worker is claiming; SQLite's immediate transactions run one at a time
     job = rows.select_for_update(skip_locked=True, of=("self",), no_key=True).first()
     if job is None:
         return None
     fence = job.fence + 1
-    taken = model._default_manager.filter(pk=job.pk, fence=job.fence, state=job.state).update(
+    claimed = model._default_manager.filter(pk=job.pk, fence=job.fence, state=job.state).update(
         state=State.RUNNING,
         fence=fence,
         attempts=F("attempts") + 1,
@@ -85,7 +85,7 @@ def claim_next(model: type[J]) -> Claim[J] | None:
         started_at=Now(),
         **job.on_claim(),
     )
-    if not taken:
+    if not claimed:
         return None
     job.refresh_from_db()
     return Claim(job, fence)

@@ -1,7 +1,7 @@
 """Wake-up calls to the workers. A call carries nothing that matters and may be lost: the sweep calls again.
 
-Whoever calls only leaves a note. A thread of the process takes the notes to the broker, so that a request waits for no
-broker, be it down or frozen. What could not be delivered is tried again until the broker is back.
+A caller only leaves a note. A thread of the process delivers the notes to the broker, so that no request waits for a
+broker that is down or frozen. Undelivered notes are tried again until the broker is back.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from kombu.exceptions import OperationalError
 
 log = logging.getLogger(__name__)
 
-# kind of work: the task that does what waits of it, and the queue of the workers that do
+# kind of work: its task, and the queue of the workers that do it
 TASKS = {
     "score": ("leaderboard.tasks.score", "score"),
     "annotations": ("leaderboard.tasks.check_annotations", "score"),
     "baseline": ("leaderboard.tasks.run_baseline", "baseline"),
 }
-# each call wakes one worker; those that are left over when all are awake find nothing to do
+# each call wakes one worker; calls beyond the number of workers find nothing to do
 MOST_WAITING = 64
 RETRY_SECONDS = 2.0
 # the thread may wait for a frozen broker, but a process must be able to end
@@ -37,12 +37,12 @@ def wake(work: str, times: int = 1) -> None:
 
 
 def flush(seconds: float = EXIT_SECONDS) -> bool:
-    """Wait until all calls are delivered: not longer than that, nor for a broker that is away. Were they?"""
+    """Wait until all calls are delivered, `seconds` at most and not for a broker that is away. Whether they are."""
     return _caller.flush(seconds)
 
 
 class _Caller:
-    """The notes, and the thread that delivers them: started by the first call, and again should it have died."""
+    """The notes, and the thread that delivers them: started by the first call, and again if it has died."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -74,7 +74,7 @@ class _Caller:
         # imported here: it takes long, and no request should wait for it
         from leaderboard.celery import app
 
-        # what Celery registered by now would otherwise be taken down before the last calls are out
+        # exit handlers run in reverse order: the last calls must go out before what Celery has registered shuts down
         atexit.register(flush)
         line = _Line(app)
         while True:
@@ -96,7 +96,7 @@ class _Caller:
                 self.changed.notify_all()
 
     def _missed(self, error: Exception) -> None:
-        """One line in the log for an outage, however often it is tried."""
+        """One line in the log per outage, however often delivery is tried."""
         with self.changed:
             if not self.away:
                 log.warning("the broker is down (%s): submissions are accepted and wait", error)

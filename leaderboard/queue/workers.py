@@ -1,6 +1,6 @@
-"""Which workers are there. Each says so itself in the database, which web and workers share and nothing else need be.
+"""Which workers are running. Each reports itself in the database, the one thing that web and workers must share.
 
-It is for people who look at the status page. Nothing depends on it: work is claimed by lease, not by who is listed.
+The list is for the status page. Nothing depends on it: work is claimed by lease, not by who is listed.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def stay_listed(*, queue: str, isolation: Callable[[], dict[str, Any] | None]) -
 
 
 def report(*, name: str, queue: str, isolation: dict[str, Any] | None) -> None:
-    """Say that the worker is there, by the database's clock."""
+    """Record that the worker is running, by the database's clock."""
     Worker.objects.update_or_create(name=name, defaults={"queue": queue, "isolation": isolation, "seen_at": Now()})
 
 
 def alive() -> QuerySet[Worker]:
-    """Those that were seen within three heartbeats."""
+    """The workers that reported within the last three heartbeats."""
     return Worker.objects.filter(seen_at__gt=Now() - timedelta(seconds=3 * settings.HEARTBEAT_SECONDS)).order_by(
         "queue", "name"
     )
@@ -66,7 +66,7 @@ def forget_dead() -> int:
 
 
 def lacks(worker: Worker) -> list[str]:
-    """The defences that the worker's sandbox could not get on its machine; the reasons are in the worker's log."""
+    """The defences that the worker's sandbox lacks on its machine; the reasons are in the worker's log."""
     isolation = worker.isolation or {}
     missing = [name.replace("_", " ") for name in isolation.get("missing", {})]
     if not isolation.get("memory_limit", True):

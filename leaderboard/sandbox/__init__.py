@@ -1,1 +1,4 @@
-"""The process that scores: scorer, zygote, confinement, the check of its report. Knows the evaluator and no table."""
+"""The sandbox that scores one file: scorer, zygote, defences, the check of the report.
+
+May import the evaluator, and neither models nor Celery: what it is given are paths.
+"""

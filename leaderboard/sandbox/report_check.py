@@ -1,8 +1,7 @@
-"""What a scoring process may say, checked word by word: it has read an untrusted file.
+"""The reply of a scoring process, checked word by word: the process has read an untrusted file.
 
-A verdict is a report with finite numbers, the submitter's errors, or a failure of ours. Of what the process says only
-numbers and words of public definitions are taken over: a text of its own making could carry annotations. No Django
-here.
+A reply is a report with finite numbers, the submitter's errors, or a failure of ours. Only numbers and words of public
+definitions are accepted from it: a text that the process made up could carry annotations. No Django here.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import evaluator
+from evaluator import CODES as PROBLEM_CODES
 from evaluator import errors
 from evaluator.dataset import Dataset
-from evaluator.errors import CODES as PROBLEM_CODES
 from evaluator.errors import MOST_PROBLEMS, PredictionError, Problem
-from leaderboard.sandbox.confinement import FATAL_SIGNALS
+from leaderboard.sandbox.system_calls import FATAL_SIGNALS
 
 CODES = {
     "memory": "the evaluation needed more memory than is allowed",
     "time": "the evaluation took longer than is allowed",
     "killed_<SIGNAL>": "the scoring process died by this signal",
-    "crashed": "the evaluator raised an error of its own, or the scoring process or its zygote ended without an answer",
-    "protocol": "the scoring process answered with something that is not a report",
+    "crashed": "the evaluator raised an error of its own, or the scoring process or its zygote ended without a reply",
+    "protocol": "the scoring process replied with something that is not a report",
     "ground_truth": "the annotations or the dataset definition could not be read",
     "score_range": "a metric gave a score outside the range that it declares",
     "lease_lost": "another worker has taken the job over",
@@ -75,69 +74,69 @@ class ScoringFailed(Exception):
         self.code, self.detail = code, detail
 
 
-class _NoAnswer(ValueError):
-    """What is wrong with an answer, in words of ours."""
+class _NotAReply(ValueError):
+    """What is wrong with a reply, in words of ours."""
 
 
-def read_answer(answer: bytes, dataset: str, sources: Sequence[Path] = ()) -> dict[str, Any] | None:
-    """The checked report in the answer of a child that has seen annotations; None: it says that the file is wrong.
+def read_reply(reply: bytes, dataset: str, sources: Sequence[Path] = ()) -> dict[str, Any] | None:
+    """The checked report in the reply of a child that has read annotations; None where it says that the file is wrong.
 
     Raises:
-        ScoringFailed: `crashed` or `memory` when the answer says so, `protocol` when it is not an answer.
+        ScoringFailed: `crashed` or `memory` when the reply says so, `protocol` when it is malformed.
     """
     try:
-        kind, content = _only(_parsed(answer))
+        kind, content = _only(_parsed(reply))
         if kind == "report":
             return _checked_report(content, dataset)
         if kind == "prediction_error":
-            _require(content is True, "words about the file from who has seen annotations")
+            _require(content is True, "words about the file from a process that has read annotations")
             return None
         failure = _checked_failure(kind, content, sources)
-    except _NOT_AN_ANSWER as error:
-        raise _no_answer(error) from None
+    except _MALFORMED as error:
+        raise _malformed(error) from None
     raise failure
 
 
-def read_problems(answer: bytes, sources: Sequence[Path] = ()) -> PredictionError:
-    """What is wrong with a file, in the answer of a child that never saw annotations.
+def read_problems(reply: bytes, sources: Sequence[Path] = ()) -> PredictionError:
+    """What is wrong with a file, in the reply of a child that never read annotations.
 
     Raises:
-        ScoringFailed: `crashed` or `memory` when the answer says so, `protocol` when it is not an answer, or when
-            nothing is wrong with the file.
+        ScoringFailed: `crashed` or `memory` when the reply says so, `protocol` when it is malformed, or when nothing
+            is wrong with the file.
     """
     try:
-        parsed = _parsed(answer)
+        parsed = _parsed(reply)
         if parsed.keys() == {"problems", "total"}:
             return _checked_prediction_error(parsed["problems"], parsed["total"])
         kind, content = _only(parsed)
-        _require(kind != "valid", "the evaluation refuses a file that the check finds nothing wrong with")
+        _require(kind != "valid", "the evaluation rejects a file that the check accepts")
         failure = _checked_failure(kind, content, sources)
-    except _NOT_AN_ANSWER as error:
-        raise _no_answer(error) from None
+    except _MALFORMED as error:
+        raise _malformed(error) from None
     raise failure
 
 
-_NOT_AN_ANSWER = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
+_MALFORMED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
 
 
-def _no_answer(error: Exception) -> ScoringFailed:
+def _malformed(error: Exception) -> ScoringFailed:
     # only our own words: Python's may quote what the child wrote
-    return ScoringFailed("protocol", str(error) if isinstance(error, _NoAnswer) else type(error).__name__)
+    return ScoringFailed("protocol", str(error) if isinstance(error, _NotAReply) else type(error).__name__)
 
 
-def _parsed(answer: bytes) -> dict[str, Any]:
-    parsed = json.loads(answer, parse_constant=_refuse_constant)
+def _parsed(reply: bytes) -> dict[str, Any]:
+    parsed = json.loads(reply, parse_constant=_refuse_constant)
     _require(isinstance(parsed, dict), "not an object")
     return dict(parsed)
 
 
 def _only(parsed: dict[str, Any]) -> tuple[str, Any]:
-    _require(len(parsed) == 1, "none or more than one answer")
+    _require(len(parsed) == 1, "not exactly one kind of reply")
     return next(iter(parsed.items()))
 
 
 def _checked_failure(kind: str, content: Any, sources: Sequence[Path]) -> ScoringFailed:
-    _require(kind == "failed", "unknown kind of answer")
+    _require(kind == "failed", "unknown kind of reply")
     code, error = content
     _require(code in {"memory", "crashed"}, "unknown failure")
     return ScoringFailed(code, where(error, sources))
@@ -176,11 +175,11 @@ def check_named(report: dict[str, Any], dataset: Dataset) -> None:
 
 def _require(holds: bool, what: str) -> None:
     if not holds:
-        raise _NoAnswer(what)
+        raise _NotAReply(what)
 
 
 def _refuse_constant(constant: str) -> None:
-    raise _NoAnswer(f"{constant} in an answer")
+    raise _NotAReply(f"{constant} in a reply")
 
 
 def _is_number(value: object) -> bool:
@@ -204,13 +203,13 @@ def _checked_report(report: Any, dataset: str) -> dict[str, Any]:
         _require(_SHA256.match(report[key]) is not None, key)
     scores = report["scores"]
     _require(0 < len(scores) <= MAX_SCORES, "the number of scores")
-    seen = set()
+    names = set()
     for score in scores:
         _require(isinstance(score, dict) and score.keys() == _SCORE_KEYS, "the keys of a score")
         name = (score["metric"], score["part"])
         _require(all(isinstance(word, str) and _NAME.match(word) for word in name), "the name of a score")
-        _require(name not in seen, "the same score twice")
-        seen.add(name)
+        _require(name not in names, "the same score twice")
+        names.add(name)
         _require(_is_number(score["value"]), "the value of a score")
         _require(all(score[end] is None or _is_number(score[end]) for end in ("low", "high")), "an interval")
     return report

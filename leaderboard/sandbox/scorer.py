@@ -1,8 +1,8 @@
-"""Score one prediction file in a confined process: no database, no network, limits on memory, time and files.
+"""Score one prediction file in a sandboxed process: no database, no network, limits on memory, time and files.
 
 `Scorer.run` hands the job to the zygote (`sandbox.zygote`), which forks a child for it, and waits: it renews the
-caller's lease, ends the child's process group when time is up or the lease is lost, and believes nothing the child
-says before it has checked it against a fixed schema of finite numbers. Celery's workers are daemonic and may not use
+caller's lease, ends the child's process group when time is up or the lease is lost, and uses nothing the child says
+before checking it against a fixed schema of finite numbers. Celery's workers are daemonic and may not use
 multiprocessing, so the zygote is a subprocess. Standard library and the evaluator's errors only: no Django here.
 
 A child that has annotations cannot say what is wrong with a file, only that something is: the words come from a second
@@ -25,14 +25,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from leaderboard.sandbox.confinement import DEFENCES, Limits
-from leaderboard.sandbox.report_check import BY_FILE, ScoringFailed, read_answer, read_problems, where
+from leaderboard.sandbox.defences import DEFENCES, Limits
+from leaderboard.sandbox.report_check import BY_FILE, ScoringFailed, read_problems, read_reply, where
 from leaderboard.sandbox.watching import Lease, Watch, oom_kills
 from leaderboard.sandbox.zygote import CHECK, EVALUATE, ROOT
 
 __all__ = ["Limits", "Scorer", "ScoringFailed"]
 
-ANSWER_BYTES = 8 << 20
+REPLY_BYTES = 8 << 20
 START_SECONDS = 60.0
 STARTS = 5
 """How often a zygote that does not come up is started for one job, with pauses that double."""
@@ -49,20 +49,20 @@ zygote.main(target)
 
 
 class ZygoteGone(Exception):
-    """The zygote died or does not answer; a new one may do better. `with_job`: it had been given the job."""
+    """The zygote died or is not responding; a new one may do better. `with_job`: it had been given the job."""
 
     with_job = False
 
 
 class Scorer:
-    """Runs one job at a time in a confined child. Start it where the jobs run: it is not shared between processes.
+    """Runs one job at a time in a sandboxed child. Start it where the jobs run: it is not shared between processes.
 
     Args:
         limits: of every job.
         evaluate_target: `module:function` called as `(dataset, predictions, truth, images=...)`, returns a `Report`
             or its dict.
         check_target: `module:function` called as `(dataset, predictions, images=...)` in the zygote without
-            annotations; raises `PredictionError` for a file that `evaluate_target` refused.
+            annotations; raises `PredictionError` for a file that `evaluate_target` rejected.
         search_path: folders besides the project's from which the targets may be imported.
         defences: which parts of the sandbox to ask for; the tests leave one out to see that it matters.
     """
@@ -115,7 +115,7 @@ class Scorer:
         }
         with self._one_at_a_time:
             lease = Lease(heartbeat, every)
-            report = read_answer(self._answer(job, lease), dataset, self._sources())
+            report = read_reply(self._reply(job, lease), dataset, self._sources())
             if report is not None:
                 return report
             if self._checker is None:
@@ -126,7 +126,7 @@ class Scorer:
                     defences=self.defences,
                 )
             job |= {"target": self.check_target, "truth": None, "surface": None}
-            raise read_problems(self._checker._answer(job, lease), self._sources())
+            raise read_problems(self._checker._reply(job, lease), self._sources())
 
     def ready(self, *, seconds: float = START_SECONDS) -> bool:
         """Whether the zygote runs; starts one where none does, for about so long at most."""
@@ -143,7 +143,7 @@ class Scorer:
         return False
 
     def isolation(self) -> dict[str, Any]:
-        """What the sandbox could get here, as `sandbox.probe` found it."""
+        """The defences that the sandbox has here, as `defences.probe` found them."""
         if not self.ready():
             raise ScoringFailed("crashed", "the zygote does not start")
         return self.known_isolation()
@@ -252,11 +252,11 @@ class Scorer:
         """The folders whose files may be named in the log."""
         return [ROOT / "evaluator", ROOT / "leaderboard", *map(Path, self.search_path)]
 
-    def _answer(self, job: dict[str, Any], lease: Lease) -> bytes:
-        """The child's answer, unchecked, from a second zygote where the first one died.
+    def _reply(self, job: dict[str, Any], lease: Lease) -> bytes:
+        """The child's reply, unchecked, from a second zygote where the first one died.
 
         One that dies with the job is replaced once, for the job may be what kills it; one that dies before, a few
-        times more. Raises ScoringFailed when there is no answer.
+        times more. Raises ScoringFailed when there is no reply.
         """
         died, starts = 0, 0
         while True:
@@ -291,7 +291,7 @@ class Scorer:
         except ZygoteGone as gone:
             gone.with_job = given
             raise
-        except BaseException:  # a heartbeat that raises, an interrupt: the job must not run on, nor answer the next one
+        except BaseException:  # a heartbeat that raises, an interrupt: the job must not run on or reply to the next one
             self._stop()
             raise
         finally:
@@ -299,7 +299,7 @@ class Scorer:
 
     def _wait(self, reading: int, lease: Lease, watch: Watch, killed_before: int = 0) -> bytes:
         assert self._control is not None
-        answer, open_pipe, reason = b"", True, ""
+        reply, open_pipe, reason = b"", True, ""
         with selectors.DefaultSelector() as selector:
             selector.register(self._control, selectors.EVENT_READ)
             selector.register(reading, selectors.EVENT_READ)
@@ -308,11 +308,11 @@ class Scorer:
                 for ready, _ in selector.select(max(0.0, patience)):
                     if ready.fileobj == reading:
                         data = os.read(reading, 1 << 16)
-                        answer += data
+                        reply += data
                         if not data:
                             selector.unregister(reading)
                             open_pipe = False
-                        elif len(answer) > ANSWER_BYTES:
+                        elif len(reply) > REPLY_BYTES:
                             reason = reason or "protocol"
                             selector.unregister(reading)
                             open_pipe = False
@@ -325,9 +325,9 @@ class Scorer:
                             code, error = message["failed"]
                             raise ScoringFailed(code, where(error, self._sources()))
                         elif "ended" in message:
-                            while open_pipe and (data := os.read(reading, 1 << 16)) and len(answer) <= ANSWER_BYTES:
-                                answer += data
-                            return self._conclude(answer, message, reason, killed_before)
+                            while open_pipe and (data := os.read(reading, 1 << 16)) and len(reply) <= REPLY_BYTES:
+                                reply += data
+                            return self._conclude(reply, message, reason, killed_before)
                         if b"\n" not in self._unread:
                             break
                 if not reason and not lease.renewed():
@@ -345,9 +345,9 @@ class Scorer:
                     if watch.kill_asked():
                         self._send({"kill": True})
 
-    def _conclude(self, answer: bytes, ended: dict[str, Any], reason: str, killed_before: int) -> bytes:
-        if len(answer) > ANSWER_BYTES:
-            raise ScoringFailed("protocol", f"the answer is longer than {ANSWER_BYTES} bytes")
+    def _conclude(self, reply: bytes, ended: dict[str, Any], reason: str, killed_before: int) -> bytes:
+        if len(reply) > REPLY_BYTES:
+            raise ScoringFailed("protocol", f"the reply is longer than {REPLY_BYTES} bytes")
         if reason:
             raise ScoringFailed(reason)
         status = int(ended["ended"])
@@ -361,6 +361,6 @@ class Scorer:
             if number == signal.SIGKILL and oom_kills() > killed_before:
                 by_whom = "the kernel ended a process for want of memory: lower POSEBOARD_SCORING_MEMORY_MIB"
             raise ScoringFailed(code, by_whom)
-        if not answer:
-            raise ScoringFailed("crashed", f"ended with {os.waitstatus_to_exitcode(status)} and no answer")
-        return answer
+        if not reply:
+            raise ScoringFailed("crashed", f"ended with {os.waitstatus_to_exitcode(status)} and no reply")
+        return reply

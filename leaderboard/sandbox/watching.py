@@ -1,4 +1,4 @@
-"""While a child scores: its lease, its time, its memory, and what the kernel knows of its process. Standard library."""
+"""While a child scores: its lease, time and memory, and what the kernel knows about its process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from leaderboard.sandbox.confinement import Limits
+from leaderboard.sandbox.defences import Limits
 
 WATCH_SECONDS = 0.25
 

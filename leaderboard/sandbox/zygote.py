@@ -1,18 +1,18 @@
 """The process that scoring processes are forked from. `scorer` starts it; it never sees Django or Celery.
 
 It is started by exec with a scrubbed environment, so it holds no database handle and no secret; it imports the
-evaluator once, keeps parsed annotations, and forks one confined child a job, which takes about 10 ms instead of the
-0.6 s of a fresh interpreter. The control socket is descriptor 0; messages are JSON, one a line:
+evaluator once, keeps parsed annotations, and forks one sandboxed child per job, which takes about 10 ms instead of the
+0.6 s of a fresh interpreter. The control socket is descriptor 0; messages are JSON, one per line:
 
     scorer -> zygote   {"job": {...}} with the writing end of the result pipe as a passed descriptor; {"kill": true}
     zygote -> scorer   {"ready": {isolation}}; {"started": pid}; {"ended": wait status, "cpu_seconds": ...};
                        {"failed": [code, where]} when there is nothing to fork for
 
-The child's answer goes straight into the result pipe and is one JSON object. Nothing the child says is trusted;
-`report_check` checks it. A job with annotations is answered with {"report": ...}, {"prediction_error": true}
-or {"failed": [code, where]}: of what is wrong with a file, whoever has seen annotations says no more than that. What it
-is says a job without annotations, {"problems": ..., "total": ...} or {"valid": true}: `scorer` gives it
-to a second zygote, which never reads any.
+The child's reply goes straight into the result pipe and is one JSON object. Nothing the child says is trusted;
+`report_check` checks it. The reply to a job with annotations is {"report": ...}, {"prediction_error": true} or
+{"failed": [code, where]}: a process that has read annotations may not say more about a rejected file. What is wrong
+with the file is the reply to a job without annotations, {"problems": ..., "total": ...} or {"valid": true}: `scorer`
+gives that job to a second zygote, which never reads any.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from leaderboard.sandbox import confinement
+from leaderboard.sandbox import defences
 
 EVALUATE = "evaluator:evaluate"
 CHECK = "evaluator:validate"
@@ -41,13 +41,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 CONTROL = 0
 REQUEST_BYTES = 1 << 16
 MOST_FRAMES = 8
-KEPT_FILES = 16
-KEPT_BYTES = 1 << 29
+PARSED_FILES = 16
+PARSED_BYTES = 1 << 29
 """Of annotation files; the parsed arrays are smaller than their JSON."""
 
 
 class ParsedFiles:
-    """Parsed files by path and kind, as long as they do not change; the least recently used go first."""
+    """Parsed files by path and kind, as long as they do not change; the least recently used is dropped first."""
 
     def __init__(self, files: int, size: int) -> None:
         self._parsed: OrderedDict[tuple[str, str], tuple[tuple[int, int, int], Any]] = OrderedDict()
@@ -63,7 +63,7 @@ class ParsedFiles:
         value = parse(Path(path))
         self._parsed[path, kind] = (version, value)
         while len(self._parsed) > self._files or (
-            len(self._parsed) > 1 and sum(kept[0][2] for kept in self._parsed.values()) > self._size
+            len(self._parsed) > 1 and sum(version[2] for version, _ in self._parsed.values()) > self._size
         ):
             self._parsed.popitem(last=False)
         return value
@@ -100,7 +100,7 @@ class Zygote:
     def __init__(self) -> None:
         self.control = socket.socket(fileno=CONTROL)
         self.parent = os.getppid()
-        self.parsed_files = ParsedFiles(KEPT_FILES, KEPT_BYTES)
+        self.parsed_files = ParsedFiles(PARSED_FILES, PARSED_BYTES)
         self.unread = b""
         self.held: list[str] = []
         waking, self.woken = os.pipe()
@@ -228,7 +228,7 @@ def end_group(child: int) -> None:
 
 
 def end_leftovers() -> None:
-    """Kill and reap what a job left behind: it has become this process's child (see `sandbox.adopt_orphans`)."""
+    """Kill and reap what a job left behind: it has become this process's child (see `defences.adopt_orphans`)."""
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         try:
@@ -245,37 +245,37 @@ def end_leftovers() -> None:
 
 
 def work(job: dict[str, Any], evaluate: Callable[[], Any], result: int, zygote: int, promised: list[str]) -> NoReturn:
-    """The child: confine itself, evaluate, answer, end. `promised` are the defences that must hold if asked for."""
-    answer: dict[str, Any]
+    """The child: apply the defences, evaluate, reply, end. `promised` are the defences that must hold if asked for."""
+    reply: dict[str, Any]
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
-        confinement.stop_with_parent(zygote)
-        confinement.close_descriptors([result])
+        defences.stop_with_parent(zygote)
+        defences.close_descriptors([result])
         os.chdir("/")
-        limits = confinement.Limits(**job["limits"])
+        limits = defences.Limits(**job["limits"])
         files = [path for path in (job["predictions"], job["truth"], job["images"], os.devnull) if path]
-        _, missing = confinement.confine(job["defences"], limits, folders=readable(), files=files)
+        _, missing = defences.apply(job["defences"], limits, folders=readable(), files=files)
         if not missing.keys().isdisjoint(promised):
-            raise confinement.Unavailable("a defence that held at the start does not hold now")
-        answer = answer_of(evaluate(), checks=job["truth"] is None)
+            raise defences.Unavailable("a defence that held at the start does not hold now")
+        reply = reply_of(evaluate(), checks=job["truth"] is None)
     except MemoryError as error:
-        answer = {"failed": ["memory", located(error)]}
+        reply = {"failed": ["memory", located(error)]}
     except Exception as error:
         if not any(kind.__name__ == "PredictionError" for kind in type(error).__mro__):
-            answer = {"failed": ["crashed", located(error)]}
+            reply = {"failed": ["crashed", located(error)]}
         elif job["truth"] is None:
-            answer = {key: error.to_dict()[key] for key in ("problems", "total")}  # type: ignore[attr-defined]
+            reply = {key: error.to_dict()[key] for key in ("problems", "total")}  # type: ignore[attr-defined]
         else:
-            answer = {"prediction_error": True}
-    text = json.dumps(answer, allow_nan=False).encode()
+            reply = {"prediction_error": True}
+    text = json.dumps(reply, allow_nan=False).encode()
     with open(result, "wb", closefd=False) as pipe:
         pipe.write(text)
     os._exit(0)
 
 
-def answer_of(found: Any, *, checks: bool) -> dict[str, Any]:
+def reply_of(found: Any, *, checks: bool) -> dict[str, Any]:
     if checks:
         return {"valid": True}
     return {"report": found if isinstance(found, dict) else found.to_dict()}
@@ -299,12 +299,12 @@ def warm() -> None:
 def main(target: str) -> NoReturn:
     """Serve the scorer at the other end of descriptor 0 until it closes. `target` is what the jobs will call."""
     zygote = Zygote()
-    confinement.stop_with_parent(zygote.parent)
-    confinement.adopt_orphans()
+    defences.stop_with_parent(zygote.parent)
+    defences.adopt_orphans()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal: the scorer decides when to end
-    isolation = confinement.probe(confinement.DEFENCES)
+    isolation = defences.probe(defences.DEFENCES)
     if not isolation["held"]:  # somebody ended it?
-        isolation = confinement.probe(confinement.DEFENCES)
+        isolation = defences.probe(defences.DEFENCES)
     zygote.held = isolation["held"]
     if target in (EVALUATE, CHECK):
         warm()

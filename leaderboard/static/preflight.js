@@ -1,267 +1,322 @@
 // Checks a predictions file in the page, by the server's rules, before it is sent. Nothing leaves the browser.
-// The rules come from public things only: the dataset's joints and the benchmark's public image list.
+// Limits and texts are the server's own: `page_rules` of evaluator/reading/upload_rules.py, which the page contains as
+// `rules`. They depend on public things only: the dataset and the benchmark's public image list.
 
-export const MOST_PROBLEMS = 100;
-const MOST_COUNTED = 1000; // problems after which the rest is not looked at
-const LARGEST = 1e6;
-const LARGEST_INFLATED = 2 ** 30;
-const MOST_PIXELS = 2 ** 22;
-const NUMBER = "a finite number of magnitude up to 1e6";
-// what stands in for NaN and Infinity, which JSON has no words for, while the rest is read
+// replaces NaN and Infinity, for which JSON has no words, while the rest is read
 const NON_FINITE = "\u0000not finite: ";
 
 class Problems {
-  constructor() {
+  constructor(rules) {
+    this.texts = rules.texts;
+    this.most = rules.limits.problems;
     this.list = [];
     this.total = 0;
   }
 
-  add(code, entry, pointer, message, expected) {
+  // As `Problems.broken` in evaluator/reading/json_documents.py.
+  broken(rule, entry, pointer, values) {
     this.total += 1;
-    if (this.list.length < MOST_PROBLEMS) this.list.push({ code, entry, pointer, message, expected });
+    if (this.list.length >= this.most) return;
+    const [code, found, expected] = this.texts[rule];
+    const fill = (text) => text.replace(/{(\w+)}/g, (_, name) => (name === "value" ? shown(values.value) : values[name]));
+    this.list.push({ code, entry, pointer, message: fill(found), expected: fill(expected) });
   }
 }
 
-// What is written first of a value: a list of a million numbers is not written out for a line of sixty characters.
-function startOf(value, room) {
+const hex = (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+
+// JSON as Python writes it, of a little more than `room.left` characters: a list of a million numbers is not written out
+// for a line of sixty characters.
+function json(value, room) {
   room.left -= 1;
   if (typeof value === "string") {
-    const start = value.slice(0, Math.max(room.left, 0) + 1);
+    const start = value.startsWith(NON_FINITE) ? value.slice(NON_FINITE.length) : value.slice(0, Math.max(room.left, 0) + 1);
     room.left -= start.length;
-    return start;
+    return JSON.stringify(start).replace(/[^ -~]/g, hex);
   }
-  if (value === null || typeof value !== "object") return value;
-  const made = Array.isArray(value) ? [] : {};
+  if (value === null || typeof value !== "object") return String(value);
+  const parts = [];
   if (Array.isArray(value)) {
-    for (let index = 0; index < value.length && room.left > 0; index += 1) made.push(startOf(value[index], room));
-    return made;
+    for (let index = 0; index < value.length && room.left > 0; index += 1) parts.push(json(value[index], room));
+    return `[${parts.join(", ")}]`;
   }
   for (const key in value) {
     if (room.left <= 0) break;
-    made[startOf(key, room)] = startOf(value[key], room);
+    const name = json(key, room);
+    parts.push(`${name}: ${json(value[key], room)}`);
   }
-  return made;
+  return `{${parts.join(", ")}}`;
 }
 
+// The start of a value, as `shown` in evaluator/errors.py.
 function shown(value) {
+  if (value instanceof Float) return value.toString();
   if (typeof value === "string" && value.startsWith(NON_FINITE)) return value.slice(NON_FINITE.length);
-  const text = value === undefined ? "nothing" : JSON.stringify(startOf(value, { left: 61 }));
+  const text = json(value, { left: 61 });
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
-function isNumber(problems, entry, pointer, what, value) {
-  if (typeof value === "string" && value.startsWith(NON_FINITE)) {
-    problems.add("not_finite", entry, pointer, `${what} is ${shown(value)}`, NUMBER);
-  } else if (typeof value !== "number") {
-    problems.add("wrong_type", entry, pointer, `${what} is ${shown(value)}`, NUMBER);
-  } else if (!Number.isFinite(value)) {
-    problems.add("not_finite", entry, pointer, `${what} is too large to be a number`, NUMBER);
-  } else if (Math.abs(value) > LARGEST) {
-    problems.add("out_of_range", entry, pointer, `${what} is ${shown(value)}`, NUMBER);
-  } else {
-    return true;
+// A number as Python writes a float: JavaScript leaves out the ".0" of a whole one.
+class Float {
+  constructor(value) {
+    this.value = value;
   }
-  return false;
-}
 
-function wholeNumber(problems, entry, item, key, required) {
-  if (!(key in item)) {
-    if (required) problems.add("missing_key", entry, "", `no ${key}`, `a ${key}`);
-    return null;
-  }
-  if (!Number.isInteger(item[key])) {
-    problems.add("wrong_type", entry, `/${key}`, `${key} is ${shown(item[key])}`, "a whole number");
-    return null;
-  }
-  return item[key];
-}
-
-function groups(problems, entry, path, what, values, size, unit, mayMiss) {
-  for (let start = 0; start < values.length; start += size) {
-    const group = values.slice(start, start + size);
-    const missing = group.filter((value) => value === null).length;
-    const index = start / size;
-    if (missing === size && mayMiss) continue;
-    if (missing === size) {
-      problems.add("missing_joint", entry, `${path}/${start}`, `${unit} ${index} is missing`, "a place for every joint");
-    } else if (missing) {
-      problems.add("incomplete_joint", entry, `${path}/${start}`, `${unit} ${index} is partly null`, "all null, or none");
-    } else {
-      group.forEach((value, offset) => {
-        isNumber(problems, entry, `${path}/${start + offset}`, `${what}[${start + offset}]`, value);
-      });
-    }
+  toString() {
+    const size = Math.abs(this.value);
+    if (size >= 1e16 && Number.isFinite(size)) return this.value.toExponential();
+    return Number.isInteger(this.value) ? `${this.value}.0` : String(this.value);
   }
 }
 
-function isList(problems, entry, item, key, count, expected) {
-  const value = item[key];
-  if (!(key in item)) problems.add("missing_key", entry, "", `no ${key}`, key);
-  else if (!Array.isArray(value)) problems.add("wrong_type", entry, `/${key}`, `${key} is ${shown(value)}`, expected);
-  else if (value.length !== count) problems.add("wrong_count", entry, `/${key}`, `${key} has ${value.length} values`, expected);
-  else return true;
-  return false;
-}
+// One file's entries against the rules: what EntryReader and its kinds do on the server, in the same order.
+class Entries {
+  constructor(rules, imageList) {
+    this.rules = rules;
+    this.problems = new Problems(rules);
+    this.people = imageList ? new Map(imageList.images.map((image) => [image.id, image.people ? image.people.map((person) => person.person_id) : null])) : null;
+    this.counts = new Map(); // image -> entries
+    this.entryOf = new Map(); // image and person -> entry
+    this.smallest = Infinity; // coordinate
+    this.tooFar = 0; // problems that are numbers of otherwise good entries
+  }
 
-// A box and a shape that fit; the picture itself is looked at on the server.
-function surfaceMap(problems, entry, item) {
-  const before = problems.total;
-  const boxed = isList(problems, entry, item, "bbox", 4, "four numbers: x, y, width, height");
-  if (boxed) {
-    item.bbox.forEach((value, index) => {
-      if (isNumber(problems, entry, `/bbox/${index}`, `bbox[${index}]`, value) && index > 1 && !(value > 0)) {
-        problems.add("invalid_box", entry, `/bbox/${index}`, `bbox[${index}] is ${shown(value)}`, "a width and a height above 0");
-      }
-    });
-  }
-  const shape = item.uv_shape;
-  if (isList(problems, entry, item, "uv_shape", 3, "[3, height, width]")) {
-    if (!shape.every(Number.isInteger)) problems.add("wrong_type", entry, "/uv_shape", `uv_shape is ${shown(shape)}`, "three whole numbers");
-    else if (shape[0] !== 3 || Math.min(...shape) < 1) problems.add("image_size", entry, "/uv_shape", `uv_shape is ${shown(shape)}`, "[3, height, width]");
-  }
-  if (!("uv_data" in item)) problems.add("missing_key", entry, "", "no uv_data", "uv_data");
-  else if (typeof item.uv_data !== "string") problems.add("wrong_type", entry, "/uv_data", `uv_data is ${shown(item.uv_data)}`, "an RGB PNG of eight bits in base64");
-  if (problems.total !== before) return;
-  const [width, height] = item.bbox.slice(2).map((side) => Math.max(Math.trunc(side), 1));
-  if (shape[1] !== height || shape[2] !== width) {
-    problems.add("image_size", entry, "/uv_shape", `uv_shape is for ${shape[2]} x ${shape[1]} pixels, the box has ${width} x ${height}`, "the size of bbox, rounded down");
-  } else if (width * height > MOST_PIXELS) {
-    problems.add("image_size", entry, "/uv_shape", `${width * height} pixels`, `at most ${MOST_PIXELS}`);
-  }
-}
-
-// How much a file for this benchmark may hold, as evaluator/reading/upload_limits.py has it: {size in bytes, entries}.
-export function limits(rules, imageList) {
-  if (!imageList) return { size: LARGEST_INFLATED, entries: Infinity };
-  const people = imageList.images.reduce((sum, image) => sum + (image.people ? image.people.length : 1), 0);
-  const expected = rules.single ? 2 * people : Math.max(10000, 100 * imageList.images.length);
-  const pixels = Math.min(2 ** 31, Math.max(2 ** 27, 2 ** 20 * imageList.images.length));
-  const size = rules.entry === "uv" ? 4 * pixels : expected * (25 * (3 * rules.joints.length + 4 * rules.limbs) + 512);
-  return {
-    size: Math.min(LARGEST_INFLATED, Math.max(2 ** 26, Math.ceil(size / 2 ** 20) * 2 ** 20)),
-    entries: rules.single ? Infinity : expected,
-  };
-}
-
-// Returns {problems, total, entries, images: ids covered, most: poses in one image, hints}.
-export function check(document_, rules, imageList) {
-  const problems = new Problems();
-  const result = { problems: problems.list, total: 0, entries: 0, covered: 0, images: null, most: 0, hints: [] };
-  const people = imageList ? new Map(imageList.images.map((image) => [image.id, image.people ? image.people.map((person) => person.person_id) : null])) : null;
-  result.images = people ? people.size : null;
-  if (!Array.isArray(document_)) {
-    problems.add("not_a_list", null, "", `the file contains ${Array.isArray(document_) ? "a list" : typeof document_ === "object" ? "an object" : shown(document_)}`, "a list of entries");
-    result.total = problems.total;
-    return result;
-  }
-  const numbers = 3 * rules.joints.length;
-  const space = rules.entry === "keypoints_3d";
-  const surface = rules.entry === "uv";
-  const key = space ? "keypoints_3d" : "keypoints";
-  const expected = `${numbers} numbers: ${space ? "x, y, z in millimetres" : "x, y, confidence"} for each of ${rules.joints.length} joints`;
-  const counts = new Map();
-  const seen = new Map();
-  let smallest = Infinity;
-  const most = limits(rules, imageList).entries;
-  if (document_.length > most) {
-    problems.add("too_many_entries", null, "", `the file has more than ${most} entries`, `at most ${most} for this benchmark`);
-  }
-  const look = (item, entry) => {
+  read(item, entry) {
+    const { problems, rules } = this;
     if (item === null || typeof item !== "object" || Array.isArray(item)) {
-      problems.add("not_an_object", entry, "", `the entry is ${shown(item)}`, "an object");
+      problems.broken("not_an_object", entry, "", { value: item });
       return;
     }
-    const image = wholeNumber(problems, entry, item, "image_id", true);
-    const person = rules.single ? wholeNumber(problems, entry, item, "person_id", false) : 0;
-    if (space) { /* nothing to rank */ } else if (!("score" in item)) problems.add("missing_key", entry, "", "no score", "a score");
-    else isNumber(problems, entry, "/score", "score", item.score);
+    const before = problems.total;
+    const far = [];
+    const image = this.wholeNumber(entry, item, "image_id", true);
+    const person = rules.single ? this.wholeNumber(entry, item, "person_id", false) : null;
+    const score = rules.entry === "keypoints_3d" ? 0 : this.score(entry, item);
+    if (rules.entry === "uv") this.surfaceMap(entry, item);
+    else this.keypoints(entry, item, far);
+    if (rules.entry === "keypoints" && rules.limbs.length && "limbs" in item) this.limbs(entry, item);
+    if (image === null || (rules.single && person === null && "person_id" in item)) return;
+    this.counts.set(image, (this.counts.get(image) || 0) + 1);
+    this.ids(entry, image, person);
+    if (problems.total !== before) return;
+    for (const number of far) this.range(entry, ...number);
+    this.range(entry, "/score", "score", score);
+    this.tooFar += problems.total - before;
+  }
+
+  wholeNumber(entry, item, key, required) {
+    const value = item[key];
+    const wrong = (rule) => this.problems.broken(rule, entry, `/${key}`, { key, value });
+    if (!(key in item)) {
+      if (required) this.problems.broken("missing_key", entry, "", { key });
+    } else if (typeof value === "string" && value.startsWith(NON_FINITE)) wrong("id_not_finite");
+    else if (!Number.isInteger(value)) wrong("id_not_whole");
+    else if (Math.abs(value) > 2 ** 63) wrong("id_too_large");
+    else return value;
+    return null;
+  }
+
+  isNumber(entry, pointer, what, value) {
+    if (typeof value === "number") return true;
+    const rule = typeof value === "string" && value.startsWith(NON_FINITE) ? "not_finite" : "not_a_number";
+    this.problems.broken(rule, entry, pointer, { what, value });
+    return false;
+  }
+
+  range(entry, pointer, what, value) {
+    if (Math.abs(value) <= this.rules.limits.largest) return true;
+    this.problems.broken(Number.isFinite(value) ? "out_of_range" : "not_finite", entry, pointer, { what, value: new Float(value) });
+    return false;
+  }
+
+  isList(entry, item, key, count) {
+    const expected = this.rules.expected[key];
+    const value = item[key];
+    if (!(key in item)) this.problems.broken("missing_key", entry, "", { key });
+    else if (!Array.isArray(value)) this.problems.broken("list_wrong_type", entry, `/${key}`, { key, value, expected });
+    else if (value.length !== count) this.problems.broken("list_wrong_count", entry, `/${key}`, { key, count: value.length, expected });
+    else return true;
+    return false;
+  }
+
+  score(entry, item) {
+    if (!("score" in item)) this.problems.broken("missing_key", entry, "", { key: "score" });
+    else this.isNumber(entry, "/score", "score", item.score);
+    return item.score;
+  }
+
+  // The [place, meaning, value] of each number that is one.
+  groups(entry, path, names, axes, values, mayMiss) {
+    const numbers = [];
+    for (let start = 0; start < values.length; start += axes.length) {
+      const group = values.slice(start, start + axes.length);
+      const missing = group.filter((value) => value === null).length;
+      const what = names[start / axes.length];
+      if (missing === axes.length && mayMiss) continue;
+      if (missing) {
+        this.problems.broken(missing === axes.length ? "missing_joint" : "partly_null", entry, `${path}/${start}`, { what });
+        continue;
+      }
+      group.forEach((value, axis) => {
+        const number = [`${path}/${start + axis}`, `${what}, ${axes[axis]}`, value];
+        if (this.isNumber(entry, ...number)) numbers.push(number);
+      });
+    }
+    return numbers;
+  }
+
+  keypoints(entry, item, far) {
+    const { entry: key, joints, axes, missing_joints: mayMiss, limits: { largest } } = this.rules;
+    const size = axes.keypoints.length;
+    if (!this.isList(entry, item, key, size * joints.length)) return;
     const values = item[key];
-    if (surface) {
-      surfaceMap(problems, entry, item);
-    } else if (!(key in item)) {
-      problems.add("missing_key", entry, "", `no ${key}`, key);
-    } else if (!Array.isArray(values)) {
-      problems.add("wrong_type", entry, `/${key}`, `${key} is ${shown(values)}`, expected);
-    } else if (values.length !== numbers) {
-      problems.add("wrong_count", entry, `/${key}`, `${key} has ${values.length} values`, expected);
-    } else if (space) {
-      groups(problems, entry, `/${key}`, key, values, 3, "joint", false);
-    } else {
-      groups(problems, entry, "/keypoints", "keypoints", item.keypoints, 3, "joint", rules.missing_joints);
-      for (let joint = 0; joint < numbers; joint += 3) {
-        const x = item.keypoints[joint];
-        const y = item.keypoints[joint + 1];
-        if (typeof x === "number" && x < smallest) smallest = x;
-        if (typeof y === "number" && y < smallest) smallest = y;
-      }
+    if (!values.every((value) => typeof value === "number" && Math.abs(value) <= largest)) {
+      far.push(...this.groups(entry, `/${key}`, joints, axes.keypoints, values, mayMiss && key === "keypoints"));
     }
-    if (rules.limbs && "limbs" in item) {
-      if (!Array.isArray(item.limbs) || item.limbs.length !== rules.limbs) {
-        const found = Array.isArray(item.limbs) ? `limbs has ${item.limbs.length} values` : `limbs is ${shown(item.limbs)}`;
-        problems.add("wrong_count", entry, "/limbs", found, `a list of ${rules.limbs} limbs, each [x1, y1, x2, y2]`);
-      } else {
-        item.limbs.forEach((limb, index) => {
-          if (!Array.isArray(limb) || limb.length !== 4) problems.add("wrong_count", entry, `/limbs/${index}`, `limb ${index} is ${shown(limb)}`, "four numbers [x1, y1, x2, y2]");
-          else groups(problems, entry, `/limbs/${index}`, `limbs[${index}]`, limb, 4, "limb", rules.missing_joints);
-        });
-      }
+    for (let start = 0; key === "keypoints" && start < values.length; start += size) {
+      for (const value of [values[start], values[start + 1]]) if (typeof value === "number" && value < this.smallest) this.smallest = value;
     }
-    if (image === null) return;
-    counts.set(image, (counts.get(image) || 0) + 1);
+  }
+
+  limbs(entry, item) {
+    const { axes, limbs, single } = this.rules;
+    if (!this.isList(entry, item, "limbs", limbs.length)) return;
+    item.limbs.forEach((limb, index) => {
+      const path = `/limbs/${index}`;
+      if (!Array.isArray(limb) || limb.length !== axes.limbs.length) {
+        this.problems.broken("limb_wrong_count", entry, path, { what: limbs[index], value: limb });
+        return;
+      }
+      const before = this.problems.total;
+      const numbers = this.groups(entry, path, [limbs[index]], axes.limbs, limb, single);
+      if (this.problems.total === before) for (const number of numbers) this.range(entry, ...number);
+    });
+  }
+
+  // A box and a shape that fit; the map itself is checked on the server.
+  surfaceMap(entry, item) {
+    const { problems, rules } = this;
+    const before = problems.total;
+    if (this.isList(entry, item, "bbox", rules.axes.bbox.length)) {
+      item.bbox.forEach((value, index) => {
+        const pointer = `/bbox/${index}`;
+        const what = `bbox, ${rules.axes.bbox[index]}`;
+        if (this.isNumber(entry, pointer, what, value) && this.range(entry, pointer, what, value) && index > 1 && !(value > 0)) {
+          problems.broken("box_without_size", entry, pointer, { what, value });
+        }
+      });
+    }
+    const shape = item.uv_shape;
+    if (this.isList(entry, item, "uv_shape", 3)) {
+      if (!shape.every(Number.isInteger)) problems.broken("shape_not_whole", entry, "/uv_shape", { value: shape });
+      else if (shape[0] !== 3 || Math.min(...shape) < 1) problems.broken("shape_wrong", entry, "/uv_shape", { value: shape });
+    }
+    if (!("uv_data" in item)) problems.broken("missing_key", entry, "", { key: "uv_data" });
+    else if (typeof item.uv_data !== "string") problems.broken("map_not_text", entry, "/uv_data", { value: item.uv_data });
+    if (problems.total !== before) return;
+    const [box_width, box_height] = item.bbox.slice(2).map((side) => Math.max(Math.trunc(side), 1));
+    const [, height, width] = shape;
+    if (height !== box_height || width !== box_width) {
+      problems.broken("shape_not_of_box", entry, "/uv_shape", { width, height, box_width, box_height });
+    } else if (width * height > rules.limits.map_pixels) {
+      problems.broken("map_too_large", entry, "/uv_shape", { pixels: width * height });
+    }
+  }
+
+  ids(entry, image, given) {
+    const { people, problems, rules } = this;
     if (people && !people.has(image)) {
-      problems.add("unknown_image", entry, "/image_id", `the benchmark has no image ${image}`, "an id of its image list");
+      problems.broken("unknown_image", entry, "/image_id", { image });
       return;
     }
     if (!rules.single) return;
     const listed = (people && people.get(image)) || [0];
-    let who = person;
-    if (who === null) {
-      if (listed.length > 1) {
-        problems.add("missing_person_id", entry, "", `image ${image} has ${listed.length} people and the entry has no person_id`, "a person_id");
-        return;
-      }
-      who = listed[0];
-    } else if (people && !listed.includes(who)) {
-      problems.add("unknown_person", entry, "/person_id", `image ${image} has no person ${who}`, "a person of the image list");
+    if (given === null && listed.length !== 1) {
+      problems.broken("missing_person_id", entry, "", { image, people: listed.length });
       return;
     }
-    const pose = `${image} ${who}`;
-    if (seen.has(pose)) {
-      problems.add("repeated_person", entry, "", `person ${who} of image ${image} has an entry already: entry ${seen.get(pose)}`, "one entry per person");
-    } else {
-      seen.set(pose, entry);
+    const person = given === null ? listed[0] : given;
+    if (people && !listed.includes(person)) {
+      problems.broken("unknown_person", entry, "/person_id", { image, person });
+      return;
     }
-  };
-  for (let entry = 0; entry < Math.min(document_.length, most) && problems.total < MOST_COUNTED; entry += 1) {
-    look(document_[entry], entry);
+    const pose = `${image} ${person}`;
+    if (this.entryOf.has(pose)) problems.broken("repeated_person", entry, "", { person, image, other: this.entryOf.get(pose) });
+    else this.entryOf.set(pose, entry);
   }
-  if (space && people && !problems.total) {
-    for (const [image, listed] of people) {
+
+  // Each person of the image list without an entry, where everybody must have one.
+  everybody() {
+    const missing = new Problems(this.rules);
+    for (const [image, listed] of this.people) {
       for (const person of listed || [0]) {
-        if (problems.total < MOST_COUNTED && !seen.has(`${image} ${person}`)) problems.add("missing_person", null, "", `person ${person} of image ${image} has no entry`, "one entry per person");
+        if (missing.total >= this.rules.limits.counted) return missing;
+        if (!this.entryOf.has(`${image} ${person}`)) missing.broken("missing_person", null, "", { person, image });
       }
     }
+    return missing;
   }
-  result.total = problems.total;
+}
+
+// How much a file for this benchmark may hold, as `limits_of` on the server: {size in bytes, entries}.
+export function limits(rules, imageList) {
+  const bounds = rules.limits;
+  if (!imageList) return { size: bounds.size, entries: Infinity };
+  const people = imageList.images.reduce((sum, image) => sum + (image.people ? image.people.length : 1), 0);
+  const expected = rules.single ? 2 * people : Math.max(bounds.least_entries, bounds.entries_per_image * imageList.images.length);
+  const pixels = Math.min(bounds.pixels, Math.max(bounds.least_pixels, bounds.pixels_per_image * imageList.images.length));
+  const numbers = 3 * rules.joints.length + 4 * rules.limbs.length;
+  const size = rules.entry === "uv" ? 4 * pixels : expected * (bounds.number_bytes * numbers + bounds.other_bytes);
+  return {
+    size: Math.min(bounds.size, Math.max(bounds.least_size, Math.ceil(size / 2 ** 20) * 2 ** 20)),
+    entries: rules.single ? Infinity : expected,
+  };
+}
+
+// Returns {problems, total, entries, covered: images with an entry, images, most: poses in one image, hints}.
+export function check(document_, rules, imageList) {
+  const reader = new Entries(rules, imageList);
+  const { counts, people, problems } = reader;
+  const result = { problems: problems.list, total: 0, entries: 0, covered: 0, images: people ? people.size : null, most: 0, hints: [] };
+  if (!Array.isArray(document_)) {
+    problems.broken("not_a_list", null, "", { value: document_ });
+    result.total = problems.total;
+    return result;
+  }
+  const most = limits(rules, imageList).entries;
+  const full = () => problems.total >= rules.limits.counted;
+  for (let entry = 0; entry < Math.min(document_.length, most + 1) && !full(); entry += 1) reader.read(document_[entry], entry);
+  if (document_.length > most && !full()) problems.broken("too_many_entries", null, "", { most });
+  const missing = rules.entry === "keypoints_3d" && people && problems.total === reader.tooFar && !full() ? reader.everybody() : new Problems(rules);
+  result.total = problems.total + missing.total;
+  // problems of the file as a whole come first
+  const whole = [...problems.list, ...missing.list].filter((each) => each.entry === null);
+  result.problems = [...whole, ...problems.list.filter((each) => each.entry !== null)].slice(0, rules.limits.problems);
   result.entries = document_.length;
   result.covered = people ? [...counts.keys()].filter((image) => people.has(image)).length : counts.size;
   result.most = Math.max(0, ...[...counts.values()].slice(0, 100000));
-  if (people && result.covered < people.size && !problems.total) {
+  if (people && result.covered < people.size && !result.total) {
     const lost = people.size - result.covered;
     result.hints.push(`${lost.toLocaleString("en")} of ${people.size.toLocaleString("en")} images have no entry. Everybody in them counts as missed.`);
   }
-  if (smallest === 1) result.hints.push("The smallest coordinate is exactly 1.0: pixels are counted from 0 here. One pixel moves strict metrics.");
+  if (reader.smallest === 1) result.hints.push("The smallest coordinate is exactly 1.0: pixels are counted from 0 here. One pixel moves strict metrics.");
   return result;
 }
 
-export class TooLarge extends Error {}
+export class TooLarge extends Error {
+  constructor(rule, most) {
+    super();
+    Object.assign(this, { rule, size: most % 2 ** 30 === 0 ? `${most >> 30} GiB` : `${most >> 20} MiB` });
+  }
+}
 
 // The text of a file: .json as it is, .json.gz inflated. A zip is left to the server.
-export async function text(file, most = LARGEST_INFLATED) {
+export async function text(file, most) {
   const head = new Uint8Array(await file.slice(0, 4).arrayBuffer());
   if (head[0] === 0x50 && head[1] === 0x4b) return null;
   let stream = file.stream();
-  if (head[0] === 0x1f && head[1] === 0x8b) stream = stream.pipeThrough(new DecompressionStream("gzip"));
+  const packed = head[0] === 0x1f && head[1] === 0x8b;
+  if (packed) stream = stream.pipeThrough(new DecompressionStream("gzip"));
   const reader = stream.getReader();
   const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const parts = [];
@@ -272,7 +327,7 @@ export async function text(file, most = LARGEST_INFLATED) {
     size += value.byteLength;
     if (size > most) {
       await reader.cancel();
-      throw new TooLarge(`It holds more than ${most >> 20} MiB.`);
+      throw new TooLarge(packed ? "inflates_too_large" : "file_too_large", most);
     }
     parts.push(decoder.decode(value, { stream: true }));
   }
@@ -280,7 +335,7 @@ export async function text(file, most = LARGEST_INFLATED) {
   return parts.join("");
 }
 
-// The document with NaN and Infinity marked wherever they stand outside of strings.
+// The document with NaN and Infinity marked wherever they are not in a string.
 function withWords(source) {
   const next = /"|-?\bInfinity\b|\bNaN\b/g;
   const parts = [];
@@ -348,10 +403,6 @@ function many(count, word) {
   return `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 }
 
-function least(total) {
-  return total >= MOST_COUNTED ? "At least " : "";
-}
-
 function page() {
   const form = document.getElementById("submit-form");
   const input = document.getElementById("id_file");
@@ -367,6 +418,17 @@ function page() {
   let sending = false;
   let list = null;
   let turn = 0;
+
+  function least(total) {
+    return total >= rules.limits.counted ? "At least " : "";
+  }
+
+  function tooLarge({ rule, size }) {
+    const problems = new Problems(rules);
+    problems.broken(rule, null, "", { size });
+    const [{ message, expected }] = problems.list;
+    return `${message[0].toUpperCase()}${message.slice(1)}. Expected ${expected}.`;
+  }
 
   function images() {
     if (!rules.images) return Promise.resolve(null);
@@ -430,7 +492,7 @@ function page() {
       element("dl", { class: "facts" },
         element("div", {}, element("dt", {}, "Entries"), element("dd", {}, result.entries.toLocaleString("en"))),
         coverage,
-        element("div", {}, element("dt", {}, "Poses an image"), element("dd", {}, `${result.most} `, element("small", { class: "muted small" }, "at most"))),
+        element("div", {}, element("dt", {}, "Poses per image"), element("dd", {}, `${result.most} `, element("small", { class: "muted small" }, "at most"))),
         element("div", {}, element("dt", {}, "Problems"), element("dd", {}, least(result.total) + result.total.toLocaleString("en")))),
     );
     if (!result.problems.length && !result.hints.length) return;
@@ -479,7 +541,7 @@ function page() {
         allow(true);
         return;
       }
-      const because = error instanceof SyntaxError ? `It is not JSON: ${error.message}.` : error instanceof TooLarge ? error.message : "It is damaged, or not UTF-8 text.";
+      const because = error instanceof SyntaxError ? `It is not JSON: ${error.message}.` : error instanceof TooLarge ? tooLarge(error) : "It is damaged, or not UTF-8 text.";
       document.getElementById("drop-fact").textContent = `${bytes(file.size)}. It could not be read; nothing has been sent.`;
       show("bad", "The file cannot be read, so it cannot be sent yet", `${because} Checking costs no quota.`, null);
       allow(false);
@@ -504,13 +566,13 @@ function page() {
   }
 
   // a repaired file of the same name is the same choice to the browser: forget it, and it can be chosen again
-  let kept = null;
+  let before = null;
   input.addEventListener("click", () => {
-    kept = new DataTransfer();
-    for (const file of input.files) kept.items.add(file);
+    before = new DataTransfer();
+    for (const file of input.files) before.items.add(file);
     input.value = "";
   });
-  input.addEventListener("cancel", () => { if (kept) input.files = kept.files; });
+  input.addEventListener("cancel", () => { if (before) input.files = before.files; });
   input.addEventListener("change", () => { if (input.files.length) look(input.files[0]); });
   for (const kind of ["dragenter", "dragover"]) drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
   for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));

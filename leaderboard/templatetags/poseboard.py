@@ -1,4 +1,4 @@
-"""What templates say numbers, times and marks with."""
+"""The filters and tags with which templates write numbers, times and marks."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def phase(benchmark: Benchmark, now: datetime) -> str:
 
 @register.filter
 def opening(benchmark: Benchmark, now: datetime) -> SafeString | str:
-    """Whether it takes submissions, as a sentence with its dates."""
+    """Whether a benchmark accepts submissions, with its dates, as text."""
     at = benchmark.phase(now)
     if at == Phase.CLOSED:
         return format_html("Closed on {}.", deadline(benchmark.closes_at))
@@ -161,7 +161,7 @@ def opening(benchmark: Benchmark, now: datetime) -> SafeString | str:
 
 @register.filter
 def opening_day(benchmark: Benchmark, now: datetime) -> SafeString | str:
-    """The same in two words for a card; nothing where it is open."""
+    """The same in short for a card; empty while it is open."""
     at = benchmark.phase(now)
     if at == Phase.CLOSED:
         return format_html("Closed {}", day(benchmark.closes_at))

@@ -1,1 +1,4 @@
-"""The pages: parse, call an operation or a board, answer. Write nothing."""
+"""The pages, one file per subject. Views parse, call an operation or a board, and respond; they write nothing.
+
+May import the API, the template filters, access, operations and what is below.
+"""

@@ -95,7 +95,7 @@ def baseline(request: HttpRequest, name: str) -> HttpResponse:
         "lines": lines,
         "open": any(run.is_open for run in runs),
         "here": request.path,
-        "seen": next((run for run in runs if run.record.get("seen")), None),
+        "pictured": next((run for run in runs if run.record.get("seen")), None),
     }
     return render(request, "baseline.html", context)
 
@@ -153,18 +153,18 @@ def _metric_title(benchmark: Benchmark) -> str:
 
 @require_safe
 def picture(request: HttpRequest, name: str, pk: int, which: str) -> HttpResponse:
-    """One of the pictures that a run kept of what its network sees: the crop, or the strip of a joint by its number."""
+    """A picture of what a run's network sees: the crop, or the strip of a joint by its number."""
     run = get_object_or_404(BaselineRun, benchmark__in=benchmarks_for(request.user), baseline=name, pk=pk)
-    seen = run.record.get("seen")
-    if not seen:
+    pictures = run.record.get("seen")
+    if not pictures:
         raise Http404("This run has no pictures.")
-    digests = {"crop": seen["crop"]} | {str(n): joint["strip"] for n, joint in enumerate(seen["joints"])}
+    digests = {"crop": pictures["crop"]} | {str(n): joint["strip"] for n, joint in enumerate(pictures["joints"])}
     if which not in digests:
         raise Http404("There is no such picture.")
     try:
         content = blobs.path(digests[which]).read_bytes()
     except FileNotFoundError:
         raise Http404("The picture was deleted.") from None
-    answer = HttpResponse(content, content_type="image/webp")
-    answer["Cache-Control"] = "private, max-age=86400, immutable"
-    return answer
+    response = HttpResponse(content, content_type="image/webp")
+    response["Cache-Control"] = "private, max-age=86400, immutable"
+    return response

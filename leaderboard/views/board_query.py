@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 from django.utils.dateparse import parse_date, parse_datetime
 
 from evaluator.dataset import Column, part_label
-from leaderboard.boards.rankings import Board, Row
+from leaderboard.boards.rankings import Board
+from leaderboard.boards.rows import Row
 
 KINDS = ("submission", "baseline", "reported")
 FIRST_ROWS = 100

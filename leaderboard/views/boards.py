@@ -23,7 +23,8 @@ import evaluator
 from evaluator import DatasetDefinitionError
 from evaluator.dataset import Column, Dataset, part_label
 from leaderboard.boards import rankings, wording
-from leaderboard.boards.rankings import Board, Row
+from leaderboard.boards.rankings import Board
+from leaderboard.boards.rows import Row
 from leaderboard.boards.summaries import summary
 from leaderboard.boards.visibility import benchmarks_for
 from leaderboard.drawing import charts, graticule
@@ -118,7 +119,7 @@ def board(request: HttpRequest, slug: str) -> HttpResponseBase:
     query = parse(request.GET)
     running = BaselineRun.objects.filter(benchmark=benchmark, state__in=OPEN_STATES)
     runs = list(running.select_related("checkpoint").order_by("pk"))
-    # most benchmarks have no dates, and then every moment is the same: the kept page needs no query for it
+    # most benchmarks have no dates, and then every moment is the same: the cached page needs no query for it
     now = clock.now() if benchmark.opens_at or benchmark.closes_at else timezone.now()
     if request.user.is_authenticated:
         return render(request, "board.html", board_page(benchmark, query, runs, now))
@@ -190,7 +191,7 @@ def board_page(benchmark: Benchmark, query: BoardQuery, runs: list[BaselineRun],
         "has": titles,
         "siblings": siblings,
         "runs": [] if query.moment else runs,
-        "verdict": wording.board_summary(
+        "summary": wording.board_summary(
             found.ranked, people=found.in_force.people, higher_is_better=found.metric.higher_is_better
         ),
         "reported_note": wording.reported_note(

@@ -1,4 +1,4 @@
-"""BibTeX of what rows say of their papers: authors joined by `and`, nothing left that TeX or BibTeX would act on."""
+"""BibTeX of the papers of rows: authors joined by `and`, and no character that TeX or BibTeX would act on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
-from leaderboard.boards.rankings import Row
+from leaderboard.boards.rows import Row
 
 # A brace counts for BibTeX even after a backslash, so braces are named; the rest is as in a LaTeX text.
 _ESCAPES = {
@@ -87,7 +87,7 @@ def _paired(names: list[str]) -> Iterator[str]:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """The parts between separators that stand outside braces; empty ones are left out."""
+    """The parts between separators outside braces; empty ones are left out."""
     depth, parts, start = 0, [], 0
     found = re.compile(rf"[{{}}]|{separator}", re.IGNORECASE)
     for match in found.finditer(text):
@@ -103,7 +103,7 @@ def _split(text: str, separator: str) -> list[str]:
 
 
 def _written(name: str) -> str:
-    """A name as an author field holds it: in braces where it must not be taken apart."""
+    """A name as an author field holds it: in braces where it must not be split."""
     if name == "others":
         return name
     braced = name.startswith("{") and name.endswith("}")
@@ -113,14 +113,14 @@ def _written(name: str) -> str:
     return "{" + safe(bare) + "}" if whole else safe(bare)
 
 
-def _key(names: list[str], row: Row, title: str, taken: set[str]) -> str:
+def _key(names: list[str], row: Row, title: str, used: set[str]) -> str:
     """`sun2019deep`: the first author's surname, the year, the title's first long word; ASCII, and no other's."""
     first = names[0] if names and names[0] != "others" else row.name
     words = _ascii(first.partition(",")[0]).split()
     word = next((each for each in _ascii(title).split() if len(each) > 3), "pose")
     stem = f"{words[-1] if words else 'anon'}{row.year or ''}{word}"
     key, number = stem, 1
-    while key in taken:
+    while key in used:
         number += 1
         key = f"{stem}-{number}"
     return key

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from evaluator.dataset import Column, unit_name
-from leaderboard.boards.rankings import Board, Cell, Row
+from leaderboard.boards.rankings import Board
+from leaderboard.boards.rows import Cell, Row
 from leaderboard.drawing import numbers
 from leaderboard.operations.baseline_runs import public_record
 from leaderboard.views import citations
@@ -107,7 +108,7 @@ def _csv(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
 
 
 def _json(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    document = {
+    exported = {
         "benchmark": board.benchmark.slug,
         "dataset": board.benchmark.dataset,
         "split": board.benchmark.split,
@@ -151,7 +152,7 @@ def _json(board: Board, rows: Sequence[Row], columns: Sequence[Column]) -> str:
             for row in rows
         ],
     }
-    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(exported, ensure_ascii=False, indent=1) + "\n"
 
 
 _KIND = {"submission": "", "baseline": " (baseline, run on this site)", "reported": " (reported, not verified)"}

@@ -1,4 +1,4 @@
-"""What people may send from a page, parsed and checked for form; whether it is allowed is the operations' business."""
+"""What people may send from a page, parsed and checked for form; the operations decide whether it is allowed."""
 
 from __future__ import annotations
 
@@ -269,12 +269,12 @@ class BaselineForm(forms.Form):
         help_text="Detections in COCO format. If empty: the benchmark’s boxes, or a person detector’s if it has none.",
     )
 
-    def __init__(self, *args: Any, choices: Sequence[Runnable], accepts_boxes: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, weights: Sequence[Runnable], accepts_boxes: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.can_run = {each.key: each for each in choices if not each.why_not}
-        choice = self.fields["choice"]
-        assert isinstance(choice, forms.ChoiceField)
-        choice.choices = [(key, each.title) for key, each in self.can_run.items()]
+        self.can_run = {each.key: each for each in weights if not each.why_not}
+        model = self.fields["choice"]
+        assert isinstance(model, forms.ChoiceField)
+        model.choices = [(key, each.title) for key, each in self.can_run.items()]
         if not accepts_boxes:
             del self.fields["boxes"]
 

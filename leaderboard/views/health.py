@@ -1,6 +1,6 @@
-"""Is the site up? For load balancers and people: names what does not answer, and nothing of where it is or why.
+"""Is the site up? For load balancers and people: says what is not responding, and not where it is or why.
 
-No request asks the broker itself, since a frozen one answers nobody: a thread of the process does, and remembers.
+No request asks the broker itself, since a frozen one responds to nobody: a thread of the process asks and remembers.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from redis.retry import Retry
 BROKER_SECONDS = 0.5
 # a probe every second must not open a connection to the broker every second
 REMEMBER_SECONDS = 2.0
-# the thread asks again and again until nobody has wanted to know for so long
+# the thread stops asking once nobody has wanted to know for so long
 WATCH_SECONDS = 600.0
-# what a request may wait for an answer that nobody has yet
+# how long a request waits for the first response of the broker
 WAIT_SECONDS = 0.05
 
 
@@ -31,13 +31,13 @@ WAIT_SECONDS = 0.05
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
     """200 while submissions are accepted: `ok`, or `degraded` without the broker (scoring waits). Otherwise 503."""
-    if not database_answers():
+    if not database_responds():
         return JsonResponse({"status": "unavailable", "database": False}, status=503)
-    broker = broker_answers()
+    broker = broker_responds()
     return JsonResponse({"status": "ok" if broker else "degraded", "database": True, "broker": broker})
 
 
-def database_answers() -> bool:
+def database_responds() -> bool:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -46,26 +46,26 @@ def database_answers() -> bool:
         return False
 
 
-def broker_answers() -> bool:
-    """Whether the broker answered when it was last asked: within the last seconds, while this is asked at all."""
-    return _watch.answer()
+def broker_responds() -> bool:
+    """Whether the broker responded when it was last asked, a few seconds ago at most."""
+    return _watch.responded_lately()
 
 
 class _Watch:
-    """The last answer, and the thread that asks for the next one."""
+    """The last response of the broker, and the thread that asks for the next one."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        self.answered: bool | None = None
+        self.responded: bool | None = None
         self.wanted = 0.0
         self.thread: threading.Thread | None = None
 
-    def answer(self) -> bool:
+    def responded_lately(self) -> bool:
         with self.changed:
             self.wanted = time.monotonic()
             if self.thread is None or not self.thread.is_alive():
-                # what is known is old. Only the request that starts the thread gives the broker its time
-                self.answered = None
+                # what is known is old; only the request that starts the thread waits for the broker
+                self.responded = None
                 self.thread = threading.Thread(target=self._ask, name="broker-watch", daemon=True)
                 try:
                     self.thread.start()
@@ -75,14 +75,14 @@ class _Watch:
                 patience = BROKER_SECONDS
             else:
                 patience = WAIT_SECONDS
-            self.changed.wait_for(lambda: self.answered is not None, patience)
-            return bool(self.answered)
+            self.changed.wait_for(lambda: self.responded is not None, patience)
+            return bool(self.responded)
 
     def _ask(self) -> None:
         while True:
-            answered = _ping()
+            responded = _ping()
             with self.changed:
-                self.answered = answered
+                self.responded = responded
                 self.changed.notify_all()
                 idle = time.monotonic() - self.wanted
                 if idle > WATCH_SECONDS:
@@ -94,7 +94,7 @@ class _Watch:
 def _ping() -> bool:
     # Celery's name for a Unix socket
     url = settings.BROKER_URL.replace("redis+socket://", "unix://", 1)
-    # one attempt: the library would try a hundred times, of which an answer would be long in coming
+    # one attempt: by default the library tries a hundred times
     patience = {"socket_timeout": BROKER_SECONDS, "socket_connect_timeout": BROKER_SECONDS}
     try:
         with Redis.from_url(url, retry=Retry(NoBackoff(), 0), **patience) as broker:

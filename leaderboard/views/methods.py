@@ -22,16 +22,16 @@ from leaderboard.views.responses import person, private_page
 
 def _visible(request: HttpRequest) -> Any:
     """Methods on a board that the reader may see, and the reader's own."""
-    seen = Q(
+    visible = Q(
         events__current=True,
         events__kind__in=BoardEvent.ON_BOARD,
         events__benchmark__in=visibility.benchmarks_for(request.user),
     )
     if request.user.is_authenticated:
-        seen |= Q(team__memberships__user=person(request)) | Q(
+        visible |= Q(team__memberships__user=person(request)) | Q(
             submissions__benchmark__in=visibility.organised_by(request.user)
         )
-    return Method.objects.filter(seen).select_related("team").distinct()
+    return Method.objects.filter(visible).select_related("team").distinct()
 
 
 def _owns(request: HttpRequest, team: Team) -> bool:
@@ -91,7 +91,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 @private_page
 @require_safe
 def team(request: HttpRequest, pk: int) -> HttpResponse:
-    """A team with its methods. One that has nothing on a board is seen by its members only."""
+    """A team with its methods. A team without a row on a board is visible to its members only."""
     found = get_object_or_404(Team, pk=pk)
     methods = _visible(request).filter(team=found).order_by("name")
     member = _owns(request, found)

@@ -92,25 +92,25 @@ def benchmark(request: HttpRequest, slug: str) -> HttpResponse:
 
 def _baselines_offered(found: Benchmark, chosen: str) -> dict[str, Any]:
     """What can be run, and what cannot and why."""
-    choices = runnable(found) if found.has_images and found.definition else []
+    weights = runnable(found) if found.has_images and found.definition else []
     return {
-        "baseline_form": _baseline_form(found, choices, initial={"choice": chosen}),
-        "can_run": sum(not choice.why_not for choice in choices),
-        "cannot_run": [choice for choice in choices if choice.why_not],
+        "baseline_form": _baseline_form(found, weights, initial={"choice": chosen}),
+        "can_run": sum(not each.why_not for each in weights),
+        "cannot_run": [each for each in weights if each.why_not],
     }
 
 
-def _baseline_form(found: Benchmark, choices: list[Runnable], *data: Any, **options: Any) -> BaselineForm:
+def _baseline_form(found: Benchmark, weights: list[Runnable], *data: Any, **options: Any) -> BaselineForm:
     dataset = found.definition
     accepts_boxes = dataset is not None and not dataset.single_person
-    return BaselineForm(*data, choices=choices, accepts_boxes=accepts_boxes, **options)
+    return BaselineForm(*data, weights=weights, accepts_boxes=accepts_boxes, **options)
 
 
 @private_page
 @login_required
 @require_safe
 def live(request: HttpRequest, slug: str) -> HttpResponse:
-    """The parts that change by themselves: imports and runs."""
+    """The parts of the page that update automatically: imports and runs."""
     polls = request.GET.get("n", "0")
     count = int(polls) if polls.isascii() and polls.isdigit() and len(polls) < 5 else 0
     return render(request, "_organise_live.html", _live(_own(request, slug), person(request), polls=count + 1))
@@ -144,9 +144,9 @@ def _live(found: Benchmark, organiser: User, *, polls: int = 0) -> dict[str, Any
 
 
 def _unpublished(found: Benchmark, organiser: User) -> tuple[list[Submission], int]:
-    """Of each method about whose row nobody has decided: the newest scored submission that this organiser may publish.
+    """The newest scored submission that this organiser may publish, of each method whose row nobody has decided about.
 
-    Also how many methods have private ones only, which their teams alone can publish.
+    Also the number of methods with private submissions only, which only their teams can publish.
     """
     decided = BoardEvent.objects.filter(benchmark=found, current=True).values("method")
     rows = (
@@ -203,12 +203,12 @@ def _run(request: HttpRequest, found: Benchmark) -> str:
             runs, left_out = baseline_runs.request_all(benchmark=found, by=by, boxes=boxes)
             unfit = f" {len(left_out)} cannot run on this benchmark." if left_out else ""
             return f"{len(runs)} runs are queued.{unfit} Their results will appear as submissions."
-        choice = form.cleaned_data["choice"]
+        model = form.cleaned_data["choice"]
         baseline_runs.request_run(
-            baseline=choice.baseline, variant=choice.variant, checkpoint=choice.checkpoint, benchmark=found, by=by,
+            baseline=model.baseline, variant=model.variant, checkpoint=model.checkpoint, benchmark=found, by=by,
             boxes=boxes,
         )  # fmt: skip
-    return f"{choice.title} is queued. Its result will appear as a submission."
+    return f"{model.title} is queued. Its result will appear as a submission."
 
 
 def _cancel_run(request: HttpRequest, found: Benchmark) -> str:

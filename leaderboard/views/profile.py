@@ -1,4 +1,4 @@
-"""A person's page: who they are here, their teams, their API tokens."""
+"""The profile page of a user: teams and API tokens."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from leaderboard.views.responses import person, private_page, say_refusal
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
-    """The answer to the form carries the new token's text, once: it is in no message, no session and no address."""
+    """The response to the form shows the new token's text, once: it is in no message, no session and no address."""
     user = person(request)
     secret, made = "", None
     form = TokenForm(request.POST or None)

@@ -1,4 +1,4 @@
-"""What every answer of the pages has in common: who may keep a copy of it, and the title of what was not found."""
+"""What all pages have in common: who may cache them, who is signed in, and how a refusal is shown."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def person(request: HttpRequest) -> User:
 
 
 def private_page(view: View) -> View:
-    """Nobody but the reader's own session sees this: no cache keeps it."""
+    """Only the reader's own session sees this page: no cache may store it."""
 
     @wraps(view)
-    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def respond(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = view(request, *args, **kwargs)
         patch_cache_control(response, private=True, no_store=True)
         return response
 
-    return answer
+    return respond
 
 
 def public_for_anonymous(view: View) -> View:
-    """Everyone who is not signed in gets the same; a cache may keep it if it asks again. Signed in: not at all."""
+    """Caches may store and revalidate the page of anonymous readers; pages of signed-in readers are not stored."""
 
     @wraps(view)
-    def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def respond(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         response = view(request, *args, **kwargs)
         patch_vary_headers(response, ["Cookie"])
         if request.user.is_authenticated or request.session.modified or response.status_code not in (200, 304):
@@ -48,11 +48,11 @@ def public_for_anonymous(view: View) -> View:
             patch_cache_control(response, public=True, max_age=0, must_revalidate=True)
         return response
 
-    return answer
+    return respond
 
 
 def say_refusal(request: HttpRequest, refusal: Refused) -> None:
-    """A rule stopped it: its sentence, word for word."""
+    """Show why the rules stopped it, word for word."""
     messages.error(request, str(refusal))
 
 

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from evaluator.errors import Problem, grouped
 from leaderboard.boards import wording
-from leaderboard.boards.rankings import rank_range
+from leaderboard.boards.rows import rank_range
 from leaderboard.boards.summaries import summary
 from leaderboard.drawing import graticule, skeleton
 from leaderboard.drawing.numbers import ordinal
@@ -72,11 +72,11 @@ def page(submission: Submission, viewer: Any, *, polls: int = 0) -> dict[str, An
             "by", "submission"
         )
     )
-    standing_event = next((event for event in events if event.current), None)
+    current_event = next((event for event in events if event.current), None)
     public = bool(
-        standing_event and standing_event.kind in BoardEvent.ON_BOARD and standing_event.submission_id == submission.pk
+        current_event and current_event.kind in BoardEvent.ON_BOARD and current_event.submission_id == submission.pk
     )
-    disqualified = bool(standing_event and standing_event.kind == BoardEvent.Kind.DISQUALIFIED)
+    disqualified = bool(current_event and current_event.kind == BoardEvent.Kind.DISQUALIFIED)
     context: dict[str, Any] = {
         "section": "submissions",
         "submission": submission,
@@ -88,7 +88,7 @@ def page(submission: Submission, viewer: Any, *, polls: int = 0) -> dict[str, An
         "run": getattr(submission, "baseline_run", None),
         "public": public,
         "disqualified": disqualified,
-        "replaces": bool(standing_event and standing_event.kind in BoardEvent.ON_BOARD and not public),
+        "replaces": bool(current_event and current_event.kind in BoardEvent.ON_BOARD and not public),
         "events": [event for event in events if event.submission_id == submission.pk],
         "steps": steps(submission, evaluation),
         "said": said(evaluation),
@@ -148,7 +148,7 @@ def _place_in_line(evaluation: Evaluation) -> str:
 
 
 def said(evaluation: Evaluation) -> str:
-    """The sentence that assistive technology hears when the state changes."""
+    """What assistive technology announces when the state changes."""
     return {
         State.QUEUED: f"Queued: {_place_in_line(evaluation)}." if evaluation.state == State.QUEUED else "",
         State.RUNNING: "Scoring.",
@@ -223,7 +223,7 @@ def _numbers(submission: Submission, evaluation: Evaluation, kind: str) -> dict[
             higher_is_better=spec.higher_is_better,
         ),
         "primary_title": specs[dataset.primary].title,
-        "verdict": wording.submission_verdict(worst_parts=worst_first, best_parts=worst_first[::-1], unit=spec.unit),
+        "summary": wording.submission_summary(worst_parts=worst_first, best_parts=worst_first[::-1], unit=spec.unit),
         "people": evaluation.report.get("people", submission.benchmark.person_count),
         "fewest": wording.FEWEST_PEOPLE,
     }

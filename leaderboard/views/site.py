@@ -1,4 +1,4 @@
-"""How the site works, how it is doing, and what it says when something is not there."""
+"""How the site works, and how it is doing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from leaderboard.models import AnnotationImport, BaselineRun, Evaluation, State
 from leaderboard.queue import workers
-from leaderboard.views.health import broker_answers
+from leaderboard.views.health import broker_responds
 from leaderboard.views.responses import public_for_anonymous
 
 
@@ -34,14 +34,14 @@ def _queue(model: type[Any], ended: str) -> dict[str, Any]:
 @require_safe
 @cache_control(no_store=True)
 def status(request: HttpRequest) -> HttpResponse:
-    """Counts only: of nobody's submission in particular."""
+    """Counts only; no submission is identified."""
     context = {
         "queues": [
             ("Scoring", _queue(Evaluation, State.SCORED)),
             ("Baseline runs", _queue(BaselineRun, State.DONE)),
             ("Annotation files", _queue(AnnotationImport, State.DONE)),
         ],
-        "broker": broker_answers(),
+        "broker": broker_responds(),
         "workers": [(worker, workers.lacks(worker)) for worker in workers.alive()],
     }
     return render(request, "status.html", context)

@@ -17,12 +17,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from evaluator.reading.upload_rules import page_rules
 from leaderboard.access.page_limits import refusal as limit_reached
 from leaderboard.boards import visibility
 from leaderboard.files import blobs
 from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, Phase, State, Submission
 from leaderboard.operations import quotas, submissions, teams, uploads
 from leaderboard.operations.refusals import Refused
+from leaderboard.operations.submissions import SubmissionRequest
 from leaderboard.queue import clock
 from leaderboard.views import results
 from leaderboard.views.forms import SubmitForm
@@ -38,8 +40,8 @@ PER_PAGE = 50
 def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
     """The form, and what it sends. Without a benchmark, the first open one is chosen; the others are a click away.
 
-    The page's script sends the form with `Accept: application/json` and is answered in JSON, so that a refusal appears
-    in place and the browser keeps the chosen file.
+    The page's script sends the form with `Accept: application/json` and gets JSON back, so that an error appears in
+    place and the browser keeps the selected file.
     """
     now = clock.now()
     mine = list(visibility.benchmarks_for(request.user).exclude(truth_sha256=""))
@@ -95,24 +97,26 @@ def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
     return with_retry(response, refusal) if refusal else response
 
 
-# the form itself says that too many files were sent, and keeps its fields
+# the form itself reports that too many files were sent, and keeps its fields
 submit.says_limits = True  # type: ignore[attr-defined]
 
 
 def _take(request: HttpRequest, benchmark: Benchmark, form: SubmitForm) -> tuple[Submission, bool]:
     data = form.cleaned_data
     return uploads.accept(
-        user=person(request),
-        team=data["team"],
-        benchmark=benchmark,
+        request=SubmissionRequest(
+            user=person(request),
+            team=data["team"],
+            benchmark=benchmark,
+            source=Submission.Source.WEB,
+            file_name=data["file"].name or "",
+            publish_when_scored=data["visibility"] == "publish",
+            told_publishes_all=data["publishes_all"] == "1",
+        ),
         method=data["method"],
         described=form.stated(),
         chunks=data["file"].chunks,
         limit=upload_limit(),
-        source=Submission.Source.WEB,
-        file_name=data["file"].name or "",
-        publish_when_scored=data["visibility"] == "publish",
-        told_publishes_all=data["publishes_all"] == "1",
     )
 
 
@@ -149,12 +153,8 @@ def _submit_page(
         "earlier": earlier,
         "described": described,
         "rules": {
+            **page_rules(dataset),
             "images": reverse("image_list", args=[benchmark.slug]) if benchmark.image_list_sha256 else "",
-            "joints": list(dataset.joints),
-            "limbs": len(dataset.limbs),
-            "single": dataset.single_person,
-            "entry": dataset.entry,
-            "missing_joints": dataset.missing_joints,
             "term": dataset.person_term,
             "limit": upload_limit(),
             "title": benchmark.title,
@@ -165,13 +165,13 @@ def _submit_page(
 
 
 def _name_of(request: HttpRequest) -> str:
-    """Of the file that was sent; empty where none was."""
+    """The name of the file that was sent; empty where none was."""
     file = request.FILES.get("file")
     return str(file.name) if isinstance(file, UploadedFile) else ""
 
 
 def _seconds_until(moment: datetime | None, now: datetime) -> float | None:
-    """For the page's own timer: a reader's clock may be wrong, so the page counts from when it was made."""
+    """For the page's timer: a reader's clock may be wrong, so the page counts down from when it was made."""
     return (moment - now).total_seconds() if moment and moment > now else None
 
 
@@ -198,7 +198,7 @@ def sample(request: HttpRequest, slug: str) -> HttpResponseBase:
 @login_required
 @require_safe
 def mine(request: HttpRequest) -> HttpResponse:
-    """What the reader's teams have sent, newest first."""
+    """The submissions of the reader's teams, newest first."""
     rows = (
         visibility.own_submissions(request.user)
         .select_related("benchmark", "method", "team")
@@ -256,7 +256,7 @@ def submission(request: HttpRequest, pk: int) -> HttpResponse:
 @private_page
 @require_safe
 def status(request: HttpRequest, pk: int) -> HttpResponse:
-    """The live part of the page. `n` counts the polls: from it comes how long the next one waits."""
+    """The live part of the page. `n` counts the polls, which decides how long the next one waits."""
     found, viewer = _found(request, pk)
     polls = min(_whole(request.GET.get("n")), 1000)
     return render(request, "_submission_live.html", {**results.page(found, viewer, polls=polls + 1), "swapped": True})
@@ -270,7 +270,7 @@ def report(request: HttpRequest, pk: int) -> HttpResponse:
     evaluation = found.evaluation
     if evaluation.state != State.SCORED:
         raise Http404("Only a scored submission has a report.")
-    document = {
+    scores = {
         "dataset": found.benchmark.dataset,
         **evaluation.report,
         "evaluator_version": evaluation.evaluator_version,
@@ -278,7 +278,7 @@ def report(request: HttpRequest, pk: int) -> HttpResponse:
         "predictions_sha256": found.sha256 if viewer.details else None,
         "scores": list(evaluation.scores.order_by("pk").values("metric", "part", "value", "low", "high")),
     }
-    response = JsonResponse(document, json_dumps_params={"indent": 1})
+    response = JsonResponse(scores, json_dumps_params={"indent": 1})
     response["Content-Disposition"] = f'attachment; filename="S-{found.pk}.json"'
     return response
 

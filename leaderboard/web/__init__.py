@@ -1,4 +1,7 @@
-"""The web server around the site: gunicorn's worker, the lanes of its requests, sizes of bodies, answers to faults."""
+"""The web server around the site: gunicorn's worker, the lanes of its requests, body limits, responses to faults.
+
+May import every room but management, the admin and the tasks; only settings and `urls` name it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    # gunicorn is asked for `leaderboard.web.Worker`; nobody else pays for importing it
+    # for gunicorn's --worker-class; nothing else pays for importing it
     if name == "Worker":
         from leaderboard.web.worker import Worker
 

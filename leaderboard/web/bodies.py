@@ -1,7 +1,7 @@
-"""How large a request's body may be, by address, and the answer to one that is refused.
+"""How large a request's body may be, by address, and the response to one that is refused.
 
-The web server (`web.worker`) asks before it reads a body, so nothing of a refused one is written anywhere. The
-middleware asks again, for servers that know nothing of it, and gives every refusal the headers of any other page.
+The web server (`web.worker`) checks before it reads a body, so nothing of a refused one is written anywhere. The
+middleware checks again, for other servers, and gives every refusal the headers of any other page.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from leaderboard.api import problems
 from leaderboard.operations import storage, tokens
 from leaderboard.web.faults import out_of_storage
 
-# The addresses that take a file, by the name of the route and, where the route has one, its action. No other address
-# has a use for more than a form, and the proxy's configuration (docker/Caddyfile) repeats this list.
+# The addresses that accept a file, by the name of the route and, where the route has one, its action. All others accept
+# forms only, and the proxy's configuration (docker/Caddyfile) repeats this list.
 UPLOADS = frozenset(
     {
         "api:create_submission",
@@ -37,7 +37,7 @@ UPLOADS = frozenset(
 )
 # of a multipart body besides the file: boundaries, headers and form fields
 FORM_ALLOWANCE = 1 << 20
-# where the web server says in a request's environment that it did not read the body, and why
+# the key in a request's environment under which the web server says why it did not read the body
 REFUSED = "poseboard.refused"
 TOO_LARGE, TOO_SLOW, ANONYMOUS, BUSY, FULL = "too large", "too slow", "anonymous", "busy", "full"
 RETRY_SECONDS = 10
@@ -46,7 +46,7 @@ _API = "/api/"
 
 
 def is_upload(method: str, path: str) -> bool:
-    """Whether the address takes a file."""
+    """Whether the address accepts a file."""
     if method != "POST":
         return False
     try:
@@ -82,7 +82,7 @@ def known(environ: dict[str, Any]) -> bool:
 
 
 def why_refused(environ: dict[str, Any]) -> str:
-    """Why a stranger's large body is not read, or nothing where it is no stranger's."""
+    """Why a large body is not read: its sender is unknown. Empty for a user."""
     try:
         return "" if known(environ) else ANONYMOUS
     except DatabaseError:
@@ -90,24 +90,24 @@ def why_refused(environ: dict[str, Any]) -> str:
 
 
 class BodyLimits:
-    """Middleware: refuses what is too large for its address before anything reads it."""
+    """Middleware: rejects a body that is too large for its address before anything reads it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         refused = request.META.get(REFUSED) or _too_large(request)
-        # the API answers a stranger without looking at the body
+        # the API responds to a stranger without looking at the body
         if not refused or (refused == ANONYMOUS and request.path_info.startswith(_API)):
             return self.get_response(request)
-        response = _answer(request, refused)
+        response = _respond(request, refused)
         response["Cache-Control"] = "no-store"
         return response
 
 
 def _too_large(request: HttpRequest) -> str:
     length = request.META.get("CONTENT_LENGTH") or "0"
-    # what is no number is a bad request, which others say
+    # what is no number is a bad request, which is reported elsewhere
     if not length.isdecimal() or int(length) <= settings.FORM_LIMIT:
         return ""
     most = limit(upload=is_upload(request.method or "", request.path_info))
@@ -117,7 +117,7 @@ def _too_large(request: HttpRequest) -> str:
     return TOO_LARGE
 
 
-def _answer(request: HttpRequest, refused: str) -> HttpResponseBase:
+def _respond(request: HttpRequest, refused: str) -> HttpResponseBase:
     if refused == ANONYMOUS:
         return redirect_to_login(request.get_full_path())
     upload = is_upload(request.method or "", request.path_info)
@@ -149,7 +149,7 @@ _PAGES = {
 
 def _problem(refused: str, *, upload: bool) -> HttpResponse:
     if refused == TOO_LARGE and upload:
-        return problems.answer(HttpRequest(), problems.too_large())
+        return problems.respond(HttpRequest(), problems.too_large())
     if refused == TOO_LARGE:
         detail = f"The request body is larger than {_size(settings.FORM_LIMIT)}."
         return problems.response(413, "form_too_large", detail)
@@ -157,7 +157,7 @@ def _problem(refused: str, *, upload: bool) -> HttpResponse:
         detail = "The request body stalled or arrived too slowly. Send the request again."
         return problems.response(408, "request_timeout", detail)
     if refused == FULL:
-        return problems.answer(HttpRequest(), storage.full())
+        return problems.respond(HttpRequest(), storage.full())
     return problems.response(
         503,
         "unavailable",

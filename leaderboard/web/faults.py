@@ -1,4 +1,4 @@
-"""What pages answer when the disk is full or the database is down, and what is tidied up after each request."""
+"""The pages for a full disk and for a database that is down, and what is tidied up after each request."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _DATABASE_RETRY_SECONDS = 5
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """The handler of what no view caught: 507 for want of space, 503 without the database, otherwise 500.
+    """The handler of what no view caught: 507 for a full disk, 503 without the database, otherwise 500.
 
-    Also of what middleware raised, such as a session that cannot be saved, on the API's addresses as well.
+    It also handles what middleware raises, such as a session that cannot be saved, on the API's addresses as well.
     """
     error = sys.exc_info()[1]
     if request.path.startswith("/api/"):
-        return problems.answer(request, error)
+        return problems.respond(request, error)
     if storage.is_full(error):
         read_on(request)
         return out_of_storage(request)
@@ -51,7 +51,7 @@ def _unavailable(request: HttpRequest, status: int, retry_after: int) -> HttpRes
 
 
 def spooled_files_closed(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Middleware: what was spooled of a body is deleted with the request, also where its parsing broke off."""
+    """Middleware: the spooled files of a body are deleted with the request, even where its parsing was interrupted."""
 
     def respond(request: HttpRequest) -> HttpResponseBase:
         response = get_response(request)

@@ -1,12 +1,12 @@
-"""The site behind an event loop: a request takes a thread only when all of it is there.
+"""The site behind an event loop: a request uses a thread only once all of it has arrived.
 
-Django runs as the WSGI application that it is, in threads that live as long as the process, so a database connection is
-kept by each as before. Around it, in coroutines, the request's body is received and the answer is sent: a slow client
-costs a coroutine, a file descriptor and what it has sent, but no thread and no database connection.
+Django runs as a WSGI application in threads that live as long as the process, each with its own database connection.
+Around it, in coroutines, the request's body is received and the response is sent: a slow client costs a coroutine, a
+file descriptor and what it has sent, but no thread and no database connection.
 
-The threads are divided into lanes, so that none can take another's: `readers` for requests without a body, `forms` for
-those with one, `uploads` for the addresses that take a file. A request waits a bounded time for its lane and is then
-answered 503 with Retry-After.
+The threads are divided into lanes, so that no kind of request can use up the threads of another: `readers` for requests
+without a body, `forms` for those with one, `uploads` for the addresses that accept a file. A request waits a bounded
+time for its lane; then the response is a 503 with Retry-After.
 """
 
 from __future__ import annotations
@@ -15,26 +15,22 @@ import asyncio
 import io
 import logging
 import math
-import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, BinaryIO, TypeVar
-from urllib.parse import unquote_to_bytes, urlsplit
 
 from django.conf import settings
 
 from leaderboard.operations.storage import is_full
 from leaderboard.web import bodies
+from leaderboard.web.calls import WSGI, Response, call, environ_of, some_of
 
-Environ = dict[str, Any]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-WSGI = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 
 T = TypeVar("T")
 
@@ -44,17 +40,17 @@ log = logging.getLogger(__name__)
 READER_WAIT, FORM_WAIT, UPLOAD_WAIT = 10.0, 20.0, 45.0
 FORM_THREADS, UPLOAD_THREADS = 2, 3
 
-# A body may pause for so long, must average so much after the first seconds, and must be there in so much time.
+# How long a body may pause, how fast it must be on average after the first seconds, how soon it must have arrived.
 PAUSE_SECONDS = 20.0
 GRACE_SECONDS, BYTES_PER_SECOND = 10.0, 1 << 10
 FORM_SECONDS = 60.0
-# An unread body is read and dropped for so long, for a client that looks at the answer only when all is sent; one that
-# pauses has seen it.
+# How long an unread body is read and dropped, for a client that reads the response only when all is sent; a client that
+# pauses has read it.
 DROP_SECONDS, DROP_PAUSE_SECONDS = 30.0, 2.0
 
-# of a body in memory; what is beyond goes to a file
+# of a body, in memory; the rest goes to a file
 IN_MEMORY = 1 << 16
-# written to the file at once, and of an answer made ahead of the client
+# of a body, written to the file at once
 PIECE = 1 << 18
 ROOM_POLL = 0.25
 
@@ -68,7 +64,7 @@ class TooSlow(Exception):
 
 
 class TooLarge(Exception):
-    """The body is larger than its address takes."""
+    """The body is larger than its address allows."""
 
 
 class Gone(Exception):
@@ -76,7 +72,7 @@ class Gone(Exception):
 
 
 class Lane:
-    """A few threads for one kind of request, and how long one waits for them."""
+    """A few threads for one kind of request, and how long a request waits for one of them."""
 
     def __init__(self, name: str, threads: int, wait: float) -> None:
         self.wait = wait
@@ -91,7 +87,7 @@ class Lane:
         try:
             done, _ = await asyncio.wait({result}, timeout=None if math.isinf(self.wait) else self.wait)
         except asyncio.CancelledError:
-            # what no thread has begun will not run; what one has begun runs to its end
+            # a call that no thread has begun will not run; one that has begun runs to its end
             future.cancel()
             raise
         if not done and future.cancel():
@@ -164,91 +160,6 @@ class Body:
         self.size = 0
 
 
-@dataclass
-class Answer:
-    """A response: its head, what of its body was made ahead, and the rest when there is more."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    ahead: bytes
-    rest: Iterator[bytes] | None = None
-    close: Callable[[], None] = field(default=lambda: None)
-
-
-def run(wsgi: WSGI, environ: Environ) -> Answer:
-    """Call the application in this thread and make its answer, or the first quarter of a megabyte of it."""
-    head: list[Any] = []
-    written: list[bytes] = []
-
-    def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
-        head[:] = [status, headers]
-        return written.append
-
-    result = wsgi(environ, start_response)
-    close = getattr(result, "close", lambda: None)
-    try:
-        pieces = iter(result)
-        ahead, more = _some(pieces)
-        answer = Answer(
-            int(head[0].split(None, 1)[0]),
-            [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head[1]],
-            b"".join(written) + ahead,
-        )
-    except BaseException:
-        close()
-        raise
-    if more:
-        answer.rest, answer.close = pieces, close
-    else:
-        close()
-    return answer
-
-
-def _some(pieces: Iterator[bytes]) -> tuple[bytes, bool]:
-    """The next quarter of a megabyte, and whether there may be more."""
-    taken: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        taken.append(piece)
-        size += len(piece)
-        if size >= PIECE:
-            return b"".join(taken), True
-    return b"".join(taken), False
-
-
-def environ_of(scope: dict[str, Any]) -> Environ:
-    """The environment of PEP 3333, as gunicorn's other workers make it, without a body."""
-    raw = scope["raw_path"]
-    if not raw.startswith(b"/"):
-        # the form that proxies are asked in: http://host/path
-        raw = urlsplit(raw).path or b"/"
-    environ: Environ = {
-        "REQUEST_METHOD": scope["method"],
-        "SCRIPT_NAME": scope.get("root_path", ""),
-        "PATH_INFO": unquote_to_bytes(raw).decode("latin-1"),
-        "QUERY_STRING": scope["query_string"].decode("latin-1"),
-        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scope["scheme"],
-        "wsgi.input": io.BytesIO(),
-        "wsgi.input_terminated": True,
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-    }
-    # a Unix socket has neither
-    environ["SERVER_NAME"], environ["SERVER_PORT"] = map(str, scope["server"] or ("localhost", ""))
-    environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = map(str, scope["client"] or ("", ""))
-    for name, value in scope["headers"]:
-        key = name.decode("latin-1").upper().replace("-", "_")
-        if key not in {"CONTENT_LENGTH", "CONTENT_TYPE"}:
-            key = f"HTTP_{key}"
-        text = value.decode("latin-1")
-        environ[key] = f"{environ[key]},{text}" if key in environ else text
-    return environ
-
-
 class Site:
     """The ASGI application around the WSGI one."""
 
@@ -257,7 +168,7 @@ class Site:
         self.readers = Lane("readers", readers, READER_WAIT)
         self.forms = Lane("forms", FORM_THREADS, FORM_WAIT)
         self.uploads = Lane("uploads", UPLOAD_THREADS, UPLOAD_WAIT)
-        # the answers to what is refused, which need no database: they are given however busy the others are
+        # responses to refused requests need no database: they are sent however busy the other lanes are
         self.refusals = Lane("refusals", 1, math.inf)
         # bodies are written by a thread, so that a slow disk stops nobody but uploads
         self.disk = Lane("disk", 1, UPLOAD_WAIT)
@@ -277,13 +188,13 @@ class Site:
 
 
 class Connection:
-    """What the server may be asked to do with the connection of a request."""
+    """What a request tells the server about its connection."""
 
     def receiving(self, *, upload: bool) -> None:
-        """A body arrives: of an upload or a form."""
+        """The body of an upload or a form is arriving."""
 
     def received(self) -> None:
-        """It is there, and the request is being answered."""
+        """The body has arrived, and the request is being processed."""
 
     def last(self) -> None:
         """This was its last request."""
@@ -299,8 +210,8 @@ class _Request:
         self.chunked = "HTTP_TRANSFER_ENCODING" in self.environ
         self.connection: Connection = scope.get("poseboard.connection", Connection())
         self.body: Body | None = None
-        self.call: Future[Answer] | None = None
-        self.answer: Answer | None = None
+        self.call: Future[Response] | None = None
+        self.response: Response | None = None
         self.unread = bool(self.length or self.chunked)
 
     async def serve(self) -> None:
@@ -316,18 +227,18 @@ class _Request:
         elif self.method not in {"GET", "HEAD", "OPTIONS"}:
             lane = self.site.forms
         try:
-            self.answer = await self._run(lane)
+            self.response = await self._run(lane)
         except Busy:
             self.environ[bodies.REFUSED] = bodies.BUSY
             self.environ["wsgi.input"] = io.BytesIO()
-            self.answer = await self._run(self.site.refusals)
-        await self._send(self.answer, lane)
+            self.response = await self._run(self.site.refusals)
+        await self._send(self.response, lane)
         if self.unread and self.environ.get(bodies.REFUSED) != bodies.TOO_SLOW:
             self.connection.receiving(upload=False)
             await self._drop()
 
     async def _take(self, upload: bool) -> str:
-        """Receive the body, or say why not."""
+        """Receive the body. Returns why it is refused, or an empty text."""
         limit = bodies.limit(upload=upload)
         if self.chunked and bodies.says_411(self.path):
             return ""
@@ -358,7 +269,7 @@ class _Request:
         return ""
 
     async def _receive(self, body: Body, limit: int, seconds: float) -> None:
-        """All of the body, counted and timed. Only the time that the client takes counts, not ours."""
+        """Receive all of the body, counted and timed. Only the client's time counts, not ours."""
         clock, spent, more = asyncio.get_running_loop().time, 0.0, True
         while more:
             allowed = min(PAUSE_SECONDS, seconds - spent, GRACE_SECONDS + body.size / BYTES_PER_SECOND - spent)
@@ -377,31 +288,31 @@ class _Request:
             if piece:
                 await body.add(piece)
 
-    async def _run(self, lane: Lane) -> Answer:
-        self.call = lane.submit(lambda: run(self.site.wsgi, self.environ))
+    async def _run(self, lane: Lane) -> Response:
+        self.call = lane.submit(lambda: call(self.site.wsgi, self.environ))
         return await lane.result(self.call)
 
-    async def _send(self, answer: Answer, lane: Lane) -> None:
+    async def _send(self, response: Response, lane: Lane) -> None:
         if self.unread or self.environ["SERVER_PROTOCOL"] == "HTTP/1.0":
-            # an old client waits for the end where nothing tells it that the connection is kept
-            answer.headers.append((b"Connection", b"close"))
+            # an old client waits for the end of the connection unless it is told that the connection stays open
+            response.headers.append((b"Connection", b"close"))
             self.connection.last()
         try:
-            await self.send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-            # what must have no body gets none
-            empty = self.method == "HEAD" or answer.status in {204, 304}
-            more = answer.rest is not None and not empty
-            await self.send({"type": "http.response.body", "body": b"" if empty else answer.ahead, "more_body": more})
-            while more and answer.rest is not None:
-                piece, more = await asyncio.wrap_future(lane.submit(partial(_some, answer.rest)))
+            await self.send({"type": "http.response.start", "status": response.status, "headers": response.headers})
+            # some responses must have no body
+            empty = self.method == "HEAD" or response.status in {204, 304}
+            more = response.rest is not None and not empty
+            await self.send({"type": "http.response.body", "body": b"" if empty else response.ahead, "more_body": more})
+            while more and response.rest is not None:
+                piece, more = await asyncio.wrap_future(lane.submit(partial(some_of, response.rest)))
                 await self.send({"type": "http.response.body", "body": piece, "more_body": more})
         finally:
-            if answer.rest is not None:
-                # in a thread, which may close a database connection with it
-                lane.submit(answer.close)
+            if response.rest is not None:
+                # in a thread, since it may close a database connection
+                lane.submit(response.close)
 
     async def _drop(self) -> None:
-        """Read what comes anyway, up to a bound: a client that is still sending would see a broken pipe instead."""
+        """Read the rest, up to a bound: a client that is still sending would see a broken pipe instead."""
         most, more, loop = 4 * bodies.limit(upload=True), True, asyncio.get_running_loop()
         end = loop.time() + DROP_SECONDS
         with suppress(TimeoutError):
@@ -412,11 +323,11 @@ class _Request:
                 more = message.get("more_body", False)
 
     def close(self) -> None:
-        """Give everything back, once no thread uses it: a client that leaves does not stop what has begun."""
+        """Give everything back once no thread uses it: a call that has begun goes on when its client leaves."""
         body, loop = self.body, asyncio.get_running_loop()
 
-        def done(call: Future[Answer]) -> None:
-            if self.answer is None and not call.cancelled() and call.exception() is None:
+        def done(call: Future[Response]) -> None:
+            if self.response is None and not call.cancelled() and call.exception() is None:
                 call.result().close()
             if body is not None:
                 with suppress(RuntimeError):  # the loop may have ended before the thread

@@ -1,7 +1,7 @@
 """gunicorn's worker for the site: `gunicorn leaderboard.wsgi --worker-class leaderboard.web.Worker`.
 
-It is gunicorn's own asyncio worker, with `web.lanes` between it and the WSGI application, and with what that
-worker leaves out: a time for a request's head, a limit on connections, and an end for clients that read nothing.
+It is gunicorn's own asyncio worker, with `web.lanes` between it and the WSGI application, and with what that worker
+lacks: a time limit for a request's head, a limit on connections, and an end for clients that read nothing.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from gunicorn.workers import gasgi
 
 # from the first byte of a request's head, or from the connection, to the end of the head
 HEAD_SECONDS = 10.0
-# for which a client may take nothing of an answer that waits for it
+# how long a client may read nothing of a response that waits for it
 UNSENT_SECONDS = 30.0
 SWEEP_SECONDS = 1.0
-# of the connections, how many may send files without being ended for a new one
+# the share of connections that may send files without being ended for a new one
 UPLOAD_SHARE = 0.75
-# that many clients at once are told that there is no room; others find the connection closed
+# how many clients at once are told that there is no room; for others the connection is closed
 MOST_TURNED_AWAY, TURNED_AWAY_SECONDS = 32, 2.0
-# of the process besides its connections: the database, the log, the files of threads
+# open files of the process besides its connections: the database, the log, the files of threads
 SPARE_FILES = 128
 
 _AT_ONCE = struct.pack("ii", 1, 0)
@@ -37,7 +37,7 @@ class Connection(ASGIProtocol):
 
     def __init__(self, worker: Worker) -> None:
         super().__init__(worker)
-        self.app = self._answer
+        self.app = self._respond
         self._running = 0
         self._since = worker.loop.time()
         # the first request must begin at once; later ones when the client likes, for gunicorn's keep-alive time
@@ -69,9 +69,9 @@ class Connection(ASGIProtocol):
             self._head_begun, self._since = True, self.worker.loop.time()
         super().data_received(data)
 
-    async def _answer(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def _respond(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if self._last:
-            # sent behind the one that was answered with the end of the connection
+            # this request was sent after the one whose response ended the connection
             return
         self._running += 1
         self.worker.idle.pop(self, None)
@@ -89,7 +89,7 @@ class Connection(ASGIProtocol):
         self._last = True
 
     def receiving(self, *, upload: bool) -> None:
-        """Who sends a form may be ended for the sake of a new connection, and who sends a file where too many do."""
+        """The sender of a form may be ended for a new connection; the sender of a file only where too many send one."""
         worker = self.worker
         if not upload or len(worker.connections) - len(worker.idle) > UPLOAD_SHARE * worker.most_connections:
             self._may_be_ended()
@@ -107,11 +107,11 @@ class Connection(ASGIProtocol):
             self.transport.abort()
 
     def check(self, now: float) -> None:
-        """End what is too slow."""
+        """End the connection if it is too slow."""
         unsent = self.transport.get_write_buffer_size()
         if unsent and unsent == self._unsent:
             if now - self._unsent_since > UNSENT_SECONDS:
-                # nor does the kernel keep what it holds for it
+                # and the kernel drops what it still holds for the client
                 self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
                 self.end()
         else:
@@ -152,12 +152,12 @@ class Worker(gasgi.ASGIWorker):
         create = self.loop.create_server
 
         async def create_server(_: Any, *, sock: Any, **options: Any) -> Any:
-            # One connection at a time is accepted, not all that wait: the other processes are there to take theirs.
+            # accept one connection at a time, not all that wait: the other processes take theirs
             server = await create(lambda: Connection(self), sock=sock, backlog=1, **options)
             sock.listen(self.cfg.backlog)
             return server
 
-        # where gunicorn's worker says what a connection is
+        # gunicorn's worker creates its connections here
         self.loop.create_server = create_server
         self.loop.call_soon(self._sweep)
         super().run()
@@ -184,7 +184,7 @@ class Worker(gasgi.ASGIWorker):
         return True
 
     def turn_away(self, transport: Any) -> None:
-        """Say that there is no room, and wait a moment for the client to read it: what it sends would cut it short."""
+        """Say that there is no room, and wait a moment for the client to read it before the connection is closed."""
         self.turned_away += 1
         if self.turned_away > MOST_TURNED_AWAY:
             transport.abort()

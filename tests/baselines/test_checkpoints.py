@@ -12,9 +12,9 @@ import safetensors.torch
 import torch
 
 from baselines import names
-from baselines.__main__ import CLAIM, claimed_results
 from baselines.mannequins import generate
-from baselines.run import simple_methods
+from baselines.run import claims, simple_methods
+from baselines.run.claims import CLAIM
 from baselines.train.fit_grouping import MARGIN
 from baselines.train.recipes import trainable
 from baselines.weights import checkpoints
@@ -220,7 +220,7 @@ def test_an_included_checkpoint_is_small_reaches_its_claim_and_beats_the_mean_po
     assert checkpoint.training["command"].startswith("OMP_NUM_THREADS=1 python -m baselines train ")
     assert checkpoint.training["cpu_seconds"] <= 300
     assert json.loads(path.read_text())["licence"] == "Apache-2.0"
-    found = _tally(claimed_results(checkpoint.baseline, path, truth, folder), truth)
+    found = _tally(claims.predictions(checkpoint.baseline, path, truth, folder), truth)
     weights = resamples(read_truth(truth, load_dataset("mannequins")).sha256, CLAIM["images"])
     paired = {(d.metric, d.part): d for d in paired_differences(found, mean, weights)}
     better = paired["ap", "all"]

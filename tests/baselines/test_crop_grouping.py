@@ -11,7 +11,7 @@ import pytest
 import baselines.__main__ as command
 from baselines import load
 from baselines.decode import grouping, heatmaps
-from baselines.decode.grouping import Detections, Model
+from baselines.decode.grouping import JointDetections, Model
 from baselines.estimators import crop_grouping
 from baselines.mannequins import generate
 from baselines.protocol import BaselineFailed
@@ -47,7 +47,7 @@ def test_maxima_carry_the_mean_offsets_to_the_other_joints():
     assert found.ways.tolist() == [[[0.0, 0.0], [5.0, -2.0]]] * 2
 
 
-def _two_people() -> tuple[Detections, Model]:
+def _two_people() -> tuple[JointDetections, Model]:
     """One person of three joints in the middle of a crop of 340 x 340, a more confident one at its left border."""
     body = np.array([[0.0, -80.0], [20.0, 0.0], [0.0, 90.0]])
     ways = body[None, :] - body[:, None]
@@ -55,7 +55,7 @@ def _two_people() -> tuple[Detections, Model]:
     classes = np.array([0, 1, 2, 0, 1, 2])
     scores = np.array([0.8, 0.8, 0.8, 0.95, 0.95, 0.95])
     model = replace(Model.prior(3), ways=ways)
-    return Detections(places, classes, scores, np.zeros((6, 2), int), ways[classes]), model
+    return JointDetections(places, classes, scores, np.zeros((6, 2), int), ways[classes]), model
 
 
 def test_the_person_in_the_middle_of_a_crop_is_chosen():
@@ -66,10 +66,12 @@ def test_the_person_in_the_middle_of_a_crop_is_chosen():
     assert joints == pytest.approx(found.places[:3]) and confidence == pytest.approx([0.8] * 3)
     # a person alone is chosen; a joint without detections is left to the caller
     rows = np.array([3, 5])
-    other = Detections(found.places[rows], found.classes[rows], found.scores[rows], found.cells[rows], found.ways[rows])
+    other = JointDetections(
+        found.places[rows], found.classes[rows], found.scores[rows], found.cells[rows], found.ways[rows]
+    )
     joints, confidence = crop_grouping.person(other, model, np.array([340.0, 340.0]))
     assert joints[[0, 2]] == pytest.approx(other.places) and np.isnan(joints[1]).all() and confidence[1] == 0.0
-    none = Detections(*(part[:0] for part in (found.places, found.classes, found.scores, found.cells, found.ways)))
+    none = JointDetections(*(part[:0] for part in (found.places, found.classes, found.scores, found.cells, found.ways)))
     joints, confidence = crop_grouping.person(none, model, np.array([340.0, 340.0]))
     assert np.isnan(joints).all() and not confidence.any()
 
@@ -78,7 +80,7 @@ def test_detections_belong_to_the_nearest_person_within_a_tenth_of_the_height():
     """34 pixels: the first is 30 from the second person's joint, the second 35 from either person's."""
     joints = np.array([[[0.0, 0.0], [np.nan, np.nan]], [[100.0, 0.0], [100.0, 50.0]]])
     places = np.array([[70.0, 0.0], [135.0, 0.0], [100.0, 60.0], [1.0, 0.0]])
-    found = Detections(places, np.array([0, 0, 1, 1]), np.ones(4), np.zeros((4, 2), int), np.zeros((4, 2, 2)))
+    found = JointDetections(places, np.array([0, 0, 1, 1]), np.ones(4), np.zeros((4, 2), int), np.zeros((4, 2, 2)))
     assert fit_grouping.example(found, joints).owner.tolist() == [1, -1, 1, -1]
 
 

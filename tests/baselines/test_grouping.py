@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from baselines.decode import grouping
-from baselines.decode.grouping import Detections, Model
+from baselines.decode.grouping import JointDetections, Model
 from baselines.estimators import bottom_up
 from baselines.estimators.bottom_up import Findings
 from baselines.models.deepercut import OFFSET_SCALE, STRIDE, DeeperCut, Maps
@@ -97,7 +97,9 @@ def test_pair_features_by_hand():
     # from (0, 0) the second is expected at (3, 4), it is at (0, 5): sqrt(9 + 1) away, acos(4 / 5) aside;
     # from there the first is expected at (0, -5), where it is: 0 and 0
     ways = np.array([[[0.0, 0.0], [3.0, 4.0]], [[0.0, -5.0], [0.0, 0.0]]])
-    found = Detections(np.array([[0.0, 0.0], [0.0, 5.0]]), np.array([0, 1]), np.ones(2), np.zeros((2, 2), int), ways)
+    found = JointDetections(
+        np.array([[0.0, 0.0], [0.0, 5.0]]), np.array([0, 1]), np.ones(2), np.zeros((2, 2), int), ways
+    )
     features = grouping.pair_features(found, np.array([0]), np.array([1]))[0]
     away, aside = math.sqrt(10), math.acos(0.8)
     assert features == pytest.approx([away, aside, 0, 0, math.exp(-away), math.exp(-aside), 1, 1, 1])
@@ -109,7 +111,7 @@ def test_pair_features_by_hand():
 
 def test_nearby_detections_of_one_class_belong_to_one_person():
     """q = 1 / (1 + exp(0.2 d - 7.5)): a half at 37.5 pixels, 1 / (1 + exp(2.5)) = 0.0759 at 50."""
-    found = Detections(
+    found = JointDetections(
         np.array([[0.0, 0.0], [37.5, 0.0], [0.0, 50.0]]), np.zeros(3, int), np.ones(3), np.zeros((3, 2), int),
         np.zeros((3, 1, 2)),
     )  # fmt: skip
@@ -119,7 +121,7 @@ def test_nearby_detections_of_one_class_belong_to_one_person():
 
 def test_scores_become_probabilities_by_their_log_odds():
     """0.8 has the log-odds log 4, 0.5 has 0: 1 / (1 + exp(-(2 log 4 - 1))) = 16 / (16 + e), and 1 / (1 + e)."""
-    found = Detections(
+    found = JointDetections(
         np.zeros((2, 2)), np.array([0, 0]), np.array([0.8, 0.5]), np.zeros((2, 2), int), np.zeros((2, 1, 2))
     )
     model = Model(np.array([[2.0, -1.0]]), np.zeros((1, 1, 9)))
@@ -156,7 +158,7 @@ def test_the_logistic_is_recovered_from_examples():
 
 
 def test_a_joint_is_the_mean_of_its_detections_weighted_by_their_scores():
-    found = Detections(
+    found = JointDetections(
         np.array([[0.0, 0.0], [4.0, 8.0], [10.0, 10.0], [50.0, 50.0]]),
         np.array([0, 0, 1, 1]), np.array([0.9, 0.3, 0.6, 0.8]), np.zeros((4, 2), int), np.zeros((4, 3, 2)),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from baselines.decode import heatmaps
 from baselines.mannequins import generate
 from baselines.protocol import BaselineFailed
 from baselines.run import crops
-from baselines.train.data import Augmentation, People, Pictures, batches, order, read_people, split
+from baselines.train.data import Augmentation, Pictures, TrainingPeople, batches, order, read_people, split
 from evaluator import load_dataset
 
 MANNEQUINS = load_dataset("mannequins")
@@ -25,7 +25,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def people(data) -> People:
+def people(data) -> TrainingPeople:
     return read_people(MANNEQUINS, data / "annotations.json", data / "images", padding=1.25)
 
 
@@ -35,7 +35,7 @@ def _all(people, augmentation, epoch=0, **changed):
     return [np.concatenate([getattr(b, name) for b in found]) for name in ("images", "joints", "weights")]
 
 
-def _dots(tmp_path, count=40) -> People:
+def _dots(tmp_path, count=40) -> TrainingPeople:
     """Images that are black but for a white dot, which is joint 0 (the right one of two); joint 1 is not annotated."""
     rng = np.random.default_rng(0)
     joints, paths = np.zeros((count, 2, 2)), []
@@ -48,7 +48,7 @@ def _dots(tmp_path, count=40) -> People:
         joints[i, 0] = x + 0.5, y + 0.5
     weights = np.tile([1.0, 0.0], (count, 1))
     regions = np.tile([8.0, 8.0, 48.0, 48.0], (count, 1))
-    return People(Pictures(paths), np.arange(count), regions, joints, weights, 1.0)
+    return TrainingPeople(Pictures(paths), np.arange(count), regions, joints, weights, 1.0)
 
 
 def test_augmented_joints_are_where_the_augmented_image_shows_them(tmp_path):

@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from baselines.devices import costs
 from baselines.protocol import BaselineFailed
 from baselines.run import crops, person_detector
-from baselines.run.person_detector import Detections, decode, distinct, fitted, overlaps
+from baselines.run.person_detector import DetectedPeople, decode, distinct, fitted, overlaps
 from baselines.train import detector
 from baselines.train.detector import CLAIM, average_precision, centre_targets, measured, moved
 from baselines.weights import checkpoints
@@ -75,7 +75,7 @@ def test_average_precision_equals_pycocotools() -> None:
         near = boxes + rng.normal(0, 6, boxes.shape)
         stray = rng.uniform([0, 0, 20, 20], [100, 100, 60, 60], (rng.integers(0, 3), 4))
         both = np.concatenate([near[rng.random(len(near)) < 0.8], stray])
-        found.append(Detections(both, rng.permutation(np.linspace(0.1, 0.9, len(both))) + rng.uniform(0, 0.05)))
+        found.append(DetectedPeople(both, rng.permutation(np.linspace(0.1, 0.9, len(both))) + rng.uniform(0, 0.05)))
     ap, recall = average_precision(found, truth)
     reference = COCO()
     reference.dataset = {

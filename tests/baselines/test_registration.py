@@ -7,11 +7,12 @@ import safetensors.torch
 import torch
 from PIL import Image
 
+from baselines import registry
 from baselines.models import simple_baseline
 from baselines.run.loading import load
 from baselines.run.predict import predict
 from baselines.weights import formats
-from baselines.weights.registration import PREPARATIONS, describe
+from baselines.weights.registration import Preparation, describe
 from tests.baselines import plain_networks
 
 IMAGENET = (0.485, 0.456, 0.406)
@@ -46,9 +47,10 @@ def test_preprocessing_follows_the_toolkit(named, bgr, mean, weights, tmp_path: 
 
 
 def test_every_form_has_a_converter_and_a_preparation():
-    assert PREPARATIONS.keys() == formats.CONVERTERS.keys()
+    forms = {form: preparation for card in registry.cards().values() for form, preparation in card.public_forms.items()}
+    assert forms.keys() == formats.CONVERTERS.keys()
     # CPM: 128 / 255 is pixel 128, which is 128 / 256 - 1 / 2 = 0; pixel 255 is 255 / 256 - 1 / 2
-    mean, std = PREPARATIONS["cpm_caffe"].mean[0], PREPARATIONS["cpm_caffe"].std[0]
+    mean, std = forms["cpm_caffe"]["mean"][0], forms["cpm_caffe"]["std"][0]
     assert (128 / 255 - mean) / std == 0
     assert (1 - mean) / std == pytest.approx(255 / 256 - 0.5)
 
@@ -69,4 +71,5 @@ def test_a_pose_machine_gets_zeros_outside_the_image(tmp_path: Path, monkeypatch
     predict("cpm", {"images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 20}]}, tmp_path, "lsp")
     assert inputs[0].shape == (1, 64, 64, 3)
     assert (inputs[0][0, 0] == 128).all() and (inputs[0][0, 32, 32] == [255, 0, 0]).all()
-    assert not estimator._input(inputs[0])[0, :, 0].any() and PREPARATIONS["hrnet"].fill == (0, 0, 0)
+    assert not estimator._input(inputs[0])[0, :, 0].any()
+    assert Preparation(**registry.card("hrnet").public_forms["hrnet"]).fill == (0, 0, 0)

@@ -16,7 +16,7 @@ import pytest
 from baselines.mannequins import generate
 from baselines.protocol import Poses
 from baselines.run.predict import predict
-from baselines.run.resume import Answer, SavedRun
+from baselines.run.resume import ImagePredictions, SavedRun
 from evaluator import public_images
 
 WHAT = {"checkpoint": "a" * 64, "size": (96, 128)}
@@ -25,19 +25,21 @@ ENTRY = {"image_id": 5, "person_id": 0, "keypoints": [1.5, 2.0, 0.5], "score": 0
 
 def test_a_worker_reads_the_predictions_of_all_earlier_workers(tmp_path: Path) -> None:
     first, second, third = (SavedRun(tmp_path, fence) for fence in (1, 2, 5))
-    assert first.begin(WHAT).answers == {} and not first.got_further()
-    first.add(Answer(5, [ENTRY], "", 1.5))
-    first.add(Answer(6, [], "6.jpg: broken", 2.0))
+    assert first.begin(WHAT).images == {} and not first.got_further()
+    first.add(ImagePredictions(5, [ENTRY], "", 1.5))
+    first.add(ImagePredictions(6, [], "6.jpg: broken", 2.0))
     assert second.got_further()
-    assert set(second.begin(WHAT).answers) == {5, 6}
-    second.add(Answer(7, [], "", 0.75))
+    assert set(second.begin(WHAT).images) == {5, 6}
+    second.add(ImagePredictions(7, [], "", 0.75))
     # the first one was still alive: it continues to write to its own file
-    first.add(Answer(8, [ENTRY], "", 2.5))
+    first.add(ImagePredictions(8, [ENTRY], "", 2.5))
     earlier = third.begin(WHAT)
-    assert earlier.answers == {
-        5: Answer(5, [ENTRY], "", 1.5), 6: Answer(6, [], "6.jpg: broken", 2.0), 7: Answer(7, [], "", 0.75),
-        8: Answer(8, [ENTRY], "", 2.5),
-    }  # fmt: skip
+    assert earlier.images == {
+        5: ImagePredictions(5, [ENTRY], "", 1.5),
+        6: ImagePredictions(6, [], "6.jpg: broken", 2.0),
+        7: ImagePredictions(7, [], "", 0.75),
+        8: ImagePredictions(8, [ENTRY], "", 2.5),
+    }
     assert earlier.seconds == 2.5 + 0.75
     for stored in (first, second, third):
         stored.close()
@@ -46,14 +48,14 @@ def test_a_worker_reads_the_predictions_of_all_earlier_workers(tmp_path: Path) -
 def test_a_truncated_line_is_predicted_again_and_another_checkpoint_starts_over(tmp_path: Path) -> None:
     first = SavedRun(tmp_path, 1)
     first.begin(WHAT)
-    first.add(Answer(5, [ENTRY], "", 1.0))
-    first.add(Answer(6, [ENTRY], "", 2.0))
+    first.add(ImagePredictions(5, [ENTRY], "", 1.0))
+    first.add(ImagePredictions(6, [ENTRY], "", 2.0))
     file = tmp_path / "1.jsonl"
     file.write_bytes(file.read_bytes()[:-9])
-    assert set(SavedRun(tmp_path, 2).begin(WHAT).answers) == {5}
-    assert SavedRun(tmp_path, 3).begin({**WHAT, "checkpoint": "b" * 64}).answers == {}
+    assert set(SavedRun(tmp_path, 2).begin(WHAT).images) == {5}
+    assert SavedRun(tmp_path, 3).begin({**WHAT, "checkpoint": "b" * 64}).images == {}
     file.write_bytes(file.read_bytes()[:20])  # killed before the first line was whole
-    assert SavedRun(tmp_path, 4).begin(WHAT).answers == {}
+    assert SavedRun(tmp_path, 4).begin(WHAT).images == {}
     assert not SavedRun(tmp_path, 4).got_further()
     first.close()
 
@@ -85,7 +87,7 @@ def test_the_worker_after_a_lost_one_halves_its_batch(tmp_path: Path) -> None:
 def test_only_the_immediate_predecessor_counts_as_progress(tmp_path: Path) -> None:
     first = SavedRun(tmp_path, 1)
     first.begin(WHAT)
-    first.add(Answer(5, [ENTRY], "", 1.5))
+    first.add(ImagePredictions(5, [ENTRY], "", 1.5))
     assert SavedRun(tmp_path, 2).got_further()
     assert not SavedRun(tmp_path, 3).got_further()  # the second never began: otherwise this would repeat for ever
 
@@ -113,7 +115,7 @@ class Large:
 
 baselines.run.predict.load = lambda *_, **__: Large()
 folder, listed, stored = map(Path, sys.argv[1:])
-_, run = predict("large", json.loads(listed.read_text()), folder, "mannequins", kept=SavedRun.after_all(stored))
+_, run = predict("large", json.loads(listed.read_text()), folder, "mannequins", saved=SavedRun.after_all(stored))
 print(json.dumps(run.to_dict()))
 """
 
@@ -171,11 +173,11 @@ def test_an_interrupted_run_gives_the_same_file_as_an_uninterrupted_one(
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        predict("counting", listed, folder / "images", "mannequins", kept=SavedRun(tmp_path, 1), progress=stop)
+        predict("counting", listed, folder / "images", "mannequins", saved=SavedRun(tmp_path, 1), progress=stop)
     before = estimator.people
     assert 0 < before < people
     estimator.people = 0
-    results, run = predict("counting", listed, folder / "images", "mannequins", kept=SavedRun(tmp_path, 2))
+    results, run = predict("counting", listed, folder / "images", "mannequins", saved=SavedRun(tmp_path, 2))
     assert results == whole
     assert run.taken_over == 8 and run.images == 20 and run.people == people
     assert estimator.people == people - sum(len(image["people"]) for image in listed["images"][:8])

@@ -20,8 +20,10 @@ from baselines import registry
 from baselines.mannequins import generate
 from baselines.models import stacked_hourglass
 from baselines.protocol import BaselineFailed
+from baselines.run import claims
 from baselines.train import loop as training
 from baselines.train.recipes import trainable, training_of
+from baselines.train.task import Task, default_precision, new_task
 from baselines.weights import checkpoints
 from baselines.weights.checkpoints import Checkpoint
 
@@ -39,7 +41,7 @@ def data(tmp_path_factory):
 def tiny(monkeypatch):
     variant = {"stacks": 2, "channels": 8, "levels": 2, "input_size": (48, 64)}
     monkeypatch.setitem(registry.card("stacked_hourglass").variants, "tiny", variant)
-    monkeypatch.setattr(command, "CLAIM", {**command.CLAIM, "images": 3})
+    monkeypatch.setattr(claims, "CLAIM", {**claims.CLAIM, "images": 3})
 
 
 SMALL = {
@@ -47,8 +49,8 @@ SMALL = {
 }  # fmt: skip
 
 
-def _task(data, out, *, variant="tiny", precision=None, **recipe) -> training.Task:
-    return training.task(
+def _task(data, out, *, variant="tiny", precision=None, **recipe) -> Task:
+    return new_task(
         "stacked_hourglass", "mannequins", data / "annotations.json", data / "images", out, variant=variant,
         recipe={**SMALL, **recipe}, device="cpu", precision=precision,
     )  # fmt: skip
@@ -115,7 +117,7 @@ def test_validation_counts_joints_near_their_place(data, tiny, tmp_path, monkeyp
     started = training._Training(_task(data, tmp_path))
     truth = iter(
         list(training.annotated.batches(
-            started.held_back, np.arange(len(started.held_back)), size=(48, 64), batch=32, mirrored=started.mirrored,
+            started.held_out, np.arange(len(started.held_out)), size=(48, 64), batch=32, mirrored=started.mirrored,
             augmentation=None, seed=0, epoch=0,
         ))
     )  # fmt: skip
@@ -136,14 +138,14 @@ def test_validation_counts_joints_near_their_place(data, tiny, tmp_path, monkeyp
 def test_validation_of_everyone_accepts_joints_of_anyone(data, tmp_path):
     """If a network finds each joint at the last person in the crop who has it, everything counts as found; shifted by
     more than 0.05 of the diagonal, 10.2 pixels of 144 x 144, hardly anything."""
-    task = training.task(
+    task = new_task(
         "deepercut", "mannequins", data / "annotations.json", data / "images", tmp_path, device="cpu",
         recipe={"validation": 0.5},
     )  # fmt: skip
     started = training._Training(task)
     settings = {"size": task.size, "batch": 32, "mirrored": started.mirrored, "augmentation": None, "seed": 0}
-    rows = np.arange(len(started.held_back))
-    truth = list(training.annotated.batches(started.held_back, rows, epoch=0, everyone=True, **settings))
+    rows = np.arange(len(started.held_out))
+    truth = list(training.annotated.batches(started.held_out, rows, epoch=0, everyone=True, **settings))
     assert max(batch.joints.shape[1] for batch in truth) > 1
 
     class Knows(torch.nn.Module):
@@ -171,9 +173,10 @@ import json, sys
 from pathlib import Path
 from baselines import registry
 from baselines.train import loop
+from baselines.train.task import new_task
 registry.card("stacked_hourglass").variants["tiny"] = {"stacks": 1, "channels": 8, "levels": 2, "input_size": (48, 64)}
 data, out, pause, way = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] == "pause", json.loads(sys.argv[4])
-task = loop.task(
+task = new_task(
     "stacked_hourglass", "mannequins", data / "annotations.json", data / "images", out, variant="tiny", device="cpu",
     recipe={"epochs": 4, "batch": 4, "validation": 0.2, "learning_rate": 1e-3, **way["recipe"]},
     precision=way["precision"], save_seconds=0.0,
@@ -232,7 +235,7 @@ def test_a_killed_training_resumes_to_the_same_weights(way, data, tmp_path):
 
 def test_a_foreign_or_damaged_state_is_rejected(data, tiny, tmp_path):
     training._Training(_task(data, tmp_path)).save()
-    with pytest.raises(BaselineFailed, match=r"delete it to begin anew, or give another --out") as failure:
+    with pytest.raises(BaselineFailed, match=r"delete it to start again, or give another --out") as failure:
         training._Training(_task(data, tmp_path, learning_rate=1e-3))
     assert failure.value.code == "other_training"
     training._Training(_task(data, tmp_path))  # the training's own state
@@ -278,10 +281,10 @@ def test_half_precision_learns_with_full_precision_weights(precision, data, tiny
 
 
 def test_half_precision_is_for_gpus(monkeypatch):
-    assert training._precision("cpu") == "float32"
+    assert default_precision("cpu") == "float32"
     for has, expected in ((True, "bf16"), (False, "fp16")):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has=has: has)
-        assert training._precision("cuda:0") == expected
+        assert default_precision("cuda:0") == expected
 
 
 def test_the_rate_of_a_training():
@@ -326,11 +329,11 @@ def test_list_prints_the_costs_as_json(capsys):
         (["train", "stacked_hourglass", "--variant", "broad"], "no variant 'broad'"),
         (["train", "stacked_hourglass", "--dataset", "lsp"], "--annotations and --folder"),
         (["train", "stacked_hourglass", "--dataset", "lsp", "--folder", "x"], "belong together"),
-        (["train", "stacked_hourglass", "--data", "nowhere"], "no such file of annotations"),
+        (["train", "stacked_hourglass", "--data", "nowhere"], "no such annotation file"),
         (["train", "stacked_hourglass", "--loss", "l1"], "no loss 'l1'"),
         (["train", "stacked_hourglass", "--optimiser", "lion"], "no optimiser 'lion'"),
         (["train", "stacked_hourglass", "--precision", "int8"], "no precision 'int8'"),
-        (["train", "stacked_hourglass", "--validation", "1"], "cannot be held back"),
+        (["train", "stacked_hourglass", "--validation", "1"], "cannot be held out"),
     ],
 )
 def test_wrong_commands_end_with_a_message(given, words, capsys):

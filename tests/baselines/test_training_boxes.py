@@ -12,8 +12,9 @@ from baselines.mannequins import generate
 from baselines.protocol import BaselineFailed
 from baselines.train import loop as training
 from baselines.train import proposals
-from baselines.train.data import Augmentation, People, batches, read_people
+from baselines.train.data import Augmentation, TrainingPeople, batches, read_people
 from baselines.train.recipes import trainable, training_of
+from baselines.train.task import new_task
 from baselines.weights.checkpoints import Checkpoint
 from evaluator import load_dataset
 
@@ -28,7 +29,7 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def people(data) -> People:
+def people(data) -> TrainingPeople:
     return read_people(MANNEQUINS, data / "annotations.json", data / "images", padding=1.3)
 
 
@@ -117,7 +118,7 @@ def test_the_published_recipe_draws_boxes_and_training_uses_them(data, tmp_path,
         ("own", 2, None),
     ):
         recipe = {"epochs": 1, "batch": 8, "loss": "cross_entropy", "optimiser": "adamw", "atomic_poses": atomic}
-        task = training.task(
+        task = new_task(
             "rmpe", "mannequins", data / "annotations.json", data / "images", tmp_path / name, variant="tiny",
             recipe=recipe, device="cpu", boxes=boxes,
         )  # fmt: skip

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.stack.slow_site import adapted
+from tests.servers.slow_site import adapted
 
 
 @dataclass
@@ -82,8 +82,8 @@ def listens(url: str) -> bool:
 
 
 def test_what_a_visitor_writes_into_the_header_goes_no_further(proxy: Proxy) -> None:
-    answer = httpx.get(proxy.url, headers={"X-Forwarded-For": "198.51.100.7, 10.0.0.1"}, trust_env=False)
-    assert answer.text == "127.0.0.1"
+    response = httpx.get(proxy.url, headers={"X-Forwarded-For": "198.51.100.7, 10.0.0.1"}, trust_env=False)
+    assert response.text == "127.0.0.1"
 
 
 def test_a_request_that_fails_is_logged_without_what_opens_an_account(proxy: Proxy) -> None:
@@ -91,10 +91,10 @@ def test_a_request_that_fails_is_logged_without_what_opens_an_account(proxy: Pro
     proxy.upstream.server_close()
     headers = {"Authorization": "Bearer plb_S3cret", "Cookie": "session=S3cret"}
     for path in ("/account/password/reset/key/1-d0-S3cret/", "/account/confirm-email/MQ:S3cret:x/", "/boards/?q=cpm"):
-        answer = httpx.get(
+        response = httpx.get(
             proxy.url + path, headers={**headers, "Referer": f"https://a.example{path}"}, trust_env=False
         )
-        assert answer.status_code == 502
+        assert response.status_code == 502
     proxy_log = wait_for_lines(proxy.log, '"uri":', 3)
     assert "/account/password/reset/key/1-***" in proxy_log and "/account/confirm-email/***" in proxy_log
     assert "/boards/?q=cpm" in proxy_log and "S3cret" not in proxy_log

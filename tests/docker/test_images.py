@@ -85,7 +85,7 @@ def test_what_sees_annotations_has_no_way_out(services):
     assert outside == {"web", "proxy"}
 
 
-def test_every_service_is_confined(services):
+def test_every_service_is_sandboxed(services):
     for name, service in services["services"].items():
         assert service["read_only"] is True, name
         assert service["cap_drop"] == ["ALL"], name
@@ -106,7 +106,7 @@ def test_only_the_proxy_listens_to_the_world(services):
     assert published == {"web": [("127.0.0.1", "8000")], "proxy": [("", "80"), ("", "443")]}
 
 
-def test_no_secret_stands_in_the_environment(services):
+def test_no_secret_is_in_the_environment(services):
     for name, service in services["services"].items():
         for variable, value in service.get("environment", {}).items():
             secret = re.search(r"PASSWORD|SECRET|TOKEN", variable)
@@ -148,11 +148,11 @@ def test_no_image_runs_as_root(dockerfile):
 
 
 def test_only_listed_files_go_to_the_builder():
-    first, *kept = [
+    first, *rules = [
         line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")
     ]
     assert first == "*"
-    names = {line.lstrip("!").split("/")[0] for line in kept if line.startswith("!")}
+    names = {line.lstrip("!").split("/")[0] for line in rules if line.startswith("!")}
     assert names.isdisjoint({"data", "secrets", "tests", ".git", ".venv"})
     copied = {
         word.rstrip("/").split("/")[-1] if word.startswith("docker/") else word
@@ -161,7 +161,7 @@ def test_only_listed_files_go_to_the_builder():
         if line.startswith("COPY ") and "--from" not in line
         for word in line.split()[1:-1]
     }
-    assert copied <= {line.lstrip("!").removeprefix("docker/") for line in kept}
+    assert copied <= {line.lstrip("!").removeprefix("docker/") for line in rules}
 
 
 def test_a_secret_comes_from_its_file(tmp_path):
@@ -201,5 +201,5 @@ def test_every_limit_can_be_set_in_the_environment_file(services):
     settings = (ROOT / "leaderboard" / "settings.py").read_text()
     names = set(re.findall(r'"(POSEBOARD_LIMIT_\w+|POSEBOARD_RATE_LIMITS|POSEBOARD_TRUSTED_PROXIES)"', settings))
     assert len(names) > 10 and names - set(services["services"]["web"]["environment"]) == {"POSEBOARD_LIMIT_WAIT_MS"}
-    documented = (ROOT / "docs" / "deploy.md").read_text()
-    assert not [name for name in names if f"`{name}`" not in documented]
+    listed = (ROOT / "docs" / "deploy.md").read_text()
+    assert not [name for name in names if f"`{name}`" not in listed]

@@ -1,4 +1,4 @@
-"""The whole stack as `make serve` runs it: broker, gunicorn, workers, scheduler, demo; in a data folder of its own."""
+"""The whole site as `make serve` runs it: broker, gunicorn, workers, scheduler, demo; in a data folder of its own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def wait_for(true: Callable[[], object], *, seconds: float, what: str, every: fl
 
 
 @dataclass
-class Stack:
+class LocalSite:
     url: str
     data: Path
     environment: dict[str, str]
@@ -49,7 +49,7 @@ class Stack:
         )
 
     def manage(self, *arguments: str) -> str:
-        """Run a management command beside the stack; returns what it printed."""
+        """Run a management command beside the site; returns what it printed."""
         done = subprocess.run(
             [sys.executable, str(ROOT / "manage.py"), *arguments],
             cwd=ROOT,
@@ -78,17 +78,17 @@ class Stack:
 
     def settled(self, submission: int, *, seconds: float = 60) -> dict[str, object]:
         """The submission once it has ended."""
-        seen: dict[str, object] = {}
+        found: dict[str, object] = {}
 
         def ended() -> bool:
-            seen.update(self.api.get(f"/submissions/{submission}").raise_for_status().json())
-            return seen["state"] not in {"queued", "running"}
+            found.update(self.api.get(f"/submissions/{submission}").raise_for_status().json())
+            return found["state"] not in {"queued", "running"}
 
         wait_for(ended, seconds=seconds, what=f"submission {submission} to end")
-        return seen
+        return found
 
     def processes(self, *words: str) -> list[int]:
-        """Ids of this stack's processes whose command line has all the words."""
+        """Ids of this site's processes whose command line has all the words."""
         found = []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
@@ -124,8 +124,8 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    data = tmp_path_factory.mktemp("stack")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalSite]:
+    data = tmp_path_factory.mktemp("site")
     port = free_port()
     environment = {
         name: value
@@ -148,7 +148,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         text=True,
         start_new_session=True,
     )
-    running = Stack(f"http://127.0.0.1:{port}", data, environment, process)
+    running = LocalSite(f"http://127.0.0.1:{port}", data, environment, process)
 
     def read() -> None:
         assert process.stdout is not None
@@ -160,7 +160,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         wait_for(
             lambda: any("Ready: " in line for line in running.output) or process.poll() is not None,
             seconds=180,
-            what="the stack to be ready",
+            what="the site to be ready",
         )
         assert process.poll() is None, "".join(running.output[-50:])
         yield running

@@ -1,4 +1,4 @@
-"""A newcomer in Chromium against the whole stack: sign in, upload, see it scored, publish it, see the row."""
+"""A newcomer in Chromium against the whole site: sign in, upload, see it scored, publish it, see the row."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.end_to_end.conftest import Stack
+from tests.end_to_end.conftest import LocalSite
 from tests.end_to_end.test_submit import sample
 
-pytestmark = [pytest.mark.stack, pytest.mark.browser, pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.processes, pytest.mark.browser, pytest.mark.xdist_group("processes")]
 
 
 @pytest.fixture
-def page(stack: Stack, chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context(base_url=stack.url, viewport={"width": 1280, "height": 900})
+def page(site: LocalSite, chromium: Browser) -> Iterator[Page]:
+    context = chromium.new_context(base_url=site.url, viewport={"width": 1280, "height": 900})
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -38,13 +38,13 @@ def sign_in(page: Page, name: str) -> None:
     page.wait_for_url(lambda url: "login" not in url)
 
 
-def test_upload_score_publish_row(stack: Stack, page: Page, tmp_path: Path) -> None:
+def test_upload_score_publish_row(site: LocalSite, page: Page, tmp_path: Path) -> None:
     page.goto("/")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     sign_in(page, "demo")
     page.goto("/mannequins-test/submit/")
     file = tmp_path / "upright.json"
-    file.write_text(json.dumps(sample(stack, shift=1 + time.time() % 1)))
+    file.write_text(json.dumps(sample(site, shift=1 + time.time() % 1)))
     page.set_input_files("#id_file", str(file))
     # checked in the page, before a byte is sent
     expect(page.locator("#checks")).to_contain_text(re.compile("no problem", re.IGNORECASE))
@@ -64,10 +64,10 @@ def test_upload_score_publish_row(stack: Stack, page: Page, tmp_path: Path) -> N
     expect(row).to_contain_text(re.compile(r"\d+\.\d"))
 
 
-def test_bad_file_is_named_in_the_page_before_it_is_sent(stack: Stack, page: Page, tmp_path: Path) -> None:
+def test_a_wrong_file_is_explained_in_the_page_before_it_is_sent(site: LocalSite, page: Page, tmp_path: Path) -> None:
     sign_in(page, "ada")
     page.goto("/mannequins-test/submit/")
-    entries = sample(stack)
+    entries = sample(site)
     entries[4]["keypoints"] = [1, 2, 3]
     file = tmp_path / "short.json"
     file.write_text(json.dumps(entries))
@@ -76,7 +76,7 @@ def test_bad_file_is_named_in_the_page_before_it_is_sent(stack: Stack, page: Pag
     expect(page.locator("#checks")).to_contain_text("51")
 
 
-def test_organiser_queues_a_baseline_with_a_button(stack: Stack, page: Page) -> None:
+def test_organiser_queues_a_baseline_with_a_button(site: LocalSite, page: Page) -> None:
     sign_in(page, "organiser")
     page.goto("/organise/mannequins-val/")
     page.get_by_role("button", name="Queue run").click()

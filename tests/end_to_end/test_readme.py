@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import ROOT, Stack, wait_for
+from tests.end_to_end.conftest import ROOT, LocalSite, wait_for
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("stack")]
+pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
 
 BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
@@ -26,36 +26,36 @@ def test_two_commands_are_the_makefiles() -> None:
 
 @pytest.mark.real_data
 @pytest.mark.slow
-def test_commands_do_what_they_say(stack: Stack, real_data: Path, tmp_path: Path) -> None:
+def test_commands_do_what_they_say(site: LocalSite, real_data: Path, tmp_path: Path) -> None:
     lsp = real_data / "lsp"
     for name, target in {
         ".venv": ROOT / ".venv",
         "manage.py": ROOT / "manage.py",
-        "data": stack.data,
+        "data": site.data,
         "images": lsp / "images",
         "LSP-joints-PC.mat": lsp / "LSP-joints-PC.mat",
         "pred_keypoints_lsp_pc.mat": lsp / "WeiCVPR16" / "pred_keypoints_lsp_pc.mat",
         "pred_sticks_lsp_pc.mat": lsp / "WeiCVPR16" / "pred_sticks_lsp_pc.mat",
     }.items():
         (tmp_path / name).symlink_to(target)
-    script = "set -eux\n" + "\n".join(BLOCKS[2:]).replace("http://127.0.0.1:8000", stack.url)
+    script = "set -eux\n" + "\n".join(BLOCKS[2:]).replace("http://127.0.0.1:8000", site.url)
     # as a shell that knows nothing of the tests' environment
-    environment = {name: stack.environment[name] for name in ("PATH", "HOME", "LANG") if name in stack.environment}
+    environment = {name: site.environment[name] for name in ("PATH", "HOME", "LANG") if name in site.environment}
     done = subprocess.run(
         ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     # the offline score of the released predictions is the published one
     assert re.search(r"90\.5|0\.905", done.stdout)
-    entries = stack.api.get("/boards/lsp-test-pc").json()["entries"]
+    entries = site.api.get("/boards/lsp-test-pc").json()["entries"]
     assert {"Convolutional Pose Machines"} <= {entry["name"] for entry in entries if entry["team"] == "Wei et al."}
 
     def blazepose() -> list[dict[str, float]]:
-        entries = stack.api.get("/boards/lsp-test-pc").json()["entries"]
+        entries = site.api.get("/boards/lsp-test-pc").json()["entries"]
         return [entry for entry in entries if entry["kind"] == "baseline"]
 
     wait_for(blazepose, seconds=60, what="the row of BlazePose")
     # measured for the full variant on whole images padded to a square, one pass
     assert blazepose()[0]["value"] == pytest.approx(0.760, abs=0.005)
-    mine = stack.api.get("/submissions").json()["items"]
+    mine = site.api.get("/submissions").json()["items"]
     assert {"Upright, by curl", "Upright, by command"} <= {item["method"]["name"] for item in mine}

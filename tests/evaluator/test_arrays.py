@@ -125,7 +125,7 @@ def test_arrays_of_annotations_that_do_not_fit() -> None:
         ({"image_ids": [True, False]}, "type bool"),
         ({"image_ids": np.array([1, 2**63], dtype=np.uint64)}, "type uint64"),
         ({"image_ids": [1, 5], "images": [1, 2]}, "row 1 is on image 5"),
-        ({"ids": [4, 4]}, "there twice"),
+        ({"ids": [4, 4]}, "appears twice"),
         ({"areas": [1, -1]}, "negative"),
         ({"head_sizes": [1, np.inf]}, "infinite"),
         ({"boxes": np.ones((2, 3))}, "boxes have the shape"),

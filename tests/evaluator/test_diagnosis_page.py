@@ -77,7 +77,7 @@ def test_a_page_without_a_diagnosis_has_the_scores_in_their_units(dataset: str) 
             assert f"{100 * score.value:.1f}" not in text
     assert ("mm, with 95% intervals" in text) == (dataset != "densepose")
     assert "nan" not in page and all(tag not in page for tag in ("<script", "<link", "<img"))
-    with pytest.raises(DatasetDefinitionError, match="nothing that a diagnosis could follow"):
+    with pytest.raises(DatasetDefinitionError, match="a diagnosis needs OKS or a PCK"):
         diagnose(load_dataset(dataset), None, None)  # type: ignore[arg-type]
 
 

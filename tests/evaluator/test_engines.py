@@ -69,37 +69,37 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert len(names) < 40
 
 
-def scanned(buffer: object, end: int, rows: int = 4, **changes: object) -> object:
+def read_in_c(buffer: object, end: int, rows: int = 4, **changes: object) -> object:
     arguments = {
         "images": np.empty(rows, np.int64),
         "scores": np.empty(rows),
         "keypoints": np.empty((rows, 6)),
-        "unsure": np.empty((9, 3), np.int64),
+        "pending": np.empty((9, 3), np.int64),
         "extras": np.empty((16, 2), np.int64),
         **changes,
     }
     return compiled.entries(buffer, 0, end, 0, 0, *arguments.values())
 
 
-def test_the_extension_refuses_arrays_that_it_would_read_or_write_beyond() -> None:
+def test_the_extension_rejects_arrays_that_it_would_read_or_write_beyond() -> None:
     text = np.frombuffer(b"[]" + bytes(64), np.uint8)
-    assert scanned(text, 2) == (2, 3, 0, 0, 0)  # done, no rows
+    assert read_in_c(text, 2) == (2, 3, 0, 0, 0)  # done, no rows
     for buffer, end in ((text, 3), (text, -1), (text[:-1], 2), (text[1:], 1 << 62)):
         with pytest.raises(ValueError, match="does not end with zero bytes"):
-            scanned(buffer, end)
+            read_in_c(buffer, end)
     read_only = np.empty(4, np.int64)
     read_only.flags.writeable = False
     wrong = {
         "images": [np.empty(3, np.int64), np.empty(4, np.int32), np.empty((4, 1), np.int64), read_only, None],
         "scores": [np.empty(5), np.empty(8)[::2], np.empty(4, np.float32), np.empty(4, ">f8")],
         "keypoints": [np.empty((3, 6)), np.empty(24), np.empty((6, 4)).T],
-        "unsure": [np.empty((9, 2), np.int64)],
+        "pending": [np.empty((9, 2), np.int64)],
         "extras": [np.empty((15, 2), np.int64)],
     }
     for name, values in wrong.items():
         for value in values:
             with pytest.raises((TypeError, ValueError, BufferError)):
-                scanned(text, 2, **{name: value})
+                read_in_c(text, 2, **{name: value})
     with pytest.raises(IndexError):
         compiled.entries(text, 3, 2, 0, 0, *(np.empty(s, t) for s, t in (
             (1, np.int64), (1, float), ((1, 6), float), ((9, 3), np.int64), ((16, 2), np.int64))))  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from evaluator import GroundTruthError, evaluate, load_dataset, public_images, read_truth
-from evaluator.reading.large_files import scanned_truth
+from evaluator.reading.large_files import read_large_annotations
 from evaluator.tally import RateTally
 from evaluator.uncertainty import (
     FEWEST_OUTCOMES,
@@ -70,7 +70,7 @@ def test_groups_of_a_large_file_are_checked_as_well() -> None:
     for image, group in zip(truth["images"], expected, strict=True):
         image["group"] = group
     coco, text = load_dataset("coco"), json.dumps(truth).encode()
-    assert scanned_truth(text, coco) is not None  # else the careful reader has it
+    assert read_large_annotations(text, coco) is not None  # else the careful reader has it
     assert groups_of(read_truth(text, coco)).tolist() == expected
     with pytest.raises(GroundTruthError, match="has no group"):
         read_truth(text.replace(b'"group": 0', b'"grape": 0', 1), coco)

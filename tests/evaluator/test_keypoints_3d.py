@@ -109,20 +109,23 @@ def test_the_area_is_the_mean_of_31_shares(distance: float, passed: int) -> None
     assert scores["pck3d_auc", "knee"] == pytest.approx(passed / 31, abs=1e-12)
 
 
-def test_the_area_agrees_with_the_thirty_one_rates() -> None:
+@pytest.mark.parametrize("last", [150, 145, 5])
+def test_the_area_is_the_mean_of_the_rates_up_to_its_last_threshold(last: int) -> None:
     from evaluator.metrics.pck3d import measure as rate
 
     truth, entries = in_space("mpi_inf_3dhp", 5)
     annotations, predictions = read_truth(truth, DHP), read_predictions(entries, DHP)
-    at = [
-        scores[-1].value
-        for threshold in range(0, 155, 5)
-        if (scores := rate(annotations, predictions, DHP, names=["x"], root="pelvis", threshold=threshold).scores())
-    ]
+
+    def pooled(threshold: int, step: int | None = None) -> float:
+        tally = rate(annotations, predictions, DHP, names=["x"], root="pelvis", threshold=threshold, step=step)
+        return tally.scores()[-1].value
+
+    thresholds = range(0, last + 5, 5)
+    assert pooled(last, 5) == pytest.approx(np.mean([pooled(each) for each in thresholds]), abs=1e-12)
     (area,) = (
         s.value for s in evaluate("mpi_inf_3dhp", entries, truth).scores if s.metric == "pck3d_auc" and s.part == "all"
     )
-    assert area == pytest.approx(np.mean(at), abs=1e-12)
+    assert area == pooled(150, 5)
 
 
 def test_joints_that_nobody_annotated_leave_the_mean_and_the_alignment() -> None:

@@ -22,7 +22,7 @@ from evaluator import (
 )
 from evaluator.metrics import multi_person_ap
 from evaluator.metrics.multi_person_ap import average_precision, measure
-from evaluator.reading.large_files import scanned_truth
+from evaluator.reading.large_files import read_large_annotations
 from evaluator.regions import inside
 from tests.evaluator.pose_cases import Document, Entries, multi_person, scores_of
 
@@ -63,6 +63,14 @@ def test_two_people_and_three_poses() -> None:
     assert found["neck"] == 0.5
     assert found["head"] == found["all"] == 0.75  # the mean of the joints that somebody has
     assert set(found) == {"nose", "neck", "head", "all"}
+
+
+def test_a_pose_that_hits_nothing_has_no_person() -> None:
+    truth = {"images": [{"id": 1}], "annotations": [person(1, nose=0, neck=20)]}
+    poses = [pose(0.9, nose=50, neck=70), pose(0.8, nose=0, neck=90)]
+    annotations, predictions = read_truth(truth, POSETRACK), read_predictions(poses, POSETRACK)
+    assigned = multi_person_ap.assign(annotations, predictions, POSETRACK, 0.5)
+    assert assigned.person.tolist() == [-1, 0]
 
 
 def test_the_envelope_takes_the_best_precision_at_a_higher_recall() -> None:
@@ -423,7 +431,7 @@ def test_a_large_file_keeps_its_regions_and_missing_joints(tmp_path: Path) -> No
     for row in truth["annotations"]:
         del row["head_size"]
     paths[0].write_text(json.dumps(truth))
-    assert scanned_truth(paths[0], POSETRACK) is not None
+    assert read_large_annotations(paths[0], POSETRACK) is not None
     found, expected = read_truth(paths[0], POSETRACK), read_truth(truth, POSETRACK)
     assert found.ignore_regions.keys() == expected.ignore_regions.keys() != set()
     for image, polygons in expected.ignore_regions.items():

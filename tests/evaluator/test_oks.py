@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+import evaluator
 from evaluator import GroundTruthError, PredictionError, evaluate, load_dataset, read_predictions, read_truth
-from evaluator.metrics.oks import STATISTICS, measure, oks
+from evaluator.matching import accumulate, accumulated
+from evaluator.metrics.oks import STATISTICS, MatchTally, measure, oks
 from tests.evaluator.pose_cases import multi_person, scores_of
 
 pytestmark = pytest.mark.usefixtures("engine")
@@ -218,3 +220,34 @@ def test_annotations_that_oks_cannot_use_are_the_operators_fault(field: str) -> 
     del truth["annotations"][0][field]
     with pytest.raises(GroundTruthError, match=field):
         evaluate("coco", [], truth)
+
+
+@pytest.mark.parametrize("field", ["area", "bbox"])
+def test_the_first_annotation_that_oks_cannot_use_is_named(field: str) -> None:
+    """By its id, in the order of the ids, whatever the order of the file."""
+    truth = document(*(annotation(number, person(0, 0)) for number in (7, 9, 5, 3)))
+    without_box_share = load_dataset("coco" if field == "area" else "crowdpose")
+    for each in truth["annotations"][:3]:
+        del each[field]
+        each["keypoints"] = each["keypoints"][: 3 * len(without_box_share.joints)]
+    truth["annotations"][3]["keypoints"] = truth["annotations"][3]["keypoints"][: 3 * len(without_box_share.joints)]
+    with pytest.raises(GroundTruthError, match=f"annotation 5 has no {field}, which OKS needs"):
+        evaluate(without_box_share, [], truth)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [np.full((1, 60), 1.0), np.linspace(0.1, 1.9, 120).reshape(2, 60), np.full((1, 60), 2.0**20 + 1)],
+    ids=["whole", "fractions", "large"],
+)
+def test_any_weights_give_the_same_bits_at_once_and_one_by_one(weights: Any) -> None:
+    """The C takes whole weights alone: those in fractions reach other points of recall in another order of adding."""
+    truth, entries = multi_person("coco", 4, images=60)
+    annotations, predictions = read_truth(truth, COCO), read_predictions(entries, COCO)
+    (tally,) = evaluator.measure(COCO, predictions, annotations)
+    assert isinstance(tally, MatchTally)
+    together = list(accumulated(tally.matches, weights))
+    for (precision, recall), weight in zip(together, weights, strict=True):
+        alone = accumulate(tally.matches, weight)
+        np.testing.assert_array_equal(precision, alone[0])
+        np.testing.assert_array_equal(recall, alone[1])

@@ -133,8 +133,21 @@ def test_the_public_list_holds_ids_files_sizes_people_and_boxes_only_when_given(
     assert "people" not in public_images(truth, boxes=False)["images"][0]
     assert "people" in public_images(truth, boxes=True)["images"][0]
     assert public_images(without(truth, "info"), boxes=False, dataset="coco", split="val")["split"] == "val"
-    with pytest.raises(GroundTruthError, match="of which dataset"):
+    with pytest.raises(GroundTruthError, match="do not name their dataset"):
         public_images(without(truth, "info"), boxes=False)
+
+
+def test_a_file_without_a_given_dataset_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth, _ = multi_person("coco", 1, images=4)
+    file = tmp_path / "truth.json"
+    file.write_text(json.dumps(truth))
+    parse, parsed = json.loads, []
+    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or parse(text))
+    assert public_images(file, boxes=True) == public_images(truth, boxes=True)
+    assert len(parsed) == 1
+    file.write_text("[1")
+    with pytest.raises(GroundTruthError, match="is not JSON"):
+        public_images(file, boxes=True)
 
 
 def test_nothing_of_the_annotations_is_in_the_public_list() -> None:

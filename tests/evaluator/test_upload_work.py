@@ -1,4 +1,4 @@
-"""How much work an upload can cause: files made to be slow are refused early, and reading in parts changes nothing."""
+"""How much work an upload can cause: files made to be slow are rejected early, and reading in parts changes nothing."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import pytest
 from evaluator import CODES, PredictionError, Predictions, load_dataset, read_images, read_predictions, validate
 from evaluator.errors import MOST_COUNTED, shown
 from evaluator.native.engine import using
-from evaluator.reading import json_documents, upload_limits
+from evaluator.reading import json_documents, upload_rules
 from evaluator.reading.entries import EntryReader
-from evaluator.reading.upload_limits import NO_BENCHMARK, limits_of
-from tests.evaluator import scanner_cases
+from evaluator.reading.upload_rules import NO_BENCHMARK, limits_of
+from tests.evaluator import large_file_cases
 from tests.evaluator.upload_corpus import IMAGES, entry, text
 from tests.evaluator.upload_mutations import IMAGES as SIZES
 from tests.evaluator.upload_mutations import image_list, mutated, slow
 
 SHAPES = tuple(slow(0))
-# Without compiled code every entry is looked at, as in any file of a dataset of one person per image.
-SKIMMED = {"one bad entry before good ones", "one text that is not ASCII", "an entry too many"}
+# Without the C every entry is read carefully, as in any file of a dataset of one person per image.
+READ_IN_C = {"one bad entry before good ones", "one text that is not ASCII", "an entry too many"}
 
 
 class Work:
@@ -63,12 +63,12 @@ def code_of(dataset: str, content: bytes, images: Any) -> str:
 def test_a_file_made_to_be_slow_causes_little_work(name: str, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # a tenth of the bounds, for files of a tenth of the size
     for bound in ("LEAST_VALUES", "LEAST_OBJECTS", "ENTRIES_PER_IMAGE"):
-        monkeypatch.setattr(upload_limits, bound, getattr(upload_limits, bound) // 10)
+        monkeypatch.setattr(upload_rules, bound, getattr(upload_rules, bound) // 10)
     shape = slow(4)[name]
     content, images = shape.make(), read_images(image_list(shape.dataset))
     work, started = Work(monkeypatch), time.process_time()
     assert code_of(shape.dataset, content, images) == shape.code
-    if engine == "native" or name not in SKIMMED:
+    if engine == "native" or name not in READ_IN_C:
         assert work.entries <= shape.entries
     # an entry that goes on after its window is read again in a larger one
     assert work.decoded <= 2 * len(content) + 8 * json_documents.WINDOW
@@ -87,7 +87,7 @@ def test_the_reading_stops_after_a_thousand_problems_and_says_so() -> None:
     assert (caught.value.total, str(caught.value).partition(",")[0]) == (999, "999 problems")
 
 
-def test_mutated_uploads_are_refused_by_a_named_code_or_valid() -> None:
+def test_mutated_uploads_are_rejected_with_a_code_or_valid() -> None:
     """A small part of what benchmarks.fuzz_uploads does."""
     codes = set()
     for seed in range(150):
@@ -98,7 +98,7 @@ def test_mutated_uploads_are_refused_by_a_named_code_or_valid() -> None:
     assert len(codes) > 15
 
 
-def outcome(content: bytes, dataset: Any = scanner_cases.SMALL, images: Any = scanner_cases.IMAGES) -> Any:
+def outcome(content: bytes, dataset: Any = large_file_cases.SMALL, images: Any = large_file_cases.IMAGES) -> Any:
     try:
         return read_predictions(content, dataset, images)
     except PredictionError as error:
@@ -109,33 +109,33 @@ def same(left: Any, right: Any) -> bool:
     if not (isinstance(left, Predictions) and isinstance(right, Predictions)):
         return bool(left == right)
     names = ("image_ids", "person_ids", "keypoints", "scores", "limbs")
-    return all(scanner_cases.same_bits(getattr(left, name), getattr(right, name)) for name in names)
+    return all(large_file_cases.same_bits(getattr(left, name), getattr(right, name)) for name in names)
 
 
 def many(rng: random.Random) -> bytes:
-    """A document of many entries, most of them good, some damaged, some that only the careful reader takes."""
+    """A document of many entries, most of them good, some damaged, some that only the careful reader reads."""
     rows = []
     for _ in range(rng.randrange(1, 60)):
-        row = scanner_cases.upload(rng).strip()[1:-1]
+        row = large_file_cases.upload(rng).strip()[1:-1]
         if rng.random() < 0.1:
             row = row.replace(b'"score"', '"né\U0001f600": {"a": 1}, "score"'.encode())
         if rng.random() < 0.02:
-            row = scanner_cases.damaged(rng, row or b"{}")
+            row = large_file_cases.damaged(rng, row or b"{}")
         if row.strip():
             rows.append(row)
     return b"[" + b",".join(rows) + b"]"
 
 
-def test_what_the_scanner_takes_between_careful_entries_is_what_the_careful_reader_reads() -> None:
-    rng, refused, taken = random.Random(11), 0, 0
+def test_entries_read_in_c_between_others_are_what_the_careful_reader_reads() -> None:
+    rng, rejected, valid = random.Random(11), 0, 0
     for _ in range(200):
         content = many(rng)
         found = outcome(content)
         with using("numpy"):
             expected = outcome(content)
         assert same(found, expected), content
-        refused, taken = refused + isinstance(found, dict), taken + isinstance(found, Predictions)
-    assert min(refused, taken) > 30
+        rejected, valid = rejected + isinstance(found, dict), valid + isinstance(found, Predictions)
+    assert min(rejected, valid) > 30
 
 
 @pytest.mark.parametrize("window", [17, 64, 500])
@@ -171,10 +171,10 @@ def test_how_much_a_file_may_hold_follows_the_benchmark() -> None:
             assert limits_of(dataset, images).size > len(images.people) * people * 3 * len(dataset.joints) * number
 
 
-def test_a_file_larger_than_its_benchmark_can_need_is_refused_while_it_inflates(
+def test_a_file_larger_than_its_benchmark_can_need_is_rejected_while_it_inflates(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    monkeypatch.setattr(upload_limits, "LEAST_BYTES", 1 << 20)
+    monkeypatch.setattr(upload_rules, "LEAST_BYTES", 1 << 20)
     rng = np.random.default_rng(0)
     # of two people, two megabytes: what else there is in the entry has no end
     document = text(entry("lsp", notes=rng.random(120_000).tolist()), entry("lsp", image_id=1002, person_id=1))
@@ -186,14 +186,14 @@ def test_a_file_larger_than_its_benchmark_can_need_is_refused_while_it_inflates(
                 validate("lsp", source, images=IMAGES["lsp"])
             assert caught.value.code == "too_large"
             assert "1 MiB" in str(caught.value)
-            # without a benchmark it is the file's owner whose time it takes
+            # without a benchmark only the file's owner waits for it
             assert validate("lsp", source).entries == 2
 
 
 def test_what_is_shown_of_a_value_is_its_beginning() -> None:
     rng = random.Random(4)
     for _ in range(3000):
-        value = json.loads(scanner_cases.value(rng))
+        value = json.loads(large_file_cases.value(rng))
         value = rng.choice([value, [value] * rng.randrange(40), {"k" * rng.randrange(70): value, "b": [value, {}]}])
         whole = json.dumps(value)
         assert shown(value) == (whole if len(whole) <= 60 else whole[:57] + "...")

@@ -101,7 +101,7 @@ def test_the_size_of_a_map_is_that_of_its_box_rounded_down_and_at_least_one() ->
 
 
 def test_all_maps_together_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uv_module, "MOST_PIXELS_TOGETHER", 60)
+    monkeypatch.setattr(uv_module, "MOST_PIXELS", 60)
     entries = [uv_entry(785, [1, 2, 6, 4], MAP, 0.5) for _ in range(3)]
     assert validate("densepose", entries[:2]).entries == 2
     with pytest.raises(PredictionError) as caught:

@@ -1,4 +1,4 @@
-"""Uploads that somebody may send: seeded mutations of good files, and a table of those made to be slow to refuse.
+"""Uploads that somebody may send: seeded mutations of good files, and a table of those made to be slow to reject.
 
 A mutation is of the structure (entries, keys and values) or of the bytes, of JSON, gzip and zip; most files are small,
 some have tens of megabytes.
@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from evaluator import load_dataset
-from evaluator.reading import upload_limits
+from evaluator.reading import upload_rules
 from evaluator.surface.maps import uniform_entry
-from tests.evaluator import scanner_cases
+from tests.evaluator import large_file_cases
 
 MEGA = 1 << 20
 KINDS = ("structure", "bytes")
@@ -173,7 +173,7 @@ def _structure(rng: random.Random, dataset: str, size: int) -> tuple[str, bytes]
 def _bytes(rng: random.Random, content: bytes) -> tuple[str, bytes]:
     kind = rng.choice(["damaged", "damaged", "damaged", "cut", "repeated", "shuffled", "noise"])
     if kind == "damaged":
-        return kind, scanner_cases.damaged(rng, content)
+        return kind, large_file_cases.damaged(rng, content)
     at = rng.randrange(len(content))
     if kind == "cut":
         return kind, content[:at]
@@ -220,10 +220,10 @@ def _first(dataset: str, first: str, size: int) -> bytes:
 
 
 def slow(mega: float) -> dict[str, Slow]:
-    """Files of about so many megabytes, each of a shape that took long to refuse, or might have."""
+    """Files of about so many megabytes, each of a shape that took long to reject, or might have."""
     size = int(mega * MEGA)
     few = 1000  # problems, and then no more is read
-    too_many = upload_limits.ENTRIES_PER_IMAGE * IMAGES["posetrack"]
+    too_many = upload_rules.ENTRIES_PER_IMAGE * IMAGES["posetrack"]
     return {
         "empty lists": Slow("coco", "not_an_object", few, lambda: b"[" + b"[]," * (size // 3) + b"[]]"),
         "empty objects": Slow("coco", "missing_key", few, lambda: b"[" + b"{}," * (size // 3) + b"{}]"),

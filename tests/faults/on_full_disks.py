@@ -50,11 +50,11 @@ from django.test import Client
 from leaderboard.models import Benchmark, Method, Quota, Submission, User
 from leaderboard.operations import releases, tokens
 from leaderboard.operations.teams import own_team
-from tests.leaderboard.conftest import predictions, truth_document
+from tests.leaderboard.conftest import annotations_json, predictions
 
 call_command("migrate", verbosity=0)
 board = Benchmark.objects.create(slug="lsp-test-pc", dataset="lsp", split="test-pc", title="LSP", daily_limit=50)
-releases.put_into_force(board, json.dumps(truth_document()).encode())
+releases.put_into_force(board, json.dumps(annotations_json()).encode())
 user = User.objects.create_user("alice", "alice@example.org", "a-long-password")
 team = own_team(user)
 _, token = tokens.create(user=user, name="test", scopes=["read", "submit"])

@@ -36,14 +36,13 @@ import django
 django.setup()
 from leaderboard.files import blobs
 from leaderboard.models import Benchmark, User
-from leaderboard.operations import submissions
 from leaderboard.operations.teams import method_named, own_team
-from tests.leaderboard.conftest import predictions
+from tests.leaderboard.conftest import predictions, submit
 alice, board = User.objects.get(username="alice"), Benchmark.objects.get()
 method = method_named(team=own_team(alice), name="Queued")
 for number in range(int(sys.argv[1]), int(sys.argv[2])):
     blob = blobs.store([predictions(miss=number % 14) + b" " * number], limit=1 << 20)
-    submissions.submit(user=alice, team=method.team, benchmark=board, method=method, blob=blob, source="api")
+    submit(method, blob, benchmark=board, user=alice)
 """
 
 
@@ -189,8 +188,8 @@ def test_requests_do_not_wait_for_a_broker_that_is_frozen_or_down(site: Site) ->
         def post() -> None:
             content = predictions() + b" " * next(numbers)
             form = {"benchmark": "lsp-test-pc", "method": "Method"}
-            answer = client.post(f"{API}/submissions", data=form, files={"file": ("p.json", content)})
-            assert answer.status_code == 202, answer.text
+            response = client.post(f"{API}/submissions", data=form, files={"file": ("p.json", content)})
+            assert response.status_code == 202, response.text
 
         def seconds_of(posts: int, checks: int) -> float:
             """The time for `posts` submissions in a row, with `checks` health checks and readers beside them."""
@@ -290,18 +289,18 @@ def test_a_health_check_waits_for_no_broker(site: Site, settings: Any, monkeypat
     settings.BROKER_URL = broker.url(site.data)
     monkeypatch.setattr(health, "_watch", health._Watch())
     monkeypatch.setattr(health, "REMEMBER_SECONDS", 0.01)
-    assert health.broker_answers()
+    assert health.broker_responds()
     monkeypatch.setattr(health, "BROKER_SECONDS", 5.0)
     os.kill(running.pid, signal.SIGSTOP)
     try:
         started = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda _: (time.sleep(0.02), health.broker_answers()), range(80)))
+            list(pool.map(lambda _: (time.sleep(0.02), health.broker_responds()), range(80)))
         assert time.monotonic() - started < 5
-        wait_until(lambda: not health.broker_answers())
+        wait_until(lambda: not health.broker_responds())
     finally:
         os.kill(running.pid, signal.SIGCONT)
-    wait_until(health.broker_answers)
+    wait_until(health.broker_responds)
 
 
 # --- working through the queue ---------------------------------------------------------------------------------------

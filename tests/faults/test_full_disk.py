@@ -39,14 +39,14 @@ def test_a_full_disk_is_reported_and_leaves_nothing_behind(tmp_path: Path) -> No
     for disk in ("uploads", "inodes", "spool", "database"):
         found = responses[disk]
         assert found.pop("left") == nothing, disk
-        for what, answer in found.items():
-            assert answer["status"] in {503, 507}, (disk, what, answer, done.stderr)
-            assert int(answer["retry_after"]) > 0, (disk, what)
-            assert answer["code"] in {"storage_full", "unavailable"} if what == "token" else answer["page"], (
+        for what, response in found.items():
+            assert response["status"] in {503, 507}, (disk, what, response, done.stderr)
+            assert int(response["retry_after"]) > 0, (disk, what)
+            assert response["code"] in {"storage_full", "unavailable"} if what == "token" else response["page"], (
                 disk,
                 what,
             )
-            assert answer["status"] == 507 or disk == "database", (disk, what)
+            assert response["status"] == 507 or disk == "database", (disk, what)
     after = responses["afterwards"]
     assert (after["token"]["status"], after["page"]["status"]) == (202, 302)
     assert (after["left"]["submissions"], after["left"]["methods"], len(after["left"]["files"])) == (2, 2, 1)

@@ -27,13 +27,13 @@ from leaderboard.operations import annotation_imports, releases
 from leaderboard.operations.refusals import Refused
 from leaderboard.queue.leases import Claim, claim_next
 from tests.faults.test_races import at_once
-from tests.leaderboard.conftest import truth_document
+from tests.leaderboard.conftest import annotations_json
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def content(images: int) -> bytes:
-    return json.dumps(truth_document(images=images)).encode()
+    return json.dumps(annotations_json(images=images)).encode()
 
 
 def digest(images: int) -> str:
@@ -178,9 +178,7 @@ def test_an_import_from_the_shell_cancels_the_waiting_one(
     benchmark: Benchmark, alice: User, settings: Any, tmp_path: Path
 ) -> None:
     waiting = drop(benchmark, alice, content(3), "waiting.json")
-    assert "waiting.json, waiting to be checked for lsp-test-pc, was cancelled" in import_from_the_shell(
-        tmp_path, 5
-    )
+    assert "waiting.json, waiting to be checked for lsp-test-pc, was cancelled" in import_from_the_shell(tmp_path, 5)
     assert tasks.check_annotations() == "nothing to do"
     waiting.refresh_from_db()
     assert waiting.state == State.CANCELLED and "the operator imported other annotations" in waiting.error_message
@@ -223,7 +221,7 @@ def test_no_file_stays_in_the_drop_folder_after_its_import_has_ended(
     assert not files(settings)
 
 
-def test_a_refused_import_leaves_no_file(benchmark: Benchmark, alice: User, settings: Any) -> None:
+def test_a_rejected_import_leaves_no_file(benchmark: Benchmark, alice: User, settings: Any) -> None:
     job = drop(benchmark, alice, content(3))
     with pytest.raises(Refused, match="Another annotation file for lsp-test-pc is being checked"):
         drop(benchmark, alice, content(4))
@@ -254,6 +252,24 @@ def test_orphans_in_the_drop_folder_are_collected_after_an_hour(
         os.utime(Path(settings.DROP_DIR) / name, (time.time() - age,) * 2)
     tasks.collect()
     assert files(settings) == sorted([waiting, young, others])
+
+
+def test_an_orphan_that_another_worker_deletes_meanwhile_is_no_fault(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, benchmark: Benchmark
+) -> None:
+    folder, delete = Path(settings.DROP_DIR), Path.unlink
+    for name in ("b" * 32 + ".json", "c" * 32 + ".json"):
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"{}")
+        os.utime(folder / name, (time.time() - 3700,) * 2)
+
+    def deleted_twice(file: Path, **options: bool) -> None:
+        delete(file)
+        delete(file, **options)
+
+    monkeypatch.setattr(Path, "unlink", deleted_twice)
+    assert annotation_imports.collect_orphans() == 2
+    assert files(settings) == []
 
 
 def migration() -> Any:

@@ -57,7 +57,7 @@ def inode(path: Path) -> int:
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_file_and_its_names_are_on_the_disk_before_the_row_and_the_row_before_the_answer(
+def test_file_and_its_names_are_on_the_disk_before_the_row_and_the_row_before_the_response(
     again: bool, calls: list[tuple[str, Any]], benchmark: Benchmark, alice: User
 ) -> None:
     """Also when the file exists already: the request that wrote it may not have got that far yet."""
@@ -67,10 +67,10 @@ def test_file_and_its_names_are_on_the_disk_before_the_row_and_the_row_before_th
     if again:
         blobs.store([predictions()], limit=1 << 20)
     calls.clear()
-    answer = client.post("/api/v1/submissions", form)
-    calls.append(("answer", None))
-    assert answer.status_code == 202
-    file = blobs.path(answer.json()["sha256"])
+    response = client.post("/api/v1/submissions", form)
+    calls.append(("response", None))
+    assert response.status_code == 202
+    file = blobs.path(response.json()["sha256"])
     synced = [place for name, place in calls if name == "fsync"]
     # the uploaded bytes; a file that exists already was fsynced before it got its name
     sent = calls.index(("fsync", synced[0] if again else inode(file)))
@@ -80,7 +80,7 @@ def test_file_and_its_names_are_on_the_disk_before_the_row_and_the_row_before_th
     committed = calls.index(("commit", None), row)
     if not again:
         assert sent < calls.index(("link", file)) < folder
-    assert sent < folder < root < row < committed < calls.index(("answer", None))
+    assert sent < folder < root < row < committed < calls.index(("response", None))
 
 
 def test_folders_of_a_sites_first_upload_survive(calls: list[tuple[str, Any]], tmp_path: Path) -> None:
@@ -94,10 +94,10 @@ def test_annotations_are_on_the_disk_before_they_are_in_force(
 ) -> None:
     import json
 
-    from tests.leaderboard.conftest import truth_document
+    from tests.leaderboard.conftest import annotations_json
 
     calls.clear()
-    releases.put_into_force(benchmark, json.dumps(truth_document(images=3)).encode())
+    releases.put_into_force(benchmark, json.dumps(annotations_json(images=3)).encode())
     truth = annotation_store.truth_path(benchmark, benchmark.truth_sha256)
     image_list = blobs.path(benchmark.image_list_sha256)
     last_commit = len(calls) - 1 - calls[::-1].index(("commit", None))

@@ -16,7 +16,7 @@ from leaderboard.operations import quotas, submissions
 from leaderboard.operations.refusals import Refused
 from leaderboard.operations.teams import own_team
 from leaderboard.queue.leases import claim_next
-from tests.leaderboard.conftest import predictions, report
+from tests.leaderboard.conftest import predictions, report, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,16 +43,13 @@ def at_once(count: int, act: Callable[[int], Any]) -> list[Any]:
     return results
 
 
-def submit(benchmark: Benchmark, method: Method, user: User, content: bytes) -> Submission:
-    blob = blobs.store([content], limit=1 << 20)
-    return submissions.submit(user=user, team=method.team, benchmark=benchmark, method=method, blob=blob, source="api")[
-        0
-    ]
+def send(benchmark: Benchmark, method: Method, user: User, content: bytes) -> Submission:
+    return submit(method, blobs.store([content], limit=1 << 20), benchmark=benchmark, user=user)
 
 
 def test_limit_holds_under_parallel_submissions(benchmark: Benchmark, method: Method, alice: User) -> None:
     Benchmark.objects.update(daily_limit=5, running_limit=100)
-    results = at_once(20, lambda number: submit(benchmark, method, alice, b"[]" + b" " * number))
+    results = at_once(20, lambda number: send(benchmark, method, alice, b"[]" + b" " * number))
     kinds = Counter(type(result).__name__ for result in results)
     assert kinds == {"Submission": 5, "Refused": 15}
     assert {result.status for result in results if isinstance(result, Refused)} == {429}
@@ -61,7 +58,7 @@ def test_limit_holds_under_parallel_submissions(benchmark: Benchmark, method: Me
 
 
 def test_same_file_sent_in_parallel_is_one_submission(benchmark: Benchmark, method: Method, alice: User) -> None:
-    results = at_once(10, lambda number: submit(benchmark, method, alice, b"[]"))
+    results = at_once(10, lambda number: send(benchmark, method, alice, b"[]"))
     assert len({result.pk for result in results}) == 1
     assert quotas.usage(method.team, benchmark).day_used == 1
 
@@ -75,7 +72,7 @@ def test_own_team_is_created_once(db: None) -> None:
 def test_each_evaluation_is_claimed_by_one_worker(benchmark: Benchmark, method: Method, alice: User) -> None:
     Benchmark.objects.update(daily_limit=50)
     for number in range(12):
-        submit(benchmark, method, alice, predictions(miss=number))
+        send(benchmark, method, alice, predictions(miss=number))
     claims = at_once(24, lambda number: claim_next(Evaluation))
     claimed = [claim.job.pk for claim in claims if claim]
     # a claim may lose its row to another worker and return nothing, but no row is ever claimed twice
@@ -86,7 +83,7 @@ def test_each_evaluation_is_claimed_by_one_worker(benchmark: Benchmark, method: 
 
 
 def test_scores_are_written_once_by_racing_workers(benchmark: Benchmark, method: Method, alice: User) -> None:
-    submit(benchmark, method, alice, predictions())
+    send(benchmark, method, alice, predictions())
     claim = claim_next(Evaluation)
     assert claim is not None
     outcomes = at_once(8, lambda number: submissions.record(claim, report(), seconds=1))
@@ -102,6 +99,6 @@ def test_storage_limit_holds_under_parallel_submissions(
     """Each file is 1,000 bytes; three fit."""
     Benchmark.objects.update(daily_limit=100, running_limit=100)
     settings.PERSON_STORAGE = 3500
-    results = at_once(12, lambda number: submit(benchmark, method, alice, (b"[%d]" % number).ljust(1000)))
+    results = at_once(12, lambda number: send(benchmark, method, alice, (b"[%d]" % number).ljust(1000)))
     assert Counter(getattr(result, "code", "") for result in results) == {"": 3, "storage_person": 9}
     assert Submission.objects.count() == 3

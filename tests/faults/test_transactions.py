@@ -35,7 +35,7 @@ from leaderboard.models.transactions import retried
 from leaderboard.operations import quotas, reported_results, submissions, teams
 from leaderboard.operations.refusals import Refused
 from leaderboard.queue.leases import claim_next
-from tests.leaderboard.conftest import report
+from tests.leaderboard.conftest import report, submit
 from tests.lock_order import Watch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -113,9 +113,9 @@ def test_no_deadlock_between_submitters_and_workers_of_one_team_and_board(
             method = choose.choice(methods)
             try:
                 # the same files are sent again and again, even while an earlier copy is being rejected
-                sent, _ = submissions.submit(
-                    user=alice, team=team, benchmark=choose.choice(boards), method=method, blob=choose.choice(files),
-                    source="api", publish_when_scored=choose.random() < 0.5,
+                sent = submit(
+                    method, choose.choice(files), benchmark=choose.choice(boards), user=alice,
+                    publish_when_scored=choose.random() < 0.5,
                 )  # fmt: skip
                 done["submitted"] += 1
                 act = choose.randrange(9)

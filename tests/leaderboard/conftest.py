@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from leaderboard.files import blobs
+from leaderboard.files.blobs import Blob
 from leaderboard.models import Benchmark, Evaluation, Membership, Method, Submission, Team, User
 from leaderboard.operations import releases, submissions
+from leaderboard.operations.submissions import SubmissionRequest
 from leaderboard.operations.teams import own_team
 from leaderboard.queue.leases import Claim, claim_next
 
@@ -26,7 +28,7 @@ POSE = np.array(
 )  # fmt: skip
 
 
-def truth_document(images: int = IMAGES) -> dict[str, Any]:
+def annotations_json(images: int = IMAGES) -> dict[str, Any]:
     """People in the same pose, each image's shifted by one more pixel."""
     return {
         "info": {"dataset": "lsp", "split": "test"},
@@ -100,7 +102,7 @@ def charlie(db: None) -> User:
 @pytest.fixture
 def benchmark(db: None) -> Benchmark:
     board = Benchmark.objects.create(slug="lsp-test-pc", dataset="lsp", split="test-pc", title="LSP", running_limit=50)
-    releases.put_into_force(board, json.dumps(truth_document()).encode())
+    releases.put_into_force(board, json.dumps(annotations_json()).encode())
     return board
 
 
@@ -115,17 +117,22 @@ def send(benchmark: Benchmark, method: Method, alice: User):
 
     def send(content: bytes | None = None, *, miss: int = 0, to: Method = method, **fields: Any) -> Submission:
         blob = blobs.store([predictions(miss=miss) if content is None else content], limit=1 << 20)
-        fields = {"user": alice, "team": to.team, "source": "api", "benchmark": benchmark, **fields}
-        return submissions.submit(method=to, blob=blob, **fields)[0]
+        return submit(to, blob, **{"user": alice, "benchmark": benchmark, **fields})
 
     return send
 
 
+def submit(method: Method, blob: Blob, **fields: Any) -> Submission:
+    """Submit a stored file for a method, by the API unless the fields say otherwise."""
+    request = SubmissionRequest(**{"team": method.team, "source": "api", **fields})
+    return submissions.submit(request=request, method=method, blob=blob)[0]
+
+
 def claim() -> Claim[Evaluation]:
     """The next evaluation; there must be one."""
-    taken = claim_next(Evaluation)
-    assert taken is not None
-    return taken
+    claimed = claim_next(Evaluation)
+    assert claimed is not None
+    return claimed
 
 
 def report(value: float = 0.5) -> dict[str, Any]:

@@ -25,8 +25,8 @@ SCORES = [
 
 
 @dataclass
-class Board:
-    """What the server knows, and what it was asked. `answers`: responses to give instead of the next ones, per path."""
+class FakeServer:
+    """What the server knows, and what it was asked. `responses` replace the next ones of a path."""
 
     url: str = ""
     submissions: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Board:
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
     states: list[str] = field(default_factory=lambda: ["queued", "running", "scored"])
-    answers: dict[str, list[tuple[int, dict[str, str], Any]]] = field(default_factory=dict)
+    responses: dict[str, list[tuple[int, dict[str, str], Any]]] = field(default_factory=dict)
     problems: list[dict[str, Any]] = field(default_factory=list)
     drop_connections: int = 0
 
@@ -43,24 +43,24 @@ class Board:
 
 
 class Handler(BaseHTTPRequestHandler):
-    board: Board
+    fake: FakeServer
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
         return
 
-    def answer(self, status: int, document: Any, headers: dict[str, str] | None = None) -> None:
-        content = document if isinstance(document, bytes) else json.dumps(document).encode()
+    def respond(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+        payload = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         kind = "application/problem+json" if status >= 400 else "application/json"
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **(headers or {})}.items():
+        for name, value in {"Content-Type": kind, "Content-Length": str(len(payload)), **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
+        self.wfile.write(payload)
 
     def problem(self, status: int, code: str, detail: str, headers: dict[str, str] | None = None) -> None:
-        document = {"type": "about:blank", "title": "-", "status": status, "detail": detail, "code": code}
-        self.answer(status, document, headers)
+        body = {"type": "about:blank", "title": "-", "status": status, "detail": detail, "code": code}
+        self.respond(status, body, headers)
 
     def admitted(self, *, required: bool) -> bool:
         header = self.headers.get("Authorization")
@@ -70,16 +70,16 @@ class Handler(BaseHTTPRequestHandler):
         return False
 
     def scripted(self, path: str) -> bool:
-        planned = self.board.answers.get(path)
+        planned = self.fake.responses.get(path)
         if not planned:
             return False
-        status, headers, document = planned.pop(0)
-        self.answer(status, document, headers)
+        status, headers, body = planned.pop(0)
+        self.respond(status, body, headers)
         return True
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
-        self.board.requests.append(("GET", self.path, dict(self.headers)))
+        self.fake.requests.append(("GET", self.path, dict(self.headers)))
         if self.scripted(parts.path):
             return
         *_, collection, name = ["", *parts.path.removeprefix("/api/v1").strip("/").split("/")]
@@ -87,13 +87,13 @@ class Handler(BaseHTTPRequestHandler):
             one = {"slug": "lsp-test-pc", "dataset": "lsp", "split": "test", "hidden": True}
             cursor = parse_qs(parts.query).get("cursor")
             other = {**one, "slug": "mpii-val", "dataset": "mpii", "split": "val", "hidden": False}
-            self.answer(200, {"items": [other], "next": None} if cursor else {"items": [one], "next": "abc"})
+            self.respond(200, {"items": [other], "next": None} if cursor else {"items": [one], "next": "abc"})
         elif collection == "boards" and name == "lsp-test-pc" and self.admitted(required=False):
             asked = parse_qs(parts.query)
             metric = asked.get("metric", ["pck@0.2"])[0]
             row = {"team": "Alice", "low": None, "high": None, "scores": []}
             best = {"rank": 1, "method": "Hourglass", "kind": "baseline", "value": 0.9, "low": 0.85, "high": 0.95}
-            self.answer(
+            self.respond(
                 200,
                 {
                     "benchmark": name,
@@ -107,22 +107,26 @@ class Handler(BaseHTTPRequestHandler):
                     ],
                 },
             )
-        elif collection == "submissions" and name in self.board.submissions and self.admitted(required=True):
-            submission = self.board.submissions[name]
-            if self.board.states:
-                submission["state"] = self.board.states.pop(0)
+        elif collection == "submissions" and name in self.fake.submissions and self.admitted(required=True):
+            submission = self.fake.submissions[name]
+            if self.fake.states:
+                submission["state"] = self.fake.states.pop(0)
             if submission["state"] == "scored":
                 submission["scores"] = SCORES
             if submission["state"] in {"rejected", "errored"}:
                 message = "entry 3: no score" if submission["state"] == "rejected" else "Our fault: F-12."
-                submission["error"] = {"code": "missing_key", "message": message, "problems": self.board.problems}
-            self.answer(200, submission)
+                submission["error"] = {
+                    "code": "missing_key",
+                    "message": message,
+                    "problems": self.fake.problems,
+                }
+            self.respond(200, submission)
         else:
             self.problem(404, "not_found", "Not found, or you do not have access.")
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.board.requests.append(("POST", self.path, dict(self.headers)))
+        self.fake.requests.append(("POST", self.path, dict(self.headers)))
         if self.scripted(self.path) or not self.admitted(required=True):
             return
         message = email.message_from_bytes(
@@ -130,30 +134,30 @@ class Handler(BaseHTTPRequestHandler):
         )
         fields = {part.get_param("name", header="content-disposition"): part for part in message.iter_parts()}
         texts = {name: part.get_payload(decode=True).decode() for name, part in fields.items() if name != "file"}
-        content = fields["file"].get_payload(decode=True)
+        payload = fields["file"].get_payload(decode=True)
         key = self.headers["Idempotency-Key"]
-        number = self.board.keys.setdefault(key, str(len(self.board.submissions) + 1))
-        self.board.files[fields["file"].get_filename()] = content
+        number = self.fake.keys.setdefault(key, str(len(self.fake.submissions) + 1))
+        self.fake.files[fields["file"].get_filename()] = payload
         submission = {
             "id": int(number),
             "state": "queued",
             "benchmark": texts["benchmark"],
             "method": {"id": 4, "name": texts["method"]},
-            "sha256": hashlib.sha256(content).hexdigest(),
+            "sha256": hashlib.sha256(payload).hexdigest(),
             "created_at": "2026-05-01T12:00:00Z",
             "scores": [],
             "error": None,
-            "url": f"{self.board.url}/submissions/{number}/",
+            "url": f"{self.fake.url}/submissions/{number}/",
             "public": False,
             "publish": texts.get("publish"),
         }
-        self.board.submissions[number] = submission
-        if self.board.drop_connections:
-            self.board.drop_connections -= 1
+        self.fake.submissions[number] = submission
+        if self.fake.drop_connections:
+            self.fake.drop_connections -= 1
             self.close_connection = True
             self.connection.close()
             return
-        self.answer(202, submission, {"Location": f"/api/v1/submissions/{number}"})
+        self.respond(202, submission, {"Location": f"/api/v1/submissions/{number}"})
 
 
 class QuietServer(ThreadingHTTPServer):
@@ -165,22 +169,22 @@ class QuietServer(ThreadingHTTPServer):
 
 
 @pytest.fixture
-def board() -> Iterator[Board]:
+def server() -> Iterator[FakeServer]:
     """A running server on a free port of this machine."""
-    known = Board()
-    server = QuietServer(("127.0.0.1", 0), type("BoardHandler", (Handler,), {"board": known}))
-    known.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    known = FakeServer()
+    listening = QuietServer(("127.0.0.1", 0), type("FakeHandler", (Handler,), {"fake": known}))
+    known.url = f"http://127.0.0.1:{listening.server_port}"
+    thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     yield known
-    server.shutdown()
-    server.server_close()
+    listening.shutdown()
+    listening.server_close()
     thread.join()
 
 
 @pytest.fixture(autouse=True)
 def own_config(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees or changes the credentials of whoever runs it."""
+    """No test sees or changes the credentials of the user who runs it."""
     monkeypatch.setenv("POSEBOARD_CONFIG", str(tmp_path / "config"))
     for name in ("POSEBOARD_URL", "POSEBOARD_TOKEN"):
         monkeypatch.delenv(name, raising=False)
@@ -207,10 +211,10 @@ def poseboard() -> Command:
 
 
 @pytest.fixture
-def logged_in(board: Board, monkeypatch: pytest.MonkeyPatch) -> Board:
-    monkeypatch.setenv("POSEBOARD_URL", board.url)
+def logged_in(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> FakeServer:
+    monkeypatch.setenv("POSEBOARD_URL", server.url)
     monkeypatch.setenv("POSEBOARD_TOKEN", TOKEN)
-    return board
+    return server
 
 
 @pytest.fixture

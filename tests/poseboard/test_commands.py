@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 from scipy.io import savemat
 from typer.testing import CliRunner
 
+from evaluator import dataset_names
 from poseboard.cli import app
 
 
@@ -106,7 +108,7 @@ def test_gzip_is_read_and_written(poseboard, converted) -> None:
     assert gzip.decompress(out.read_bytes()) == (converted / "p.json").read_bytes()
 
 
-BAD = {
+REJECTED = {
     "no file": (None, "no such file", "bad_file"),
     "not JSON": (b"{", "", "not_json"),
     "no list": (b"{}", "expected a JSON list of entries", "not_a_list"),
@@ -117,8 +119,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("command", ["evaluate", "validate"])
-@pytest.mark.parametrize(("content", "message", "code"), BAD.values(), ids=BAD.keys())
-def test_bad_predictions(poseboard, converted, command, content, message, code) -> None:
+@pytest.mark.parametrize(("content", "message", "code"), REJECTED.values(), ids=REJECTED.keys())
+def test_rejected_predictions(poseboard, converted, command, content, message, code) -> None:
     path = converted / "bad.json"
     if content is not None:
         path.write_bytes(content)
@@ -131,7 +133,7 @@ def test_bad_predictions(poseboard, converted, command, content, message, code) 
     assert poseboard(command, "lsp", path, "--truth", converted / "truth.json").stdout == ""
 
 
-def test_bad_annotations(poseboard, converted) -> None:
+def test_rejected_annotations(poseboard, converted) -> None:
     (converted / "truth.json").write_text('{"images": []}')
     result = poseboard("evaluate", "lsp", converted / "p.json", "--truth", converted / "truth.json", "--json")
     assert result.exit_code == 2 and "no list 'annotations'" in result.stderr
@@ -150,8 +152,8 @@ def test_an_unknown_dataset(poseboard, converted) -> None:
 def test_validate(poseboard, converted) -> None:
     result = poseboard("validate", "lsp", converted / "p.json")
     assert result.exit_code == 0 and "entries\t1000\nimages covered\t1000\n" in result.stdout
-    document = poseboard.json("validate", "lsp", converted / "p.json", "--truth", converted / "truth.json")
-    assert document["valid"] is True and (document["entries"], document["images_total"]) == (1000, 1000)
+    printed = poseboard.json("validate", "lsp", converted / "p.json", "--truth", converted / "truth.json")
+    assert printed["valid"] is True and (printed["entries"], printed["images_total"]) == (1000, 1000)
     images = {"dataset": "lsp", "split": "test", "images": [{"id": 1000 + row} for row in range(1, 2001)]}
     (converted / "images.json").write_text(json.dumps(images))
     result = poseboard("validate", "lsp", converted / "p.json", "--images", converted / "images.json")
@@ -168,10 +170,10 @@ def test_validate_on_a_terminal(poseboard, converted, monkeypatch) -> None:
 def test_convert_says_what_it_wrote(poseboard, lsp) -> None:
     result = poseboard("convert", "truth", "lsp", lsp / "joints.mat", "-o", lsp / "t.json", "--split", "train")
     assert result.exit_code == 0 and result.stdout == "" and "t.json: 1000 images, 1000 people" in result.stderr
-    document = poseboard.json("convert", "predictions", "lsp", lsp / "pred.mat", "-o", lsp / "p.json")
+    printed = poseboard.json("convert", "predictions", "lsp", lsp / "pred.mat", "-o", lsp / "p.json")
     from evaluator.reading.annotations import digest
 
-    assert document["entries"] == 1000 and document["sha256"] == digest(lsp / "p.json")
+    assert printed["entries"] == 1000 and printed["sha256"] == digest(lsp / "p.json")
     umask = os.umask(0)
     os.umask(umask)
     assert stat.S_IMODE((lsp / "p.json").stat().st_mode) == 0o666 & ~umask
@@ -212,6 +214,9 @@ def test_version_and_help(poseboard) -> None:
         assert command in text
         assert "--json" in poseboard(*(("convert", "truth") if command == "convert" else (command,)), "--help").stdout
     assert poseboard("nonsense").exit_code == 2
+    for command in (("evaluate",), ("validate",), ("convert", "truth"), ("convert", "predictions")):
+        words = set(re.findall(r"\w+", poseboard(*command, "--help").stdout))
+        assert set(dataset_names()) <= words
 
 
 def test_the_command_starts_without_what_it_does_not_need() -> None:

@@ -21,23 +21,23 @@ def folder(tmp_path: Path) -> Path:
             value if value is None or index in range(3) or index in range(15, 18) or index % 3 == 2 else value + 400
             for index, value in enumerate(entry["keypoints"])
         ]
-    for name, document in (("truth", truth), ("a", entries), ("b", worse)):
-        (tmp_path / f"{name}.json").write_text(json.dumps(document))
+    for name, content in (("truth", truth), ("a", entries), ("b", worse)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
     return tmp_path
 
 
 def test_a_better_file_is_better_beyond_chance(poseboard, folder) -> None:
-    document = poseboard.json("compare", folder / "a.json", folder / "b.json", "--truth", folder / "truth.json")
-    assert (document["dataset"], document["images"], document["resamples"]) == ("lsp", 320, 1000)
-    found = {(each["metric"], each["part"]): each for each in document["differences"]}
+    content = poseboard.json("compare", folder / "a.json", folder / "b.json", "--truth", folder / "truth.json")
+    assert (content["dataset"], content["images"], content["resamples"]) == ("lsp", 320, 1000)
+    found = {(each["metric"], each["part"]): each for each in content["differences"]}
     wrist = found["pck@0.2", "wrist"]
     assert wrist["b"] == 0 and wrist["difference"] == wrist["a"] > 0.5
     assert 0.5 < wrist["low"] < wrist["difference"] < wrist["high"] and wrist["p"] == pytest.approx(2 / 1001)
     ankle = found["pck@0.2", "ankle"]
     assert (ankle["difference"], ankle["low"], ankle["high"], ankle["p"]) == (0, 0, 0, 1)
     scores = poseboard.json("evaluate", "lsp", folder / "a.json", "--truth", folder / "truth.json")
-    assert document["a_sha256"] == scores["predictions_sha256"] and document["truth_sha256"] == scores["truth_sha256"]
-    assert [each["a"] for each in document["differences"]] == [each["value"] for each in scores["scores"]]
+    assert content["a_sha256"] == scores["predictions_sha256"] and content["truth_sha256"] == scores["truth_sha256"]
+    assert [each["a"] for each in content["differences"]] == [each["value"] for each in scores["scores"]]
 
 
 def test_identical_files_in_a_pipe(poseboard, folder) -> None:
@@ -69,7 +69,7 @@ def test_the_dataset_comes_from_the_annotations_or_the_option(poseboard, folder)
     assert poseboard.json("compare", *files, folder / "truth.json", "--dataset", "lsp")["dataset"] == "lsp"
 
 
-def test_bad_files(poseboard, folder) -> None:
+def test_rejected_files(poseboard, folder) -> None:
     (folder / "broken.json").write_text("{")
     for arguments in (
         (folder / "a.json", folder / "none.json", "--truth", folder / "truth.json"),
@@ -94,10 +94,10 @@ def test_evaluate_writes_a_report(poseboard, folder) -> None:
 
 def test_evaluate_says_why(poseboard, folder, monkeypatch) -> None:
     files = ("evaluate", "lsp", folder / "a.json", "--truth", folder / "truth.json")
-    document = poseboard.json(*files, "--diagnosis")
+    content = poseboard.json(*files, "--diagnosis")
     plain = poseboard.json(*files)
-    assert {key: document[key] for key in plain} == plain and "diagnosis" not in plain
-    why = document["diagnosis"]
+    assert {key: content[key] for key in plain} == plain and "diagnosis" not in plain
+    why = content["diagnosis"]
     assert {each["by"] for each in why["slices"]} == {"size", "occlusion", "visible_joints", "crowding"}
     value = next(s["value"] for s in plain["scores"] if (s["metric"], s["part"]) == ("pck@0.2", "all"))
     assert why["total"]["good"] + why["total"]["jitter"] == pytest.approx(value, abs=1e-12)

@@ -19,28 +19,28 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.sleep", lambda _: None)
 
 
-def test_login_stores_for_this_user_alone(poseboard, board, tmp_path) -> None:
-    result = poseboard("login", board.url + "/", stdin=TOKEN + "\n")
+def test_login_stores_for_this_user_alone(poseboard, server, tmp_path) -> None:
+    result = poseboard("login", server.url + "/", stdin=TOKEN + "\n")
     assert result.exit_code == 0, result.output
     assert "Logged in to" in result.stderr and "2 benchmarks" in result.stderr and result.stdout == ""
     path = tmp_path / "config" / "credentials.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert json.loads(path.read_text()) == {"url": board.url, "token": TOKEN}
+    assert json.loads(path.read_text()) == {"url": server.url, "token": TOKEN}
     assert TOKEN not in result.output
     assert poseboard("submit", "lsp-test-pc", __file__, "--method", "A").exit_code == 0
     assert [each.name for each in path.parent.iterdir()] == ["credentials.json"]
 
 
-def test_login_stores_no_token_that_does_not_work(poseboard, board, tmp_path) -> None:
-    result = poseboard("login", board.url, "--token", "plb_wrong")
+def test_login_stores_no_token_that_does_not_work(poseboard, server, tmp_path) -> None:
+    result = poseboard("login", server.url, "--token", "plb_wrong")
     assert result.exit_code == 3 and "The API token is not valid." in result.stderr
     assert not (tmp_path / "config").exists()
 
 
 @pytest.mark.parametrize("token", ["", "two words", "schlüssel"])
-def test_login_refuses_what_is_no_token(poseboard, board, token) -> None:
-    result = poseboard("login", board.url, stdin=token + "\n")
-    assert result.exit_code == 2 and "this is not an API token" in result.stderr and board.requests == []
+def test_login_rejects_what_is_no_token(poseboard, server, token) -> None:
+    result = poseboard("login", server.url, stdin=token + "\n")
+    assert result.exit_code == 2 and "that is not an API token" in result.stderr and server.requests == []
 
 
 def test_login_needs_a_server(poseboard) -> None:
@@ -49,13 +49,13 @@ def test_login_needs_a_server(poseboard) -> None:
     assert result.exit_code == 2 and "begin with https://" in result.stderr
 
 
-def test_the_environment_comes_before_what_is_stored(board, monkeypatch) -> None:
+def test_the_environment_comes_before_what_is_stored(server, monkeypatch) -> None:
     credentials.store("https://stored.example.org", "stored")
     assert credentials.read() == credentials.Credentials("https://stored.example.org", "stored")
-    monkeypatch.setenv("POSEBOARD_URL", board.url)
-    assert credentials.read() == credentials.Credentials(board.url, None)  # a stored token goes to its own server only
+    monkeypatch.setenv("POSEBOARD_URL", server.url)
+    assert credentials.read() == credentials.Credentials(server.url, None)  # a stored token goes to its own server only
     monkeypatch.setenv("POSEBOARD_TOKEN", TOKEN)
-    assert credentials.read() == credentials.Credentials(board.url, TOKEN)
+    assert credentials.read() == credentials.Credentials(server.url, TOKEN)
     assert credentials.read("https://option.example.org/").url == "https://option.example.org"
 
 
@@ -90,9 +90,9 @@ def test_submit_without_waiting(poseboard, logged_in, results) -> None:
     assert result.exit_code == 0 and result.stdout == "state\tqueued\n" and logged_in.path_counts("GET") == 0
 
 
-def test_submit_json_is_the_servers_answer(poseboard, logged_in, results) -> None:
-    document = poseboard.json("submit", "lsp-test-pc", results, "--method", "A", "--wait", "--publish")
-    assert document == logged_in.submissions["1"] and document["state"] == "scored" and document["publish"] == "true"
+def test_submit_json_is_the_servers_response(poseboard, logged_in, results) -> None:
+    printed = poseboard.json("submit", "lsp-test-pc", results, "--method", "A", "--wait", "--publish")
+    assert printed == logged_in.submissions["1"] and printed["state"] == "scored" and printed["publish"] == "true"
 
 
 def test_submit_a_rejected_file(poseboard, logged_in, results) -> None:
@@ -142,7 +142,7 @@ def test_waiting_has_an_end(poseboard, logged_in, results) -> None:
 def test_exit_codes_of_refusals(poseboard, logged_in, results, status, code, message) -> None:
     problem = {"type": "about:blank", "title": "-", "status": status, "detail": "Nope.", "code": "some_code"}
     headers = {"Retry-After": "90"} if status == 429 else {}
-    logged_in.answers["/api/v1/submissions"] = [(status, headers, problem)]
+    logged_in.responses["/api/v1/submissions"] = [(status, headers, problem)]
     result = poseboard("submit", "lsp-test-pc", results, "--method", "A", "--json")
     assert result.exit_code == code and result.stderr.strip() == message
     assert json.loads(result.stdout) == {"error": problem}
@@ -155,15 +155,15 @@ def test_submit_a_file_that_is_not_there(poseboard, logged_in, tmp_path) -> None
     assert poseboard("submit", "lsp-test-pc", tmp_path / "none.json").exit_code == 2  # no --method
 
 
-def test_board_in_a_pipe(poseboard, board) -> None:
-    result = poseboard("board", "lsp-test-pc", "--url", board.url)
+def test_board_in_a_pipe(poseboard, server) -> None:
+    result = poseboard("board", "lsp-test-pc", "--url", server.url)
     assert result.exit_code == 0, result.output
     assert result.stdout == "1\tHourglass\tAlice\tbaseline\t0.9\t0.85\t0.95\n\tCPM [31m\tAlice\treported\t0.875\t\t\n"
 
 
 def test_board_json_and_its_metric(poseboard, logged_in) -> None:
-    document = poseboard.json("board", "lsp-test-pc", "--metric", "pck_auc", "--part", "knee")
-    assert (document["metric"], document["part"]) == ("pck_auc", "knee") and len(document["entries"]) == 2
+    printed = poseboard.json("board", "lsp-test-pc", "--metric", "pck_auc", "--part", "knee")
+    assert (printed["metric"], printed["part"]) == ("pck_auc", "knee") and len(printed["entries"]) == 2
 
 
 def test_board_on_a_terminal(poseboard, logged_in, monkeypatch) -> None:
@@ -185,8 +185,8 @@ def test_submission_on_a_terminal(poseboard, logged_in, results, monkeypatch) ->
     assert "A on lsp-test-pc: scored" in output and "77.49" in output and "70.00 to 80.00" in output
 
 
-def test_no_board(poseboard, board) -> None:
-    result = poseboard("board", "nothing", "--url", board.url)
+def test_no_board(poseboard, server) -> None:
+    result = poseboard("board", "nothing", "--url", server.url)
     assert result.exit_code == 4 and "Not found, or you do not have access." in result.stderr
 
 

@@ -46,11 +46,13 @@ class Command(BaseCommand):
             ("publish-all", "publish every submission when it is scored"),
         ):
             parser.add_argument(f"--{flag}", action=BooleanOptionalAction, default=None, help=said)
-        seen = parser.add_mutually_exclusive_group()
-        seen.add_argument(
+        visibility = parser.add_mutually_exclusive_group()
+        visibility.add_argument(
             "--private", dest="is_public", action="store_false", default=None, help="show it to its teams only"
         )
-        seen.add_argument("--public", dest="is_public", action="store_true", default=None, help="show it to everyone")
+        visibility.add_argument(
+            "--public", dest="is_public", action="store_true", default=None, help="show it to everyone"
+        )
         parser.add_argument("--organiser", action="append", default=[], help="user name; can be repeated")
         parser.add_argument("--daily-limit", type=int, default=None)
         parser.add_argument("--total-limit", type=int, default=None)
@@ -122,10 +124,10 @@ class Command(BaseCommand):
         else:
             for key, value in given.items():
                 setattr(benchmark, key, value)
-        # an address from before a rule existed does not keep its benchmark from new annotations
-        kept = {"slug", "split"} if benchmark.pk else set()
+        # a benchmark whose address is older than a rule may still get new annotations
+        unchecked = {"slug", "split"} if benchmark.pk else set()
         try:
-            benchmark.full_clean(exclude=kept | {"teams", "organisers"})
+            benchmark.full_clean(exclude=unchecked | {"teams", "organisers"})
         except ValidationError as error:
             said = [f"{field}: {' '.join(texts)}" for field, texts in error.message_dict.items()]
             raise CommandError(f"{slug}: {' '.join(said).replace('__all__: ', '')}") from error

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from leaderboard.files import blobs
-from leaderboard.models import Benchmark, Membership, Submission
+from leaderboard.models import Benchmark, Membership
 from leaderboard.operations import uploads
 from leaderboard.operations.refusals import Refused
 from leaderboard.operations.teams import METHOD_FIELDS
@@ -39,25 +38,18 @@ class Command(BaseCommand):
         if not file.is_file():
             raise CommandError(f"no file {file}")
 
-        def chunks() -> Iterator[bytes]:
-            with file.open("rb") as stream:
-                yield from iter(lambda: stream.read(1 << 20), b"")
-
         theirs = Membership.objects.filter(team__name=options["team"]).exists()
         fields = {field: options[field] for field in METHOD_FIELDS if options[field] is not None}
         if "year" in fields:
             fields["year"] = int(fields["year"])
         try:
             submission, created = uploads.accept_import(
+                file=file,
                 team=options["team"],
                 benchmark=benchmark,
                 method=options["method"],
                 described=fields,
-                chunks=chunks,
-                limit=1 << 30,
-                source=Submission.Source.IMPORT,
-                file_name=file.name,
-                publish_when_scored=not options["private"] and not theirs,
+                publish=not options["private"] and not theirs,
             )
         except (Refused, OSError, blobs.TooLarge) as error:
             raise CommandError(str(error)) from error

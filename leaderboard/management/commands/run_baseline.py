@@ -53,7 +53,7 @@ class Command(BaseCommand):
         return bool(options["variant"] or options["checkpoint"])
 
     def queue(self, benchmark: Benchmark, options: dict[str, Any]) -> list[BaselineRun]:
-        """The runs that were asked for; what cannot run is said."""
+        """Queue the runs that were asked for, and say what cannot run."""
         if file := options["boxes"]:
             try:
                 with file.open("rb") as stream:
@@ -70,9 +70,9 @@ class Command(BaseCommand):
         self, benchmark: Benchmark, options: dict[str, Any], boxes: baseline_runs.BoxFile | None
     ) -> list[BaselineRun]:
         if options["all"]:
-            for choice in runnable(benchmark):
-                if choice.why_not:
-                    self.stdout.write(f"{choice} is left out: {choice.why_not}")
+            for each in runnable(benchmark):
+                if each.why_not:
+                    self.stdout.write(f"{each} is left out: {each.why_not}")
             return baseline_runs.request_all(benchmark=benchmark, by=None, boxes=boxes)[0]
         checkpoint = None
         if options["checkpoint"] is not None:

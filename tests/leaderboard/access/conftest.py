@@ -55,22 +55,22 @@ def staff(db: None) -> User:
 
 
 def sign_in(name: str, password: str, at: str, *, to: str = LOGIN) -> HttpResponse:
-    """The answer to a log-in by a browser of its own: 302 where it was let in, 200 for a wrong password, 429."""
+    """The response to a log-in from a browser of its own: 302 for a right password, 200 for a wrong one, 429."""
     field = "username" if to == ADMIN else "login"
-    answer: HttpResponse = Client(REMOTE_ADDR=at).post(to, {field: name, "password": password})
-    return answer
+    response: HttpResponse = Client(REMOTE_ADDR=at).post(to, {field: name, "password": password})
+    return response
 
 
 def fail(name: str, at: str, times: int, *, to: str = LOGIN) -> list[int]:
     return [sign_in(name, f"wrong-{number}", at, to=to).status_code for number in range(times)]
 
 
-def assert_refused(answer: Any, *, limit: int, within: int) -> None:
+def assert_refused(response: Any, *, limit: int, within: int) -> None:
     """A 429 that says for how long, in headers and on the page."""
-    assert answer.status_code == 429
-    wait = int(answer["Retry-After"])
+    assert response.status_code == 429
+    wait = int(response["Retry-After"])
     assert 0 < wait <= within
-    assert (answer["RateLimit-Limit"], answer["RateLimit-Remaining"]) == (str(limit), "0")
-    assert answer["RateLimit-Reset"] == str(wait)
-    assert "no-store" in answer["Cache-Control"]
-    assert f"Try again in {rate_limits.waiting(wait)}." in answer.content.decode()
+    assert (response["RateLimit-Limit"], response["RateLimit-Remaining"]) == (str(limit), "0")
+    assert response["RateLimit-Reset"] == str(wait)
+    assert "no-store" in response["Cache-Control"]
+    assert f"Try again in {rate_limits.waiting(wait)}." in response.content.decode()

@@ -91,7 +91,7 @@ def test_many_networks_together_lock_out_only_those_that_the_owner_never_used(al
     assert sign_in("alice", PASSWORD, HOME).status_code == 302, "the owner's own network"
 
 
-def test_refused_guesses_do_not_use_up_what_all_networks_share(alice: User, limit: Any) -> None:
+def test_stopped_guesses_do_not_use_up_what_all_networks_share(alice: User, limit: Any) -> None:
     limit(login_account="12 per 10 minutes")
     fail("alice", HOME, 40)
     assert sign_in("alice", PASSWORD, CAFE).status_code == 302
@@ -120,8 +120,8 @@ def test_the_password_of_whoever_is_signed_in_is_counted_too(address: str, alice
     browser.force_login(alice)
     field = "password" if "reauth" in address else "oldpassword"
     new = {"password1": "another-long-one", "password2": "another-long-one"}
-    answers = [browser.post(address, {field: f"wrong-{number}", **new}).status_code for number in range(11)]
-    assert answers == [200] * 10 + [429]
+    responses = [browser.post(address, {field: f"wrong-{number}", **new}).status_code for number in range(11)]
+    assert responses == [200] * 10 + [429]
     assert_refused(browser.post(address, {field: PASSWORD, **new}), limit=10, within=600)
     assert sign_in("alice", PASSWORD, HOME).status_code == 429
     assert sign_in("alice", PASSWORD, CAFE).status_code == 302
@@ -130,8 +130,8 @@ def test_the_password_of_whoever_is_signed_in_is_counted_too(address: str, alice
 def test_the_admin_has_no_password_entry_of_its_own_besides_its_log_in(staff: User) -> None:
     browser = Client()
     browser.force_login(staff)
-    answer = browser.post("/admin/password_change/", {"old_password": "x"})
-    assert (answer.status_code, answer["Location"]) == (302, "/account/password/change/")
+    response = browser.post("/admin/password_change/", {"old_password": "x"})
+    assert (response.status_code, response["Location"]) == (302, "/account/password/change/")
 
 
 def test_guesses_at_the_same_time_are_all_counted(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,10 +191,10 @@ def reset(email: str, at: str = HOME) -> Any:
 
 def test_password_links_per_e_mail_address(alice: User, bob: User, mail_server: None) -> None:
     for account in ("alice@example.org", "nobody@example.org"):
-        answers = [reset(account, at=f"198.51.100.{number}") for number in range(6)]
-        assert [each.status_code for each in answers] == [302] * 5 + [429], "whether it has an account or not"
-        assert_refused(answers[-1], limit=5, within=3600)
-        assert f'value="{account}"' in answers[-1].content.decode()
+        responses = [reset(account, at=f"198.51.100.{number}") for number in range(6)]
+        assert [each.status_code for each in responses] == [302] * 5 + [429], "whether it has an account or not"
+        assert_refused(responses[-1], limit=5, within=3600)
+        assert f'value="{account}"' in responses[-1].content.decode()
     assert reset("bob@example.org").status_code == 302
     assert [each.to for each in mail.outbox].count(["alice@example.org"]) == 5
 
@@ -209,13 +209,13 @@ def test_links_to_confirm_an_address_are_counted_too(alice: User, mail_server: N
     browser = Client(REMOTE_ADDR=HOME)
     browser.force_login(alice)
     form = {"email": alice.email, "action_send": ""}
-    answers = []
+    responses = []
     for _ in range(6):
-        answers.append(browser.post("/account/email/", form))
-        assert "sent to" in browser.get("/account/email/").content.decode() or len(answers) == 6
-    assert [each.status_code for each in answers] == [302] * 5 + [429]
-    assert_refused(answers[-1], limit=5, within=3600)
-    assert "sent to" not in answers[-1].content.decode(), "no message of a mail that was not sent"
+        responses.append(browser.post("/account/email/", form))
+        assert "sent to" in browser.get("/account/email/").content.decode() or len(responses) == 6
+    assert [each.status_code for each in responses] == [302] * 5 + [429]
+    assert_refused(responses[-1], limit=5, within=3600)
+    assert "sent to" not in responses[-1].content.decode(), "no message of a mail that was not sent"
     assert len(mail.outbox) == 5
     # signing in sends one as well
     assert sign_in("alice", PASSWORD, CAFE).status_code == 429

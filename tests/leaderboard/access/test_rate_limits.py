@@ -39,20 +39,20 @@ def token(alice: User) -> Callable[..., Client]:
     return make
 
 
-def assert_problem(answer: Any, *, limit: int, within: int) -> None:
-    assert answer["Content-Type"] == "application/problem+json"
-    assert answer.json()["code"] == "rate_limited" and answer.json()["status"] == 429
-    assert_refused(answer, limit=limit, within=within)
+def assert_problem(response: Any, *, limit: int, within: int) -> None:
+    assert response["Content-Type"] == "application/problem+json"
+    assert response.json()["code"] == "rate_limited" and response.json()["status"] == 429
+    assert_refused(response, limit=limit, within=within)
 
 
 @pytest.mark.parametrize("path", ["/api/v1/benchmarks", "/api/v1/openapi.json", "/api/v1/no-such-address"])
 def test_requests_without_a_token_count_for_their_network(path: str, db: None, limit: Any) -> None:
     limit(api_network="3 per minute")
     ours, others = Client(REMOTE_ADDR=HOME), Client(REMOTE_ADDR=CAFE)
-    answers = [ours.get(path) for _ in range(4)]
-    assert [each.status_code for each in answers[:3]] == [404 if "no-such" in path else 200] * 3
-    assert [each["RateLimit-Remaining"] for each in answers[:3]] == ["2", "1", "0"]
-    assert_problem(answers[3], limit=3, within=60)
+    responses = [ours.get(path) for _ in range(4)]
+    assert [each.status_code for each in responses[:3]] == [404 if "no-such" in path else 200] * 3
+    assert [each["RateLimit-Remaining"] for each in responses[:3]] == ["2", "1", "0"]
+    assert_problem(responses[3], limit=3, within=60)
     assert others.get(path).status_code != 429
 
 
@@ -147,9 +147,9 @@ def test_forms_are_counted_for_the_user_or_the_network(signed_in: bool, alice: U
     assert [post(browser(alice, HOME)) for _ in range(4)][-1] == 429
     assert post(browser(bob, HOME)) == (400 if signed_in else 429)
     assert post(browser(alice, CAFE)) == (429 if signed_in else 302)
-    answer = browser(alice, HOME).post("/profile/", {"name": "x"})
-    assert_refused(answer, limit=3, within=60)
-    assert "<h1>Too many requests</h1>" in answer.content.decode()
+    response = browser(alice, HOME).post("/profile/", {"name": "x"})
+    assert_refused(response, limit=3, within=60)
+    assert "<h1>Too many requests</h1>" in response.content.decode()
 
 
 def test_an_asynchronous_server_is_limited_alike(alice: User, limit: Any) -> None:
@@ -169,8 +169,8 @@ def test_a_switch_turns_all_of_them_off(settings: Any, alice: User, limit: Any) 
     settings.RATE_LIMITED = False
     limit(form="1 per hour", api_network="1 per hour", signup="1 per hour")
     assert fail("alice", HOME, 12) == [200] * 12
-    answers = [Client().get("/api/v1/benchmarks") for _ in range(3)]
-    assert [each.status_code for each in answers] == [200] * 3 and "RateLimit-Limit" not in answers[0]
+    responses = [Client().get("/api/v1/benchmarks") for _ in range(3)]
+    assert [each.status_code for each in responses] == [200] * 3 and "RateLimit-Limit" not in responses[0]
 
 
 # --- counters and addresses ------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from leaderboard.models import ApiToken, Benchmark, Evaluation, Membership, Subm
 from leaderboard.operations import releases, submissions, tokens
 from leaderboard.operations.teams import own_team
 from leaderboard.queue.leases import claim_next
-from tests.leaderboard.conftest import predictions, truth_document
+from tests.leaderboard.conftest import annotations_json, predictions
 
 ROOT = Path(__file__).resolve().parents[3]
 BOTH = (ApiToken.Scope.READ, ApiToken.Scope.SUBMIT)
@@ -79,7 +79,7 @@ def benchmark(db: None) -> Benchmark:
     board = Benchmark.objects.create(
         slug="lsp-test-pc", dataset="lsp", split="test-pc", title="LSP", daily_limit=20, running_limit=20
     )
-    releases.put_into_force(board, json.dumps(truth_document()).encode())
+    releases.put_into_force(board, json.dumps(annotations_json()).encode())
     return board
 
 
@@ -88,7 +88,7 @@ def private_benchmark(team: Team) -> Benchmark:
     """Only Alice's team may see it."""
     board = Benchmark.objects.create(slug="secret-test", dataset="lsp", split="secret", title="Secret", is_public=False)
     board.teams.add(team)
-    releases.put_into_force(board, json.dumps(truth_document()).encode())
+    releases.put_into_force(board, json.dumps(annotations_json()).encode())
     return board
 
 
@@ -153,10 +153,10 @@ def score_next(value: float = 0.5) -> None:
 @pytest.fixture
 def submission(post: Sender, as_alice: Client) -> Submission:
     """Alice's, scored 0.5 and not published."""
-    answer = post(as_alice)
-    assert answer.status_code == 202, answer.content
+    response = post(as_alice)
+    assert response.status_code == 202, response.content
     score_next()
-    return Submission.objects.get(pk=answer.json()["id"])
+    return Submission.objects.get(pk=response.json()["id"])
 
 
 @pytest.fixture
@@ -194,11 +194,11 @@ from django.core.management import call_command
 call_command("migrate", verbosity=0)
 from leaderboard.models import Benchmark, User
 from leaderboard.operations import releases, tokens
-from tests.leaderboard.conftest import truth_document
+from tests.leaderboard.conftest import annotations_json
 board = Benchmark.objects.create(
     slug="lsp-test-pc", dataset="lsp", split="test-pc", title="LSP", daily_limit=5, running_limit=100
 )
-releases.put_into_force(board, json.dumps(truth_document()).encode())
+releases.put_into_force(board, json.dumps(annotations_json()).encode())
 texts = {}
 for name in ("alice", "charlie"):
     user = User.objects.create_user(name, f"{name}@example.org", "a-long-password")

@@ -34,7 +34,7 @@ TABLE: dict[tuple[str, str], dict[str, int]] = {
     ("GET", "/submissions/{submission_id}"): only(200, "alice", "bob", "olu") | {"nobody": 404},
     ("GET", "/submissions/{submission_id}/file"): only(200, "alice", "bob"),
     ("POST", "/submissions/{submission_id}/publish"): only(200, "alice", "bob"),
-    # it does not stand on the board, and has ended
+    # it is not on the board, and has ended
     ("POST", "/submissions/{submission_id}/withdraw"): only(409, "alice", "bob"),
     ("POST", "/submissions/{submission_id}/cancel"): only(409, "alice", "bob"),
     ("GET", "/methods"): SIGNED_IN,
@@ -83,7 +83,7 @@ def test_the_schema_hides_no_route() -> None:
 
 @pytest.fixture
 def names(benchmark: Benchmark, submission: Submission, charlie: User, olu: User) -> dict[str, Any]:
-    """What the placeholders of the addresses stand for."""
+    """The values of the placeholders in the addresses."""
     with_token(charlie)
     run = BaselineRun.objects.create(baseline="blazepose", benchmark=benchmark, requested_by=olu)
     return {
@@ -98,33 +98,33 @@ def names(benchmark: Benchmark, submission: Submission, charlie: User, olu: User
 @pytest.mark.parametrize("role", ROLES)
 def test_routes_of_a_role(role: str, names: dict[str, Any], bob: User) -> None:
     client = Client() if role == "nobody" else with_token(User.objects.get(username=role))
-    answered = {}
+    statuses = {}
     for method, path in sorted(TABLE):
-        # each request meets the same site: what it changed is taken back
+        # each request finds the same site: its changes are rolled back
         with transaction.atomic():
             json_body = method == "PATCH" or path in {"/baselines/runs", "/baselines/runs/all"}
             body = {"content_type": "application/json", "data": "{}"} if json_body else {}
-            answer = client.generic(method, API + path.format(**names), **body)
+            response = client.generic(method, API + path.format(**names), **body)
             transaction.set_rollback(True)
-        answered[method, path] = answer.status_code
-        check_manners(answer, signed_in=role != "nobody")
-    assert answered == {route: expected[role] for route, expected in TABLE.items()}
+        statuses[method, path] = response.status_code
+        check_manners(response, signed_in=role != "nobody")
+    assert statuses == {route: expected[role] for route, expected in TABLE.items()}
 
 
-def check_manners(answer: Any, *, signed_in: bool) -> None:
-    """What holds for every answer: problem details, what may be cached, how to sign in."""
-    if answer.status_code >= 400:
-        problem = answer.json()
-        assert answer["Content-Type"] == "application/problem+json"
-        assert problem["status"] == answer.status_code
+def check_manners(response: Any, *, signed_in: bool) -> None:
+    """What holds for every response: problem details, what may be cached, how to sign in."""
+    if response.status_code >= 400:
+        problem = response.json()
+        assert response["Content-Type"] == "application/problem+json"
+        assert problem["status"] == response.status_code
         assert problem["code"]
         assert problem["detail"]
-        assert "Traceback" not in answer.content.decode()
-    if answer.status_code == 401:
-        assert answer["WWW-Authenticate"].startswith("Bearer")
+        assert "Traceback" not in response.content.decode()
+    if response.status_code == 401:
+        assert response["WWW-Authenticate"].startswith("Bearer")
     if signed_in:
-        assert answer["Cache-Control"] == "private, no-store"
-    assert {"Authorization", "Cookie"} <= {each.strip() for each in answer["Vary"].split(",")}
+        assert response["Cache-Control"] == "private, no-store"
+    assert {"Authorization", "Cookie"} <= {each.strip() for each in response["Vary"].split(",")}
 
 
 @pytest.mark.parametrize(("role", "status"), [("alice", 403), ("charlie", 403), ("olu", 202)])
@@ -135,13 +135,13 @@ def test_who_may_run_a_baseline(
     Benchmark.objects.update(has_images=True)
     client = with_token(User.objects.get(username=role))
     body = {"baseline": "blazepose", "benchmark": benchmark.slug}
-    answer = client.post(f"{API}/baselines/runs", body, content_type="application/json")
-    assert answer.status_code == status, answer.content
+    response = client.post(f"{API}/baselines/runs", body, content_type="application/json")
+    assert response.status_code == status, response.content
     assert BaselineRun.objects.count() == (status == 202)
     if status == 202:
-        assert answer["Location"] == f"{API}/baselines/runs/{answer.json()['id']}"
+        assert response["Location"] == f"{API}/baselines/runs/{response.json()['id']}"
         again = client.post(f"{API}/baselines/runs", body, content_type="application/json")
-        assert again.json()["id"] == answer.json()["id"]
+        assert again.json()["id"] == response.json()["id"]
 
 
 def test_a_private_benchmark_is_not_there_for_strangers(
@@ -153,10 +153,10 @@ def test_a_private_benchmark_is_not_there_for_strangers(
         assert as_bob.get(API + path).status_code == 200
         absent = as_charlie.get(f"{API}{path}".replace(slug, "nothing"))
         for stranger in (as_charlie, anonymous):
-            answer = stranger.get(API + path)
-            assert answer.status_code == 404
+            response = stranger.get(API + path)
+            assert response.status_code == 404
             # the same words as for one that does not exist
-            assert answer.content == absent.content
+            assert response.content == absent.content
     listed = {
         client: [each["slug"] for each in client.get(f"{API}/benchmarks").json()["items"]]
         for client in (as_bob, anonymous)

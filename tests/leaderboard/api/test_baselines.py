@@ -56,7 +56,7 @@ def send_boxes(client: Client, rows: object, **fields: Any) -> Any:
     return client.post(f"{API}/baselines/runs/with-boxes", {"file": file, **fields})
 
 
-def test_the_choices_say_what_can_run_and_why_the_rest_cannot(
+def test_weights_are_listed_with_why_some_cannot_run(
     people: Benchmark, registered: Checkpoint, as_olu: Client, as_alice: Client
 ) -> None:
     short = Checkpoint.objects.create(
@@ -81,9 +81,9 @@ def test_the_choices_say_what_can_run_and_why_the_rest_cannot(
 
 
 def test_a_run_with_registered_weights(people: Benchmark, registered: Checkpoint, as_olu: Client) -> None:
-    answer = post(as_olu, "runs", baseline="hrnet", benchmark=people.slug, checkpoint=registered.pk)
-    assert answer.status_code == 202, answer.content
-    assert (answer.json()["variant"], answer.json()["checkpoint"]) == ("w32", registered.pk)
+    response = post(as_olu, "runs", baseline="hrnet", benchmark=people.slug, checkpoint=registered.pk)
+    assert response.status_code == 202, response.content
+    assert (response.json()["variant"], response.json()["checkpoint"]) == ("w32", registered.pk)
     assert BaselineRun.objects.get().checkpoint == registered
     wrong = post(as_olu, "runs", baseline="cpm", benchmark=people.slug, checkpoint=registered.pk)
     assert (wrong.status_code, wrong.json()["code"]) == (409, "other_checkpoint")
@@ -94,17 +94,17 @@ def test_a_run_with_registered_weights(people: Benchmark, registered: Checkpoint
 def test_all_that_can_run_at_once(
     people: Benchmark, registered: Checkpoint, as_olu: Client, as_charlie: Client
 ) -> None:
-    answer = post(as_olu, "runs/all", benchmark=people.slug)
-    assert answer.status_code == 202, answer.content
-    queued = [(each["baseline"], each["variant"], each["checkpoint"]) for each in answer.json()["items"]]
+    response = post(as_olu, "runs/all", benchmark=people.slug)
+    assert response.status_code == 202, response.content
+    queued = [(each["baseline"], each["variant"], each["checkpoint"]) for each in response.json()["items"]]
     # the narrow networks that ship (and whatever needs no weights), and the registered one
     ready = [each for each in registry.runnable(load_dataset(people.dataset).joints, Path()) if not each.why_not]
     assert len(queued) == len(ready) + 1 == len(set(queued)) == BaselineRun.objects.count()
     assert len([variant for _, variant, checkpoint in queued if (variant, checkpoint) == ("narrow", None)]) == 9
     assert ("hrnet", "w32", registered.pk) in queued and ("pyranet", "narrow", None) in queued
-    assert {each["variant"] for each in answer.json()["left_out"]} == {"lite", "full", "heavy"}
+    assert {each["variant"] for each in response.json()["left_out"]} == {"lite", "full", "heavy"}
     again = post(as_olu, "runs/all", benchmark=people.slug)
-    assert [each["id"] for each in again.json()["items"]] == [each["id"] for each in answer.json()["items"]]
+    assert [each["id"] for each in again.json()["items"]] == [each["id"] for each in response.json()["items"]]
     assert post(as_charlie, "runs/all", benchmark=people.slug).status_code == 403
     people.has_images = False
     people.save()
@@ -112,10 +112,10 @@ def test_all_that_can_run_at_once(
     assert (refused.status_code, refused.json()["code"]) == (409, "no_images")
 
 
-def test_a_file_of_boxes_is_checked_and_kept_with_the_run(people: Benchmark, as_olu: Client) -> None:
-    answer = send_boxes(as_olu, [BOX], baseline="hrnet", benchmark=people.slug)
-    assert answer.status_code == 202, answer.content
-    assert answer.json()["boxes"] == "people.json"
+def test_a_file_of_boxes_is_checked_and_stored_with_the_run(people: Benchmark, as_olu: Client) -> None:
+    response = send_boxes(as_olu, [BOX], baseline="hrnet", benchmark=people.slug)
+    assert response.status_code == 202, response.content
+    assert response.json()["boxes"] == "people.json"
     run = BaselineRun.objects.get()
     assert json.loads(blobs.path(run.boxes_sha256).read_bytes()) == [BOX]
     # other boxes are another run, the same ones are not
@@ -133,20 +133,20 @@ def test_a_file_of_boxes_is_checked_and_kept_with_the_run(people: Benchmark, as_
         ([{**BOX, "image_id": 500}], "people.json has no box of a person in these images"),
     ],
 )
-def test_a_file_that_holds_no_boxes_is_refused_at_the_door(
+def test_a_file_without_boxes_is_rejected_at_once(
     content: object, words: str, people: Benchmark, as_olu: Client
 ) -> None:
-    answer = send_boxes(as_olu, content, baseline="hrnet", benchmark=people.slug)
-    assert (answer.status_code, answer.json()["code"]) == (422, "boxes") and words in answer.json()["detail"]
+    response = send_boxes(as_olu, content, baseline="hrnet", benchmark=people.slug)
+    assert (response.status_code, response.json()["code"]) == (422, "boxes") and words in response.json()["detail"]
     assert not BaselineRun.objects.exists()
 
 
-def test_boxes_for_a_benchmark_that_lists_its_people_are_refused(
+def test_boxes_for_a_benchmark_that_lists_its_people_are_rejected(
     people: Benchmark, benchmark: Benchmark, as_olu: Client, as_alice: Client
 ) -> None:
-    answer = send_boxes(as_olu, [BOX], baseline="hrnet", benchmark=benchmark.slug)
-    assert (answer.status_code, answer.json()["code"]) == (422, "boxes")
-    assert "lists its people" in answer.json()["detail"]
+    response = send_boxes(as_olu, [BOX], baseline="hrnet", benchmark=benchmark.slug)
+    assert (response.status_code, response.json()["code"]) == (422, "boxes")
+    assert "lists its people" in response.json()["detail"]
     # nobody else's file is even read
     assert send_boxes(as_alice, b"{}", baseline="hrnet", benchmark=people.slug).status_code == 403
     too_large = send_boxes(as_olu, b" " * ((16 << 20) + 1), baseline="hrnet", benchmark=people.slug)

@@ -66,8 +66,8 @@ def test_other_metric_and_part(anonymous: Client, three: list[int]) -> None:
 
 @pytest.mark.parametrize("query", ["metric=ap", "part=tail", "metric=%00", "metric=pck@0.2&part=forearm"])
 def test_a_metric_that_is_not_there(anonymous: Client, benchmark: Benchmark, query: str) -> None:
-    answer = anonymous.get(f"{BOARD}?{query}")
-    assert (answer.status_code, answer.json()["code"]) == (404, "metric_unknown")
+    response = anonymous.get(f"{BOARD}?{query}")
+    assert (response.status_code, response.json()["code"]) == (404, "metric_unknown")
 
 
 def test_board_at_a_date(anonymous: Client, three: list[int], alice: User) -> None:
@@ -94,7 +94,7 @@ def test_etag_follows_the_version(anonymous: Client, three: list[int], alice: Us
     assert unchanged.content == b""
     assert unchanged["ETag"] == first["ETag"]
     assert unchanged["Cache-Control"] == "public, no-cache"
-    # another question has another answer
+    # another query has another ETag
     assert anonymous.get(f"{BOARD}?part=wrist", headers={"If-None-Match": first["ETag"]}).status_code == 200
     submissions.withdraw(submission=Submission.objects.get(pk=three[0]), by=alice)
     changed = anonymous.get(BOARD, headers={"If-None-Match": first["ETag"]})
@@ -147,14 +147,14 @@ def test_benchmarks(anonymous: Client, benchmark: Benchmark) -> None:
 
 
 def test_images(anonymous: Client, benchmark: Benchmark) -> None:
-    answer = anonymous.get(f"{API}/benchmarks/lsp-test-pc/images")
-    listing = json.loads(b"".join(answer.streaming_content))
-    assert answer["Content-Type"] == "application/json"
+    response = anonymous.get(f"{API}/benchmarks/lsp-test-pc/images")
+    listing = json.loads(b"".join(response.streaming_content))
+    assert response["Content-Type"] == "application/json"
     assert [image["id"] for image in listing["images"]] == list(range(1001, 1009))
     # the annotations themselves are nowhere in it
     assert "keypoints" not in json.dumps(listing)
     assert anonymous.get(
-        f"{API}/benchmarks/lsp-test-pc/images", headers={"If-None-Match": answer["ETag"]}
+        f"{API}/benchmarks/lsp-test-pc/images", headers={"If-None-Match": response["ETag"]}
     ).status_code == 304  # fmt: skip
 
 
@@ -177,22 +177,22 @@ def test_reported(anonymous: Client, reported: ReportedResult) -> None:
     assert anonymous.get(f"{API}/reported?benchmark=nothing").status_code == 404
 
 
-def test_annotations_are_in_no_answer(
+def test_annotations_are_in_no_response(
     anonymous: Client, as_alice: Client, as_olu: Client, three: list[int], settings: Any
 ) -> None:
     """A coordinate that only the annotations hold is in nothing that the API says."""
     canary = "71.4242424"
-    from tests.leaderboard.conftest import truth_document
+    from tests.leaderboard.conftest import annotations_json
 
-    document = truth_document()
-    document["annotations"][0]["keypoints"][0] = float(canary)
-    releases.put_into_force(Benchmark.objects.get(), json.dumps(document).encode())
+    truth = annotations_json()
+    truth["annotations"][0]["keypoints"][0] = float(canary)
+    releases.put_into_force(Benchmark.objects.get(), json.dumps(truth).encode())
     paths = ["/benchmarks", "/benchmarks/lsp-test-pc", "/benchmarks/lsp-test-pc/images", "/boards/lsp-test-pc",
              f"/submissions/{three[0]}", "/submissions", "/methods", "/baselines/runs", "/openapi.json"]  # fmt: skip
     for client in (anonymous, as_alice, as_olu):
         for path in paths:
-            answer = client.get(API + path)
-            body = b"".join(answer.streaming_content) if answer.streaming else answer.content
+            response = client.get(API + path)
+            body = b"".join(response.streaming_content) if response.streaming else response.content
             assert canary not in body.decode()
             assert str(settings.ANNOTATIONS_DIR) not in body.decode()
 
@@ -201,7 +201,7 @@ def test_names_are_data(anonymous: Client, as_alice: Client, post: Sender) -> No
     name = "<img src=x onerror=alert(1)>"
     post(as_alice, method=name, publish="true")
     score_next()
-    answer = anonymous.get(BOARD)
-    assert answer["Content-Type"].startswith("application/json")
-    assert answer.json()["entries"][0]["name"] == name
+    response = anonymous.get(BOARD)
+    assert response["Content-Type"].startswith("application/json")
+    assert response.json()["entries"][0]["name"] == name
     assert Method.objects.get().name == name

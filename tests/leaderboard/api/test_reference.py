@@ -1,4 +1,4 @@
-"""The OpenAPI document and the page written from it; what holds for unknown addresses and methods; health."""
+"""The OpenAPI schema and the page written from it; what holds for unknown addresses and methods; health."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def schema(anonymous: Client) -> dict[str, Any]:
-    document: dict[str, Any] = anonymous.get(f"{API}/openapi.json").json()
-    return document
+    schema: dict[str, Any] = anonymous.get(f"{API}/openapi.json").json()
+    return schema
 
 
 def test_openapi(schema: dict[str, Any]) -> None:
@@ -82,9 +82,9 @@ class Page(HTMLParser):
 
 
 def test_the_reference_page(anonymous: Client, schema: dict[str, Any]) -> None:
-    answer = anonymous.get(f"{API}/docs")
-    assert answer.status_code == 200
-    text = answer.content.decode()
+    response = anonymous.get(f"{API}/docs")
+    assert response.status_code == 200
+    text = response.content.decode()
     page = Page(text)
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -101,15 +101,15 @@ def test_the_reference_page(anonymous: Client, schema: dict[str, Any]) -> None:
             assert (attributes.get("src") or attributes.get("href") or "").startswith("/static/")
     targets = {attributes["href"] or "" for tag, attributes in page.tags if tag == "a"}
     assert {target[1:] for target in targets if target.startswith("#")} <= set(ids)
-    assert "default-src 'none'" in answer["Content-Security-Policy"]
+    assert "default-src 'none'" in response["Content-Security-Policy"]
 
 
 @pytest.mark.parametrize("path", ["/", "/nothing", "/submissions/", "/submissions/1/", "/docs/x", "/%00"])
 def test_unknown_addresses(anonymous: Client, path: str) -> None:
-    answer = anonymous.get(API + path)
-    assert answer.status_code == 404
-    assert answer["Content-Type"] == "application/problem+json"
-    assert answer.json()["code"] == "not_found"
+    response = anonymous.get(API + path)
+    assert response.status_code == 404
+    assert response["Content-Type"] == "application/problem+json"
+    assert response.json()["code"] == "not_found"
 
 
 @pytest.mark.parametrize(
@@ -121,10 +121,10 @@ def test_unknown_addresses(anonymous: Client, path: str) -> None:
     ],
 )
 def test_wrong_methods(anonymous: Client, method: str, path: str, allowed: set[str]) -> None:
-    answer = anonymous.generic(method, API + path)
-    assert answer.status_code == 405
-    assert set(answer["Allow"].split(", ")) == allowed
-    assert answer.json()["code"] == "method_not_allowed"
+    response = anonymous.generic(method, API + path)
+    assert response.status_code == 405
+    assert set(response["Allow"].split(", ")) == allowed
+    assert response.json()["code"] == "method_not_allowed"
 
 
 def test_head(anonymous: Client, benchmark: object) -> None:
@@ -141,8 +141,8 @@ def test_an_unknown_address_needs_no_csrf_token() -> None:
 
 
 def test_no_cross_origin_reads(anonymous: Client, benchmark: object) -> None:
-    answer = anonymous.get(f"{API}/benchmarks", headers={"Origin": "https://evil.example"})
-    assert "Access-Control-Allow-Origin" not in answer.headers
+    response = anonymous.get(f"{API}/benchmarks", headers={"Origin": "https://evil.example"})
+    assert "Access-Control-Allow-Origin" not in response.headers
 
 
 def test_operations_are_named_once() -> None:
@@ -160,17 +160,17 @@ def test_operations_are_named_once() -> None:
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """What the broker's pings answer, last one first; nothing is remembered between tests."""
-    answers = [True]
+    """The results of the broker's pings, last one first; nothing is remembered between tests."""
+    responses = [True]
     monkeypatch.setattr(health, "_watch", health._Watch())
-    monkeypatch.setattr(health, "_ping", lambda: answers.pop())
-    return answers
+    monkeypatch.setattr(health, "_ping", lambda: responses.pop())
+    return responses
 
 
 def test_healthy(anonymous: Client, broker: list[bool]) -> None:
-    answer = anonymous.get("/healthz")
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "database": True, "broker": True})
-    assert "no-store" in answer["Cache-Control"]
+    response = anonymous.get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok", "database": True, "broker": True})
+    assert "no-store" in response["Cache-Control"]
     # within two seconds the broker is not asked again
     assert anonymous.get("/healthz").json()["status"] == "ok"
     assert broker == []
@@ -178,8 +178,8 @@ def test_healthy(anonymous: Client, broker: list[bool]) -> None:
 
 def test_degraded_without_the_broker(anonymous: Client, broker: list[bool]) -> None:
     broker[:] = [False]
-    answer = anonymous.get("/healthz")
-    assert (answer.status_code, answer.json()["status"]) == (200, "degraded")
+    response = anonymous.get("/healthz")
+    assert (response.status_code, response.json()["status"]) == (200, "degraded")
 
 
 def test_a_broker_that_is_away_is_noticed_soon(settings: Any) -> None:
@@ -195,8 +195,8 @@ def test_unavailable_without_the_database(
             raise DatabaseError("password authentication failed for user postgres")
 
     monkeypatch.setattr(health, "connection", Away())
-    answer = anonymous.get("/healthz")
-    assert (answer.status_code, answer.json()) == (503, {"status": "unavailable", "database": False})
+    response = anonymous.get("/healthz")
+    assert (response.status_code, response.json()) == (503, {"status": "unavailable", "database": False})
 
 
 def test_health_takes_no_post(anonymous: Client) -> None:

@@ -48,12 +48,12 @@ def test_a_hundred_posts_at_once_and_a_limit_of_five(server: Server) -> None:
             return session.post("/submissions", data=form, files={"file": ("p.json", another_file(number))})
 
     with ThreadPoolExecutor(100) as pool:
-        answers = list(pool.map(post, range(100)))
-    assert Counter(answer.status_code for answer in answers) == {202: 5, 429: 95}
-    refused = [answer for answer in answers if answer.status_code == 429]
-    assert {answer.json()["code"] for answer in refused} == {"quota_day"}
-    assert all(0 < int(answer.headers["Retry-After"]) <= 86_400 for answer in refused)
-    accepted = {answer.json()["id"] for answer in answers if answer.status_code == 202}
+        responses = list(pool.map(post, range(100)))
+    assert Counter(response.status_code for response in responses) == {202: 5, 429: 95}
+    refused = [response for response in responses if response.status_code == 429]
+    assert {response.json()["code"] for response in refused} == {"quota_day"}
+    assert all(0 < int(response.headers["Retry-After"]) <= 86_400 for response in refused)
+    accepted = {response.json()["id"] for response in responses if response.status_code == 202}
     with client(server) as session:
         assert {each["id"] for each in session.get("/submissions").json()["items"]} == accepted
         assert len(accepted) == 5
@@ -76,9 +76,9 @@ def test_the_same_file_twenty_times_at_once_is_one_submission(server: Server) ->
             return session.post("/submissions", data=form, files={"file": ("p.json", predictions())})
 
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(post, range(20)))
-    assert {answer.status_code for answer in answers} == {202}
-    assert len({answer.json()["id"] for answer in answers}) == 1
+        responses = list(pool.map(post, range(20)))
+    assert {response.status_code for response in responses} == {202}
+    assert len({response.json()["id"] for response in responses}) == 1
     with client(server) as session:
         assert session.get("/benchmarks/lsp-test-pc/quota").json()["day_used"] == 1
 
@@ -89,14 +89,14 @@ def test_too_large_and_a_broker_that_is_away(server: Server) -> None:
     before = {file for file in server.data.rglob("*") if "uploads" in file.parts}
     with client(server) as session:
         for size in ((1 << 20) + 1, 4 << 20):
-            answer = session.post("/submissions", data=form, files={"file": ("p.json", b" " * size)})
-            assert (answer.status_code, answer.json()["code"]) == (413, "file_too_large")
+            response = session.post("/submissions", data=form, files={"file": ("p.json", b" " * size)})
+            assert (response.status_code, response.json()["code"]) == (413, "file_too_large")
 
         def unknown_length() -> Iterator[bytes]:
             yield b"--x\r\n"
 
-        answer = session.post("/submissions", content=unknown_length())
-        assert answer.status_code == 411
+        response = session.post("/submissions", content=unknown_length())
+        assert response.status_code == 411
         files = {file for file in server.data.rglob("*") if "uploads" in file.parts and file.is_file()}
         assert files <= before
         # the broker is away all the while: a submission is accepted all the same, and soon
@@ -106,7 +106,7 @@ def test_too_large_and_a_broker_that_is_away(server: Server) -> None:
         assert time.monotonic() - started < 5
         health = httpx.get(f"{server.url}/healthz", trust_env=False)
         assert (health.status_code, health.json()["status"]) == (200, "degraded")
-    # a line of the log is written after its answer
+    # a line of the log is written after its response
     deadline = time.monotonic() + 10
     while "/healthz" not in (log := (server.data / "gunicorn.log").read_text()).rsplit("/submissions", 1)[-1]:
         assert time.monotonic() < deadline, log

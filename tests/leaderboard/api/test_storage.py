@@ -1,4 +1,4 @@
-"""What is refused leaves no file; who may keep how much; what is answered when there is no space."""
+"""Rejected uploads leave no file; how much a user may store; what happens when there is no space."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def spool(settings: Any, tmp_path: Path) -> Path:
     return folder
 
 
-def kept() -> list[str]:
+def stored() -> list[str]:
     """The names of all files in the uploads folder besides the image list of the benchmark."""
     root = blobs.path("0" * 64).parent.parent
     lists = set(Benchmark.objects.values_list("image_list_sha256", flat=True))
@@ -94,10 +94,10 @@ STATES = [
 ]
 
 
-@pytest.mark.parametrize("seen", ["at first", "only while accepting"])
+@pytest.mark.parametrize("when", ["at first", "only while accepting"])
 @pytest.mark.parametrize(("state", "status", "code"), STATES, ids=[each[2] for each in STATES])
-def test_refused_upload_leaves_nothing(
-    seen: str,
+def test_rejected_upload_leaves_nothing(
+    when: str,
     state: Callable[[Benchmark], None],
     status: int,
     code: str,
@@ -120,28 +120,28 @@ def test_refused_upload_leaves_nothing(
         return store(self)
 
     monkeypatch.setattr(blobs.Received, "keep", counted)
-    if seen != "at first":
+    if when != "at first":
         monkeypatch.setattr("leaderboard.operations.submissions.check", lambda **_: None)
     for number in range(3):
-        answer = post(as_alice, content=b"[%d]" % number)
-        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        response = post(as_alice, content=b"[%d]" % number)
+        assert (response.status_code, response.json()["code"]) == (status, code)
     assert send_page(browser, team).status_code == status
-    assert kept() == []
+    assert stored() == []
     assert list(spool.iterdir()) == []
     assert not Method.objects.exists()
-    assert stores == (0 if seen == "at first" else 4)
+    assert stores == (0 if when == "at first" else 4)
 
 
-def test_method_that_cannot_be_kept_is_refused_before_the_file_is_stored(
+def test_invalid_method_is_rejected_before_the_file_is_stored(
     as_alice: Client, post: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blobs, "received", None)
-    answer = post(as_alice, paper_url="http://example.org")
-    assert (answer.status_code, answer.json()["code"]) == (422, "method_invalid")
+    response = post(as_alice, paper_url="http://example.org")
+    assert (response.status_code, response.json()["code"]) == (422, "method_invalid")
     assert not Method.objects.exists()
 
 
-def test_same_file_again_is_answered_when_nothing_more_is_accepted(
+def test_same_file_again_gives_the_earlier_submission_when_nothing_more_is_accepted(
     as_alice: Client, browser: Client, team: Team, post: Sender, benchmark: Benchmark
 ) -> None:
     first = post(as_alice, headers={"Idempotency-Key": "one"}).json()
@@ -153,7 +153,7 @@ def test_same_file_again_is_answered_when_nothing_more_is_accepted(
         )
         again = send_page(browser, team, method="Pictorial structures")
         assert again["Location"] == f"/submissions/{first['id']}/"
-    assert kept() == [first["sha256"]]
+    assert stored() == [first["sha256"]]
 
 
 def test_same_file_again_puts_a_damaged_one_right(as_alice: Client, post: Sender) -> None:
@@ -163,7 +163,7 @@ def test_same_file_again_puts_a_damaged_one_right(as_alice: Client, post: Sender
     assert blobs.is_intact(sha256)
 
 
-def test_strangers_refused_upload_leaves_what_others_submitted(
+def test_strangers_rejected_upload_leaves_what_others_submitted(
     as_alice: Client, as_charlie: Client, post: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sha256 = post(as_alice).json()["sha256"]
@@ -175,7 +175,7 @@ def test_strangers_refused_upload_leaves_what_others_submitted(
     assert blobs.path(sha256).stat().st_ino == file
 
 
-def test_operators_import_leaves_nothing_when_it_is_refused(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_operators_rejected_import_leaves_nothing(benchmark: Benchmark, tmp_path: Path) -> None:
     file = tmp_path / "released.json"
     file.write_bytes(predictions())
     without_annotations(benchmark)
@@ -183,7 +183,7 @@ def test_operators_import_leaves_nothing_when_it_is_refused(benchmark: Benchmark
         call_command("import_submission", benchmark.slug, str(file), method="Old", team="Authors")
     with pytest.raises(CommandError, match=r"no file .*nothing\.json"):
         call_command("import_submission", benchmark.slug, str(tmp_path / "nothing.json"), method="Old", team="Authors")
-    assert kept() == []
+    assert stored() == []
 
 
 # --- boxes -----------------------------------------------------------------------------------------------------------
@@ -205,21 +205,21 @@ def board(olu: User) -> Benchmark:
     ("content", "baseline", "code"),
     [(b"[{]", "blazepose", "boxes"), (BOXES, "nothing", "no_such_baseline"), (BOXES, "blazepose", "no_images")],
 )
-def test_boxes_of_a_run_that_is_refused_are_not_kept(
+def test_boxes_of_a_refused_run_are_not_stored(
     content: bytes, baseline: str, code: str, board: Benchmark, olu: User, as_olu: Client, spool: Path
 ) -> None:
     if code == "no_images":
         Benchmark.objects.update(has_images=False)
     form = {"baseline": baseline, "benchmark": board.slug}
     file = SimpleUploadedFile("boxes.json", content)
-    answer = as_olu.post(f"{API}/baselines/runs/with-boxes", {**form, "file": file})
-    assert answer.json()["code"] == code
+    response = as_olu.post(f"{API}/baselines/runs/with-boxes", {**form, "file": file})
+    assert response.json()["code"] == code
     browser = Client()
     browser.force_login(olu)
     # the page offers only what can run, so it is refused there for its choice or for its boxes
     browser.post(f"/organise/{board.slug}/run", {"all": "1", "boxes": SimpleUploadedFile("boxes.json", content)})
     runs = BaselineRun.objects.exclude(boxes_sha256="").values_list("boxes_sha256", flat=True)
-    assert set(kept()) == set(runs)
+    assert set(stored()) == set(runs)
     assert list(spool.iterdir()) == []
 
 
@@ -231,7 +231,7 @@ def test_person_may_keep_so_much_and_no_more(
 ) -> None:
     settings.PERSON_STORAGE = 2500
     mine = [post(as_alice, content=b"[]" + b" " * 998, method=name) for name in "ab"]
-    assert [answer.status_code for answer in mine] == [202, 202]
+    assert [response.status_code for response in mine] == [202, 202]
     # the same bytes count once, whatever they are submitted for
     assert post(as_alice, content=b"[ ]" + b" " * 997).status_code == 202
     assert post(as_alice, content=b"[]" + b" " * 998, method="c").status_code == 202
@@ -240,7 +240,7 @@ def test_person_may_keep_so_much_and_no_more(
     assert "Retry-After" not in refused
     page = send_page(browser, team, content=b"[  ]" + b" " * 996)
     assert page.status_code == 413 and "Ask the operator for more storage" in page.content.decode()
-    assert len(kept()) == 2
+    assert len(stored()) == 2
     # a team mate has storage of their own
     assert post(as_bob, content=b"[  ]" + b" " * 996).status_code == 202
     settings.PERSON_STORAGE = 0
@@ -256,7 +256,7 @@ def test_site_may_keep_so_much_and_no_more(
     refused = post(as_charlie, content=b"[ ]" + b" " * 997)
     assert (refused.status_code, refused.json()["code"], refused["Retry-After"]) == (507, "storage_full", "600")
     assert quotas.usage(team, benchmark).day_used == 1
-    assert len(kept()) == 1
+    assert len(stored()) == 1
 
 
 def test_disk_is_never_filled_to_the_brim(
@@ -273,7 +273,7 @@ def test_disk_is_never_filled_to_the_brim(
         f"/organise/{benchmark.slug}/import", {"file": SimpleUploadedFile("truth.json", b"{}")}, follow=True
     )
     assert "out of storage space" in said.content.decode()
-    assert kept() == [] and not Path(settings.DROP_DIR).exists()
+    assert stored() == [] and not Path(settings.DROP_DIR).exists()
 
 
 # --- a full disk -----------------------------------------------------------------------------------------------------
@@ -303,12 +303,12 @@ def test_full_database_is_507_and_leaves_no_file(
         raise database_is_full(kind)
 
     monkeypatch.setattr("leaderboard.operations.submissions.Evaluation.objects.create", full)
-    answer = post(as_alice)
-    assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (507, "storage_full", "600")
+    response = post(as_alice)
+    assert (response.status_code, response.json()["code"], response["Retry-After"]) == (507, "storage_full", "600")
     page = send_page(browser, team)
     assert (page.status_code, page["Retry-After"]) == (507, "600")
     assert "The server is out of storage space" in page.content.decode()
-    assert kept() == []
+    assert stored() == []
     assert not Submission.objects.exists()
 
 
@@ -326,13 +326,13 @@ def test_body_that_cannot_be_spooled_is_507(
     with monkeypatch.context() as patch:
         patch.setattr("django.core.files.uploadhandler.TemporaryFileUploadHandler.receive_data_chunk", full)
         large = predictions().ljust(300_000)
-        answer = post(client, content=large)
+        response = post(client, content=large)
         page = send_page(browser, team, content=large)
         assert list(spool.iterdir()) == []
-    for each in (answer, page):
-        # the rest was read all the same: a client that is still sending would see a broken pipe, not the answer
+    for each in (response, page):
+        # the rest was read all the same: a client that is still sending would see a broken pipe, not the response
         assert each.wsgi_request.environ["wsgi.input"].read() == b""
-    assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (507, "storage_full", "600")
+    assert (response.status_code, response.json()["code"], response["Retry-After"]) == (507, "storage_full", "600")
     assert (page.status_code, page["Retry-After"]) == (507, "600")
     assert "The server is out of storage space" in page.content.decode()
     assert post(client).status_code == 202
@@ -346,9 +346,9 @@ def test_session_that_cannot_be_saved_is_507(
 
     monkeypatch.setattr("django.contrib.sessions.backends.db.SessionStore.save", full)
     browser.logout()
-    answer = browser.post("/account/login/", {"login": "alice", "password": "a-long-password"})
-    assert (answer.status_code, answer["Retry-After"]) == (507, "600")
-    assert "The server is out of storage space" in answer.content.decode()
+    response = browser.post("/account/login/", {"login": "alice", "password": "a-long-password"})
+    assert (response.status_code, response["Retry-After"]) == (507, "600")
+    assert "The server is out of storage space" in response.content.decode()
 
 
 def test_pages_say_503_while_the_database_is_away(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,9 +356,9 @@ def test_pages_say_503_while_the_database_is_away(browser: Client, monkeypatch: 
         raise OperationalError("connection to server at 10.1.2.3 failed")
 
     monkeypatch.setattr("leaderboard.boards.visibility.benchmarks_for", away)
-    answer = browser.get("/lsp-test-pc/submit/")
-    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
-    assert "The database is not responding" in answer.content.decode() and "10.1.2.3" not in answer.content.decode()
+    response = browser.get("/lsp-test-pc/submit/")
+    assert (response.status_code, response["Retry-After"]) == (503, "5")
+    assert "The database is not responding" in response.content.decode() and "10.1.2.3" not in response.content.decode()
 
 
 def test_annotations_are_not_in_what_a_full_disk_leaves(

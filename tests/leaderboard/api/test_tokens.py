@@ -33,7 +33,7 @@ def test_form(alice: User) -> None:
     assert token.prefix == f"plb_{found[2]}"
 
 
-def test_only_the_digest_is_kept(alice: User) -> None:
+def test_only_the_digest_is_stored(alice: User) -> None:
     token, text = make(alice)
     token.refresh_from_db()
     assert token.digest == hashlib.sha256(text.encode()).hexdigest()
@@ -82,10 +82,10 @@ def test_expiry(alice: User) -> None:
 def test_revoked_at_the_next_request(alice: User, as_alice: Client) -> None:
     assert as_alice.get(f"{API}/me").status_code == 200
     tokens.revoke(token=alice.tokens.get(), by=alice)
-    answer = as_alice.get(f"{API}/me")
-    assert answer.status_code == 401
-    assert answer.json()["code"] == "token_invalid"
-    assert answer["WWW-Authenticate"] == 'Bearer realm="PoseBoard", error="invalid_token"'
+    response = as_alice.get(f"{API}/me")
+    assert response.status_code == 401
+    assert response.json()["code"] == "token_invalid"
+    assert response["WWW-Authenticate"] == 'Bearer realm="PoseBoard", error="invalid_token"'
 
 
 def test_revoking_twice_keeps_the_first_time(alice: User) -> None:
@@ -183,9 +183,9 @@ def test_only_the_header_counts(alice: User, anonymous: Client) -> None:
     assert anonymous.get(f"{API}/me").status_code == 401
 
 
-def test_a_bad_token_is_refused_even_where_none_is_needed(benchmark: object) -> None:
-    answer = Client(headers={"Authorization": "Bearer plb_nonsense"}).get(f"{API}/benchmarks")
-    assert answer.status_code == 401
+def test_an_invalid_token_is_rejected_even_where_none_is_needed(benchmark: object) -> None:
+    response = Client(headers={"Authorization": "Bearer plb_nonsense"}).get(f"{API}/benchmarks")
+    assert response.status_code == 401
 
 
 def test_list_and_revoke_itself(alice: User) -> None:
@@ -212,19 +212,19 @@ def test_a_session_revokes_any_of_its_own(alice: User, charlie: User) -> None:
     assert browser.post(f"{API}/tokens/{token.pk}/revoke").status_code == 200
 
 
-def test_no_log_and_no_answer_holds_a_token(
+def test_no_log_and_no_response_holds_a_token(
     alice: User, benchmark: object, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG)
     texts = [make(alice, scopes=["read", "submit"])[1] for _ in range(5)]
     said = ""
-    # and one answer that is our fault
+    # and one response that is our fault
     monkeypatch.setattr("leaderboard.api.benchmarks.load_dataset", lambda name: 1 / 0)
     for text in texts:
         client = Client(headers={"Authorization": f"Bearer {text}"})
         for path in ("/me", "/tokens", "/submissions", "/nothing", "/benchmarks", "/boards/none", "/methods/1"):
-            answer = client.get(API + path)
-            said += answer.content.decode() + repr(answer.headers)
+            response = client.get(API + path)
+            said += response.content.decode() + repr(response.headers)
         said += client.post(f"{API}/submissions", {"benchmark": 3}).content.decode()
     said += caplog.text
     assert "ZeroDivisionError" in said

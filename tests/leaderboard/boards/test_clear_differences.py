@@ -1,4 +1,4 @@
-"""Ranks, bold numbers and the sentence above a board follow one rule: over random boards they never disagree."""
+"""Ranks, bold numbers and the summary above a board follow one rule: over random boards they never disagree."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaderboard.boards.rankings import Cell, Row, clearly_better, leads, rank, rank_range
+from leaderboard.boards.rows import Cell, Row, clearly_better, leads, rank, rank_range
 from leaderboard.boards.wording import board_summary
 
 KEY = ("pck@0.2", "all")
@@ -41,7 +41,7 @@ def said(rows: list[Row], higher: bool) -> str:
 
 @settings(deadline=None, max_examples=400)
 @given(boards())
-def test_sentence_bold_and_ranks_agree(board: tuple[list[Row], bool]) -> None:
+def test_summary_bold_and_ranks_agree(board: tuple[list[Row], bool]) -> None:
     rows, higher = ranked(*board), board[1]
     text, first = said(rows, higher), rows[0]
     bold = [row for row in rows if KEY in row.top]
@@ -79,7 +79,7 @@ def test_group_that_is_not_put_in_order_has_no_order(board: tuple[list[Row], boo
 @settings(deadline=None, max_examples=200)
 @given(boards(), st.booleans())
 def test_empty_file_changes_nothing_above_it(board: tuple[list[Row], bool], with_interval: bool) -> None:
-    """An empty `[]` scores exactly 0: whoever leads with an interval above 0 keeps the bold and the rank."""
+    """An empty `[]` scores exactly 0: a leader with an interval above 0 keeps the bold and the rank."""
     rows, _ = board
     plain = [
         Row(kind="submission", name=row.name, team="T", cells={KEY: Cell(c.value, c.low, c.high)})
@@ -111,6 +111,30 @@ def test_order_that_is_not_settled_is_a_range_of_ranks() -> None:
     rows = ranked([Row(kind="submission", name=name, team="T", cells={KEY: cell}) for name, cell in cells], True)
     assert [(each.rank, each.worst_rank, each.tied) for each in rows] == [(1, 2, True), (1, 2, True), (3, 3, False)]
     assert "are too few to settle the order of the two" in said(rows, True)
+
+
+@pytest.mark.parametrize("higher", [True, False])
+@pytest.mark.parametrize(("third", "listed"), [((0.50, 0.69), False), ((0.50, 0.71), True)])
+def test_a_group_ends_at_the_first_row_that_one_of_it_is_clearly_better_than(
+    third: tuple[float, float], listed: bool, higher: bool
+) -> None:
+    """The second's interval reaches further down than the first's, which decides."""
+    spans = [(0.95, 0.97), (0.70, 0.80), (0.60, 0.79), third]
+    cells = []
+    for low, high in spans if higher else [(1 - high, 1 - low) for low, high in spans]:
+        cells.append(Cell((low + high) / 2, low, high, "" if higher else "mm", higher))
+    rows = [Row(kind="submission", name=f"m{n}", team="T", cells={KEY: cell}) for n, cell in enumerate(cells)]
+    assert ("The next three lie within" in said(ranked(rows, higher), higher)) == listed
+
+
+@pytest.mark.parametrize(("others", "words"), [(0, None), (1, "1 other row cannot"), (2, "2 other rows cannot")])
+def test_rows_with_the_same_best_value_are_listed_together(others: int, words: str | None) -> None:
+    cells = [Cell(0.9, 0.88, 0.92)] * 2 + [Cell(0.89, 0.87, 0.91)] * others + [Cell(0.5, 0.48, 0.52)]
+    rows = [Row(kind="submission", name=f"m{n}", team="T", cells={KEY: cell}) for n, cell in enumerate(cells)]
+    text = said(ranked(rows, True), True)
+    assert "m0 and m1 share the highest value" in text
+    assert ("cannot be told apart from them" in text) == bool(words)
+    assert words is None or words in text
 
 
 @pytest.mark.parametrize(

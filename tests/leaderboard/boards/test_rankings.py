@@ -6,7 +6,8 @@ import random
 
 import pytest
 
-from leaderboard.boards.rankings import Cell, Row, UnknownMetric, board, merge, order, rank
+from leaderboard.boards.rankings import UnknownMetric, board
+from leaderboard.boards.rows import Cell, Row, merge, order, rank
 from leaderboard.models import Benchmark, ReportedResult
 
 KEY = ("pck@0.2", "all")
@@ -71,15 +72,23 @@ def test_bold_is_the_smallest_where_lower_is_better() -> None:
     assert not any(each.top for each in close)
 
 
-def test_reported_rows_stand_in_place_without_a_rank() -> None:
+def test_reported_rows_are_listed_by_value_without_a_rank() -> None:
     ranked = rank([row("a", 0.9), row("b", 0.5)], key=KEY, higher_is_better=True)
     papers = order([row("paper", 0.9, "reported"), row("old", 0.6, "reported")], key=KEY, higher_is_better=True)
     merged = merge(ranked, papers, higher_is_better=True)
     assert [(each.name, each.rank) for each in merged] == [("a", 1), ("paper", None), ("old", None), ("b", 2)]
 
 
+@pytest.mark.parametrize("higher", [True, False])
+def test_what_has_no_value_comes_after_what_has_one(higher: bool) -> None:
+    measured = rank([row("a", 0.5), row("none", None)], key=KEY, higher_is_better=higher)
+    papers = order([row("paper", 0.5, "reported"), row("silent", None, "reported")], key=KEY, higher_is_better=higher)
+    names = [each.name for each in merge(measured, papers, higher_is_better=higher)]
+    assert names == ["a", "paper", "none", "silent"]
+
+
 @pytest.mark.django_db
-def test_unknown_metric_and_part_name_the_choices() -> None:
+def test_unknown_metric_and_part_name_the_known_ones() -> None:
     benchmark = Benchmark.objects.create(slug="lsp-x", dataset="lsp", split="x", title="LSP")
     with pytest.raises(UnknownMetric, match=r"choose one of pck@0\.2"):
         board(benchmark, metric="accuracy")

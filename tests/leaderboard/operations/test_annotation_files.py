@@ -67,13 +67,13 @@ def test_official_files_come_into_force_from_the_page_and_the_shell(
     dataset: str, packing: str, real_data: Path, tmp_path: Path, alice: User
 ) -> None:
     content = (real_data / REAL[dataset]).read_bytes()
-    document = json.loads(content)
+    truth = json.loads(content)
     file = tmp_path / f"annotations.{packing}"
     file.write_bytes(PACKED[packing](content))
     output = io.StringIO()
     call_command("import_benchmark", dataset, str(file), stdout=output)
-    people = sum(not row.get("iscrowd") for row in document["annotations"])
-    assert f"{dataset}-test: {len(document['images'])} images, {people} people" in output.getvalue()
+    people = sum(not row.get("iscrowd") for row in truth["annotations"])
+    assert f"{dataset}-test: {len(truth['images'])} images, {people} people" in output.getvalue()
     board = Benchmark.objects.get()
     upload = SimpleNamespace(name=file.name, chunks=lambda: [file.read_bytes()])
     annotation_imports.request(benchmark=board, uploaded_file=upload, by=alice)

@@ -275,7 +275,7 @@ def test_a_run_still_has_its_file_of_boxes_after_a_kill(
     assert blobs.path(run.boxes_sha256).exists()
 
 
-def test_a_file_of_boxes_is_refused_where_the_people_are_listed(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_a_file_of_boxes_is_rejected_where_the_people_are_listed(benchmark: Benchmark, tmp_path: Path) -> None:
     (tmp_path / "people.json").write_text('[{"image_id": 1001, "bbox": [1, 2, 3, 4]}]')
     with pytest.raises(CommandError, match="lists its people, so a run does not accept a box file"):
         call_command("run_baseline", "hrnet", "lsp-test-pc", "--boxes", str(tmp_path / "people.json"))

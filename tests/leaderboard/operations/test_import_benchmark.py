@@ -17,7 +17,7 @@ from leaderboard.local import demo
 from leaderboard.models import Benchmark, Method, Release, ReportedResult, Team, User
 from leaderboard.operations import annotation_store, releases, reported_results, teams
 from tests.evaluator.surface_cases import SURFACE, on_surface
-from tests.leaderboard.conftest import predictions, truth_document
+from tests.leaderboard.conftest import annotations_json, predictions
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +30,7 @@ FROM_ANNOTATIONS = ["truth_sha256", "image_list_sha256", "image_count", "person_
 
 def truth_file(folder: Path, images: int = 8) -> str:
     file = folder / f"truth-{images}.json"
-    file.write_text(json.dumps(truth_document(images=images)))
+    file.write_text(json.dumps(annotations_json(images=images)))
     return str(file)
 
 
@@ -203,7 +203,9 @@ def test_importing_one_benchmark_leaves_the_reported_results_of_others(tmp_path:
     assert ReportedResult.objects.filter(benchmark__slug="lsp-test-pc").exists()
 
 
-def test_a_refused_submission_from_the_shell_leaves_no_team_and_no_method(benchmark: Benchmark, tmp_path: Path) -> None:
+def test_a_rejected_submission_from_the_shell_leaves_no_team_and_no_method(
+    benchmark: Benchmark, tmp_path: Path
+) -> None:
     Benchmark.objects.update(truth_sha256="")
     (tmp_path / "p.json").write_bytes(predictions())
     with pytest.raises(CommandError, match="has no annotations yet"):
@@ -216,7 +218,7 @@ def test_a_second_start_of_the_demo_resets_nothing(
 ) -> None:
     settings.DATA = tmp_path
     monkeypatch.setattr(demo, "_mannequins", lambda people, say: [
-        demo._mannequin_board(split, "Mannequins", hidden=True, position=10, organiser=people["organiser"])
+        demo._mannequin_benchmark(split, "Mannequins", hidden=True, position=10, organiser=people["organiser"])
         for split in ("test", "val")
     ])  # fmt: skip
     monkeypatch.setattr(demo.runnable, "can_run_here", lambda: False)
@@ -256,8 +258,8 @@ def test_the_admin_writes_only_what_was_changed(
 
     monkeypatch.setattr(BenchmarkAdmin, "save_model", later)
     fields |= {"title": "New title"}
-    answer = client.post(address, fields)
-    assert answer.status_code == 302, answer.content.decode()
+    response = client.post(address, fields)
+    assert response.status_code == 302, response.content.decode()
     changed = Benchmark.objects.get()
     assert (changed.title, changed.truth_sha256, changed.image_count) == ("New title", "f" * 64, 3)
     assert changed.version == benchmark.version + 1

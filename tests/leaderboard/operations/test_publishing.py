@@ -49,7 +49,7 @@ def test_a_later_policy_publishes_no_earlier_submission(send: Any, benchmark: Be
     for private in (scored, waiting):
         with pytest.raises(Refused, match="only its team can publish it"):
             submissions.publish(submission=Submission.objects.get(pk=private.pk), by=olga)
-    # whoever submits from now on was told of the policy
+    # submitters from now on were told of the policy
     told = send(miss=3)
     assert told.publish_when_scored
     score()
@@ -137,8 +137,8 @@ def test_no_route_publishes_another_teams_private_submission(
     client.force_login(user)
     page = client.get("/organise/lsp-test-pc/").content.decode()
     assert "is private: only" in page and "Publish 1" not in page
-    answer = client.post("/organise/lsp-test-pc/publish", follow=True).content.decode()
-    assert "only their teams can publish them" in answer
+    response = client.post("/organise/lsp-test-pc/publish", follow=True).content.decode()
+    assert "only their teams can publish them" in response
     assert client.post(f"/submissions/{sent.pk}/publish").status_code == 404
     _, secret = tokens.create(user=user, name="x", scopes=["read", "submit"])
     headers = {"Authorization": f"Bearer {secret}"}
@@ -183,8 +183,8 @@ def test_organiser_publishes_imports_and_what_teams_consented_to(
     page = " ".join(client.get("/organise/lsp-test-pc/").content.decode().split())
     assert "Publish 3 methods" in page and "1 scored method is private" in page
     assert on_the_board() == set()
-    answer = client.post("/organise/lsp-test-pc/publish", follow=True).content.decode()
-    assert "3 methods published" in answer
+    response = client.post("/organise/lsp-test-pc/publish", follow=True).content.decode()
+    assert "3 methods published" in response
     assert on_the_board() == {"Released", "Hers", "Agreed"}
 
 
@@ -198,7 +198,7 @@ def test_a_private_import_stays_private_whatever_the_policy(benchmark: Benchmark
 
 
 def test_only_members_publish_what_was_imported_for_their_team(
-    benchmark: Benchmark, team: Team, tmp_path: Path
+    benchmark: Benchmark, team: Team, olga: User, alice: User, tmp_path: Path
 ) -> None:
     file = tmp_path / "released.json"
     file.write_bytes(b"[1]")
@@ -206,6 +206,21 @@ def test_only_members_publish_what_was_imported_for_their_team(
     call_command("import_submission", "lsp-test-pc", str(file), method="Released", team=team.name, stdout=out)
     assert f"It stays private until a member of {team} publishes it." in out.getvalue()
     score()
+    assert on_the_board() == set()
+    submission = Submission.objects.get()
+    with pytest.raises(Refused, match="only its team can publish it"):
+        submissions.publish(submission=submission, by=olga)
+    submissions.publish(submission=submission, by=alice)
+    assert on_the_board() == {"Released"}
+
+
+def test_nobody_publishes_the_upload_of_a_team_that_everybody_left(send: Any, olga: User, team: Team) -> None:
+    """Only what was run or imported here belongs to a team in which nobody can decide."""
+    submission = send()
+    score()
+    team.memberships.all().delete()
+    with pytest.raises(Refused, match="only its team can publish it"):
+        submissions.publish(submission=submission, by=olga)
     assert on_the_board() == set()
 
 
@@ -222,5 +237,5 @@ def test_submit_page_says_that_everything_is_published(benchmark: Benchmark, tea
     assert "publishes every submission" in page and 'value="private"' not in page
     assert "everyone sees what was published on it" in page
     form = {"team": team.pk, "method": "Mine", "visibility": "private", "publishes_all": "0"}
-    answer = client.post("/lsp-test-pc/submit/", {**form, "file": SimpleUploadedFile("a.json", b"[]")})
-    assert answer.status_code == 409 and "publishes every scored submission" in answer.content.decode()
+    response = client.post("/lsp-test-pc/submit/", {**form, "file": SimpleUploadedFile("a.json", b"[]")})
+    assert response.status_code == 409 and "publishes every scored submission" in response.content.decode()

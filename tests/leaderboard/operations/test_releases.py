@@ -13,16 +13,17 @@ import pytest
 from django.db.models.functions import Now
 
 from evaluator import load_dataset
-from leaderboard import tasks
+from leaderboard import tasks, worker_process
 from leaderboard.boards import wording
-from leaderboard.boards.rankings import Cell, Row, board, in_force, order, rank
+from leaderboard.boards.rankings import board, in_force
+from leaderboard.boards.rows import Cell, Row, order, rank
 from leaderboard.boards.summaries import summary
 from leaderboard.files.blobs import path
 from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, Release, State, Submission, Team
 from leaderboard.operations import annotation_store, releases, submissions
 from leaderboard.views import exports
 from leaderboard.views.board_query import BoardQuery, chosen, columns_of
-from tests.leaderboard.conftest import claim, predictions, report, truth_document
+from tests.leaderboard.conftest import annotations_json, claim, predictions, report
 
 pytestmark = pytest.mark.django_db
 KEY = ("pck@0.2", "all")
@@ -30,14 +31,14 @@ KEY = ("pck@0.2", "all")
 
 @pytest.fixture(autouse=True)
 def _fresh_scorer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(tasks, "_scorer", None)
+    monkeypatch.setattr(worker_process, "_scorer", None)
     yield
-    if tasks._scorer is not None:
-        tasks._scorer.close()
+    if worker_process._scorer is not None:
+        worker_process._scorer.close()
 
 
 def put(benchmark: Benchmark, images: int) -> str:
-    releases.put_into_force(benchmark, json.dumps(truth_document(images=images)).encode())
+    releases.put_into_force(benchmark, json.dumps(annotations_json(images=images)).encode())
     return benchmark.truth_sha256
 
 
@@ -199,9 +200,9 @@ def test_every_export_says_which_rows_are_stale(mixed: Benchmark) -> None:
     assert [(each["method"], each["rank"], each["note"]) for each in rows] == [
         ("First", "1", ""), ("Second", "2", ""), ("Earlier", "", "scored on earlier annotations, not ranked"),
     ]  # fmt: skip
-    document = json.loads(exported(found, "json"))
-    assert document["truth_sha256"] == mixed.truth_sha256
-    assert [(each["method"], each["rank"], each["stale"]) for each in document["entries"]] == [
+    exported_board = json.loads(exported(found, "json"))
+    assert exported_board["truth_sha256"] == mixed.truth_sha256
+    assert [(each["method"], each["rank"], each["stale"]) for each in exported_board["entries"]] == [
         ("First", 1, False), ("Second", 2, False), ("Earlier", None, True),
     ]  # fmt: skip
     last = exported(found, "md").splitlines()[-1]

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from leaderboard import tasks
+from leaderboard import tasks, worker_process
 from leaderboard.files import blobs, writing
 from leaderboard.models import AnnotationImport, Benchmark, Evaluation, State, Submission, User
 from leaderboard.operations import annotation_imports, annotation_store, releases, storage
 from leaderboard.sandbox.scorer import Limits, Scorer
-from tests.leaderboard.conftest import predictions, truth_document
+from tests.leaderboard.conftest import annotations_json, predictions
 from tests.leaderboard.sandbox import hostile
 
 LIMIT = 1 << 20
@@ -107,7 +107,7 @@ def test_scoring_reads_its_file_after_the_same_bytes_were_stored_again(tmp_path:
 def test_submissions_are_scored_while_the_same_bytes_are_stored_again(
     send: Callable[..., Submission], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks, "_scorer", None)
+    monkeypatch.setattr(worker_process, "_scorer", None)
     try:
         for miss in range(4):
             submission = send(miss=miss)
@@ -115,8 +115,8 @@ def test_submissions_are_scored_while_the_same_bytes_are_stored_again(
                 assert tasks.score() == f"{submission} scored"
             assert submission.evaluation.attempts == 1
     finally:
-        if tasks._scorer is not None:
-            tasks._scorer.close()
+        if worker_process._scorer is not None:
+            worker_process._scorer.close()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "other bytes", "a symbolic link", "empty"])
@@ -159,7 +159,7 @@ def refuse(content: bytes, meanwhile: Callable[[Path], object] = lambda file: No
 
 
 @pytest.mark.django_db
-def test_blob_of_a_refused_request_is_deleted_at_once() -> None:
+def test_blob_of_a_rejected_request_is_deleted_at_once() -> None:
     refuse(b"[]")
     assert stored() == []
 
@@ -171,7 +171,7 @@ def test_blob_that_another_request_found_in_the_meantime_stays() -> None:
 
 
 @pytest.mark.django_db
-def test_blob_that_was_there_before_a_refused_request_stays() -> None:
+def test_blob_that_was_there_before_a_rejected_request_stays() -> None:
     store(b"[]")
     assert refuse(b"[]").exists()
 
@@ -182,7 +182,7 @@ def test_blob_that_a_row_refers_to_stays(send: Callable[..., Submission]) -> Non
     assert refuse(predictions()).exists()
 
 
-def test_an_accepted_request_finds_its_file_however_many_others_are_refused() -> None:
+def test_an_accepted_request_finds_its_file_however_many_others_are_rejected() -> None:
     """In each round seven requests with the same bytes are refused and one is accepted, in any order."""
     for number in range(20):
         content, together = b"[%d]" % number, threading.Barrier(8)
@@ -313,7 +313,7 @@ def test_leftovers_in_the_other_folders_are_collected(
 def test_the_same_annotations_and_images_again_leave_the_files_alone(benchmark: Benchmark, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    for image in truth_document()["images"]:
+    for image in annotations_json()["images"]:
         Image.fromarray(np.zeros((180, 120, 3), np.uint8)).save(source / image["file_name"])
     releases.put_images(benchmark, source)
     files = [
@@ -322,11 +322,11 @@ def test_the_same_annotations_and_images_again_leave_the_files_alone(benchmark: 
         *annotation_store.images_folder(benchmark).iterdir(),
     ]
     before = [file.stat().st_ino for file in files]
-    releases.put_into_force(benchmark, json.dumps(truth_document()).encode())
+    releases.put_into_force(benchmark, json.dumps(annotations_json()).encode())
     releases.put_images(benchmark, source)
     assert [file.stat().st_ino for file in files] == before
     assert files[0].stat().st_mode & 0o777 == 0o600
-    # another image under that name: whoever has the old one open can read it to its end
+    # another image under that name: a reader that has the old one open can read it to its end
     first = annotation_store.images_folder(benchmark) / "im1001.jpg"
     with first.open("rb") as held:
         (source / first.name).write_bytes(b"other")

@@ -180,7 +180,7 @@ def test_cancel_before_the_start_refunds_and_after_it_does_not(
         submissions.cancel(submission=running, by=alice)
 
 
-def test_closed_board_refuses_submissions_by_the_databases_clock(send, benchmark: Benchmark) -> None:
+def test_closed_board_rejects_submissions_by_the_databases_clock(send, benchmark: Benchmark) -> None:
     Benchmark.objects.update(closes_at=timezone.now() - timedelta(seconds=5))
     with pytest.raises(Refused, match="closed at"):
         send()

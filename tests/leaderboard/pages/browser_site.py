@@ -63,7 +63,7 @@ def site(
                 "parameters": 200_000, "gmacs": 0.2, "input_size": "96 × 128", "checkpoint_sha256": "ab" * 32},
     )  # fmt: skip
     store_pictures(run, see_middle())
-    scored(0.66, to=Method.objects.create(team=team, name="SavedRun"), published=False)
+    scored(0.66, to=Method.objects.create(team=team, name="Unpublished"), published=False)
     send(b"[-1]")
     submissions.reject(
         claim(), PredictionError([Problem("wrong_count", 7, "/7/keypoints", "keypoints has 2 values", "42 numbers")])
@@ -85,7 +85,7 @@ def open_page(chromium: Any, site: Any) -> Iterator[Callable[..., Any]]:
     complaints: list[str] = []
 
     def wrong(message: Any) -> bool:
-        """Not a submission that was refused: Chromium complains of every answer of 400 and above."""
+        """Whether it is an error; not a rejected submission, since Chromium logs every status of 400 and above."""
         refused = message.location["url"].endswith("/submit/") and "Failed to load resource" in message.text
         return message.type == "error" and not refused
 

@@ -19,7 +19,7 @@ from leaderboard.models import BaselineRun, Benchmark, Method, ReportedResult, S
 from leaderboard.operations import baseline_runs
 from tests.leaderboard.pages.test_every_page import check
 
-SEEN = Preview(b"crop", (96, 128), 3, ("neck", "head_top"), ((0.1, 0.25, 0.5), (0.2, 0.3, 0.75)), (b"one", b"two"))
+PREVIEW = Preview(b"crop", (96, 128), 3, ("neck", "head_top"), ((0.1, 0.25, 0.5), (0.2, 0.3, 0.75)), (b"one", b"two"))
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def run(scored: Any, team: Team, benchmark: Benchmark) -> BaselineRun:
             "left_out": ["im1004.jpg: cannot identify /srv/images/im1004.jpg"],
         },
     )  # fmt: skip
-    baseline_runs.store_pictures(made, SEEN)
+    baseline_runs.store_pictures(made, PREVIEW)
     made.refresh_from_db()
     return made
 
@@ -71,7 +71,7 @@ def test_every_shape_of_a_drawing_is_known_and_no_two_blocks_overlap() -> None:
                 assert abs(x - u) * architecture.COLUMN > architecture.WIDTH or abs(y - v) >= 1, about.name
 
 
-def test_a_measured_number_stands_beside_the_printed_one(
+def test_a_measured_number_is_listed_beside_the_reported_one(
     run: BaselineRun, printed: ReportedResult, client: Client
 ) -> None:
     page = client.get("/baselines/cpm/").content.decode()
@@ -87,8 +87,8 @@ def test_what_the_network_saw_is_shown_joint_by_joint(run: BaselineRun, client: 
     assert "0.10 → 0.25 → 0.50" in page
     assert 'width="296" height="128" alt="Neck: where the network locates it"' in page  # 3 x 96 + 2 x 4
     for which, content in (("crop", b"crop"), ("0", b"one"), ("1", b"two")):
-        answer = client.get(f"/baselines/cpm/seen/{run.pk}/{which}.webp")
-        assert answer.content == content and answer["Content-Type"] == "image/webp"
+        response = client.get(f"/baselines/cpm/seen/{run.pk}/{which}.webp")
+        assert response.content == content and response["Content-Type"] == "image/webp"
     for wrong in (
         f"cpm/seen/{run.pk}/2.webp", f"hrnet/seen/{run.pk}/0.webp", f"cpm/seen/{run.pk + 1}/0.webp",
         f"cpm/seen/{run.pk}/{run.submission.sha256}.webp",
@@ -103,7 +103,7 @@ def test_a_private_board_s_runs_are_nobody_else_s(run: BaselineRun, client: Clie
     assert as_organiser.get(f"/baselines/cpm/seen/{run.pk}/0.webp").status_code == 200
 
 
-def test_pictures_are_kept_as_long_as_their_run(run: BaselineRun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_live_as_long_as_their_run(run: BaselineRun, monkeypatch: pytest.MonkeyPatch) -> None:
     digests = baseline_runs.needed_blobs()
     assert len(digests) == 3
     monkeypatch.setattr(blobs.time, "time", lambda: 4e9)  # long after

@@ -21,9 +21,9 @@ from tests.leaderboard.pages.conftest import squeezed
 
 
 def text(client: Client, address: str, status: int = 200) -> str:
-    answer = client.get(address)
-    assert answer.status_code == status, answer.status_code
-    return answer.content.decode()
+    response = client.get(address)
+    assert response.status_code == status, response.status_code
+    return response.content.decode()
 
 
 def names(page: str) -> list[str]:
@@ -126,7 +126,7 @@ def run_here(scored: Any, team: Team, benchmark: Benchmark) -> list[BaselineRun]
     return made
 
 
-def test_a_baseline_s_speed_stands_with_its_device(
+def test_a_baseline_s_speed_is_shown_with_its_device(
     rows: Any, run_here: list[BaselineRun], benchmark: Benchmark, client: Client
 ) -> None:
     page = squeezed(text(client, "/lsp-test-pc/"))
@@ -159,8 +159,8 @@ def test_exports_carry_the_speed_with_its_device(
         "images_per_second": 340.0, "device": "cuda", "device_name": "A100", "batch": 64, "precision": "float32",
     }  # fmt: skip
     assert entries["Alpha"]["run"] is None
-    answered = {entry["name"]: entry for entry in client.get("/api/v1/boards/lsp-test-pc").json()["entries"]}
-    assert answered["Large"]["run"] == entries["Large"]["run"] and answered["Alpha"]["run"] is None
+    shown = {entry["name"]: entry for entry in client.get("/api/v1/boards/lsp-test-pc").json()["entries"]}
+    assert shown["Large"]["run"] == entries["Large"]["run"] and shown["Alpha"]["run"] is None
 
 
 def test_board_as_it_was(rows: dict[str, Method], benchmark: Benchmark, client: Client) -> None:
@@ -218,7 +218,7 @@ def test_anonymous_copy_is_public_until_the_version_changes(scored: Any, benchma
     assert again.status_code == 200 and again["ETag"] != first["ETag"]
 
 
-def test_second_reader_gets_the_kept_page(
+def test_second_reader_gets_the_cached_page(
     scored: Any, benchmark: Benchmark, client: Client, django_assert_max_num_queries: Any
 ) -> None:
     scored(0.7)
@@ -227,12 +227,12 @@ def test_second_reader_gets_the_kept_page(
         assert client.get("/lsp-test-pc/").content == first
 
 
-def test_signed_in_page_is_kept_by_nobody(scored: Any, as_alice: Client) -> None:
+def test_signed_in_page_is_cached_by_nobody(scored: Any, as_alice: Client) -> None:
     scored(0.7)
     for address in ("/lsp-test-pc/", "/", "/boards/", "/datasets/lsp/", "/submissions/", "/profile/"):
-        answer = as_alice.get(address)
-        assert answer.status_code == 200, address
-        assert "no-store" in answer["Cache-Control"] and "private" in answer["Cache-Control"], address
+        response = as_alice.get(address)
+        assert response.status_code == 200, address
+        assert "no-store" in response["Cache-Control"] and "private" in response["Cache-Control"], address
 
 
 def test_progress_of_a_run_is_a_new_page(benchmark: Benchmark, client: Client) -> None:
@@ -276,10 +276,10 @@ def test_hundred_rows_stay_light_and_more_are_a_link_away(benchmark: Benchmark, 
         )
         for number in range(130)
     )  # fmt: skip
-    answer = client.get("/lsp-test-pc/", headers={"Accept-Encoding": "gzip"})
-    assert answer["Content-Encoding"] == "gzip"
-    assert len(answer.content) < 60_000
-    page = gzip.decompress(answer.content).decode()
+    response = client.get("/lsp-test-pc/", headers={"Accept-Encoding": "gzip"})
+    assert response["Content-Encoding"] == "gzip"
+    assert len(response.content) < 60_000
+    page = gzip.decompress(response.content).decode()
     assert len(names(page)) == 100
     assert "Show 30 more" in page
     assert len(names(text(client, "/lsp-test-pc/?all=1"))) == 130
@@ -290,7 +290,7 @@ def test_hundred_rows_stay_light_and_more_are_a_link_away(benchmark: Benchmark, 
 PAYLOAD = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
 
 
-def test_names_are_text_wherever_they_stand(
+def test_names_are_text_wherever_they_appear(
     scored: Any, method: Method, team: Team, benchmark: Benchmark, client: Client, as_alice: Client
 ) -> None:
     Method.objects.filter(pk=method.pk).update(

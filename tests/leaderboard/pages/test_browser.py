@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("pages_browser")]
 
 def addresses(of: str) -> list[str]:
     states = {each.state: each.submission_id for each in Evaluation.objects.order_by("-pk")}
-    kept = Submission.objects.get(method__name="SavedRun").pk
+    private = Submission.objects.get(method__name="Unpublished").pk
     alpha = Submission.objects.get(method__name="Alpha")
     return {
         "anyone": [
@@ -38,7 +38,7 @@ def addresses(of: str) -> list[str]:
             "/metrics/pck@0.2/", "/account/login/", "/account/signup/", "/account/password/reset/",
         ],
         "alice": [
-            "/lsp-test-pc/", "/lsp-test-pc/submit/", "/submissions/", f"/submissions/{kept}/",
+            "/lsp-test-pc/", "/lsp-test-pc/submit/", "/submissions/", f"/submissions/{private}/",
             f"/submissions/{states[State.QUEUED]}/", f"/submissions/{states[State.REJECTED]}/", "/profile/",
             f"/methods/{alpha.method_id}/edit", "/account/password/change/", "/account/email/", "/account/logout/",
         ],
@@ -85,10 +85,10 @@ def test_page_transfers_less_than_150_kb(address: str, open_page: Any, site: Any
     page = open_page(alice)
     if address == "queued":
         address = f"/submissions/{Evaluation.objects.get(state=State.QUEUED).submission_id}/"
-    answers: list[Any] = []
-    page.on("response", lambda answer: answers.append(answer))
+    responses: list[Any] = []
+    page.on("response", lambda response: responses.append(response))
     page.goto(site.url + address, wait_until="load")
-    sizes = {answer.url: len(answer.body()) for answer in answers if answer.status == 200}
+    sizes = {response.url: len(response.body()) for response in responses if response.status == 200}
     assert any(url.endswith("site.css") for url in sizes)
     assert sum(sizes.values()) < 150_000, sizes
 
@@ -156,9 +156,9 @@ def test_page_follows_a_submission_to_its_score_without_reloading(open_page: Any
     page.goto(f"{site.url}/submissions/{waiting}/")
     page.evaluate("window.notReloaded = true")
     assert "1st in line" in page.inner_text(".steps")
-    taken = claim()
+    claimed = claim()
     page.wait_for_selector(".steps .now:has-text('Scoring')", timeout=6000)
-    submissions.record(taken, report(0.7, low=0.65, high=0.75), seconds=0.4)
+    submissions.record(claimed, report(0.7, low=0.65, high=0.75), seconds=0.4)
     page.wait_for_selector("text=95% interval 65.0 to 75.0", timeout=6000)
     assert page.evaluate("window.notReloaded")
     assert page.inner_text("#said") == "Scored. The results are below."
@@ -192,8 +192,8 @@ def test_keyboard_reaches_the_content_and_the_search(open_page: Any, site: Any) 
 
 def test_times_are_in_the_readers_zone_with_utc_in_the_title(open_page: Any, site: Any, alice: User) -> None:
     page = open_page(alice, timezone_id="Asia/Tokyo", locale="en-GB")
-    kept = Submission.objects.get(method__name="SavedRun")
-    page.goto(f"{site.url}/submissions/{kept.pk}/")
+    private = Submission.objects.get(method__name="Unpublished")
+    page.goto(f"{site.url}/submissions/{private.pk}/")
     moment = page.locator("time").first
     assert moment.get_attribute("title").endswith("UTC")
     shown = page.evaluate(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pybtex.database import BibliographyData, Person, parse_string
 from pybtex.errors import set_strict_mode
 
-from leaderboard.boards.rankings import Row
+from leaderboard.boards.rows import Row
 from leaderboard.models import Benchmark, ReportedResult
 from leaderboard.views.citations import bibtex
 

@@ -66,7 +66,7 @@ def test_nothing_invites_to_a_closed_board(benchmark: Benchmark, client: Client,
     assert "No benchmark is open for submissions" in text(as_alice, "/submit/")
 
 
-def test_kept_copy_of_a_board_ends_with_its_date(benchmark: Benchmark, client: Client, monkeypatch: Any) -> None:
+def test_cached_copy_of_a_board_ends_with_its_date(benchmark: Benchmark, client: Client, monkeypatch: Any) -> None:
     """Anonymous readers share a page by its tag; closing changes nothing in the database, and must change the tag."""
     now = timezone.now()
     Benchmark.objects.update(closes_at=now + timedelta(hours=1))
@@ -103,18 +103,18 @@ def test_picker_shows_the_benchmark_of_its_page(benchmark: Benchmark, as_alice: 
     assert len(chosen) == 1 and 'value="coco-val2017"' in chosen[0] and "COCO (no annotations yet)" in chosen[0]
 
 
-REFUSALS = {
+REJECTIONS = {
     "closed": ({"closes_at": CLOSED}, {}, 409),
     "not open": ({"opens_at": OPENS}, {}, 409),
     "quota": ({"daily_limit": 0}, {}, 429),
-    "bad field": ({}, {"paper_url": "http://example.org"}, 400),
+    "invalid field": ({}, {"paper_url": "http://example.org"}, 400),
     "policy": ({"publishes_all": True}, {"visibility": "private"}, 409),
 }
 
 
-@pytest.mark.parametrize("why", REFUSALS)
-def test_refused_form_keeps_its_fields(why: str, benchmark: Benchmark, team: Team, as_alice: Client) -> None:
-    limits, changes, status = REFUSALS[why]
+@pytest.mark.parametrize("why", REJECTIONS)
+def test_rejected_form_keeps_its_fields(why: str, benchmark: Benchmark, team: Team, as_alice: Client) -> None:
+    limits, changes, status = REJECTIONS[why]
     crew = Team.objects.create(name="The crew")
     crew.memberships.create(user=team.person)
     Benchmark.objects.update(**limits)
@@ -127,9 +127,9 @@ def test_refused_form_keeps_its_fields(why: str, benchmark: Benchmark, team: Tea
         file = SimpleUploadedFile("mine.json", predictions())
         return as_alice.post("/lsp-test-pc/submit/", {**fields, "file": file}, headers=headers)
 
-    answer = post()
-    page = squeezed(answer.content.decode())
-    assert answer.status_code == status
+    response = post()
+    page = squeezed(response.content.decode())
+    assert response.status_code == status
     for name in ("method", "paper_url", "code_url", "extra_data"):
         assert f'name="{name}" value="{fields[name]}"' in page.replace(' type="text"', ""), name
     assert f'<option value="{crew.pk}" selected>' in page and '<option value="top-down" selected>' in page
@@ -147,8 +147,8 @@ def test_refused_form_keeps_its_fields(why: str, benchmark: Benchmark, team: Tea
 def test_script_is_told_where_the_submission_is(benchmark: Benchmark, team: Team, as_alice: Client) -> None:
     fields = {"team": team.pk, "method": "Mine", "visibility": "private"}
     file = SimpleUploadedFile("mine.json", predictions())
-    answer = as_alice.post("/lsp-test-pc/submit/", {**fields, "file": file}, headers={"Accept": "application/json"})
-    assert answer.json() == {"url": f"/submissions/{Submission.objects.get().pk}/"}
+    response = as_alice.post("/lsp-test-pc/submit/", {**fields, "file": file}, headers={"Accept": "application/json"})
+    assert response.json() == {"url": f"/submissions/{Submission.objects.get().pk}/"}
 
 
 @pytest.mark.parametrize(

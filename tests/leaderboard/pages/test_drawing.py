@@ -150,12 +150,12 @@ def test_best_over_time_goes_down_where_lower_is_better() -> None:
 
 
 def test_names_beside_marks_never_touch() -> None:
-    kept = labels.Labels((0, 0, 420, 260))
+    placing = labels.Labels((0, 0, 420, 260))
     for number in range(12):
-        kept.want(60 + 3 * number, 100 + 2 * number, f"Method {number}")
-    placed = kept.placed(budget=12)
+        placing.want(60 + 3 * number, 100 + 2 * number, f"Method {number}")
+    placed = placing.placed(budget=12)
     assert 0 < len(placed) < 12
-    boxes = kept.taken[12:]
+    boxes = placing.occupied[12:]
     for index, a in enumerate(boxes):
         for b in boxes[index + 1 :]:
             assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
@@ -168,7 +168,7 @@ def _row(value: float, gflops: float, *, half_width: float = 0.02, name: str = "
     )  # fmt: skip
 
 
-def test_marks_on_the_same_pixel_are_drawn_once_and_all_stand_in_the_table() -> None:
+def test_marks_on_the_same_pixel_are_drawn_once_and_all_are_in_the_table() -> None:
     rows = [_row(0.5, 4.0), _row(0.5, 4.0, name="B"), _row(0.6, 8.0, name="C")]
     chart = charts.against_cost(rows, metric_title="PCK")
     assert chart.svg is not None

@@ -1,4 +1,4 @@
-"""What holds for all pages: they answer, obey the content policy, link to places that exist, and weigh little."""
+"""What holds for all pages: they respond, obey the content policy, link to places that exist, and weigh little."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def test_page_obeys_the_content_policy(address: str, filled: None, as_organiser:
     if address in ANYONE and not address.startswith("/account"):
         readers.append(client)
     for reader in readers:
-        answer = reader.get(address)
-        assert answer.status_code == 200, address
-        assert "default-src 'none'" in answer["Content-Security-Policy"]
-        assert answer["X-Content-Type-Options"] == "nosniff"
-        check(answer.content.decode(), address)
+        response = reader.get(address)
+        assert response.status_code == 200, address
+        assert "default-src 'none'" in response["Content-Security-Policy"]
+        assert response["X-Content-Type-Options"] == "nosniff"
+        check(response.content.decode(), address)
 
 
 @pytest.mark.parametrize("address", ["/", "/lsp-test-pc/", "/boards/", "/datasets/lsp/", "/how-it-works/"])
@@ -80,14 +80,14 @@ def test_every_link_of_a_page_leads_somewhere(filled: None, client: Client, as_o
                 link for link in re.findall(r'href="(/[^"#?]*)', page) if not link.startswith(settings.STATIC_URL)
             }
         for link in sorted(links):
-            answer = reader.get(link)
-            assert answer.status_code in (200, 302), f"{link}: {answer.status_code}"
+            response = reader.get(link)
+            assert response.status_code in (200, 302), f"{link}: {response.status_code}"
 
 
 def test_what_is_not_there_says_so_in_the_site_s_look(client: Client, db: None) -> None:
-    answer = client.get("/no-such-board/")
-    assert answer.status_code == 404
-    page = answer.content.decode()
+    response = client.get("/no-such-board/")
+    assert response.status_code == 404
+    page = response.content.decode()
     assert "Page not found" in page and "matches the given query" not in page
     check(page, "404")
     unknown = client.get("/metrics/nonsense/").content.decode()
@@ -102,21 +102,21 @@ def test_fault_is_said_without_a_database(client: Client, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(site, "_queue", broken)
     client.raise_request_exception = False
-    answer = client.get("/status/")
-    assert answer.status_code == 500
-    page = answer.content.decode()
+    response = client.get("/status/")
+    assert response.status_code == 500
+    page = response.content.decode()
     assert "Server error" in page and "canary" not in page
 
 
 def test_form_without_its_token_says_what_to_do(benchmark: Benchmark, alice: Any) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(alice)
-    answer = strict.post("/profile/", {"name": "x", "scopes": ["read"]})
-    assert answer.status_code == 403
-    assert "reload the page" in answer.content.decode()
+    response = strict.post("/profile/", {"name": "x", "scopes": ["read"]})
+    assert response.status_code == 403
+    assert "reload the page" in response.content.decode()
 
 
-def test_definitions_stand_on_their_pages(client: Client, db: None) -> None:
+def test_definitions_are_on_their_pages(client: Client, db: None) -> None:
     page = client.get("/datasets/lsp/").content.decode()
     for word in ("right_ankle", "head_top", "BMVC 2010", "42 numbers", "Research use", "PCK@0.2"):
         assert word in page, word
@@ -139,7 +139,7 @@ def test_status_counts_the_queue(send: Any, client: Client) -> None:
     assert "no-store" in client.get("/status/")["Cache-Control"]
 
 
-def test_newest_results_stand_on_the_front_page(filled: None, client: Client) -> None:
+def test_newest_results_are_on_the_front_page(filled: None, client: Client) -> None:
     page = client.get("/").content.decode()
     assert "Alpha" in page and "80.0" in page and "79.0–81.0" in page
     assert 'class="plot bodyfig"' in page

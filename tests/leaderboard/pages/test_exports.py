@@ -62,9 +62,9 @@ def test_csv_holds_the_rows_without_formulas(
 
 def test_json_names_every_score(scored: Any, benchmark: Benchmark, client: Client) -> None:
     scored(0.7, low=0.65, high=0.75)
-    document = json.loads(client.get(f"/{benchmark.slug}/board.json").content)
-    assert document["metric"] == "pck@0.2"
-    (entry,) = document["entries"]
+    exported = json.loads(client.get(f"/{benchmark.slug}/board.json").content)
+    assert exported["metric"] == "pck@0.2"
+    (entry,) = exported["entries"]
     assert {"metric": "pck@0.2", "part": "wrist", "value": 0.6, "low": 0.58, "high": 0.62} in entry["scores"]
 
 
@@ -87,5 +87,5 @@ def test_bibtex_has_a_paper_once(printed: ReportedResult, benchmark: Benchmark, 
 
 def test_export_follows_the_view(scored: Any, printed: ReportedResult, benchmark: Benchmark, client: Client) -> None:
     scored(0.7)
-    document = json.loads(client.get(f"/{benchmark.slug}/board.json?hide=reported").content)
-    assert [entry["kind"] for entry in document["entries"]] == ["submission"]
+    exported = json.loads(client.get(f"/{benchmark.slug}/board.json?hide=reported").content)
+    assert [entry["kind"] for entry in exported["entries"]] == ["submission"]

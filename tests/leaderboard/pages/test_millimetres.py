@@ -16,6 +16,7 @@ from leaderboard.models import Benchmark, Method, Score, Submission, Team, User
 from leaderboard.operations import releases, reported_results, submissions
 from leaderboard.sandbox.report_check import ScoringFailed
 from tests.evaluator.pose_cases import in_space
+from tests.leaderboard.conftest import submit
 from tests.leaderboard.pages.conftest import claim, squeezed
 
 TRUTH, _ = in_space("human36m", 1, images=6, most_people=1)
@@ -39,9 +40,7 @@ def entered(space: Benchmark, team: Team, alice: User) -> Callable[..., Submissi
         _, entries = in_space("human36m", 1, images=6, most_people=1, noise=noise)
         content = json.dumps(entries).encode()
         blob = blobs.store([content], limit=1 << 20)
-        sent = submissions.submit(
-            benchmark=space, method=method, team=team, user=alice, blob=blob, source="web", publish_when_scored=True
-        )[0]
+        sent = submit(method, blob, benchmark=space, user=alice, source="web", publish_when_scored=True)
         result = evaluate("human36m", content, TRUTH, intervals=True).to_dict()
         assert submissions.record(claim(), result, seconds=0.1)
         return sent
@@ -96,12 +95,12 @@ def test_exports_and_the_api_say_the_unit(space: Benchmark, entered: Any, client
     exported = client.get("/human36m-test/board.json").json()
     assert (exported["unit"], exported["higher_is_better"]) == ("mm", False)
     assert [entry["method"] for entry in exported["entries"]] == ["Fine", "Coarse"]
-    answer = client.get("/api/v1/boards/human36m-test").json()
-    assert (answer["unit"], answer["higher_is_better"], answer["part"]) == ("mm", False, "mean_of_actions")
-    assert [entry["value"] for entry in answer["entries"]] == [fine, coarse]
+    response = client.get("/api/v1/boards/human36m-test").json()
+    assert (response["unit"], response["higher_is_better"], response["part"]) == ("mm", False, "mean_of_actions")
+    assert [entry["value"] for entry in response["entries"]] == [fine, coarse]
     details = client.get("/api/v1/benchmarks/human36m-test").json()
     assert {metric["name"]: metric["unit"] for metric in details["metrics"]} == {"mpjpe": "mm", "pa_mpjpe": "mm"}
-    number = answer["entries"][0]["submission_id"]
+    number = response["entries"][0]["submission_id"]
     assert client.get(f"/api/v1/submissions/{number}").json()["units"] == {"mpjpe": "mm", "pa_mpjpe": "mm"}
 
 
@@ -113,7 +112,7 @@ def test_a_fraction_of_more_than_one_is_not_stored(benchmark: Benchmark, send: A
         submissions.record(claim(), wrong, seconds=0.1)
 
 
-def test_reported_millimetres_are_taken_as_printed(
+def test_reported_millimetres_are_shown_as_printed(
     space: Benchmark, entered: Any, client: Client, tmp_path: Any
 ) -> None:
     entered("Fine", 20.0)

@@ -24,13 +24,12 @@ import evaluator.metrics
 from evaluator import datasets, evaluate, load_dataset
 from evaluator.dataset import NUMBER
 from evaluator.diagnosis.page import report_page
-from leaderboard import tasks
+from leaderboard import tasks, worker_process
 from leaderboard.boards.rankings import board
 from leaderboard.files import blobs
 from leaderboard.models import Benchmark, Evaluation, Method, Score, State, Submission, Team, User
-from leaderboard.operations import submissions
 from poseboard.cli import app
-from tests.leaderboard.conftest import predictions, truth_document
+from tests.leaderboard.conftest import annotations_json, predictions, submit
 from tests.leaderboard.pages.conftest import squeezed
 
 METRIC = '''
@@ -92,19 +91,17 @@ def enter(
     benchmark: Benchmark, team: Team, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str, int], Submission]:
     """A method with so many joints of each person far away, scored by the worker's own code and published."""
-    truth = json.dumps(truth_document()).encode()
+    truth = json.dumps(annotations_json()).encode()
 
     def run(*, predictions: Path, **_: Any) -> dict[str, Any]:
         return evaluate("lsp", predictions, truth).to_dict()
 
-    monkeypatch.setattr(tasks, "scorer", lambda: SimpleNamespace(run=run, ready=lambda **_: True))
+    monkeypatch.setattr(worker_process, "scorer", lambda: SimpleNamespace(run=run, ready=lambda **_: True))
 
     def enter(name: str, miss: int) -> Submission:
         made = Method.objects.create(team=team, name=name, year=2020, gflops=miss)
-        sent = submissions.submit(
-            benchmark=benchmark, method=made, team=team, user=alice, source="web", publish_when_scored=True,
-            blob=blobs.store([predictions(miss=miss)], limit=1 << 20),
-        )[0]  # fmt: skip
+        blob = blobs.store([predictions(miss=miss)], limit=1 << 20)
+        sent = submit(made, blob, benchmark=benchmark, user=alice, source="web", publish_when_scored=True)
         tasks.score()
         return sent
 
@@ -158,8 +155,8 @@ def test_a_plain_number_is_recorded_and_shown_as_it_is_everywhere(
     rows = client.get("/lsp-test-pc/board.csv").content.decode().splitlines()
     assert "nme/all" in rows[0] and repr(low) in rows[1]
     assert f"| 1 | Fine | {low:.3f} |" in client.get("/lsp-test-pc/board.md").content.decode()
-    answer = client.get("/api/v1/boards/lsp-test-pc").json()
-    assert (answer["unit"], [entry["value"] for entry in answer["entries"]]) == ("number", [low, high])
+    response = client.get("/api/v1/boards/lsp-test-pc").json()
+    assert (response["unit"], [entry["value"] for entry in response["entries"]]) == ("number", [low, high])
     assert client.get(f"/api/v1/submissions/{fine.pk}").json()["units"] == {"nme": "number"}
     details = client.get("/api/v1/benchmarks/lsp-test-pc").json()["metrics"]
     units = {metric["name"]: metric["unit"] for metric in details}
@@ -171,7 +168,7 @@ def test_the_command_line_shows_a_plain_number_as_it_is(
 ) -> None:
     define("RANGE = (0.0, None)")
     truth, coarse, fine = tmp_path / "truth.json", tmp_path / "coarse.json", tmp_path / "fine.json"
-    truth.write_text(json.dumps(truth_document()))
+    truth.write_text(json.dumps(annotations_json()))
     coarse.write_bytes(predictions(miss=5))
     fine.write_bytes(predictions(miss=2))
     report = evaluate("lsp", fine, truth)

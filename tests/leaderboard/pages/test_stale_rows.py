@@ -11,7 +11,7 @@ from django.test import Client
 
 from leaderboard.models import BaselineRun, Benchmark, Method, ReportedResult, State, Submission, Team
 from leaderboard.operations import releases
-from tests.leaderboard.conftest import truth_document
+from tests.leaderboard.conftest import annotations_json
 from tests.leaderboard.pages.conftest import squeezed
 
 pytestmark = pytest.mark.django_db
@@ -19,7 +19,7 @@ WHY = "Scored on earlier annotations"
 
 
 def replace_annotations(benchmark: Benchmark, images: int) -> None:
-    releases.put_into_force(benchmark, json.dumps(truth_document(images=images)).encode())
+    releases.put_into_force(benchmark, json.dumps(annotations_json(images=images)).encode())
 
 
 @pytest.fixture
@@ -42,9 +42,9 @@ def page(address: str, client: Client | None = None) -> str:
 
 def test_the_board_lists_them_last_without_rank_and_scale(mixed: Any) -> None:
     text = page("/lsp-test-pc/")
-    verdict = re.search(r'<p class="verdict">(.*?)</p>', text)
-    assert verdict is not None and "<strong>First leads" in verdict[1]
-    assert verdict[1].endswith("2 rows were scored on earlier annotations and are not ranked.")
+    summary = re.search(r'<p class="verdict">(.*?)</p>', text)
+    assert summary is not None and "<strong>First leads" in summary[1]
+    assert summary[1].endswith("2 rows were scored on earlier annotations and are not ranked.")
     rows = re.findall(r'<tr role="row"( class="[^"]*")?>(.*?)</tr>', text)[1:]
     names = [name[1] for _, row in rows if (name := re.search(r'class="name"[^>]*>([^<]*)', row))]
     assert names == ["First", "Second", "Earlier", "Model"]
@@ -124,10 +124,10 @@ def test_the_methods_and_the_baselines_pages_say_so(mixed: dict[str, Submission]
 
 
 def test_the_api_marks_them(mixed: Any, benchmark: Benchmark) -> None:
-    document = Client().get("/api/v1/boards/lsp-test-pc").json()
+    listed = Client().get("/api/v1/boards/lsp-test-pc").json()
     benchmark.refresh_from_db()
-    assert document["truth_sha256"] == benchmark.truth_sha256
-    assert [(each["name"], each["rank"], each["stale"]) for each in document["entries"]] == [
+    assert listed["truth_sha256"] == benchmark.truth_sha256
+    assert [(each["name"], each["rank"], each["stale"]) for each in listed["entries"]] == [
         ("First", 1, False), ("Second", 2, False), ("Earlier", None, True), ("Model", None, True),
     ]  # fmt: skip
 
@@ -148,7 +148,7 @@ def test_the_organisers_page_says_which_file_is_in_force(
     from leaderboard import tasks
     from leaderboard.operations import annotation_imports
 
-    content = json.dumps(truth_document(images=4)).encode()
+    content = json.dumps(annotations_json(images=4)).encode()
     upload = SimpleNamespace(name="mine.json", chunks=lambda: [content])
     annotation_imports.request(benchmark=benchmark, uploaded_file=upload, by=organiser)
     tasks.check_annotations()

@@ -16,9 +16,9 @@ from tests.leaderboard.pages.conftest import report, squeezed
 
 
 def page(client: Client, sent: Submission) -> str:
-    answer = client.get(f"/submissions/{sent.pk}/")
-    assert answer.status_code == 200
-    return answer.content.decode()
+    response = client.get(f"/submissions/{sent.pk}/")
+    assert response.status_code == 200
+    return response.content.decode()
 
 
 def test_queued_one_says_its_place_and_asks_again(send: Any, as_alice: Client) -> None:
@@ -129,10 +129,10 @@ def test_organiser_disqualifies_with_a_reason(
 
 def test_report_is_what_the_command_prints(scored: Any, as_alice: Client) -> None:
     sent = scored(0.7, low=0.6, high=0.8)
-    document = as_alice.get(f"/submissions/{sent.pk}/report.json").json()
-    assert document["predictions_sha256"] == sent.sha256
-    assert document["scores"][0] == {"metric": "pck@0.2", "part": "all", "value": 0.7, "low": 0.6, "high": 0.8}
-    assert len(document["scores"]) == len(report()["scores"])
+    downloaded = as_alice.get(f"/submissions/{sent.pk}/report.json").json()
+    assert downloaded["predictions_sha256"] == sent.sha256
+    assert downloaded["scores"][0] == {"metric": "pck@0.2", "part": "all", "value": 0.7, "low": 0.6, "high": 0.8}
+    assert len(downloaded["scores"]) == len(report()["scores"])
 
 
 def test_my_submissions_are_those_of_my_teams(

@@ -22,9 +22,9 @@ def form(team: Team, content: bytes | None = None, **fields: Any) -> dict[str, A
 
 
 def test_sending_a_file_leads_to_its_page(benchmark: Benchmark, team: Team, as_alice: Client, alice: User) -> None:
-    answer = as_alice.post("/lsp-test-pc/submit/", form(team, paper_url="https://example.org/p", extra_data="MPII"))
+    response = as_alice.post("/lsp-test-pc/submit/", form(team, paper_url="https://example.org/p", extra_data="MPII"))
     sent = Submission.objects.get()
-    assert answer.status_code == 302 and answer["Location"] == f"/submissions/{sent.pk}/"
+    assert response.status_code == 302 and response["Location"] == f"/submissions/{sent.pk}/"
     assert (sent.user, sent.team, sent.source, sent.file_name) == (alice, team, "web", "mine.json")
     assert not sent.publish_when_scored
     assert (sent.method.name, sent.method.paper_url, sent.method.extra_data) == (
@@ -35,7 +35,7 @@ def test_sending_a_file_leads_to_its_page(benchmark: Benchmark, team: Team, as_a
     assert sent.evaluation.state == State.QUEUED
 
 
-def test_choosing_to_publish_is_kept(benchmark: Benchmark, team: Team, as_alice: Client) -> None:
+def test_the_decision_to_publish_is_stored(benchmark: Benchmark, team: Team, as_alice: Client) -> None:
     as_alice.post("/lsp-test-pc/submit/", form(team, visibility="publish"))
     assert Submission.objects.get().publish_when_scored
 
@@ -57,20 +57,20 @@ def test_same_file_again_costs_nothing(benchmark: Benchmark, team: Team, as_alic
     assert Submission.objects.count() == 1
 
 
-def test_quota_is_refused_in_words_with_429(benchmark: Benchmark, team: Team, as_alice: Client) -> None:
+def test_used_up_quota_is_explained_with_429(benchmark: Benchmark, team: Team, as_alice: Client) -> None:
     Benchmark.objects.update(daily_limit=1)
     as_alice.post("/lsp-test-pc/submit/", form(team))
-    answer = as_alice.post("/lsp-test-pc/submit/", form(team, content=predictions(miss=1)))
-    assert answer.status_code == 429
-    assert int(answer["Retry-After"]) > 0
-    assert "Submit again after midnight UTC" in answer.content.decode()
-    assert "No submissions left today" in answer.content.decode()
+    response = as_alice.post("/lsp-test-pc/submit/", form(team, content=predictions(miss=1)))
+    assert response.status_code == 429
+    assert int(response["Retry-After"]) > 0
+    assert "Submit again after midnight UTC" in response.content.decode()
+    assert "No submissions left today" in response.content.decode()
 
 
-def test_closed_benchmark_is_refused_with_409(benchmark: Benchmark, team: Team, as_alice: Client) -> None:
+def test_closed_benchmark_is_explained_with_409(benchmark: Benchmark, team: Team, as_alice: Client) -> None:
     Benchmark.objects.update(closes_at="2020-01-01T00:00:00Z")
-    answer = as_alice.post("/lsp-test-pc/submit/", form(team))
-    assert answer.status_code == 409 and "closed at" in answer.content.decode()
+    response = as_alice.post("/lsp-test-pc/submit/", form(team))
+    assert response.status_code == 409 and "closed at" in response.content.decode()
 
 
 @pytest.mark.parametrize(
@@ -80,11 +80,11 @@ def test_closed_benchmark_is_refused_with_409(benchmark: Benchmark, team: Team, 
         ("method", "a\u202eb"), ("visibility", "everyone"), ("approach", "nonsense"), ("team", "999999"),
     ],
 )  # fmt: skip
-def test_wrong_fields_are_named_and_nothing_is_kept(
+def test_wrong_fields_are_named_and_nothing_is_stored(
     field: str, value: str, benchmark: Benchmark, team: Team, as_alice: Client
 ) -> None:
-    answer = as_alice.post("/lsp-test-pc/submit/", {**form(team), field: value})
-    assert answer.status_code == 400
+    response = as_alice.post("/lsp-test-pc/submit/", {**form(team), field: value})
+    assert response.status_code == 400
     assert Submission.objects.count() == 0
 
 
@@ -93,10 +93,10 @@ def test_another_persons_team_cannot_be_chosen(benchmark: Benchmark, team: Team,
     assert Submission.objects.count() == 0
 
 
-def test_too_large_a_file_is_refused(benchmark: Benchmark, team: Team, as_alice: Client, settings: Any) -> None:
+def test_too_large_a_file_is_rejected(benchmark: Benchmark, team: Team, as_alice: Client, settings: Any) -> None:
     settings.UPLOAD_LIMIT = 100
-    answer = as_alice.post("/lsp-test-pc/submit/", form(team))
-    assert answer.status_code == 400 and "larger than" in answer.content.decode()
+    response = as_alice.post("/lsp-test-pc/submit/", form(team))
+    assert response.status_code == 400 and "larger than" in response.content.decode()
 
 
 def test_page_shows_the_quota_and_the_shell(benchmark: Benchmark, team: Team, as_alice: Client) -> None:
@@ -110,7 +110,7 @@ def test_without_a_benchmark_the_first_open_one_is_chosen(db: None, as_charlie: 
     assert "No benchmark is open for submissions yet" in as_charlie.get("/submit/").content.decode()
 
 
-def test_choice_of_a_benchmark_is_an_address(benchmark: Benchmark, as_charlie: Client) -> None:
+def test_a_selected_benchmark_is_an_address(benchmark: Benchmark, as_charlie: Client) -> None:
     assert as_charlie.get("/submit/")["Location"] == "/lsp-test-pc/submit/"
     assert as_charlie.get("/submit/?benchmark=nope").status_code == 404
 
@@ -120,8 +120,8 @@ def test_strangers_are_asked_to_sign_in(benchmark: Benchmark, client: Client) ->
 
 
 def test_sample_is_valid(benchmark: Benchmark, client: Client) -> None:
-    answer = client.get("/lsp-test-pc/sample.json")
-    content = b"".join(answer)  # type: ignore[call-overload]
+    response = client.get("/lsp-test-pc/sample.json")
+    content = b"".join(response)  # type: ignore[call-overload]
     images = json.loads(client.get("/lsp-test-pc/images.json").content)
     checked = validate("lsp", content, images=images)
     assert (checked.entries, checked.images_covered, checked.images_total) == (8, 8, 8)

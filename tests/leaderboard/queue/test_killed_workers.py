@@ -33,7 +33,7 @@ from leaderboard import tasks
 from leaderboard.models import BaselineRun, Benchmark, State
 from leaderboard.operations import baseline_runs, releases
 from leaderboard.queue import leases
-from tests.leaderboard.conftest import IMAGES, truth_document
+from tests.leaderboard.conftest import IMAGES, annotations_json
 
 fits = int(sys.argv[1])
 
@@ -53,7 +53,7 @@ for user in ("run.predict", "preview"):
     sys.modules[f"baselines.{user}"].load = lambda *_, **__: Large()
 call_command("migrate", verbosity=0)
 board = Benchmark.objects.create(slug="lsp-test-pc", dataset="lsp", split="test-pc", title="LSP")
-releases.put_into_force(board, json.dumps(truth_document()).encode())
+releases.put_into_force(board, json.dumps(annotations_json()).encode())
 images = Path("images")
 images.mkdir()
 for number in range(1001, 1001 + IMAGES):

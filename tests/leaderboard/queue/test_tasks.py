@@ -14,27 +14,27 @@ from django.core.management import CommandError, call_command
 
 from evaluator import evaluate
 from evaluator.convert import convert_truth
-from leaderboard import tasks
+from leaderboard import tasks, worker_process
 from leaderboard.files import blobs
 from leaderboard.models import AnnotationImport, Benchmark, Evaluation, Method, State, User
-from leaderboard.operations import annotation_imports, annotation_store, releases, submissions
+from leaderboard.operations import annotation_imports, annotation_store, releases
 from leaderboard.operations.refusals import Refused
 from leaderboard.operations.teams import own_team
 from leaderboard.queue import workers
 from tests.evaluator.convert.test_convert_posetrack import new_video
 from tests.evaluator.pose_cases import in_space
 from tests.evaluator.surface_cases import SURFACE, on_surface
-from tests.leaderboard.conftest import IMAGES, claim, predictions, truth_document
+from tests.leaderboard.conftest import IMAGES, annotations_json, claim, predictions, submit
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
 def _fresh_scorer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(tasks, "_scorer", None)
+    monkeypatch.setattr(worker_process, "_scorer", None)
     yield
-    if tasks._scorer is not None:
-        tasks._scorer.close()
+    if worker_process._scorer is not None:
+        worker_process._scorer.close()
 
 
 def upload(name: str, content: bytes) -> SimpleNamespace:
@@ -45,7 +45,7 @@ def test_score_is_the_one_a_researcher_gets_offline(send) -> None:
     submission = send(miss=5)
     assert tasks.score() == f"{submission} scored"
     stored = {(score.metric, score.part): score.value for score in Evaluation.objects.get().scores.all()}
-    offline = evaluate("lsp", predictions(miss=5), json.dumps(truth_document()).encode())
+    offline = evaluate("lsp", predictions(miss=5), json.dumps(annotations_json()).encode())
     assert stored == {(score.metric, score.part): score.value for score in offline.scores}
     assert stored["pck@0.2", "all"] == pytest.approx(9 / 14)
     assert tasks.score() == "nothing to do"
@@ -74,7 +74,7 @@ def test_densepose_is_scored_on_the_operators_surface_in_the_sandbox(db: None, a
     team = own_team(alice)
     method = Method.objects.create(team=team, name="Dense")
     blob = blobs.store([json.dumps(entries).encode()], limit=1 << 24)
-    sent = submissions.submit(benchmark=benchmark, method=method, team=team, user=alice, blob=blob, source="web")[0]
+    sent = submit(method, blob, benchmark=benchmark, user=alice, source="web")
     assert tasks.score() == f"{sent} scored"
     stored = {(score.metric, score.part): score.value for score in Evaluation.objects.get().scores.all()}
     assert stored == expected
@@ -88,7 +88,7 @@ def test_poses_in_space_are_scored_in_the_sandbox_and_stored_in_millimetres(db: 
     method = Method.objects.create(team=team, name="Lifted")
     for content, outcome in ((entries, "scored"), (entries[1:], "rejected: missing_person")):
         blob = blobs.store([json.dumps(content).encode()], limit=1 << 24)
-        sent = submissions.submit(benchmark=benchmark, method=method, team=team, user=alice, blob=blob, source="web")[0]
+        sent = submit(method, blob, benchmark=benchmark, user=alice, source="web")
         assert tasks.score() == f"{sent} {outcome}"
     scores = Evaluation.objects.get(state=State.SCORED).scores
     assert {score.metric: score.unit for score in scores.all()} == {
@@ -120,9 +120,9 @@ def test_missing_annotations_are_our_fault_and_the_message_names_no_path(send, b
 
 def test_an_organisers_file_comes_into_force_once_a_worker_has_checked_it(benchmark: Benchmark, alice: User) -> None:
     before = benchmark.truth_sha256
-    document = truth_document(images=3)
+    truth = annotations_json(images=3)
     job = annotation_imports.request(
-        benchmark=benchmark, uploaded_file=upload("t.json", json.dumps(document).encode()), by=alice
+        benchmark=benchmark, uploaded_file=upload("t.json", json.dumps(truth).encode()), by=alice
     )
     assert annotation_imports.dropped(job).stat().st_mode & 0o444 == 0
     with pytest.raises(Refused, match="being checked"):
@@ -153,14 +153,14 @@ def test_damaged_annotation_file_changes_nothing(benchmark: Benchmark, alice: Us
 def test_running_evaluations_stay_on_the_annotations_they_were_claimed_with(send, benchmark: Benchmark) -> None:
     submission = send()
     claim()
-    releases.put_into_force(benchmark, json.dumps(truth_document(images=3)).encode())
+    releases.put_into_force(benchmark, json.dumps(annotations_json(images=3)).encode())
     # the board has new annotations by now; the evaluation stays with those it was claimed with
     assert submission.evaluation.truth_sha256 != benchmark.truth_sha256
 
 
 def test_import_benchmark_and_submission_from_the_shell(db: None, tmp_path) -> None:
     truth, predicted = tmp_path / "truth.json", tmp_path / "predicted.json"
-    truth.write_text(json.dumps(truth_document()))
+    truth.write_text(json.dumps(annotations_json()))
     predicted.write_bytes(predictions(miss=2))
     output = io.StringIO()
     call_command("import_benchmark", "lsp", str(truth), "--split", "test-pc", stdout=output)
@@ -179,7 +179,7 @@ def test_a_folder_of_videos_becomes_a_benchmark_and_scores(db: None, tmp_path) -
     output = io.StringIO()
     call_command("import_benchmark", "posetrack", str(tmp_path / "videos"), "--split", "val-2018", stdout=output)
     assert "posetrack-val-2018: 4 images, 2 people" in output.getvalue()
-    document = convert_truth("posetrack", tmp_path / "videos")
+    truth = convert_truth("posetrack", tmp_path / "videos")
     found = tmp_path / "found.json"
     entries = [
         {
@@ -191,7 +191,7 @@ def test_a_folder_of_videos_becomes_a_benchmark_and_scores(db: None, tmp_path) -
                 for value in ((x, y, 0.5) if flag else (None, None, None))
             ],
         }
-        for row in document["annotations"]
+        for row in truth["annotations"]
     ]
     found.write_text(json.dumps(entries))
     call_command("import_submission", "posetrack-val-2018", str(found), "--method", "A", "--team", "T", stdout=output)
@@ -221,7 +221,7 @@ def test_one_wake_up_call_is_enough_for_all_waiting_jobs(
     Benchmark.objects.update(daily_limit=50)
     for miss in range(6):
         send(miss=miss)
-    content = json.dumps(truth_document()).encode()
+    content = json.dumps(annotations_json()).encode()
     annotation_imports.request(benchmark=benchmark, uploaded_file=upload("t.json", content), by=alice)
     assert tasks.check_all_annotations() == "1 done"
     assert AnnotationImport.objects.get().state == State.DONE
@@ -256,8 +256,8 @@ def test_after_a_fault_of_ours_the_rest_is_left_to_another_worker(send, benchmar
 
 def test_a_stopping_worker_wakes_others(send, woken, monkeypatch: pytest.MonkeyPatch) -> None:
     send()
-    monkeypatch.setattr(tasks, "_stopping", [0])
-    tasks.stop_claiming()
+    monkeypatch.setattr(worker_process, "_stopping", [0])
+    worker_process.stop_claiming()
     assert tasks.score_all() == "0 done, there may be more"
     assert Evaluation.objects.get().state == State.QUEUED
     assert woken == [("score", 1)]

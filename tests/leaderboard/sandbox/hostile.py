@@ -113,8 +113,8 @@ def write_nonsense(*_: Any, **__: Any) -> dict[str, Any]:
     os._exit(0)
 
 
-def answer(dataset: str, predictions: Path, truth: Any, *, images: Any = None) -> dict[str, Any]:
-    """Answers with the prediction file's text, as it is: the child says whatever the file wants."""
+def reply_with_the_file(dataset: str, predictions: Path, truth: Any, *, images: Any = None) -> dict[str, Any]:
+    """Replies with the text of the prediction file as it is: the child says whatever the file wants."""
     result = next(number for number in range(3, 64) if _is_pipe(number))
     with os.fdopen(result, "wb") as pipe:
         pipe.write(predictions.read_bytes())
@@ -291,7 +291,7 @@ def start_threads(*_: Any, **__: Any) -> dict[str, Any]:
     return tell(started=started)
 
 
-def refuse_with_annotations(dataset: str, predictions: Path, truth: Any, *, images: Any = None) -> dict[str, Any]:
+def reject_with_annotations(dataset: str, predictions: Path, truth: Any, *, images: Any = None) -> dict[str, Any]:
     """What the submitter reads, made of annotations."""
     from evaluator.errors import PredictionError, Problem
 
@@ -317,7 +317,7 @@ def say_annotations_in_a_name(dataset: str, predictions: Path, truth: Any, *, im
     return report(protocol=load_dataset(dataset).protocol, evaluator_version=__version__, scores=[score])
 
 
-def refuse(*_: Any, **__: Any) -> dict[str, Any]:
+def reject(*_: Any, **__: Any) -> dict[str, Any]:
     from evaluator.errors import PredictionError, Problem
 
     raise PredictionError([Problem("not_json", None, "", "no", "yes")])

@@ -39,7 +39,7 @@ def words_of(runner: Scorer, job: dict[str, Any]) -> str:
 @pytest.mark.parametrize("content", [WRONG, VALID, "[", ""], ids=["wrong", "valid", "no JSON", "empty"])
 def test_an_error_made_of_annotations_is_not_passed_on(job, scorer, content):
     job["predictions"].write_text(content)
-    words = words_of(scorer("refuse_with_annotations"), job)
+    words = words_of(scorer("reject_with_annotations"), job)
     assert "4711" not in words
     assert len(words) < 2000
 
@@ -47,17 +47,17 @@ def test_an_error_made_of_annotations_is_not_passed_on(job, scorer, content):
 def test_the_words_are_those_of_the_check_without_annotations(job, scorer):
     job["predictions"].write_text(WRONG)
     with pytest.raises(PredictionError) as there:
-        scorer("refuse_with_annotations").run(**job)
+        scorer("reject_with_annotations").run(**job)
     with pytest.raises(PredictionError) as here:
         evaluator.validate("lsp", job["predictions"])
     assert str(there.value) == str(here.value)
     assert there.value.total == here.value.total == 2
 
 
-def test_refusing_a_valid_file_is_a_fault_of_ours(job, scorer):
+def test_rejecting_a_valid_file_is_a_fault_of_ours(job, scorer):
     job["predictions"].write_text(VALID)
-    with pytest.raises(ScoringFailed, match="nothing wrong with") as caught:
-        scorer("refuse_with_annotations").run(**job)
+    with pytest.raises(ScoringFailed, match="that the check accepts") as caught:
+        scorer("reject_with_annotations").run(**job)
     assert caught.value.code == "protocol"
 
 
@@ -87,7 +87,7 @@ def test_a_report_has_no_words_but_the_definitions(job, scorer, target):
     assert "4711" not in str(caught.value)
 
 
-def test_a_report_of_another_version_or_metric_is_refused():
+def test_a_report_of_another_version_or_metric_is_rejected():
     dataset = load_dataset("lsp")
     good = hostile.report(protocol=dataset.protocol, evaluator_version=evaluator.__version__)
     check_named(good, dataset)
@@ -129,7 +129,7 @@ def test_what_the_check_says_is_bounded_too(job):
     with (
         Scorer(
             Limits(memory_bytes=1 << 28, cpu_seconds=20, wall_seconds=20),
-            evaluate_target="hostile:refuse",
+            evaluate_target="hostile:reject",
             check_target="hostile:say_much",
             search_path=[HERE],
         ) as runner,
@@ -141,15 +141,15 @@ def test_what_the_check_says_is_bounded_too(job):
 
 
 @pytest.fixture(scope="module")
-def refusing() -> Iterator[Scorer]:
-    """Every file is refused by who has annotations; what the submitter reads is up to the check."""
+def rejecting() -> Iterator[Scorer]:
+    """The zygote with annotations rejects every file; what the submitter reads is up to the check."""
     limits = Limits(memory_bytes=1 << 30, cpu_seconds=60, wall_seconds=60)
-    with Scorer(limits, evaluate_target="hostile:refuse", search_path=[HERE]) as runner:
+    with Scorer(limits, evaluate_target="hostile:reject", search_path=[HERE]) as runner:
         yield runner
 
 
 @pytest.mark.parametrize("cases", ["DOCUMENTS", "ENTRIES", "ARCHIVES", "IN_SPACE", "ON_SURFACE"])
-def test_the_server_says_of_every_hazard_what_the_library_says(refusing, tmp_path, cases):
+def test_the_server_says_of_every_hazard_what_the_library_says(rejecting, tmp_path, cases):
     (tmp_path / "truth.json").write_text("{}")
     images, predictions = tmp_path / "images.json", tmp_path / "predictions.json"
     differing = {}
@@ -159,7 +159,7 @@ def test_the_server_says_of_every_hazard_what_the_library_says(refusing, tmp_pat
         with pytest.raises(PredictionError) as here:
             evaluator.validate(dataset, predictions, images=upload_corpus.IMAGES[dataset])
         try:
-            refusing.run(dataset=dataset, predictions=predictions, truth=tmp_path / "truth.json", images=images)
+            rejecting.run(dataset=dataset, predictions=predictions, truth=tmp_path / "truth.json", images=images)
         except (PredictionError, ScoringFailed) as there:
             if not isinstance(there, PredictionError) or there.to_dict() != here.value.to_dict():
                 differing[name] = (str(there), str(here.value))

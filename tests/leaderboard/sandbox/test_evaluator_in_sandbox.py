@@ -108,7 +108,7 @@ def test_corrected_annotations_count_at_once(scorer, job):
 @pytest.mark.parametrize(
     "text", ["", "[", "{}", "[1]", '[{"image_id": 7, "keypoints": []}]', '[{"image_id": 1001, "keypoints": ["1"]}]']
 )
-def test_a_bad_file_is_the_submitters_and_said_word_for_word(scorer, job, text):
+def test_a_rejected_file_is_explained_word_for_word(scorer, job, text):
     job["predictions"].write_text(text)
     with pytest.raises(PredictionError) as here:
         evaluator.validate("lsp", job["predictions"], images=json.loads(job["images"].read_text()))
@@ -118,7 +118,7 @@ def test_a_bad_file_is_the_submitters_and_said_word_for_word(scorer, job, text):
     assert there.value.problems == here.value.problems
 
 
-def test_bad_annotations_are_ours(scorer, job):
+def test_unreadable_annotations_are_our_fault(scorer, job):
     job["truth"].write_text('{"images": []}')
     with pytest.raises(ScoringFailed) as caught:
         scorer.run(**job)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from leaderboard.sandbox import scorer as scoring
-from leaderboard.sandbox.confinement import FATAL_SIGNALS
 from leaderboard.sandbox.report_check import BY_FILE
 from leaderboard.sandbox.scorer import STARTS, Limits, Scorer, ScoringFailed
+from leaderboard.sandbox.system_calls import FATAL_SIGNALS
 from tests.leaderboard.sandbox.conftest import HERE, LINUX, children_of, told
 
 pytestmark = LINUX
@@ -78,7 +78,7 @@ def test_a_zygote_that_never_comes_up_is_not_started_for_ever_and_the_next_job_i
     assert runner.known_isolation()["held"]
 
 
-def test_the_lease_is_kept_while_a_zygote_hangs_at_its_start(job, scorer, monkeypatch):
+def test_the_lease_is_renewed_while_a_zygote_hangs_at_its_start(job, scorer, monkeypatch):
     monkeypatch.setattr(scoring, "LEASE_CHECK_SECONDS", 0.02)
     monkeypatch.setattr(scoring, "END_SECONDS", 0.2)
     runner = scorer("honest")
@@ -110,7 +110,7 @@ def when(true: Callable[[], bool], act: Callable[[], None]) -> Callable[[], bool
 
 
 def test_a_zygote_killed_once_while_its_child_runs_costs_nothing(job, scorer, tmp_path):
-    """The child of the first zygote sleeps; that of the second finds the sign that it has been killed, and answers."""
+    """The child of the first zygote sleeps; that of the second finds a sign that the first was killed, and replies."""
     runner = scorer("sleep_until_there_is_a_sign", LONG)
     runner.ready()
     first = runner._process.pid
@@ -139,7 +139,7 @@ def test_a_zygote_killed_while_it_reads_annotations_costs_nothing(job, tmp_path)
 
 
 def test_the_zygote_of_the_check_may_be_killed_too(job):
-    with Scorer(LONG, evaluate_target="hostile:refuse", search_path=[HERE]) as runner:
+    with Scorer(LONG, evaluate_target="hostile:reject", search_path=[HERE]) as runner:
         job["predictions"].write_text("[")
         for _ in range(2):
             with pytest.raises(ValueError, match="not valid JSON"):
@@ -184,7 +184,7 @@ def test_time_that_passed_while_the_process_was_stopped_is_not_the_files_fault(j
     assert children_of(zygote) == []
 
 
-def test_time_that_the_zygote_did_not_answer_is_not_the_files_fault(job, scorer, monkeypatch):
+def test_time_in_which_the_zygote_did_not_respond_is_not_the_files_fault(job, scorer, monkeypatch):
     monkeypatch.setattr(scoring, "END_SECONDS", 0.2)
     runner = scorer("sleep", SHORT)
     runner.ready()

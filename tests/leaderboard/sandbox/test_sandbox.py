@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from leaderboard.sandbox import confinement, zygote
-from leaderboard.sandbox.confinement import ABSENT_CALLS, ARCHITECTURES, CHECKED_CALLS, DEFENCES, SYSTEM_CALLS
+from leaderboard.sandbox import defences, system_calls, zygote
+from leaderboard.sandbox.defences import DEFENCES
 from leaderboard.sandbox.scorer import ScoringFailed
+from leaderboard.sandbox.system_calls import ABSENT_CALLS, ARCHITECTURES, CHECKED_CALLS, SYSTEM_CALLS
 from tests.leaderboard.sandbox.conftest import HERE, LIMITS, LINUX, need, told
 
 ALLOW, EPERM, ENOSYS, KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
@@ -138,8 +139,8 @@ def test_the_zygote_cannot_be_looked_at_by_way_of_proc(job, scorer):
     outcomes = told(runner.run(**job))
     assert set(outcomes.values()) == {"PermissionError"}
     without = scorer("look_at_others", defences=["rlimits", "no_new_privs", "seccomp"])
-    seen = told(without.run(**job))
-    assert seen["cmdline"] == seen["environ"] == seen["fd"] == "done"
+    found = told(without.run(**job))
+    assert found["cmdline"] == found["environ"] == found["fd"] == "done"
 
 
 @LINUX
@@ -173,7 +174,7 @@ def test_threads_are_counted(job, scorer):
     need(runner, "network_namespace")
     started = told(runner.run(**job))["started"]
     # the kernel does not count the threads of root: then the limit on memory alone bounds them
-    assert started == 400 if os.getuid() == 0 else 0 < started < confinement.MOST_THREADS
+    assert started == 400 if os.getuid() == 0 else 0 < started < defences.MOST_THREADS
 
 
 @LINUX
@@ -194,7 +195,7 @@ def decision(machine: str, number: int, *arguments: int, architecture: int = 0) 
     words = [number, architecture or ARCHITECTURES[machine], 0, 0]
     for argument in (*arguments, *[0] * (6 - len(arguments))):
         words += [argument & 0xFFFFFFFF, argument >> 32 & 0xFFFFFFFF]
-    program = confinement.filter_program(machine, 4242)
+    program = system_calls.filter_program(machine, 4242)
     at = value = 0
     while True:
         code, if_true, if_false, operand = program[at]
@@ -224,7 +225,7 @@ def test_what_is_listed_passes_and_nothing_else(machine):
     assert decision(machine, 1, architecture=0x40000003) == KILL  # i386 on x86_64
     numbers = [row[column] for row in TABLES.values() if row[column] is not None]
     assert len(numbers) == len(set(numbers))
-    assert all(jump < 256 for row in confinement.filter_program(machine, 1) for jump in row[1:3])
+    assert all(jump < 256 for row in system_calls.filter_program(machine, 1) for jump in row[1:3])
 
 
 THREAD = 0x3D0F00
@@ -312,12 +313,12 @@ def test_root_in_a_container_gives_its_capabilities_up_too():
     program = """
 import sys
 sys.path[:0] = [sys.argv[1]]
-from leaderboard.sandbox import confinement
-confinement.no_new_privileges()
-confinement.drop_capabilities()
+from leaderboard.sandbox import defences
+defences.no_new_privileges()
+defences.drop_capabilities()
 print([line.split()[1] for line in open("/proc/self/status") if line.startswith(("CapPrm", "CapEff", "CapInh"))])
 """
-    root = str(Path(confinement.__file__).resolve().parent.parent.parent)
+    root = str(Path(defences.__file__).resolve().parent.parent.parent)
     done = subprocess.run([sys.executable, "-c", program, root], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(["0" * 16] * 3)
 
@@ -333,7 +334,7 @@ print([line.split()[1] for line in open("/proc/self/status") if line.startswith(
     ids=["no namespaces", "no namespaces and no Landlock", "no filters"],
 )
 def test_a_machine_without_a_defence_scores_all_the_same_and_says_so(job, refused, missing):
-    """As in a container whose profile refuses user namespaces, or on an older kernel: a filter stands for it here."""
+    """As in a container whose profile refuses user namespaces, or on an older kernel: imitated here by a filter."""
     if MACHINE != "x86_64":
         pytest.skip("X86_64 ONLY: the numbers of this test's own filter")
     program = """
@@ -341,7 +342,7 @@ import ctypes, json, struct, sys
 from pathlib import Path
 root, here, refused, predictions, truth = sys.argv[1:]
 sys.path[:0] = [root]
-from leaderboard.sandbox import confinement
+from leaderboard.sandbox import defences
 from leaderboard.sandbox.scorer import Limits, Scorer
 load, equal, give = 0x20, 0x15, 0x06
 rows = {"unshare": [(load, 0, 0, 0), (equal, 0, 1, 272), (give, 0, 0, 0x50001)],
@@ -352,7 +353,7 @@ code = [row for name in json.loads(refused) for row in rows[name]] + [(give, 0, 
 packed = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *row) for row in code))
 header = ctypes.create_string_buffer(struct.pack("@HP", len(code), ctypes.addressof(packed)))
 libc = ctypes.CDLL(None, use_errno=True)
-confinement.no_new_privileges()
+defences.no_new_privileges()
 assert libc.prctl(22, ctypes.c_ulong(2), header, ctypes.c_ulong(0), ctypes.c_ulong(0)) == 0
 limits = Limits(memory_bytes=1 << 28, cpu_seconds=20, wall_seconds=20)
 with Scorer(limits, evaluate_target="hostile:honest", search_path=[Path(here)]) as scorer:

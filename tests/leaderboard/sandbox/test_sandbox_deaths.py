@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from leaderboard import tasks
+from leaderboard import tasks, worker_process
 from leaderboard.models import AnnotationImport, Benchmark, Evaluation, State, Team, User, Worker
 from leaderboard.operations import annotation_imports, quotas, releases
 from leaderboard.queue import workers
 from leaderboard.sandbox import scorer as scoring
-from leaderboard.sandbox.confinement import Limits
+from leaderboard.sandbox.defences import Limits
 from leaderboard.sandbox.scorer import Scorer
-from tests.leaderboard.conftest import truth_document
+from tests.leaderboard.conftest import annotations_json
 
 pytestmark = [
     pytest.mark.django_db,
@@ -40,7 +40,7 @@ def use_scorer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Scor
     def use(target: str = "evaluator:evaluate") -> Scorer:
         limits = Limits(memory_bytes=1 << 28, cpu_seconds=60, wall_seconds=60)
         made.append(Scorer(limits, evaluate_target=target, search_path=[HOSTILE]))
-        monkeypatch.setattr(tasks, "_scorer", made[-1])
+        monkeypatch.setattr(worker_process, "_scorer", made[-1])
         return made[-1]
 
     monkeypatch.setattr(scoring, "FIRST_PAUSE", 0.005)
@@ -75,7 +75,7 @@ def zygotes(scorer: Scorer) -> Callable[[], list[int]]:
     return lambda: [scorer._process.pid] if scorer._process else []
 
 
-def confined_children(scorer: Scorer) -> Callable[[], list[int]]:
+def sandboxed_children(scorer: Scorer) -> Callable[[], list[int]]:
     """The scoring processes that have got to their sandbox."""
 
     def find() -> list[int]:
@@ -95,7 +95,7 @@ def test_three_kills_from_outside_are_our_fault_and_refunded(
     submission = send()
     scorer = use_scorer("hostile:sleep_lightly")
     scorer.ready()
-    with killing(confined_children(scorer), number) as killed:
+    with killing(sandboxed_children(scorer), number) as killed:
         for attempt in (1, 2, 3):
             assert "failed" in tasks.score()
             evaluation = Evaluation.objects.get(submission=submission)
@@ -123,10 +123,10 @@ def test_a_zygote_killed_while_a_worker_warms_up_leaves_a_worker_that_scores(
     submission = send()
     listed: list[Any] = []
     monkeypatch.setattr(workers, "stay_listed", lambda **what: listed.append(what))
-    monkeypatch.setattr(tasks, "_queues", ["score"])
+    monkeypatch.setattr(worker_process, "_queues", ["score"])
     scorer = use_scorer()
     with killing(zygotes(scorer)) as killed:
-        tasks.warm_up()
+        worker_process.warm_up()
         assert len(killed) == scoring.STARTS
         (worker,) = listed  # it is listed all the same, and says what it knows
         assert worker["isolation"]() == {"started": False}
@@ -160,7 +160,7 @@ def test_status_page_says_that_a_sandbox_does_not_start(client) -> None:
 @pytest.mark.parametrize(
     "target",
     [
-        "refuse_with_annotations",
+        "reject_with_annotations",
         "say_annotations_in_a_crash",
         "say_annotations_in_a_report",
         "say_annotations_in_a_name",
@@ -170,10 +170,10 @@ def test_a_hostile_evaluation_gets_no_annotation_into_rows_or_logs(
     send, benchmark: Benchmark, use_scorer, caplog: pytest.LogCaptureFixture, target: str
 ) -> None:
     """The canary is a number of every annotation, which no file of ours or of the submitter's has."""
-    document = truth_document()
-    for annotation in document["annotations"]:
+    truth = annotations_json()
+    for annotation in truth["annotations"]:
         annotation["keypoints"][0] = 4711.0625
-    releases.put_into_force(benchmark, json.dumps(document).encode())
+    releases.put_into_force(benchmark, json.dumps(truth).encode())
     submission = send()
     use_scorer(f"hostile:{target}")
     with caplog.at_level(logging.DEBUG):
@@ -189,12 +189,12 @@ def test_a_hostile_evaluation_gets_no_annotation_into_rows_or_logs(
 def test_an_annotation_file_that_breaks_the_check_is_not_quoted_in_the_log(
     benchmark: Benchmark, alice: User, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    document = truth_document()
-    document["annotations"][0]["area"] = 4711.0625
-    content = json.dumps(document).encode()
+    truth = annotations_json()
+    truth["annotations"][0]["area"] = 4711.0625
+    content = json.dumps(truth).encode()
     upload = SimpleNamespace(name="t.json", chunks=lambda: [content])
     annotation_imports.request(benchmark=benchmark, uploaded_file=upload, by=alice)
-    # stands for a fault of ours: every one that is known is answered by name
+    # a fault of ours that nobody foresaw: the known ones have codes of their own
     monkeypatch.setattr(releases, "load_dataset", lambda *_: float(content.decode()))
     tasks.check_annotations()
     assert AnnotationImport.objects.get().state != State.DONE

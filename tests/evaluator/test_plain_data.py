@@ -1,0 +1,38 @@
+"""Plain data is compared by identity where it holds arrays, whose == has no single truth value."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import evaluator
+
+ARRAYS = ("Floats", "Integers", "Booleans", "NDArray", "Annotations", "Predictions", "Matches", "Tally")
+
+
+def dataclasses_of_the_evaluator() -> list[type]:
+    found = []
+    for module in pkgutil.walk_packages(evaluator.__path__, "evaluator."):
+        if not module.name.endswith("__main__"):
+            each = importlib.import_module(module.name)
+            found += [
+                kind
+                for _, kind in inspect.getmembers(each, dataclasses.is_dataclass)
+                if isinstance(kind, type)
+                and kind.__module__ == module.name
+                and kind.__dataclass_params__.frozen  # the others are filled while a file is read, and not handed on
+            ]
+    return found
+
+
+ALL = dataclasses_of_the_evaluator()
+
+
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
+def test_data_that_holds_arrays_is_compared_by_identity(kind: type) -> None:
+    holds_arrays = any(name in str(field.type) for field in dataclasses.fields(kind) for name in ARRAYS)
+    assert (kind.__eq__ is object.__eq__) == holds_arrays
