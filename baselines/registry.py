@@ -1,5 +1,4 @@
-"""What baselines there are: the MODEL cards of the files in `baselines/models/`. Web pages read them, so this imports
-no torch.
+"""The baselines: the MODEL cards of the files in `baselines/models/`. Imports no torch, so that pages can read them.
 
 A model is one file there, which may define:
 
@@ -86,7 +85,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Card:
-    """What a MODEL says."""
+    """The contents of a MODEL."""
 
     name: str
     title: str
@@ -274,7 +273,7 @@ def runnable(joints: Sequence[str], fetched: Path) -> list[RunnableVariant]:
 
 @dataclass(frozen=True)
 class Variant:
-    """A size of a network, for one image of `input_size` (width, height). None until its cost has been counted."""
+    """A size of a network, for one image of `input_size` (width, height); its costs are None until they are counted."""
 
     name: str
     input_size: tuple[int, int]

@@ -1,12 +1,12 @@
-"""The networks beside timm's on this machine's CPU, and a run beside its bare forward passes.
+"""The networks compared with timm's on this machine's CPU, and a run compared with its forward passes alone.
 
     python -m benchmarks.baseline_speed [--docs] [--images 1000]
 
-timm is installed without its dependencies into benchmarks/results/timm; what it imports of torchvision and of the hub
-but does not use here is stood in for. Both get the same weights, and their outputs are compared before anything is
-timed. Times are CPU seconds of this process on one thread, in turn, and the median of the rounds is given. The run is
-timed by the clock, too, with one thread for the network and with one a core; then the same crops go through the same
-network again with nothing beside it.
+timm is installed without its dependencies into benchmarks/results/timm; stand-ins replace what it imports of
+torchvision and of the hub but does not use here. Both get the same weights, and their outputs are compared before
+anything is timed. Times are CPU seconds of this process on one thread, measured alternately; the median of the rounds
+is given. For the run, elapsed time is measured as well, with one thread for the network and with one per core; then the
+same crops go through the same network again with nothing in parallel.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ SAME = 1e-4  # largest relative difference of outputs
 
 
 TEXT = """\
-CPU milliseconds an image of {width} x {height} (batches of {batch}, one thread, float32), the median of {rounds}
-rounds in turn, with torch {torch} and timm {version} on {machine}. Both have the same weights and give the same
+CPU milliseconds per image of {width} x {height} (batches of {batch}, one thread, float32), the median of {rounds}
+alternating rounds, with torch {torch} and timm {version} on {machine}. Both have the same weights and the same
 outputs.
 
 | network | layout | PoseBoard | timm | ratio |
 |---|---|---|---|---|
 {rows}
 
-A run of HRNet-W32 over {images:,} images of Mannequins, {people:,} people with their mirror images, from image files to
-a predictions file, beside the same forward passes alone on crops that lie ready in memory, in batches of
+A run of HRNet-W32 on {images:,} images of Mannequins, {people:,} people with their mirror images, from image files to a
+predictions file, compared with the same forward passes alone on crops in memory, in batches of
 {size_of_batch}:
 
 | threads of the network | the run, s | forward passes alone, s | ratio | the run, CPU s | alone, CPU s | ratio |
 |---|---|---|---|---|---|---|
 {runs}
 
-Reading, cropping, decoding and writing happen beside the network."""
+Reading, cropping, decoding and writing happen in parallel with the network."""
 
 
 def install() -> None:
@@ -152,7 +152,7 @@ def seeded(network: nn.Module, seed: int = 0) -> None:
 
 
 def cpu_seconds(runs: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """Median CPU seconds of each, taken in turn so that a busy machine troubles all alike."""
+    """Median CPU seconds of each, measured alternately so that a busy machine affects all alike."""
     times: list[list[float]] = [[] for _ in runs]
     for run in runs:
         run()
@@ -166,7 +166,7 @@ def cpu_seconds(runs: Sequence[Callable[[], object]], rounds: int) -> list[float
 
 
 def forward_speed(name: str, rounds: int, compile_too: bool) -> list[dict[str, Any]]:
-    """Rows of the table for one network: how it is laid out, and CPU milliseconds an image of both."""
+    """Rows of the table for one network: its memory layout, and CPU milliseconds per image of both."""
     ours, peer = (make().eval() for make in PAIRS[name])
     seeded(ours)
     same_weights(ours, peer)
@@ -201,7 +201,7 @@ def forward_speed(name: str, rounds: int, compile_too: bool) -> list[dict[str, A
 
 
 def whole_runs(images: int) -> dict[str, Any]:
-    """HRNet-W32 over a split, one person an image: seconds of the runs and of their forward passes alone."""
+    """HRNet-W32 on a split, one person per image: seconds of the runs and of their forward passes alone."""
     from baselines.estimators import heatmap
     from baselines.mannequins import generate
     from baselines.run import predict
@@ -246,7 +246,7 @@ def whole_runs(images: int) -> dict[str, Any]:
         try:
             for count in sorted({1, os.cpu_count() or 1}):
                 torch.set_num_threads(count)
-                bare(np.zeros((made.batch, SIZE[1], SIZE[0], 3), np.uint8))  # memory is had, threads are there
+                bare(np.zeros((made.batch, SIZE[1], SIZE[0], 3), np.uint8))  # allocates memory and starts threads
                 say(f"HRNet-W32 over {images} images, {count} threads")
                 batches.clear()
                 run_s, run_cpu_s = spent(run)
@@ -270,7 +270,7 @@ def whole_runs(images: int) -> dict[str, Any]:
 
 
 def spent(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds by the clock and CPU seconds of this process."""
+    """Elapsed seconds and CPU seconds of this process."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cpu
@@ -294,8 +294,8 @@ def table(found: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--docs", action="store_true", help="write the section of docs/baselines.md")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--images", type=int, default=1000, help="of the whole run")
+    parser.add_argument("--rounds", type=int, default=7, help="measurements of each, of which the median counts")
+    parser.add_argument("--images", type=int, default=1000, help="images of the whole run")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out: it needs a C++ compiler")
     chosen = parser.parse_args()
     torch.set_num_threads(1)

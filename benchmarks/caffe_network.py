@@ -1,7 +1,7 @@
-"""Convolutional Pose Machines as the Caffe networks that they were published as, run by OpenCV's reader of such files.
+"""Convolutional Pose Machines as published, as Caffe networks, run by OpenCV's reader of such files.
 
 The definition is written from figure 2 of the paper with the authors' layer names; the weights go into a file of
-Caffe's binary form, of which only what is needed is written: names, shapes and floats.
+Caffe's binary form, reduced to names, shapes and floats.
 """
 
 from __future__ import annotations

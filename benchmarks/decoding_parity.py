@@ -1,10 +1,10 @@
-"""Decoding, mirror images, crops, scores and suppression beside the toolkits', on drawn input.
+"""Decoding, mirror images, crops, scores and suppression compared with the toolkits', on random input.
 
 Part of `python -m benchmarks.network_parity`, which installs the toolkits.
 
     python -m benchmarks.decoding_parity
 
-prints what the toolkits give for the first drawn crowds: the tests hold ours to these numbers.
+prints the toolkits' results for the first random crowds; the tests compare ours with these numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SIZE = (48, 64)  # width, height of heatmaps; crops are four times as large
 
 @dataclass(frozen=True)
 class Compared:
-    """The largest difference of something from a peer's."""
+    """The largest difference of a result from a peer's."""
 
     what: str
     peer: str
@@ -42,7 +42,7 @@ class Compared:
 
 
 def compare(cases: int = 200) -> list[Compared]:
-    """Everything."""
+    """All comparisons."""
     return [*decoding(cases), flipping(cases), cropping(cases), suppression(cases), rescoring(cases), merging(cases)]
 
 
@@ -56,7 +56,7 @@ def noisy_heatmaps(seed: int, margin: float) -> NDArray[np.float32]:
 
 def decoding(cases: int) -> list[Compared]:
     """AlphaPose's, which is HRNet's, up to the border and beyond; mmpose's codec, plain and unbiased (DARK), away from
-    the border, where it does not leave the highest pixel as the others do."""
+    the border, where it alone moves the highest pixel."""
     from alphapose.utils.transforms import heatmap_to_coord_simple  # type: ignore[import-not-found]
     from mmpose.codecs import MSRAHeatmap  # type: ignore[import-not-found]
 
@@ -95,7 +95,7 @@ def flipping(cases: int) -> Compared:
 
 
 def cropping(cases: int) -> Compared:
-    """The way from the image to the crop: both lead the box's middle to the crop's and scale alike."""
+    """The matrix from the image to the crop: both map the box's centre to the crop's, at the same scale."""
     from mmpose.structures.bbox import bbox_xywh2cs, get_warp_matrix  # type: ignore[import-not-found]
 
     largest = 0.0
@@ -126,7 +126,7 @@ def crowd(seed: int) -> dict[str, NDArray[Any]]:
 
 
 def remaining_by_mmpose(seed: int, threshold: float) -> list[int]:
-    """Whom mmpose's OKS-NMS keeps of a crowd."""
+    """The rows of a crowd that remain after mmpose's OKS-NMS."""
     from mmpose.evaluation.functional.nms import oks_nms as peer  # type: ignore[import-not-found]
 
     rows = _rows(crowd(seed))
@@ -134,14 +134,14 @@ def remaining_by_mmpose(seed: int, threshold: float) -> list[int]:
 
 
 def scored_by_alphapose(seed: int) -> list[float]:
-    """The scores that AlphaPose gives the people of a crowd that OKS-NMS leaves, best first."""
+    """AlphaPose's scores of the people of a crowd that remain after OKS-NMS, best first."""
     from alphapose.utils.pPose_nms import oks_pose_nms  # type: ignore[import-not-found]
 
     return [float(row["score"]) for row in oks_pose_nms(_rows(crowd(seed)))]
 
 
 def merged_by_alphapose(seed: int) -> dict[int, tuple[NDArray[Any], NDArray[Any]]]:
-    """Joints [K, 2] and confidence [K] of the people that AlphaPose's pose NMS makes of a crowd, by the kept row."""
+    """Joints [K, 2] and confidence [K] of the people that AlphaPose's pose NMS makes of a crowd, by their best row."""
     from alphapose.utils.pPose_nms import pose_nms as peer
 
     people = crowd(seed)
@@ -166,7 +166,7 @@ def _rows(people: dict[str, NDArray[Any]]) -> list[dict[str, Any]]:
 
 
 def suppression(cases: int) -> Compared:
-    """Who is kept by OKS-NMS: the share of cases in which others are."""
+    """OKS-NMS: the share of cases in which other people remain."""
     sigmas, differing = np.asarray(load_dataset("coco").sigmas, float), 0
     for seed in range(cases):
         people = crowd(seed)
@@ -174,11 +174,11 @@ def suppression(cases: int) -> Compared:
         threshold = (0.9, 0.7, 0.5)[seed % 3]
         found = oks_nms.suppress(people["joints"], people["scores"], areas, sigmas, threshold)
         differing += found != remaining_by_mmpose(seed, threshold)
-    return Compared("OKS-NMS, who is kept", "mmpose", cases, differing / cases, "of the cases", 0.0)
+    return Compared("OKS-NMS, remaining people", "mmpose", cases, differing / cases, "of the cases", 0.0)
 
 
 def rescoring(cases: int) -> Compared:
-    """Box score times mean confidence above 0.2, then OKS-NMS at 0.9: the scores that are left."""
+    """Box score times mean confidence above 0.2, then OKS-NMS at 0.9: the scores that remain."""
     sigmas, largest = np.asarray(load_dataset("coco").sigmas, float), 0.0
     for seed in range(cases):
         people = crowd(seed)
@@ -191,7 +191,7 @@ def rescoring(cases: int) -> Compared:
 
 
 def merging(cases: int) -> Compared:
-    """Parametric pose NMS: who is left, and where the merged joints are."""
+    """Parametric pose NMS: which people remain, and where the merged joints are."""
     largest = 0.0
     for seed in range(cases):
         people = crowd(seed)

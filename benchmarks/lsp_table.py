@@ -2,10 +2,10 @@
 
     python -m benchmarks.lsp_table LSP-joints-PC.mat IMAGES [--docs] [--only NAME ...] [--out FOLDER]
 
-Each row is a training of its own process on one CPU thread, by the command that it prints, with the narrow variant and
-the input and the epochs of PLANS; `longer` is one network with more of them. What is finished is kept in FOLDER and not
-trained again. PCK@0.2 (person-centric) is that of the epoch that the validation part of the training images chose; test
-images are read once, at the end. --docs writes the table into docs/baselines.md.
+Each row is a training in its own process on one CPU thread, by the command that is printed, with the narrow variant and
+the input size and epochs of PLANS; `longer` is one network with more epochs. Finished trainings are stored in FOLDER
+and not repeated. PCK@0.2 (person-centric) is that of the epoch chosen on the validation part of the training images;
+test images are read once, at the end. --docs writes the table into docs/baselines.md.
 """
 
 import argparse
@@ -43,7 +43,7 @@ AUGMENTATION = ["--rotation", "40", "--scale", "0.3", "--shift", "0.03", "--colo
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """What came out: PCK@0.2 on the test images, and what it took."""
+    """A row of the table: PCK@0.2 on the test images, and the cost of the training."""
 
     name: str
     title: str
@@ -60,9 +60,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("annotations", type=Path, help="LSP's joints.mat, person-centric")
     parser.add_argument("images", type=Path, help="folder of its 2,000 images")
-    parser.add_argument("--out", type=Path, default=Path("lsp"), help="where checkpoints are kept")
-    parser.add_argument("--only", nargs="*", help=f"of {', '.join(PLANS)}")
-    parser.add_argument("--docs", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("lsp"), help="folder for the checkpoints")
+    parser.add_argument("--only", nargs="*", help=f"rows to make, of {', '.join(PLANS)}")
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/baselines.md")
     chosen = parser.parse_args()
     rows = []
     for name in chosen.only or PLANS:
@@ -86,7 +86,7 @@ def main() -> int:
 def measured(
     name: str, epochs: int, annotations: Path, images: Path, out: Path, *, size: str, suffix: str
 ) -> TrainedNetwork:
-    """A row, trained if it has not been."""
+    """A row; the network is trained unless it has been."""
     finished = out / "row.json"
     if finished.exists():
         return TrainedNetwork(**json.loads(finished.read_text()))

@@ -1,8 +1,8 @@
-"""The networks, decoding and suppression beside those of public toolkits, on drawn weights and input.
+"""The networks, decoding and suppression compared with those of public toolkits, on random weights and input.
 
     python -m benchmarks.network_parity [--docs]
 
-The toolkits are installed without what they depend on into benchmarks/results/parity. Each network of theirs gets
+The toolkits are installed without their dependencies into benchmarks/results/parity. Each network of theirs gets
 weights drawn from the seeds of its own names, runs, and its names, shapes and outputs are written as files; then
 `check-checkpoint` recognises, builds, fills and runs ours from these files. Exits with 1 when anything differs by more
 than its tolerance.
@@ -39,7 +39,7 @@ SEED = 31
 @dataclass(frozen=True)
 class Member:
     """A network of a toolkit. `make` gives the module; `named` its names in the public form, None for those that the
-    form has not; `recognised` what ours must be told to be."""
+    form does not have; `recognised` the family and variant that ours must be recognised as."""
 
     peer: str
     form: str
@@ -168,7 +168,7 @@ def _alphapose_hrnet(width: int, joints: int) -> nn.Module:
 
 
 def members() -> Iterator[Member]:
-    """Everything that is compared, but Convolutional Pose Machines."""
+    """All networks that are compared, except Convolutional Pose Machines."""
     for width, joints, variant in (
         (18, 17, "w18"), (32, 16, "w32-mpii"), (48, 17, "w48"), (48, 16, "w48"), (48, 14, "w48"), (48, 133, "w48"),
     ):  # fmt: skip
@@ -203,7 +203,7 @@ def members() -> Iterator[Member]:
 
 
 def difference(member: Member, folder: Path) -> float:
-    """Run the toolkit's network on drawn weights, and ours on the files that say what came out."""
+    """Run the toolkit's network on random weights, and ours on the files with its outputs."""
     network = member.make().eval()
     state = network.state_dict()
     theirs = {name: public for name in state if (public := member.named(name)) is not None}
@@ -223,7 +223,7 @@ def checked(
     shapes: Mapping[str, tuple[int, ...]], outputs: Mapping[str, np.ndarray], inputs: list[tuple[int, ...]],
     recognised: tuple[str, str], folder: Path,
 ) -> float:  # fmt: skip
-    """What check-checkpoint says of these names, shapes and outputs."""
+    """The difference that check-checkpoint finds for these names, shapes and outputs."""
     keys = {
         "state": {name: [list(shape), "torch.float32"] for name, shape in shapes.items()}, "state_seed": SEED,
         "input_shapes": [list(shape) for shape in inputs], "input_seeds": [7 + n for n in range(len(inputs))],
@@ -279,7 +279,7 @@ def table(found: list[tuple[str, str, str, int, float]], others: list[decoding_p
     for (family, form, peer), rows in grouped.items():
         members_in_words, largest = ", ".join(member for member, _ in rows), max(value for _, value in rows)
         lines.append(f"| `{family}` | {form} | {peer} | {members_in_words} | {_number(largest)} |")
-    lines += ["", "| what | peer | drawn cases | largest difference |", "|---|---|---|---|"]
+    lines += ["", "| what | peer | random cases | largest difference |", "|---|---|---|---|"]
     lines += [f"| {row.what} | {row.peer} | {row.cases} | {_number(row.difference)} {row.unit} |" for row in others]
     return "\n".join(line.replace("  |", " |") for line in lines)
 
@@ -291,7 +291,7 @@ def _number(value: float) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--docs", action="store_true", help="write the tables of docs/baselines.md")
-    parser.add_argument("--only", choices=["networks", "decoding"])
+    parser.add_argument("--only", choices=["networks", "decoding"], help="compare one part only")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     peers.install("parity", peers.TOOLKITS, peers.ABSENT)

@@ -28,7 +28,7 @@ def decode(heatmaps: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Heatmaps [N, K, H, W] to joints [N, K, 2] and peak values [N, K].
 
     The peak, moved a quarter pixel towards the larger neighbour on each axis (Newell et al. 2016, section 3.4), but not
-    at the border: two pixels at the left and above, one at the right and below, as HRNet's toolkit has it.
+    at the border: two pixels at the left and above, one at the right and below, as in HRNet's toolkit.
     """
     joints, values, u, v = _peaks(heatmaps)
     i, j = np.ogrid[: len(heatmaps), : heatmaps.shape[1]]
@@ -94,8 +94,9 @@ def decode_dark(heatmaps: Floats, sigma: float = 2.0) -> tuple[NDArray[np.float6
 
     Zhang et al., Distribution-Aware Coordinate Representation, CVPR 2020 (arXiv 1910.06278): heatmaps are smoothed with
     the Gaussian of their targets (`sigma` pixels; equation 9), and the maximum of the quadratic that the logarithm is
-    near the peak lies at peak - H^-1 D, of derivatives over two pixels (equation 8). Not within two pixels of the
-    border, nor where the surface is no hill. As the `mmpose` toolkit has it for Gaussians of sigma 2 (a kernel of 11).
+    near the peak lies at peak - H^-1 D, of derivatives over two pixels (equation 8). The peak is not moved within two
+    pixels of the border, nor where the surface is no hill. This is `mmpose`'s decoding for Gaussians of sigma 2 (a
+    kernel of 11).
     """
     height, width = heatmaps.shape[2:]
     joints, values, u, v = _peaks(heatmaps)

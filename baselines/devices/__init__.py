@@ -1,2 +1,1 @@
-"""What networks cost, and what devices are and can hold. May import `baselines.protocol` and nothing else of the
-package."""
+"""The costs of networks; devices, their names and memory. May import `baselines.protocol` and no other room."""

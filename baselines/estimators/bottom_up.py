@@ -99,9 +99,9 @@ def people(found: JointDetections, classes: int, model: Model | None) -> tuple[F
 
 
 def settled(joints: Floats, confidence: Floats, scores: Floats, points: Floats) -> Floats:
-    """Joints [P, K, 2], of which those without confidence [P, K] go from where they are expected to the likeliest place
-    nearby: the highest product of the score [K, H', W'] of a place and a Gaussian of how far the point [K, 2, H', W']
-    that it leads to is from there."""
+    """Joints [P, K, 2], with those without confidence [P, K] moved from where they are expected to the likeliest place
+    nearby: the place with the highest product of its score [K, H', W'] and a Gaussian of the distance of its point
+    [K, 2, H', W'] from there."""
     joints = joints.copy()
     for person, part in zip(*np.nonzero(confidence == 0), strict=True):
         away = ((points[part] - joints[person, part, :, None, None]) ** 2).sum(axis=0)  # [H', W']

@@ -123,8 +123,7 @@ CENTRE_SIGMA = 21.0  # of the centre map, pixels of a 368 pixel wide image
 
 
 def _trunk(channels: int, out: int, *, head: bool) -> nn.ModuleDict:
-    """Image features of 1/8 of the image's size: three times 9x9 and a pooling; then, with `head`, a 5x5
-    convolution."""
+    """Image features at 1/8 of the image's size: three times 9x9 and a pooling; with `head` also a 5x5 convolution."""
     layers = {
         "conv1": nn.Conv2d(3, channels, 9, padding=4),
         "conv2": nn.Conv2d(channels, channels, 9, padding=4),
@@ -192,7 +191,7 @@ class ConvolutionalPoseMachine(nn.Module):
     def beliefs(self, images: Tensor, centre: Tensor | None = None) -> Tensor:
         """Maps [B, stages, K + 1, H/8, W/8], the last one the background.
 
-        `centre` [B, 1, H, W] says where the person is; without it, in the middle.
+        `centre` [B, 1, H, W] marks the person; by default the one in the middle.
         """
         if centre is None:
             centre = centre_map(images)

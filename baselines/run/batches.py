@@ -49,9 +49,8 @@ class Files:
         return read_image(path, listed)
 
 
-PredictedImages = Generator[
-    tuple[int, list[Entry], str], None, None
-]  # image id, entries, why it was left out (empty if it was not)
+# image id, entries, why it was left out (empty if it was not)
+PredictedImages = Generator[tuple[int, list[Entry], str], None, None]
 
 
 class WholeImages:

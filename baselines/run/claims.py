@@ -1,5 +1,4 @@
-"""The scores that shipped checkpoints claim, on a split of Mannequins that is rendered anew; a test computes them
-again."""
+"""The scores that shipped checkpoints claim, on a public split of Mannequins; a test computes them again."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def moved(boxes: Floats, matrix: crops.Matrix, size: tuple[int, int]) -> Floats:
 
 
 def measured(detector: Detector) -> tuple[float, float]:
-    """AP and recall of boxes on the split of CLAIM, rendered anew."""
+    """AP and recall of boxes on the split of CLAIM."""
     with tempfile.TemporaryDirectory() as scratch:
         generate(Path(scratch), split=CLAIM["split"], images=CLAIM["images"], seed=CLAIM["seed"])
         images, boxes = read(Path(scratch))

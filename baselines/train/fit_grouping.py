@@ -161,7 +161,7 @@ def fit_checkpoint(
     device: str | None = None,
     command: str = "",
 ) -> Checkpoint:
-    """Fit the grouping of a checkpoint to annotated training images, and write its description at `path` anew.
+    """Fit the grouping of a checkpoint to annotated training images, and rewrite its description at `path`.
 
     The fit uses at most `people` people. Half as many, on other images, decide whether crops are grouped from now on
     (`grouped`): only if grouping finds more joints by more than MARGIN. Raises BaselineFailed.

@@ -4,9 +4,9 @@ A converter takes tensors by name and returns them under our names. It knows eve
 not know, even if it is ours, raises CheckpointError, so that a file with an altered name is never accepted. Skips that
 an implementation registers but never uses are left out, once all of them have been found with the right shapes.
 
-Formats are not parts of models, whose files know nothing of checkpoints: mmpose and AlphaPose each name the weights of
-two models alike, and the Stacked Hourglass exists in the names of two toolkits. How a format's images are prepared is
-data of one release and model, and is on the model's card.
+Formats are not parts of models, whose files know nothing of checkpoints: mmpose names the weights of two models by the
+same rule, and the Stacked Hourglass exists in the names of two toolkits. How images are prepared for a format differs
+from model to model, and is on the model's card.
 """
 
 import re

@@ -74,7 +74,7 @@ def _count(shapes: Shapes, pattern: str) -> int:
 
 
 def _variant(family: str, arguments: dict[str, Any], num_joints: int, otherwise: str) -> str:
-    """The listed variant with these arguments and joints, else `otherwise`."""
+    """The listed variant with these arguments and joints, or `otherwise` where there is none."""
     card = registry.card(family)
     for name, settings in card.variants.items():
         if card.arguments(name) == arguments and settings.get("joints", num_joints) == num_joints:

@@ -1,9 +1,9 @@
 """Plain second implementations of the public networks: names and shapes by rule, outputs by name alone.
 
 Nothing here comes from `baselines`. For every family there is a function that lists the names and shapes of a member as
-its public form has them, and one that computes the outputs of images [B, 3, H, W] from weights of those names: what
-there is (blocks, stacks, stages) it sees from the names. `benchmarks.network_parity` compares both with the toolkits
-that can be installed.
+its public form has them, and one that computes the outputs of images [B, 3, H, W] from weights of those names, which
+also give the number of blocks, stacks and stages. `benchmarks.network_parity` compares both with the toolkits that can
+be installed.
 """
 
 from __future__ import annotations

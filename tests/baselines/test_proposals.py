@@ -14,16 +14,16 @@ SITTING = np.array([[10.0, 0], [-10, 0], [8, 50], [-8, 50], [60, 60], [60, 75]])
 def _people(count: int, seed: int = 0):
     """Half are standing: the detector's boxes end at 0.8 of their height; the others' start 0.3 too far right."""
     draw = np.random.default_rng(seed)
-    stands = np.arange(count) % 2 == 0
-    poses = np.where(stands[:, None, None], PERSON_HEIGHT, SITTING) + draw.normal(0, 1.5, (count, 6, 2))
+    upright = np.arange(count) % 2 == 0
+    poses = np.where(upright[:, None, None], PERSON_HEIGHT, SITTING) + draw.normal(0, 1.5, (count, 6, 2))
     joints = poses * draw.uniform(0.5, 3, (count, 1, 1)) + draw.uniform(0, 500, (count, 1, 2))
     low, high = joints.min(axis=1), joints.max(axis=1)
     boxes = np.concatenate([low, high - low], axis=1)
-    error = np.where(stands[:, None], [0.0, 0.0, 0.0, -0.2], [0.3, 0.0, 0.0, 0.0]) + draw.normal(0, 0.02, (count, 4))
+    error = np.where(upright[:, None], [0.0, 0.0, 0.0, -0.2], [0.3, 0.0, 0.0, 0.0]) + draw.normal(0, 0.02, (count, 4))
     sides = boxes[:, [2, 3, 2, 3]]
     corners = np.concatenate([low, high], axis=1) + error * sides
     detected = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-    return stands, joints, boxes, detected
+    return upright, joints, boxes, detected
 
 
 def test_offsets_by_hand():
@@ -41,20 +41,20 @@ def test_alignment_by_hand():
 
 
 def test_each_pose_has_its_own_errors():
-    stands, joints, boxes, detected = _people(400)
+    upright, joints, boxes, detected = _people(400)
     model = proposals.fit(joints, boxes, detected, TORSO, atomic=2, components=2)
     # the two atomic poses are the two that there are
     truth = np.stack([proposals.align(pose[None], TORSO)[0] for pose in (PERSON_HEIGHT, SITTING)])
     order = [int(np.abs(model.atomic - pose).mean(axis=(1, 2)).argmin()) for pose in truth]
     assert sorted(order) == [0, 1] and np.abs(model.atomic[order] - truth).max() < 0.05
     # drawn boxes of new people have the detector's errors: mean and deviation of each side
-    stands, joints, boxes, _ = _people(600, seed=1)
+    upright, joints, boxes, _ = _people(600, seed=1)
     drawn = proposals.propose(model, joints, boxes, np.random.default_rng(2))
     found = proposals.offsets(boxes, drawn)
-    assert found[stands].mean(axis=0) == pytest.approx([0, 0, 0, -0.2], abs=0.01)
-    assert found[~stands].mean(axis=0) == pytest.approx([0.3, 0, 0, 0], abs=0.01)
+    assert found[upright].mean(axis=0) == pytest.approx([0, 0, 0, -0.2], abs=0.01)
+    assert found[~upright].mean(axis=0) == pytest.approx([0.3, 0, 0, 0], abs=0.01)
     # the model's least variance of 1e-4 comes on top of 0.02^2: sqrt(4e-4 + 1e-4) = 0.0224
-    assert found[stands].std(axis=0) == pytest.approx(np.full(4, 0.0224), abs=0.003)
+    assert found[upright].std(axis=0) == pytest.approx(np.full(4, 0.0224), abs=0.003)
 
 
 def test_the_mixture_finds_two_modes():

@@ -1,7 +1,7 @@
-"""Other members of the public families than those whose outputs are at hand.
+"""Members of the public families other than those whose original outputs are stored.
 
-`plain_networks` and `plain_hourglasses` say a second time, straight from the names, which weights a member has and what
-it computes; `python -m baselines check-checkpoint` must find the same outputs, and must reject every altered list.
+`plain_networks` and `plain_hourglasses` implement again, from the names alone, which weights a member has and what it
+computes; `python -m baselines check-checkpoint` must find the same outputs, and must reject every altered list.
 """
 
 import json

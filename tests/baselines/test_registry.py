@@ -36,10 +36,10 @@ def test_each_card_is_complete_and_matches_its_module() -> None:
 
 
 def test_only_its_own_file_and_its_checkpoints_name_a_model() -> None:
-    """One file adds a model. Converters of public checkpoints name the releases that they are for."""
+    """One file adds a model. The recognisers and converters of public checkpoints name the models they are for."""
     root = registry.FOLDER.parent
     files = [*(root / "baselines").rglob("*.py"), *(root / "leaderboard").rglob("*.py")]
-    may = {"recognition.py", "registration.py", "formats.py", "demo.py"}
+    may = {"recognition.py", "formats.py", "demo.py"}
     wrong = [
         f"{file.relative_to(root)}: {name}"
         for file in files
