@@ -1,4 +1,1 @@
-"""Who may come in, and how often: accounts, visitors' addresses, rate limits.
-
-May import operations, boards and what is below.
-"""
+"""Who may come in, and how often: accounts, visitors, rate limits. May import operations and what is below."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 
 from django.http import FileResponse, HttpRequest, HttpResponse
@@ -195,16 +196,4 @@ def get_images(request: HttpRequest, slug: str) -> HttpResponseBase:
 def get_quota(request: HttpRequest, slug: str, team: int | None = None) -> QuotaOut:
     """What the caller's team has used of its limits; `team` selects another of the caller's teams by id."""
     benchmark, owner = visible(request.user, slug), team_of(caller(request), team)
-    used = quotas.usage(owner, benchmark)
-    return QuotaOut(
-        team=owner.name,
-        day_used=used.day_used,
-        day_limit=used.day_limit,
-        total_used=used.total_used,
-        total_limit=used.total_limit,
-        running=used.running,
-        running_limit=used.running_limit,
-        rejects=used.rejects,
-        reject_limit=used.reject_limit,
-        resets_at=used.resets_at,
-    )
+    return QuotaOut(team=owner.name, **asdict(quotas.usage(owner, benchmark)))

@@ -19,7 +19,7 @@ from leaderboard.api.access import anyone
 from leaderboard.api.application import REVALIDATED
 from leaderboard.api.benchmarks import visible
 from leaderboard.boards import rankings
-from leaderboard.boards.rows import DESCRIPTION, Row
+from leaderboard.boards.rows import Row, description
 from leaderboard.operations.baseline_runs import public_record
 
 router = Router(tags=["boards"])
@@ -119,7 +119,7 @@ def _entry(row: Row, address: str) -> EntryOut:
             ScoreOut(metric=metric, part=part, value=cell.value, low=cell.low, high=cell.high)
             for (metric, part), cell in row.cells.items()
         ],
-        **{name: getattr(row, name) for name in DESCRIPTION},
+        **description(row),
         published_at=row.published_at,
         method_id=row.method_id,
         submission_id=row.submission_id,

@@ -14,6 +14,7 @@ from leaderboard.api import fields
 from leaderboard.api.access import caller, reads, reads_if_signed_in, submits
 from leaderboard.api.cursors import Page, page_of
 from leaderboard.api.problems import not_found
+from leaderboard.boards.rows import description
 from leaderboard.boards.visibility import benchmarks_for
 from leaderboard.models import BoardEvent, Method
 from leaderboard.operations import teams
@@ -87,17 +88,7 @@ def _public(request: HttpRequest, method: Method) -> dict[str, Any]:
         "name": method.name,
         "team": method.team.name,
         "description": method.description,
-        "authors": method.authors,
-        "year": method.year,
-        "paper_title": method.paper_title,
-        "paper_url": method.paper_url,
-        "code_url": method.code_url,
-        "approach": method.approach,
-        "backbone": method.backbone,
-        "input_size": method.input_size,
-        "parameters": method.parameters,
-        "gflops": method.gflops,
-        "extra_data": method.extra_data,
+        **description(method),
         "is_baseline": method.is_baseline,
         "url": request.build_absolute_uri(method.get_absolute_url()),
     }

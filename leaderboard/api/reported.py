@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from leaderboard.api.access import anyone
 from leaderboard.api.application import REVALIDATED
 from leaderboard.api.benchmarks import visible
+from leaderboard.boards.rows import description
 from leaderboard.boards.visibility import benchmarks_for
 from leaderboard.models import ReportedResult
 
@@ -47,16 +48,8 @@ def _shown(result: ReportedResult) -> ReportedOut:
         benchmark=result.benchmark.slug,
         key=result.key,
         method=result.method,
-        authors=result.authors,
-        year=result.year,
-        paper_title=result.paper_title,
-        paper_url=result.paper_url,
         source=result.source,
-        backbone=result.backbone,
-        input_size=result.input_size,
-        parameters=result.parameters,
-        gflops=result.gflops,
-        extra_data=result.extra_data,
+        **description(result),
         scores=[ReportedScore(metric=metric, part=part, value=value) for metric, part, value in result.numbers],
     )
 

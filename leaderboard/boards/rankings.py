@@ -10,7 +10,7 @@ from django.db.models import Max
 
 from evaluator import load_dataset
 from evaluator.dataset import Column, Dataset, MetricSpec
-from leaderboard.boards.rows import DESCRIPTION, Cell, Row, merge, order, rank
+from leaderboard.boards.rows import Cell, Row, description, merge, order, rank
 from leaderboard.models import (
     Benchmark,
     BoardEvent,
@@ -179,7 +179,7 @@ def _measured_row(event: BoardEvent, submission: Submission, method: Method, cel
         submission_id=submission.pk,
         published_at=event.at,
         record=run.record if run else {},
-        **{name: getattr(method, name) for name in DESCRIPTION},
+        **description(method),
     )
 
 
@@ -191,7 +191,7 @@ def _reported_rows(benchmark: Benchmark, specs: Mapping[str, MetricSpec]) -> lis
             team="",
             cells={(metric, part): _cell(specs, metric, value) for metric, part, value in result.numbers},
             source=result.source,
-            **{name: getattr(result, name) for name in DESCRIPTION if hasattr(result, name)},
+            **description(result),
         )
         for result in ReportedResult.objects.filter(benchmark=benchmark)
     ]

@@ -17,7 +17,12 @@ DESCRIPTION = (
     "authors", "year", "approach", "backbone", "input_size", "parameters", "gflops", "extra_data", "paper_title",
     "paper_url", "code_url",
 )  # fmt: skip
-"""The fields of a row that describe its method; results of papers have no approach and no code."""
+"""The fields of a row that describe its method."""
+
+
+def description(source: Any) -> dict[str, Any]:
+    """The fields of a method, a reported result or a row that describe it; a result has no approach and no code."""
+    return {name: getattr(source, name) for name in DESCRIPTION if hasattr(source, name)}
 
 
 @dataclass(frozen=True)

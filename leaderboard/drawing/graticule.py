@@ -163,17 +163,12 @@ def mini(
     return el("svg", *parts, class_="mini", height=height, role="img", aria_label=label)
 
 
-def bar(value: float, *, unit: str = "", words: str = "") -> SafeString:
+def bar(value: float, *, unit: str = "") -> SafeString:
     """A thin bar of a fraction under a number, decoration beside it; nothing under a length."""
     if unit:
         return join([])
-    return el(
-        "svg",
-        el("rect", width=f"{min(100.0, max(0.0, 100 * value)):.1f}%", height=3),
-        height=3,
-        aria_hidden="true",
-        class_=words or None,
-    )
+    filled = el("rect", width=f"{min(100.0, max(0.0, 100 * value)):.1f}%", height=3)
+    return el("svg", filled, height=3, aria_hidden="true")
 
 
 def ranks(best: int, worst: int, total: int) -> SafeString:

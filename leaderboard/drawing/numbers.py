@@ -19,13 +19,11 @@ def factor(unit: str) -> float:
     return 1.0 if unit else 100.0
 
 
-def number(value: float | None, unit: str = "", *, decimals: int | None = None) -> str:
+def number(value: float | None, unit: str = "") -> str:
     """A value as tables print it: a fraction in percent, 0.7364 -> `73.6`; millimetres and numbers as they are."""
     if value is None or not math.isfinite(value):
         return MISSING
-    if decimals is None:
-        decimals = 3 if unit == NUMBER else 1
-    return f"{factor(unit) * value:.{decimals}f}".replace("-", MINUS)
+    return f"{factor(unit) * value:.{3 if unit == NUMBER else 1}f}".replace("-", MINUS)
 
 
 def sign(unit: str) -> str:

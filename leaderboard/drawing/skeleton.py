@@ -98,11 +98,11 @@ GESTURES: dict[str, dict[str, float]] = {
 }  # fmt: skip
 
 
-def figure(dataset: Any, *, label: str, gesture: bool = True) -> SafeString:
+def figure(dataset: Any, *, label: str) -> SafeString:
     """The small figure of a card. Nothing where the definition has no pose."""
     if not has_pose(dataset):
         return join([])
-    points = placed(dataset, height=160, turns=GESTURES.get(dataset.name) if gesture else None)
+    points = placed(dataset, height=160, turns=GESTURES.get(dataset.name))
     pad = 16
     x0, x1 = min(x for x, _ in points.values()) - pad, max(x for x, _ in points.values()) + pad
     y0, y1 = min(y for _, y in points.values()) - pad, max(y for _, y in points.values()) + pad

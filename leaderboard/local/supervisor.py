@@ -28,10 +28,6 @@ STOP_SECONDS = 10.0
 LINE_BYTES = 1 << 16
 
 
-class StoppedError(Exception):
-    """A program that must run did not come up."""
-
-
 @dataclass
 class Program:
     """`stop` is the signal that asks it to end, when told to or because the supervisor died.

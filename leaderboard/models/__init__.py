@@ -1,7 +1,4 @@
-"""The tables, one file per noun. The database itself enforces the invariants wherever it can.
-
-May import the evaluator's definitions, and no room of the site but `files`, `drawing` and `celery`.
-"""
+"""The tables, one file per noun; the database enforces what it can. May import only files, drawing and celery."""
 
 from leaderboard.models.accounts import ApiToken, Membership, Team, User
 from leaderboard.models.baselines import BaselineRun

@@ -13,7 +13,7 @@ from django.urls import reverse
 import evaluator
 from leaderboard.models.accounts import Team
 from leaderboard.models.benchmarks import Benchmark
-from leaderboard.models.jobs import Job, State, job_constraints
+from leaderboard.models.jobs import Job, job_constraints
 from leaderboard.models.methods import Method
 
 
@@ -106,10 +106,6 @@ class Evaluation(Job):
         if not benchmark.truth_sha256 or others.exists():
             return {}
         return {**wanted, "image_list_sha256": benchmark.image_list_sha256}
-
-    @property
-    def is_scored(self) -> bool:
-        return self.state == State.SCORED
 
 
 class Score(models.Model):

@@ -12,7 +12,6 @@ from typing import Any
 from django.conf import settings
 
 from evaluator import load_dataset
-from evaluator.surface.surfaces import read_surface
 from leaderboard.files import writing
 from leaderboard.models import Benchmark
 
@@ -39,12 +38,6 @@ def surface_of(benchmark: Benchmark) -> Path | None:
     """The tables to score with; None where the dataset needs none, or the annotations name a surface of ours."""
     file = surface_path(benchmark)
     return file if load_dataset(benchmark.dataset).entry == "uv" and file.is_file() else None
-
-
-def put_surface(benchmark: Benchmark, source: Path) -> None:
-    """Check geodesic tables and store them. Raises `evaluator.GroundTruthError` when the file cannot serve."""
-    read_surface(source)
-    store_surface(benchmark, source)
 
 
 def store_surface(benchmark: Benchmark, source: Path) -> None:

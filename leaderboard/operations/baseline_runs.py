@@ -25,7 +25,7 @@ from leaderboard.models.transactions import lock, retried
 from leaderboard.operations import storage, submissions
 from leaderboard.operations.refusals import Refused
 from leaderboard.operations.submissions import SubmissionRequest
-from leaderboard.operations.teams import method_named
+from leaderboard.operations.teams import METHOD_FIELDS, method_named
 from leaderboard.queue.leases import Claim
 from leaderboard.queue.wake import wake
 
@@ -334,14 +334,7 @@ def _description(run: BaselineRun) -> dict[str, str]:
 
 def _method(run: BaselineRun, record: dict[str, Any]) -> Method:
     team = Team.objects.get_or_create(name=TEAM)[0]
-    described = {
-        key: record[key]
-        for key in (
-            "description", "authors", "year", "paper_title", "paper_url", "approach", "backbone",
-            "input_size", "parameters", "gflops", "extra_data",
-        )
-        if record.get(key) not in (None, "")
-    }  # fmt: skip
+    described = {key: record[key] for key in METHOD_FIELDS if record.get(key) not in (None, "")}
     method = method_named(team=team, name=record["title"], **described)
     if not method.is_baseline:
         Method.objects.filter(pk=method.pk).update(is_baseline=True)

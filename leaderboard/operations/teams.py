@@ -8,17 +8,13 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet
 
+from leaderboard.boards.rows import DESCRIPTION
 from leaderboard.models import Benchmark, BoardEvent, Membership, Method, Team, User
 from leaderboard.models.transactions import lock, retried
 from leaderboard.operations.refusals import Refused
 
 # what a team may say of its method; everything else is ours
-METHOD_FIELDS = frozenset(
-    {
-        "description", "authors", "year", "paper_title", "paper_url", "code_url", "approach", "backbone",
-        "input_size", "parameters", "gflops", "extra_data",
-    }
-)  # fmt: skip
+METHOD_FIELDS = frozenset({"description", *DESCRIPTION})
 
 
 def own_team(user: User) -> Team:

@@ -1,4 +1,1 @@
-"""The work queue below the operations: leases on rows, wake-up calls, the list of workers, the database's clock.
-
-May import models and the Celery application.
-"""
+"""The work queue: leases on rows, wake-up calls, the list of workers, the clock. May import models and Celery."""

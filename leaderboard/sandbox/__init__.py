@@ -1,4 +1,1 @@
-"""The sandbox that scores one file: scorer, zygote, defences, the check of the report.
-
-May import the evaluator, and neither models nor Celery: what it is given are paths.
-"""
+"""The sandbox: scorer, zygote, defences, the check of the report. May import the evaluator, no models and no Celery."""

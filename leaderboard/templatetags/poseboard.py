@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -64,11 +63,6 @@ def bar(cell: Any) -> SafeString:
 register.filter("sign", numbers.sign)
 register.filter("unit_name", unit_name)
 register.filter("percent", numbers.number)
-
-
-@register.filter
-def lookup(mapping: Mapping[Any, Any], key: Any) -> Any:
-    return mapping.get(key)
 
 
 @register.filter

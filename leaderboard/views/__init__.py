@@ -1,4 +1,1 @@
-"""The pages, one file per subject. Views parse, call an operation or a board, and respond; they write nothing.
-
-May import the API, the template filters, access, operations and what is below.
-"""
+"""The pages: views parse, call an operation or a board, respond, and write nothing. May import the API and below."""

@@ -76,7 +76,7 @@ def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
         form.add_error(None, str(refusal))
     elif request.method == "POST" and form.is_valid():
         try:
-            made, new = _take(request, benchmark, form)
+            made, new = _accept(request, benchmark, form)
         except Refused as refused:
             refusal = refused
             form.add_error(None, str(refused))
@@ -101,7 +101,7 @@ def submit(request: HttpRequest, slug: str | None = None) -> HttpResponseBase:
 submit.says_limits = True  # type: ignore[attr-defined]
 
 
-def _take(request: HttpRequest, benchmark: Benchmark, form: SubmitForm) -> tuple[Submission, bool]:
+def _accept(request: HttpRequest, benchmark: Benchmark, form: SubmitForm) -> tuple[Submission, bool]:
     data = form.cleaned_data
     return uploads.accept(
         request=SubmissionRequest(
@@ -116,12 +116,8 @@ def _take(request: HttpRequest, benchmark: Benchmark, form: SubmitForm) -> tuple
         method=data["method"],
         described=form.stated(),
         chunks=data["file"].chunks,
-        limit=upload_limit(),
+        limit=settings.UPLOAD_LIMIT,
     )
-
-
-def upload_limit() -> int:
-    return int(settings.UPLOAD_LIMIT)
 
 
 def _submit_page(
@@ -156,10 +152,10 @@ def _submit_page(
             **page_rules(dataset),
             "images": reverse("image_list", args=[benchmark.slug]) if benchmark.image_list_sha256 else "",
             "term": dataset.person_term,
-            "limit": upload_limit(),
+            "limit": settings.UPLOAD_LIMIT,
             "title": benchmark.title,
         },
-        "upload_mib": upload_limit() >> 20,
+        "upload_mib": settings.UPLOAD_LIMIT >> 20,
         "site": settings.SITE_URL,
     }
 

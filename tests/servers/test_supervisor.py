@@ -16,10 +16,10 @@ BEGIN = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from leaderboard.local import supervisor as module
+from leaderboard.local import supervisor
 from leaderboard.local.supervisor import Program, Supervisor
-module.STOP_SECONDS = 1
-supervisor = Supervisor(os.environ, Path.cwd())
+supervisor.STOP_SECONDS = 1
+site = Supervisor(os.environ, Path.cwd())
 def python(text):
     return [sys.executable, "-u", "-c", text]
 """
@@ -54,8 +54,8 @@ def wait_until(true, seconds: float = 5) -> bool:
 def test_lines_carry_the_name_of_their_program(tmp_path):
     lines = run(
         """
-status = supervisor.run_once(Program("speaker", python("print('one'); print(); print('two', end='')")))
-supervisor.say(f"status {status}")
+status = site.run_once(Program("speaker", python("print('one'); print(); print('two', end='')")))
+site.say(f"status {status}")
 """,
         tmp_path,
     )
@@ -67,11 +67,11 @@ def test_what_dies_starts_again_on_time_although_nothing_else_happens(tmp_path):
     lines = run(
         """
 import time
-dying = supervisor.add(Program("dying", python("raise SystemExit(3)")))
+dying = site.add(Program("dying", python("raise SystemExit(3)")))
 started = time.monotonic()
-supervisor.run_until(lambda: dying.starts > 1, every=60)
-supervisor.say("waited" if time.monotonic() - started > 20 else "on time")
-supervisor.stop()
+site.run_until(lambda: dying.starts > 1, every=60)
+site.say("waited" if time.monotonic() - started > 20 else "on time")
+site.stop()
 """,
         tmp_path,
     )
@@ -82,9 +82,9 @@ def test_what_dies_starts_again_and_waits_longer_each_time(tmp_path):
     lines = run(
         """
 supervisor.FIRST_DELAY = 0.1
-failing = supervisor.add(Program("failing", python("print('up'); raise SystemExit(3)"), delay=0.1))
-supervisor.run_until(lambda: failing.starts == 4, seconds=20)
-supervisor.stop()
+failing = site.add(Program("failing", python("print('up'); raise SystemExit(3)"), delay=0.1))
+site.run_until(lambda: failing.starts == 4, seconds=20)
+site.stop()
 """,
         tmp_path,
     )
@@ -97,9 +97,9 @@ def test_a_program_that_ran_steadily_starts_again_at_once(tmp_path):
     lines = run(
         """
 supervisor.STEADY_SECONDS = 0
-worker = supervisor.add(Program("worker", python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), delay=8))
-supervisor.run_until(lambda: worker.starts == 3, seconds=20)
-supervisor.stop()
+worker = site.add(Program("worker", python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), delay=8))
+site.run_until(lambda: worker.starts == 3, seconds=20)
+site.stop()
 """,
         tmp_path,
     )
@@ -112,11 +112,11 @@ def test_the_foundation_stops_last_and_the_deaf_are_killed(tmp_path):
 start = "import signal, sys, time; signal.signal(signal.SIGTERM, "
 polite = start + "lambda *_: sys.exit(print('bye'))); time.sleep(60)"
 deaf = start + "signal.SIG_IGN); time.sleep(60)"
-supervisor.add(Program("broker", python(polite), foundation=True))
-programs = [supervisor.add(Program("web", python(polite))), supervisor.add(Program("deaf", python(deaf)))]
-supervisor.run_until(lambda: False, seconds=2)
-supervisor.stop()
-supervisor.say("stopped")
+site.add(Program("broker", python(polite), foundation=True))
+programs = [site.add(Program("web", python(polite))), site.add(Program("deaf", python(deaf)))]
+site.run_until(lambda: False, seconds=2)
+site.stop()
+site.say("stopped")
 """,
         tmp_path,
     )
@@ -132,9 +132,9 @@ print(left.pid)
 def test_what_a_dead_program_left_is_ended_before_it_starts_again(tmp_path):
     lines = run(
         f"""
-program = supervisor.add(Program("leaver", python({LEAVER.format(then="")!r})))
-supervisor.run_until(lambda: program.starts == 2, seconds=20)
-supervisor.stop()
+program = site.add(Program("leaver", python({LEAVER.format(then="")!r})))
+site.run_until(lambda: program.starts == 2, seconds=20)
+site.stop()
 """,
         tmp_path,
     )
@@ -147,8 +147,8 @@ def test_the_programs_end_with_a_killed_supervisor(tmp_path):
     text = (
         BEGIN
         + """
-sleeper = supervisor.add(Program("sleeper", python("import os, time; print(os.getpid()); time.sleep(600)")))
-supervisor.run_until(lambda: False)
+sleeper = site.add(Program("sleeper", python("import os, time; print(os.getpid()); time.sleep(600)")))
+site.run_until(lambda: False)
 """
     )
     process = subprocess.Popen([sys.executable, "-c", text], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
