@@ -105,7 +105,7 @@ def visible(user: Anyone, slug: str) -> Benchmark:
 
 
 def _primary(benchmark: Benchmark) -> str:
-    """Empty where the definition is gone: one benchmark does not keep the others from being listed."""
+    """Empty if the definition is missing, so that one benchmark does not keep the others from being listed."""
     try:
         return load_dataset(benchmark.dataset).primary
     except DatasetDefinitionError:

@@ -33,7 +33,7 @@ router = Router(tags=["submissions"])
 
 
 class NewSubmission(Description):
-    """The form fields beside `file`."""
+    """The form fields other than `file`."""
 
     benchmark: fields.line(60, 1) = Field(..., description="The benchmark's slug")  # type: ignore[valid-type]
     method: fields.line(80, 1) = Field(  # type: ignore[valid-type]

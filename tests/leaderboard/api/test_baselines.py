@@ -1,4 +1,4 @@
-"""Runs over the API: what can run and why not, registered weights, all at once, a file of boxes."""
+"""Runs over the API: what can run and why not, registered weights, all at once, a box file."""
 
 from __future__ import annotations
 
