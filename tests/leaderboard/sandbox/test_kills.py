@@ -212,7 +212,7 @@ def test_a_kill_for_memory_is_told_from_others(monkeypatch):
     counts = iter([3, 4])
     monkeypatch.setattr(scoring, "oom_kills", lambda: next(counts))
     ended = {"ended": signal.SIGKILL, "cpu_seconds": 0.0}
-    for expected in ("outside", "want of memory"):
+    for expected in ("outside", "memory ran out"):
         with pytest.raises(ScoringFailed, match=expected) as caught:
             runner._conclude(b"", ended, "", 3)
         assert caught.value.code == "killed_SIGKILL"
