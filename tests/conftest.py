@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_DATA = Path(os.environ.get("POSEBOARD_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+# no limit on the time of one example: a busy machine is no fault
+settings.register_profile("poseboard", deadline=None)
+settings.load_profile("poseboard")
 
 
 @pytest.fixture(scope="session")

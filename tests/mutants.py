@@ -180,7 +180,7 @@ def environment(tree: Path) -> dict[str, str]:
 
     return {
         **os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1",
-        "POSEBOARD_TEST_DATA": str(TEST_DATA), "HYPOTHESIS_PROFILE": "default",
+        "POSEBOARD_TEST_DATA": str(TEST_DATA),
     }  # fmt: skip
 
 

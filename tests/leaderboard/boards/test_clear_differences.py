@@ -39,7 +39,7 @@ def said(rows: list[Row], higher: bool) -> str:
     return str(board_summary(rows, people=1000, higher_is_better=higher))
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(boards())
 def test_summary_bold_and_ranks_agree(board: tuple[list[Row], bool]) -> None:
     rows, higher = ranked(*board), board[1]
@@ -66,7 +66,7 @@ def test_summary_bold_and_ranks_agree(board: tuple[list[Row], bool]) -> None:
     assert not ("may be chance" in text and (bold or first.tied))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(boards())
 def test_group_that_is_not_put_in_order_has_no_order(board: tuple[list[Row], bool]) -> None:
     rows, higher = ranked(*board), board[1]
@@ -76,7 +76,7 @@ def test_group_that_is_not_put_in_order_has_no_order(board: tuple[list[Row], boo
         assert not any(clearly_better(a, b, higher_is_better=higher) for a in group for b in group)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(boards(), st.booleans())
 def test_empty_file_changes_nothing_above_it(board: tuple[list[Row], bool], with_interval: bool) -> None:
     """An empty `[]` scores exactly 0: a leader with an interval above 0 keeps the bold and the rank."""
