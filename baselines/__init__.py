@@ -4,8 +4,8 @@
 >>> names()[:3]
 ['jain2014', 'cpm', 'deepercut']
 
-One file per baseline, in `baselines/models/`: the registry reads its MODEL card. Importing this package does not import
-torch.
+One file per baseline, in `baselines/models/`: the registry reads its MODEL card. The package imports the evaluator, and
+nothing of the site; importing it does not import torch.
 """
 
 from __future__ import annotations

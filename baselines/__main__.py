@@ -32,8 +32,6 @@ RECIPE_OPTIONS: dict[str, tuple[type, str]] = {  # fields of baselines.train.rec
     "validation": (float, "share of the training images held out to choose the epoch"),
     "seed": (int, "seed of weights, order and augmentation"),
 }
-
-
 OUT = "folder for the weights and their description (default: checkpoints)"
 DEVICE = "cpu, cuda or cuda:N (default: a GPU where there is one)"
 

@@ -57,20 +57,10 @@ MODEL = {
         # deep-high-resolution-net.pytorch: tools/test.py (mean and deviation), lib/dataset/coco.py (1.25), the
         # configurations of HRNet (COLOR_RGB, FLIP_TEST, SHIFT_HEATMAP and POST_PROCESS are true);
         # heatmap pixel u is pixel 4 u of the crop, whose centre is at 4 u + 0.5: an origin of 0.125
-        "hrnet": {
-            "mean": (0.485, 0.456, 0.406),
-            "std": (0.229, 0.224, 0.225),
-            "origin": 0.125,
-            "flip_shift": True,
-        },
+        "hrnet": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "origin": 0.125, "flip_shift": True},
         # mmpose: configs/body_2d_keypoint/topdown_heatmap (data_preprocessor with bgr_to_rgb, padding 1.25 of
         # GetBBoxCenterScale, test_cfg with flip_test and shift_heatmap)
-        "mmpose": {
-            "mean": (0.485, 0.456, 0.406),
-            "std": (0.229, 0.224, 0.225),
-            "origin": 0.125,
-            "flip_shift": True,
-        },
+        "mmpose": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "origin": 0.125, "flip_shift": True},
     },
     "summary": (
         "HRNet keeps high-resolution maps throughout. Each stage adds a parallel branch of half the resolution, and "

@@ -65,12 +65,7 @@ MODEL = {
         # AlphaPose: utils/presets/simple_transform.py subtracts these from red, green and blue and divides by nothing;
         # _box_to_center_scale in utils/bbox.py has 1.25; scripts/demo_inference.py flips with shift=True;
         # heatmap pixel u is pixel 4 u of the crop, whose centre is at 4 u + 0.5: an origin of 0.125
-        "alphapose": {
-            "mean": (0.406, 0.457, 0.480),
-            "std": (1.0, 1.0, 1.0),
-            "origin": 0.125,
-            "flip_shift": True,
-        },
+        "alphapose": {"mean": (0.406, 0.457, 0.480), "std": (1.0, 1.0, 1.0), "origin": 0.125, "flip_shift": True},
     },
     "summary": (
         "RMPE is robust to inaccurate boxes. A spatial transformer centres the person in the crop, a single-person "

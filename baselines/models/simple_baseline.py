@@ -61,12 +61,7 @@ MODEL = {
         },
         # mmpose: configs/body_2d_keypoint/topdown_heatmap (data_preprocessor with bgr_to_rgb, padding 1.25 of
         # GetBBoxCenterScale, test_cfg with flip_test and shift_heatmap)
-        "mmpose": {
-            "mean": (0.485, 0.456, 0.406),
-            "std": (0.229, 0.224, 0.225),
-            "origin": 0.125,
-            "flip_shift": True,
-        },
+        "mmpose": {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "origin": 0.125, "flip_shift": True},
         # AlphaPose: utils/presets/simple_transform.py subtracts these from red, green and blue and divides by nothing;
         # _box_to_center_scale in utils/bbox.py has 1.25; scripts/demo_inference.py flips with shift=True
         "alphapose_simple": {

@@ -40,16 +40,10 @@ MODEL = {
         # pytorch-pose: color_normalize in pose/utils/transforms.py subtracts MPII's mean and divides by nothing; 1.25
         # around the person in pose/datasets/mpii.py; flip_back does not shift; final_preds in evaluation.py adds half a
         # pixel
-        "pytorch_pose": {
-            "mean": (0.4404, 0.4440, 0.4327),
-            "std": (1.0, 1.0, 1.0),
-        },
+        "pytorch_pose": {"mean": (0.4404, 0.4440, 0.4327), "std": (1.0, 1.0, 1.0)},
         # pytorch_stacked_hourglass: data/MPII/dp.py and test.py (pixel / 255, no more; the mirror image is not
         # shifted), utils/group.py adds half a pixel
-        "princeton": {
-            "mean": (0.0, 0.0, 0.0),
-            "std": (1.0, 1.0, 1.0),
-        },
+        "princeton": {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
     },
     "summary": (
         "Each hourglass downsamples to a few pixels, upsamples again with skip connections at every resolution, and "

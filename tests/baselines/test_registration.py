@@ -12,7 +12,8 @@ from baselines.models import simple_baseline
 from baselines.run.loading import load
 from baselines.run.predict import predict
 from baselines.weights import formats
-from baselines.weights.registration import Preparation, describe
+from baselines.weights.recognition import Recognised
+from baselines.weights.registration import Preparation, describe, preparation
 from tests.baselines import plain_networks
 
 IMAGENET = (0.485, 0.456, 0.406)
@@ -49,6 +50,9 @@ def test_preprocessing_follows_the_toolkit(named, bgr, mean, weights, tmp_path: 
 def test_every_form_has_a_converter_and_a_preparation():
     forms = {form: preparation for card in registry.cards().values() for form, preparation in card.public_forms.items()}
     assert forms.keys() == formats.CONVERTERS.keys()
+    for name, card in registry.cards().items():
+        for form in card.public_forms:
+            assert preparation(Recognised(name, "", 17, {}, form)).padding == 1.25  # every field is one of Preparation
     # CPM: 128 / 255 is pixel 128, which is 128 / 256 - 1 / 2 = 0; pixel 255 is 255 / 256 - 1 / 2
     mean, std = forms["cpm_caffe"]["mean"][0], forms["cpm_caffe"]["std"][0]
     assert (128 / 255 - mean) / std == 0
