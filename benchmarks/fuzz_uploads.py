@@ -73,7 +73,7 @@ def main() -> None:
     for kind, found in sorted(by_kind.items()):
         show(found, kind)
     counts = collections.Counter(each.code for each in everything)
-    print("verdicts:", ", ".join(f"{code} {count:,}" for code, count in counts.most_common()))
+    print("outcomes:", ", ".join(f"{code} {count:,}" for code, count in counts.most_common()))
     print("slowest files:")
     for each in sorted(everything, reverse=True)[:SLOWEST]:
         print(f"  {each.seconds:7.3f} s  {each.size / 1e6:7.2f} MB  {each.code:18} {each.name}")

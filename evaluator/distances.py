@@ -52,7 +52,7 @@ def head(annotations: Annotations, dataset: Dataset) -> Floats:
 
 def _given(lengths: Floats, annotations: Annotations, field: str) -> Floats:
     if len(lengths) and annotations.people.any() and np.isnan(lengths[annotations.people]).all():
-        raise GroundTruthError(f"the annotations carry no {field}, which this metric divides by")
+        raise GroundTruthError(f"the annotations have no {field}, which this metric divides by")
     return lengths
 
 

@@ -1,4 +1,4 @@
-"""What can be wrong, by who must act: submitter, operator of the annotations, or author of a dataset."""
+"""What can be wrong, by who has to fix it: submitter, operator of the annotations, or author of a dataset."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _NUMBERS = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
 def grouped(problems: Sequence[Problem]) -> list[tuple[Problem, int]]:
-    """(the first, how many) of problems that repeat: alike but for the entry and the numbers in what was found."""
+    """(the first, their number) of each group of problems that differ only in the entry and in the numbers found."""
     counts: dict[tuple[str, str, str, str], tuple[Problem, int]] = {}
     for each in problems:
-        # what is wrong with the file as a whole is said as often as it is
+        # problems of the file as a whole are grouped only where they are equal
         message = each.message if each.entry is None else _NUMBERS.sub("#", each.message)
         place = re.sub(r"^/\d+", "", each.pointer)  # within its entry
         alike = each.code, place, each.expected, message
@@ -54,7 +54,7 @@ def _line(first: Problem, count: int, least: str) -> str:
 class PredictionError(ValueError):
     """The submitter's fault. Holds the first hundred problems; depends on the upload and on public definitions only.
 
-    `total` counts them all, up to `MOST_COUNTED`: from there on it says how many there are at least.
+    `total` counts them all, up to `MOST_COUNTED`: from there on there are at least so many.
     """
 
     def __init__(self, problems: Sequence[Problem], total: int | None = None) -> None:
@@ -93,7 +93,7 @@ class PredictionError(ValueError):
 
 
 class GroundTruthError(ValueError):
-    """The annotation file is wrong: its operator must act. Never shown to a submitter."""
+    """The annotation file is wrong, and the operator has to fix it. Never shown to a submitter."""
 
 
 class DatasetDefinitionError(ValueError):
@@ -110,7 +110,7 @@ def shown(value: object, limit: int = 60) -> str:
 
 
 def _start_of(value: object, left: list[int]) -> object:
-    """What is printed first of a value: a list of a million numbers is not written out for a line of sixty characters.
+    """The start of a value: a list of a million numbers is not written out for a line of sixty characters.
 
     left: [how many characters are wanted]; each value takes one at least.
     """

@@ -150,7 +150,7 @@ def public_images(
     """The public image list of annotations, ready for JSON: images, and their people on single-person datasets.
 
     `boxes`: the benchmark gives each person's box (baselines run on them, boards say so). `dataset` and `split` are
-    taken from the file's info when not given.
+    those of the file's info when not given.
     """
     if isinstance(truth, Annotations):
         annotations, dataset = truth, dataset or truth.dataset

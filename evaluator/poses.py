@@ -70,7 +70,7 @@ class Predictions:
     """Predicted people: N entries in file order, K joints, L limbs. NaN is a missing joint (single-person datasets)."""
 
     image_ids: Integers  # [N]
-    person_ids: Integers  # [N], 0 where the dataset has no persons of its own
+    person_ids: Integers  # [N], 0 where the dataset does not name people
     keypoints: Floats  # [N, K, 3]: x, y in pixels, confidence
     scores: Floats  # [N]
     limbs: Floats | None = None  # [N, L, 2, 2] when a file brings its own

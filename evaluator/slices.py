@@ -99,7 +99,7 @@ def crowding(annotations: Annotations) -> Floats:
 
 
 class Sliced(Protocol):
-    """What `shown_on_a_hidden_split` has to know of a slice."""
+    """What `shown_on_a_hidden_split` needs of a slice."""
 
     @property
     def by(self) -> str: ...

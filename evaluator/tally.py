@@ -26,7 +26,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Evidence:
-    """How much a score rests on: what an interval needs enough of."""
+    """The amount of data behind a score, of which an interval needs enough."""
 
     images: float
     hits: float

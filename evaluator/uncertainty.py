@@ -75,7 +75,7 @@ def enough(evidence: Evidence) -> bool:
 
 
 def _evidence(tally: Tally, groups: Integers | None) -> list[Evidence]:
-    """The tally's evidence with groups in place of images: those on which alone the score is defined."""
+    """The tally's evidence with groups instead of images: those that define the score by themselves."""
     found = tally.evidence()
     many = tally.images if groups is None else int(groups.max(initial=-1)) + 1
     if groups is None or many == tally.images:

@@ -12,5 +12,5 @@ MOST_EXTRAS = 16  # keys of an entry that are not read
 BEFORE, FIRST, BETWEEN, DONE = 0, 1, 2, 3
 STOPPED, FULL = 0, 1
 
-# The fields of an annotation, as bits of what was present
-ID, IMAGE, KEYPOINTS, NUM_KEYPOINTS, BOX, AREA, CROWD, PERSON = 1, 2, 4, 8, 16, 32, 64, 128
+# Fields of an annotation, as bits of what was present
+NUM_KEYPOINTS, PERSON = 8, 128

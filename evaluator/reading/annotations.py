@@ -52,8 +52,8 @@ Truth = str | Path | bytes | Mapping[str, Any] | Sequence[Mapping[str, Any]] | N
 def read_truth(source: Truth, dataset: Dataset) -> Annotations:
     """The annotations of a path (JSON, perhaps gzipped), of a file's bytes, or of the parsed document.
 
-    A list is that of the annotations alone: the images are those that it names, and ids count from 1 where there are
-    none. A plain array is taken as `annotations_from_arrays` takes it.
+    A list contains the annotations alone: the images are those that they name, and ids count from 1 where they have
+    none. A plain array is read as by `annotations_from_arrays`.
 
     GroundTruthError names the annotation or image that is wrong; it is for the operator, never for a submitter.
     """
@@ -161,7 +161,7 @@ def annotations_of(data: Mapping[str, Any], sha256: str, dataset: Dataset) -> An
 
 
 def _built_in(info: Mapping[str, Any]) -> Surface | None:
-    """The surface of our own that a truth names in its `info`; None where the operator gives one."""
+    """The built-in surface that the annotations name in their `info`; None where the operator gives one."""
     name = info.get("surface")
     if name is None:
         return None
@@ -171,7 +171,7 @@ def _built_in(info: Mapping[str, Any]) -> Surface | None:
 
 
 def _from_columns(found: AnnotationColumns, dataset: Dataset) -> Annotations:
-    """The same from the columns of a file that was read in C."""
+    """The annotations of a file that was read in C."""
     others = {key: json.loads(text) for key, text in found.others.items()}
     _check_joints(others, dataset)
     info = others.get("info")
@@ -230,7 +230,7 @@ def _image_places(image_ids: Integers, ids: Integers, row_images: Integers) -> I
 
 
 def image_records(text: bytes) -> tuple[dict[str, Any], ...]:
-    """What the annotations keep of the JSON list of images, ascending id."""
+    """The records of images in annotations, by ascending id, from the JSON list of images."""
     return _records(_by_id(json.loads(text)))
 
 
@@ -343,7 +343,7 @@ def _limbs(rows: list[dict[str, Any]], dataset: Dataset) -> Floats | None:
     if not dataset.limbs or not any("limbs" in row for row in rows):
         return None
     if not all("limbs" in row for row in rows):
-        raise GroundTruthError("some annotations have limbs of their own and some have not")
+        raise GroundTruthError("some annotations have limbs and some have not")
     return _numbers(rows, "limbs", (len(dataset.limbs), 2, 2))
 
 
@@ -366,7 +366,7 @@ def _check_people(annotations: Annotations, dataset: Dataset) -> None:
 def listed(annotations: Annotations, dataset: Dataset) -> PublicImages:
     """The image list that uploads are checked against when the benchmark has published none."""
     if not dataset.single_person:
-        # Nobody is asked for by number there.
+        # predictions do not name people there
         return PublicImages(dataset.name, annotations.split, dict.fromkeys(annotations.image_ids.tolist(), ()))
     people: dict[int, list[int]] = {image: [] for image in annotations.image_ids.tolist()}
     for row in np.flatnonzero(~annotations.crowd).tolist():

@@ -42,7 +42,7 @@ def annotations_from_arrays(
     image of each person; image i, from 1, for row i when not given. person_ids [P]: 0.. in each image. areas [P] in
     square pixels and boxes [P, 4], x, y, width, height: what OKS needs. head_sizes [P]: 0.6 x the head box
     diagonal, for PCKh. torso_boxes [P, 2], width and height: FLIC's. ids [P]: 1.. when not given. images: the ids
-    of all images, where some have nobody. groups: image id to the group that the bootstrap draws as one.
+    of all images, where some contain no people. groups: image id to the group that the bootstrap draws as one.
 
     Raises GroundTruthError for shapes that do not fit, ids that repeat and numbers that are not finite.
 

@@ -1,4 +1,4 @@
-"""Entry by entry through an upload: the keys and checks that every kind of entry has, whatever it gives of a person."""
+"""Reads the entries of an upload one by one: the keys and checks that all kinds of entries have in common."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Ids:
 
 
 class EntryReader(ABC):
-    """Takes one entry after another apart; what is wrong with one does not stop the next.
+    """Reads one entry after another; the problems of one do not stop the next.
 
     A kind of entry says in `keys` what it reads besides the ids and the score. `payload` reads it from an entry, and is
     None when something is wrong with it; `add` takes the payload of a good entry.
@@ -103,7 +103,7 @@ class EntryReader(ABC):
 
     @abstractmethod
     def payload(self, number: int, entry: dict[str, Any]) -> Any:
-        """What the entry brings; None, with the problems noted, when something is wrong with it."""
+        """The content of the entry; None, with its problems added, when it has any."""
 
     @abstractmethod
     def add(self, number: int, payload: Any) -> bool:
@@ -111,7 +111,7 @@ class EntryReader(ABC):
 
     @abstractmethod
     def finished(self, sha256: str) -> tuple[Predictions, Problems]:
-        """What has been read, and what is wrong with it as a whole."""
+        """The predictions, and what is wrong with the file as a whole."""
 
     def read(self, number: int, entry: Any) -> None:
         if type(entry) is not dict:
@@ -192,7 +192,7 @@ class EntryReader(ABC):
         return None
 
     def with_nulls(self, number: int, names: Names, values: list[Any], *, may_miss: bool) -> list[float] | None:
-        """Numbers of which each whole group may be null where `may_miss`, which becomes NaN."""
+        """The numbers; a group of nulls becomes NaN, which is allowed where `may_miss`."""
         before, size = self.problems.total, len(names.axes)
         numbers: list[float] = []
         for start in range(0, len(values), size):
@@ -226,7 +226,7 @@ class EntryReader(ABC):
             self.problems.broken(rule, number, names.place(index), what=names.what(index), value=value)
 
     def extend(self, number: int, key: str, buffer: array[float], values: list[float]) -> bool:
-        """Whether the values of an entry could be added to a buffer: a number may be too large for a float."""
+        """Adds the values of an entry to a buffer; False where a number is too large for a float."""
         try:
             buffer.extend(values)
         except OverflowError:

@@ -1,4 +1,4 @@
-"""JSON documents of strangers, entry by entry: what the standard library lets pass and we do not is caught here."""
+"""Uploaded JSON, entry by entry, with the checks that the standard library lacks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Problems:
 
     @property
     def full(self) -> bool:
-        """Whether there are so many that the file is not worth reading on."""
+        """Whether there are as many as are counted, so that reading stops."""
         return self.total >= MOST_COUNTED
 
     def merged(self, other: Problems) -> Problems:
@@ -69,7 +69,7 @@ class _Parser:
         self.decoder = json.JSONDecoder(object_pairs_hook=self._object, parse_constant=self._constant)
 
     def forget(self) -> None:
-        """What was noted in a value that has to be read again."""
+        """Drops what was noted of a value that has to be read again."""
         self.repeated.clear()
         self.constants = 0
 
@@ -107,7 +107,7 @@ def entries(
     reader = _Window(document, limits)
     position = _skip(document, 0)
     if document[position : position + 1] != b"[":
-        # Read it, to tell valid JSON that is no list from what is no JSON.
+        # Read it, to tell valid JSON that is no list from invalid JSON.
         value, _ = reader.value(position, None)
         raise PredictionError([problem("not_a_list", value=value)])
     position = _skip(document, position + 1)
@@ -154,7 +154,7 @@ def entries(
 class _Window:
     """Reads the values of a document one after the other, of which it decodes only a part at a time.
 
-    So that nothing is decoded that is not read, and what is read can be counted before it costs anything.
+    So nothing is decoded that is not read, and values can be counted before they are read.
     """
 
     def __init__(self, document: bytes | bytearray, limits: UploadLimits) -> None:
@@ -182,11 +182,11 @@ class _Window:
             except RecursionError:
                 reject("too_deep", "the JSON is nested too deep", f"at most {MOST_DEPTH} levels")
             except ValueError:
-                # Python converts at most some thousands of digits; of a cut number it cannot be said yet.
+                # Python converts a few thousand digits at most; a number that is cut may still be a float.
                 if self._is_whole() or self._text[-1] not in NUMERIC:
                     reject("number_too_long", "a number has thousands of digits", NUMBER)
             else:
-                # A number may go on after the end of the text, also one that ends in "e" or "."
+                # A number may continue after the end of the text, also one that ends in "e" or "."
                 if self._is_whole() or isinstance(value, dict | list | str) or self._text[end : end + 1] in AFTER:
                     self._place, self._at = self._global(end), end
                     return value, self._place

@@ -1,1 +1,1 @@
-"""DensePose: the body's surface, geodesic distances, surface maps. May import `poses` and `errors`."""
+"""DensePose: the body's surface, geodesic distances on it, surface maps. May import `poses` and `errors`."""

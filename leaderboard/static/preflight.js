@@ -69,6 +69,19 @@ class Float {
   }
 }
 
+// The numbers of a list by their meaning, as `Names` in evaluator/reading/upload_rules.py.
+class Names {
+  constructor(path, groups, axes) {
+    Object.assign(this, { path, groups, axes });
+  }
+
+  // [pointer, what it is]
+  number(index) {
+    const size = this.axes.length;
+    return [`${this.path}/${index}`, `${this.groups[Math.floor(index / size)]}, ${this.axes[index % size]}`];
+  }
+}
+
 // One file's entries against the rules: what EntryReader and its kinds do on the server, in the same order.
 class Entries {
   constructor(rules, imageList) {
@@ -88,18 +101,16 @@ class Entries {
       return;
     }
     const before = problems.total;
-    const far = [];
     const image = this.wholeNumber(entry, item, "image_id", true);
     const person = rules.single ? this.wholeNumber(entry, item, "person_id", false) : null;
     const score = rules.entry === "keypoints_3d" ? 0 : this.score(entry, item);
-    if (rules.entry === "uv") this.surfaceMap(entry, item);
-    else this.keypoints(entry, item, far);
+    const names = rules.entry === "uv" ? this.surfaceMap(entry, item) : this.keypoints(entry, item);
     if (rules.entry === "keypoints" && rules.limbs.length && "limbs" in item) this.limbs(entry, item);
     if (image === null || (rules.single && person === null && "person_id" in item)) return;
     this.counts.set(image, (this.counts.get(image) || 0) + 1);
     this.ids(entry, image, person);
     if (problems.total !== before) return;
-    for (const number of far) this.range(entry, ...number);
+    if (names) this.ranges(entry, names, item[rules.entry]);
     this.range(entry, "/score", "score", score);
     this.tooFar += problems.total - before;
   }
@@ -145,51 +156,55 @@ class Entries {
     return item.score;
   }
 
-  // The [place, meaning, value] of each number that is one.
-  groups(entry, path, names, axes, values, mayMiss) {
-    const numbers = [];
-    for (let start = 0; start < values.length; start += axes.length) {
-      const group = values.slice(start, start + axes.length);
-      const missing = group.filter((value) => value === null).length;
-      const what = names[start / axes.length];
-      if (missing === axes.length && mayMiss) continue;
+  // Groups of numbers, of which each whole group may be null where `mayMiss`.
+  groups(entry, names, values, mayMiss) {
+    const size = names.axes.length;
+    for (let start = 0; start < values.length; start += size) {
+      let missing = 0;
+      for (let index = start; index < start + size; index += 1) missing += values[index] === null;
+      if (missing === size && mayMiss) continue;
       if (missing) {
-        this.problems.broken(missing === axes.length ? "missing_joint" : "partly_null", entry, `${path}/${start}`, { what });
+        const [pointer] = names.number(start);
+        this.problems.broken(missing === size ? "missing_joint" : "partly_null", entry, pointer, { what: names.groups[start / size] });
         continue;
       }
-      group.forEach((value, axis) => {
-        const number = [`${path}/${start + axis}`, `${what}, ${axes[axis]}`, value];
-        if (this.isNumber(entry, ...number)) numbers.push(number);
-      });
+      for (let index = start; index < start + size; index += 1) {
+        if (typeof values[index] !== "number") this.isNumber(entry, ...names.number(index), values[index]);
+      }
     }
-    return numbers;
   }
 
-  keypoints(entry, item, far) {
-    const { entry: key, joints, axes, missing_joints: mayMiss, limits: { largest } } = this.rules;
+  ranges(entry, names, values) {
+    values.forEach((value, index) => {
+      if (value !== null && !(Math.abs(value) <= this.rules.limits.largest)) this.range(entry, ...names.number(index), value);
+    });
+  }
+
+  keypoints(entry, item) {
+    const { entry: key, joints, axes, missing_joints: mayMiss } = this.rules;
     const size = axes.keypoints.length;
-    if (!this.isList(entry, item, key, size * joints.length)) return;
+    if (!this.isList(entry, item, key, size * joints.length)) return null;
+    const names = new Names(`/${key}`, joints, axes.keypoints);
     const values = item[key];
-    if (!values.every((value) => typeof value === "number" && Math.abs(value) <= largest)) {
-      far.push(...this.groups(entry, `/${key}`, joints, axes.keypoints, values, mayMiss && key === "keypoints"));
-    }
+    this.groups(entry, names, values, mayMiss && key === "keypoints");
     for (let start = 0; key === "keypoints" && start < values.length; start += size) {
       for (const value of [values[start], values[start + 1]]) if (typeof value === "number" && value < this.smallest) this.smallest = value;
     }
+    return names;
   }
 
   limbs(entry, item) {
     const { axes, limbs, single } = this.rules;
     if (!this.isList(entry, item, "limbs", limbs.length)) return;
     item.limbs.forEach((limb, index) => {
-      const path = `/limbs/${index}`;
+      const names = new Names(`/limbs/${index}`, [limbs[index]], axes.limbs);
       if (!Array.isArray(limb) || limb.length !== axes.limbs.length) {
-        this.problems.broken("limb_wrong_count", entry, path, { what: limbs[index], value: limb });
+        this.problems.broken("limb_wrong_count", entry, names.path, { what: limbs[index], value: limb });
         return;
       }
       const before = this.problems.total;
-      const numbers = this.groups(entry, path, [limbs[index]], axes.limbs, limb, single);
-      if (this.problems.total === before) for (const number of numbers) this.range(entry, ...number);
+      this.groups(entry, names, limb, single);
+      if (this.problems.total === before) this.ranges(entry, names, limb);
     });
   }
 
@@ -198,9 +213,9 @@ class Entries {
     const { problems, rules } = this;
     const before = problems.total;
     if (this.isList(entry, item, "bbox", rules.axes.bbox.length)) {
+      const names = new Names("/bbox", ["bbox"], rules.axes.bbox);
       item.bbox.forEach((value, index) => {
-        const pointer = `/bbox/${index}`;
-        const what = `bbox, ${rules.axes.bbox[index]}`;
+        const [pointer, what] = names.number(index);
         if (this.isNumber(entry, pointer, what, value) && this.range(entry, pointer, what, value) && index > 1 && !(value > 0)) {
           problems.broken("box_without_size", entry, pointer, { what, value });
         }
@@ -432,7 +447,7 @@ function page() {
 
   function images() {
     if (!rules.images) return Promise.resolve(null);
-    list = list || fetch(rules.images, { credentials: "same-origin" }).then((answer) => (answer.ok ? answer.json() : null)).catch(() => null);
+    list = list || fetch(rules.images, { credentials: "same-origin" }).then((response) => (response.ok ? response.json() : null)).catch(() => null);
     return list;
   }
 
@@ -451,7 +466,7 @@ function page() {
     button();
   }
 
-  // Counted from when the page was made: the reader's date may be wrong.
+  // Counted from when the page was made: the reader's clock may be wrong.
   function at(seconds, act) {
     if (seconds === undefined) return;
     const due = Date.now() + 1000 * Number(seconds);
@@ -565,7 +580,7 @@ function page() {
     for (const target of document.querySelectorAll(`[data-fill=${name}]`)) target.textContent = value;
   }
 
-  // a repaired file of the same name is the same choice to the browser: forget it, and it can be chosen again
+  // to the browser a fixed file of the same name is the same file: forget it, so that it can be chosen again
   let before = null;
   input.addEventListener("click", () => {
     before = new DataTransfer();
@@ -593,7 +608,7 @@ function page() {
     }
   });
 
-  // --- sending: by the script, so that a refusal appears here and the chosen file stays chosen
+  // --- sending: by the script, so that errors appear here and the chosen file stays chosen
 
   const alert_ = document.getElementById("form-error");
 
@@ -618,8 +633,8 @@ function page() {
 
   // the page as it is now: after signing in again, its form has another token
   async function renewToken() {
-    const answer = await fetch(location.href, { credentials: "same-origin" });
-    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#submit-form [name=csrfmiddlewaretoken]");
+    const response = await fetch(location.href, { credentials: "same-origin" });
+    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector("#submit-form [name=csrfmiddlewaretoken]");
     if (fresh) form.elements.csrfmiddlewaretoken.value = fresh.value;
     return Boolean(fresh);
   }
@@ -629,18 +644,18 @@ function page() {
   }
 
   async function submit() {
-    let answer = await post();
-    if (answer.status === 403 && (await renewToken())) answer = await post();
-    const inJson = (answer.headers.get("Content-Type") || "").startsWith("application/json");
+    let response = await post();
+    if (response.status === 403 && (await renewToken())) response = await post();
+    const inJson = (response.headers.get("Content-Type") || "").startsWith("application/json");
     if (inJson) {
-      const said = await answer.json();
+      const said = await response.json();
       if (said.url) { location.assign(said.url); return true; }
       if (said.errors) { complain(said.errors); return false; }
     }
-    const because = answer.redirected || answer.status === 403 ? "You are signed out. Sign in again in another tab, then submit once more."
-      : answer.status === 413 ? "The file is larger than the server accepts. Compress it: .json.gz and .zip are read too."
-      : answer.status === 429 ? "Too many requests. Wait a moment, then submit again."
-      : `The server could not take the file now (${answer.status}). Submit again in a while.`;
+    const because = response.redirected || response.status === 403 ? "You are signed out. Sign in again in another tab, then submit once more."
+      : response.status === 413 ? "The file is larger than the server accepts. Compress it: .json.gz and .zip are read too."
+      : response.status === 429 ? "Too many requests. Wait a moment, then submit again."
+      : `The server could not accept the file now (${response.status}). Submit again in a while.`;
     complain({ __all__: [`${because} Your file and entries are still here.`] });
     return false;
   }

@@ -1,4 +1,4 @@
-"""GPS and GPSm average precision once more, entry by entry and pixel by pixel, from the documents themselves.
+"""GPS and GPSm average precision once more, entry by entry and pixel by pixel, from the parsed files themselves.
 
 Written from the description in docs/metrics/gps.md with Pillow, SciPy and pycocotools for images, stretching, run
 lengths and overlaps, to compare the evaluator with. Slow, and only for input without ties.
@@ -138,28 +138,28 @@ def one_image(image: Any, family: Any, area: Any) -> tuple[int, list[float], Any
     line = sorted(range(len(people)), key=lambda j: (away[j], people[j]["id"]))
     got = np.zeros((10, len(shown)), dtype=bool)
     ignored = np.full((10, len(shown)), all(away))
-    taken = [dict[int, bool]() for _ in LEVELS]
+    matched_people = [dict[int, bool]() for _ in LEVELS]
     for t, level in enumerate(LEVELS):
         for i in range(len(shown)):
             best, chosen = min(level, 1 - 1e-10), None
             for j in line:
-                if j in taken[t] and not people[j]["iscrowd"]:
+                if j in matched_people[t] and not people[j]["iscrowd"]:
                     continue
                 if chosen is not None and not away[chosen] and away[j]:
                     break
                 if table[family][i, j] >= best and table[family][i, j] > 0:
                     best, chosen = table[family][i, j], j
             if chosen is not None:
-                got[t, i], ignored[t, i], taken[t][chosen] = True, away[chosen], True
+                got[t, i], ignored[t, i], matched_people[t][chosen] = True, away[chosen], True
     for i in range(len(shown)):
         if got[9, i]:
             continue
-        free = [j for j in line if (j not in taken[9] or people[j]["iscrowd"]) and same[i, j] >= 0.8]
+        free = [j for j in line if (j not in matched_people[9] or people[j]["iscrowd"]) and same[i, j] >= 0.8]
         if free:
             chosen = max(free, key=lambda j: (same[i, j], line.index(j)))
             ignored[:, i] = away[chosen]
             if away[chosen]:
-                got[9, i], taken[9][chosen] = True, True
+                got[9, i], matched_people[9][chosen] = True, True
     sizes = [row["bbox"][2] * row["bbox"][3] for row in shown]
     out = np.array([not area[0] <= size <= area[1] for size in sizes], dtype=bool)
     ignored |= ~got & out

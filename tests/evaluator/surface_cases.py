@@ -190,7 +190,7 @@ def freed_by_a_worse_map() -> tuple[str, Case, Case]:
     """Two people in one box with one point each at one pixel, at rows 0 and 6 of a chart whose rows are 1.7 m / 15 =
     0.113 m apart. With kappa 0.351 m GPS is 1/2 at 0.413 m: three rows match, four do not.
 
-    The surer map says row 2 and takes the person at row 0, which leaves nobody for a second map at row 0. Moved to row
+    The first map says row 2 and takes the person at row 0, which leaves nobody for a second map at row 0. Moved to row
     4, farther from row 0, it takes the person at row 6, and both are hits.
     """
     rows = sorted({float(SURFACE.v[vertex]) for vertex in SURFACE.charts[1]})

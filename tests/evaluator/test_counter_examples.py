@@ -127,7 +127,7 @@ def without_confidence_in_the_face(word: str) -> tuple[str, Case, Case]:
     return dataset.name, (truth, entries), changed(word, dataset.name, (truth, entries))
 
 
-def refused(dataset: str) -> tuple[str, Case, Case]:
+def rejected(dataset: str) -> tuple[str, Case, Case]:
     """Nobody predicted where everybody must be."""
     truth, entries = case(dataset, 1)
     return dataset, (truth, entries), (truth, [])
@@ -162,10 +162,10 @@ COUNTER_EXAMPLES: dict[tuple[str, str], Callable[[], tuple[str, Case, Case]]] = 
     ("gps", "farther"): surface_cases.freed_by_a_worse_map,
     ("mpjpe", "scale"): lambda: seeded("human36m", "scale"),
     ("mpjpe", "farther"): lambda: space_changes.better_with_its_root_farther_away("human36m"),
-    ("mpjpe", "nobody"): lambda: refused("human36m"),
+    ("mpjpe", "nobody"): lambda: rejected("human36m"),
     ("pck3d", "scale"): lambda: seeded("mpi_inf_3dhp", "scale"),
     ("pck3d", "farther"): lambda: space_changes.better_with_its_root_farther_away("mpi_inf_3dhp"),
-    ("pck3d", "nobody"): lambda: refused("mpi_inf_3dhp"),
+    ("pck3d", "nobody"): lambda: rejected("mpi_inf_3dhp"),
 }
 
 

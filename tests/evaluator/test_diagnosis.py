@@ -146,8 +146,8 @@ def test_a_similarity_of_exactly_the_limit_is_on_the_better_side() -> None:
         similarity = np.exp(-(distances**2 / (sigmas[0] * 2) ** 2 / (areas[:, None] + np.spacing(1)) / 2))
         assert (similarity == limit).any() and (similarity < limit).any() and (similarity > limit).any()
         points = np.stack([distances, np.zeros_like(distances)], axis=-1)
-        answer = close(points, np.zeros_like(points), np.arange(500))[which]
-        assert (answer == (similarity >= limit)).all()
+        result = close(points, np.zeros_like(points), np.arange(500))[which]
+        assert (result == (similarity >= limit)).all()
 
 
 def test_each_class_of_a_matched_detection() -> None:

@@ -97,7 +97,7 @@ def test_equal_similarity(both: Any) -> None:
     found = [detected(HIT, 0.9), detected(second, 0.8)]
     recall = NAMES.index("ar50")
     there, here = zip(*(both(truth_of(*order), found) for order in ((whole, nose), (nose, whole))), strict=True)
-    # there the later one of the file is taken, here the larger id
+    # there the later one of the file is matched, here the larger id
     assert [each[recall] for each in there] == [0.5, 1.0]
     assert [each[recall] for each in here] == [1.0, 1.0]
 
@@ -158,7 +158,7 @@ def test_an_empty_list(both: Any) -> None:
     assert isinstance(there, IndexError) and set(here) <= {0.0, -1.0}
 
 
-# --- What is taken there and refused here ----------------------------------------------------------------------------
+# --- What is accepted there and rejected here ------------------------------------------------------------------------
 
 
 def test_ids_written_as_fractions(both: Any) -> None:
@@ -187,7 +187,7 @@ def test_an_annotation_id_that_appears_twice(both: Any) -> None:
 
 
 def test_one_point_for_all_joints(both: Any) -> None:
-    # three numbers where 51 belong are taken for every joint at one point, and a nose is found
+    # three numbers where 51 belong are read as every joint at one point, and a nose is found
     nose = annotation(1, HIT, num_keypoints=1)
     nose["keypoints"][5::3] = [0] * 16
     there, here = both(truth_of(nose), [detected(HIT, 0.5) | {"keypoints": [*HIT[0].tolist(), 1]}])

@@ -110,7 +110,7 @@ def test_a_point_outside_the_box_or_on_background_is_infinitely_far() -> None:
 
 
 def test_detections_where_nobody_counts_are_left_out() -> None:
-    # An image without annotated surfaces holds a surer false alarm: it does not count, unlike under OKS.
+    # An image without annotated surfaces holds a more confident false alarm: it does not count, unlike under OKS.
     person = at(1, 4)
     truth, entries = one(person, saying(person, 1, 4))
     truth["images"].append({"id": 2, "height": 200, "width": 240})
@@ -123,7 +123,7 @@ def test_detections_where_nobody_counts_are_left_out() -> None:
 
 @pytest.mark.parametrize("change", [{}, {"iscrowd": 1}, {"ignore": 1}])
 def test_a_detection_in_the_box_of_a_person_without_surface_is_left_out(change: dict[str, Any]) -> None:
-    # The surer detection finds nobody. Its box is that of a person who does not count, to 0.9 of their union.
+    # The more confident detection has no match. Its box is that of a person who does not count, to 0.9 of their union.
     person, bare = at(1, 4), simple(1, (150, 20, 80, 60)) | {"id": 2} | change
     if not change:
         bare = {key: value for key, value in bare.items() if not key.startswith("dp_")}
@@ -244,9 +244,9 @@ def test_masks_need_the_size_of_the_image_and_points_a_chart_with_vertices() -> 
     del truth["images"][0]["height"]
     with pytest.raises(GroundTruthError, match="image 1 has no height and width"):
         evaluate("densepose", entries, truth)
-    kept = SURFACE.part != int(person["dp_I"][0])
+    others = SURFACE.part != int(person["dp_I"][0])
     part = dataclasses.replace(
-        SURFACE, part=SURFACE.part[kept], u=SURFACE.u[kept], v=SURFACE.v[kept], vertex=SURFACE.vertex[kept]
+        SURFACE, part=SURFACE.part[others], u=SURFACE.u[others], v=SURFACE.v[others], vertex=SURFACE.vertex[others]
     )
     with pytest.raises(GroundTruthError, match=f"no vertices in part {int(person['dp_I'][0])}"):
         evaluate("densepose", entries, one(person)[0], surface=part)
@@ -310,7 +310,7 @@ def test_names_say_similarity_statistic_and_kappa(name: str) -> None:
     assert all(offers(gps, known) for known in ("gps_ap", "gpsm_ar50", "gps_ap_medium@0.255", "gps_ap@1"))
 
 
-def test_neither_keypoints_nor_maps_are_taken_for_the_other() -> None:
+def test_neither_keypoints_nor_maps_are_accepted_for_the_other() -> None:
     truth, entries = on_surface("densepose", 3, images=6)
     annotations, predictions = read_truth(truth, DENSEPOSE), read_predictions(entries, DENSEPOSE)
     with pytest.raises(PredictionError, match="no surface maps"):

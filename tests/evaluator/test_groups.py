@@ -50,7 +50,7 @@ def test_groups_come_from_the_truth_or_from_the_benchmark() -> None:
     assert groups_of(read_truth(truth, LSP)).tolist() == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_grouping_that_leaves_images_out_is_refused() -> None:
+def test_a_grouping_that_leaves_images_out_is_rejected() -> None:
     truth, entries = of_videos(6, 2)
     del truth["images"][3]["group"]
     with pytest.raises(GroundTruthError, match=f"image {truth['images'][3]['id']} has no group"):
@@ -70,7 +70,7 @@ def test_groups_of_a_large_file_are_checked_as_well() -> None:
     for image, group in zip(truth["images"], expected, strict=True):
         image["group"] = group
     coco, text = load_dataset("coco"), json.dumps(truth).encode()
-    assert read_large_annotations(text, coco) is not None  # else the careful reader has it
+    assert read_large_annotations(text, coco) is not None  # otherwise the careful reader reads it
     assert groups_of(read_truth(text, coco)).tolist() == expected
     with pytest.raises(GroundTruthError, match="has no group"):
         read_truth(text.replace(b'"group": 0', b'"grape": 0', 1), coco)

@@ -47,7 +47,7 @@ def all_but_root(dataset: Any, offset: Sequence[float]) -> Any:
 
 
 def test_one_joint_off_is_a_seventeenth_of_its_distance() -> None:
-    # The right knee is off by (3, 4, 12), 13 mm: 13 / 17 over 17 joints. Where the whole pose stands does not matter.
+    # The right knee is off by (3, 4, 12), 13 mm: 13 / 17 over 17 joints. The place of the whole pose does not matter.
     pose = off(2, (3, 4, 12)) + np.array([5000, -70, 300])
     scores = scores_of(evaluate("human36m", entries_of(pose), truth_of(["walking"])))
     assert scores["mpjpe", "all"] == pytest.approx(13 / 17, abs=1e-12)

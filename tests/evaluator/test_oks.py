@@ -57,6 +57,20 @@ def test_oks_of_one_displaced_joint_by_hand() -> None:
     assert oks(offsets, labelled, np.array([area]), COCO.sigmas)[0] == pytest.approx((3 + np.exp(-1)) / 4, abs=1e-12)
 
 
+def test_a_similarity_of_exactly_the_threshold_is_a_match() -> None:
+    # Of two labelled joints one is exact and one so far away that its exponential is 0: (1 + 0) / 2 is 0.5 to the last
+    # bit. A hit at the first of the ten thresholds and at no other.
+    points = person(0, 0)
+    flags = [2, 2] + [0] * 15
+    known = [v for (x, y), flag in zip(points.tolist(), flags, strict=True) for v in (x, y, flag)]
+    truth = document(annotation(1, points, keypoints=known, num_keypoints=2))
+    moved = points.copy()
+    moved[1] += 1e5
+    found = scores_of(evaluate("coco", [entry(moved, 0.9)], truth))
+    assert (found["ap50", "all"], found["ap75", "all"]) == pytest.approx((1.0, 0.0), abs=1e-12)
+    assert found["ap", "all"] == pytest.approx(0.1, abs=1e-12)
+
+
 def test_equal_similarity_goes_to_the_later_person() -> None:
     """A detection in the middle between two people takes the later one, and leaves the first to the next detection.
 
@@ -103,7 +117,7 @@ def test_an_annotation_with_id_zero_counts() -> None:
     assert scores_of(evaluate("coco", [entry(person(0, 0), 1.0)], truth))["ap", "all"] == pytest.approx(1, abs=1e-12)
 
 
-def test_nan_is_refused_by_the_reader() -> None:
+def test_nan_is_rejected_by_the_reader() -> None:
     truth = document(annotation(1, person(0, 0)))
     bad = entry(person(0, 0), 1.0)
     bad["keypoints"][3] = float("nan")
@@ -162,7 +176,7 @@ def test_ties_are_settled_by_content_and_never_by_file_order() -> None:
 
 
 def test_ties_follow_score_then_image_then_keypoints() -> None:
-    # Equal scores: the hit on image 1 stands before the false alarm on image 2, so precision is 1 at its recall.
+    # Equal scores: the hit on image 1 comes before the false alarm on image 2, so precision is 1 at its recall.
     hit, alarm = person(0, 0), person(4000, 4000)
     truth = document(annotation(1, hit), images=2)
     assert scores_of(evaluate("coco", [entry(alarm, 0.5, 2), entry(hit, 0.5, 1)], truth))["ap", "all"] == pytest.approx(

@@ -54,7 +54,7 @@ def test_the_shared_fixture_by_hand(real_data: Path) -> None:
         "size": {"32 x 32 to 96 x 96": 9, "above 96 x 96": 2},
         # hidden / labelled: 0 four times; 3/14, 2/9, 2/14, 1/9 are up to 1/4; 1/2 and 2/7 up to 1/2; 4/6 is more
         "occlusion": {"none": 4, "up to a quarter": 4, "up to half": 2, "more than half": 1},
-        # in sight: 11 11 7 7 12 15 10 1 5 2 8, and a quarter of 17 is 4.25, a half 8.5, three quarters 12.75
+        # visible joints: 11 11 7 7 12 15 10 1 5 2 8, and a quarter of 17 is 4.25, a half 8.5, three quarters 12.75
         "visible_joints": {"0 to 4": 2, "5 to 8": 4, "9 to 12": 4, "13 to 17": 1},
         # below, from the definition in plain loops
         "crowding": {"up to 0.1": 4, "up to 0.8": 3, "above 0.8": 4},
@@ -130,8 +130,8 @@ def test_crowding_by_hand() -> None:
 def test_the_bounds_of_every_slice() -> None:
     coco = load_dataset("coco")
     flags = np.zeros((6, 17))
-    for row, (hidden, seen) in enumerate([(0, 4), (1, 4), (2, 5), (4, 4), (5, 4), (0, 17)]):
-        flags[row, :hidden], flags[row, hidden : hidden + seen] = 1, 2
+    for row, (hidden, visible) in enumerate([(0, 4), (1, 4), (2, 5), (4, 4), (5, 4), (0, 17)]):
+        flags[row, :hidden], flags[row, hidden : hidden + visible] = 1, 2
     areas = np.array([1023.9, 1024, 9216, 9216.1, 1e10, 5])
     people = annotations_from_arrays(np.zeros((6, 17, 2)), visibility=flags, areas=areas)
     member = {each.by: [each.names[place] for place in each.member] for each in groupings(people, coco, areas)}

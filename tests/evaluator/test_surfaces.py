@@ -129,7 +129,7 @@ def test_run_lengths_are_those_of_pycocotools() -> None:
 
 
 @pytest.mark.parametrize("counts", ["", "é", "P", "P" * 40, [65535], [65537], [-1, 65537], [], ["a"]])
-def test_run_lengths_that_do_not_fill_a_mask_are_refused(counts: Any) -> None:
+def test_run_lengths_that_do_not_fill_a_mask_are_rejected(counts: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         run_lengths(counts, [256, 256])
 

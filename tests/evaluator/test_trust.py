@@ -35,7 +35,7 @@ def tied(name: str, seed: int, **sizes: Any) -> tuple[Any, Any]:
 def test_a_hundred_shuffles_give_identical_bits(dataset: str) -> None:
     truth, entries = tied(dataset, 4, images=12)
     rng = np.random.default_rng(0)
-    seen = set()
+    found = set()
     for _ in range(SHUFFLES):
         shuffled, rows = dict(truth), list(entries)
         rng.shuffle(rows)
@@ -43,9 +43,9 @@ def test_a_hundred_shuffles_give_identical_bits(dataset: str) -> None:
             shuffled[key] = list(truth[key])
             rng.shuffle(shuffled[key])
         scores = evaluate(dataset, rows, shuffled).scores
-        seen.add(tuple((score.metric, score.part, score.value.hex()) for score in scores))
-    assert len(seen) == 1
-    assert any(value not in ((0.0).hex(), (1.0).hex()) for _, _, value in seen.pop())
+        found.add(tuple((score.metric, score.part, score.value.hex()) for score in scores))
+    assert len(found) == 1
+    assert any(value not in ((0.0).hex(), (1.0).hex()) for _, _, value in found.pop())
 
 
 @pytest.mark.parametrize("dataset", ["lsp", "coco"])
@@ -56,7 +56,7 @@ def test_shuffled_predictions_give_identical_intervals_differences_and_diagnoses
     weights = image_weights(annotations, np.arange(len(annotations.image_ids)), 100)
     other = measure(definition, read_predictions(case(dataset, 4, images=230)[1][::2], definition), annotations)
     rng = np.random.default_rng(1)
-    seen = set()
+    found = set()
     for _ in range(4):
         rng.shuffle(entries)
         predictions = read_predictions(entries, definition)
@@ -65,12 +65,12 @@ def test_shuffled_predictions_give_identical_intervals_differences_and_diagnoses
             each for one, two in zip(tallies, other, strict=True) for each in paired_differences(one, two, weights)
         ]
         report = evaluate(definition, predictions, annotations, intervals=True)
-        seen.add(repr((differences, report.scores, diagnose(definition, predictions, annotations).to_dict())))
-    assert len(seen) == 1
+        found.add(repr((differences, report.scores, diagnose(definition, predictions, annotations).to_dict())))
+    assert len(found) == 1
 
 
 def scores_of(dataset: str, keypoints: Any, predictions: Any, annotations: Any) -> list[float]:
-    """The scores of which more is better, by the metrics themselves: without the reader, which would refuse these."""
+    """The scores of which more is better, by the metrics themselves: without the reader, which would reject these."""
     definition = load_dataset(dataset)
     changed = dataclasses.replace(predictions, keypoints=keypoints, limbs=None)
     return [

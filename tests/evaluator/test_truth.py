@@ -1,4 +1,4 @@
-"""Annotation files: what the arrays hold, what is refused, what becomes public."""
+"""Annotation files: what the arrays hold, what is rejected, what becomes public."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_a_wrong_file_is_the_operators_fault(truth: Any, message: str) -> None:
         read_truth(truth, LSP)
 
 
-def test_a_person_twice_is_refused_where_people_are_named() -> None:
+def test_a_person_twice_is_rejected_where_people_are_named() -> None:
     truth, _ = single_person("lsp", 1, images=3, most_people=1)
     truth["annotations"].append(truth["annotations"][0] | {"id": 99})
     with pytest.raises(GroundTruthError, match="has person 0 twice"):

@@ -46,6 +46,8 @@ def test_the_headers_have_the_limits_of_the_table() -> None:
     for enumerated in (("BEFORE", "FIRST", "BETWEEN", "DONE"), ("STOPPED", "FULL")):
         assert f"enum {{ {', '.join(enumerated)} }};" in headers
         assert [getattr(codes, name) for name in enumerated] == list(range(len(enumerated)))
+    for name in ("NUM_KEYPOINTS", "PERSON"):
+        assert f" {name} = {getattr(codes, name)}" in headers
 
 
 def test_a_problem_names_the_joint_beside_its_place() -> None:

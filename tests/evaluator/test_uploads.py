@@ -48,7 +48,7 @@ def test_the_corpus_is_large_and_shows_every_code() -> None:
     assert {case[2] for case in CORPUS.values()} == set(CODES)
 
 
-def test_a_file_of_more_than_a_gigabyte_is_refused_while_it_inflates(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_more_than_a_gigabyte_is_rejected_while_it_inflates(monkeypatch: pytest.MonkeyPatch) -> None:
     import evaluator.reading.archives as archives
 
     monkeypatch.setattr(archives, "MOST_BYTES", 1000)

@@ -116,7 +116,7 @@ def test_random_damage_never_escapes_the_enumeration() -> None:
     rng = random.Random(5)
     good = encoded(np.tile(MAP, (1, 3, 3)))
     codes = set()
-    refused = 0
+    rejected = 0
     for number in range(4000):
         damaged = bytearray(good)
         for _ in range(rng.randint(1, 3)):
@@ -133,9 +133,9 @@ def test_random_damage_never_escapes_the_enumeration() -> None:
             packed(content, (12, 18))
         except WrongImage as wrong:
             codes.add(wrong.code)
-            refused += 1
+            rejected += 1
     assert codes == {"invalid_image", "image_size", "invalid_part"} or codes == {"invalid_image", "image_size"}
-    assert refused > 3000
+    assert rejected > 3000
 
 
 def test_without_pillow_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

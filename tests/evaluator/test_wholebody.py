@@ -246,7 +246,7 @@ def entry(x: float, score: float, **confidence: float) -> dict[str, Any]:
 
 
 def test_a_part_without_confidence_was_not_detected() -> None:
-    # Two people, and between them a third pose that is surer and nobody's: every part has precision 1/2, 2/3 and so an
+    # Two people, and the most confident of three poses lies between them: every part has precision 1/2, 2/3 and so an
     # envelope of 2/3 up to recall 1. Without confidence in its feet they are no false positives: 1.
     truth = {"images": [{"id": 1}], "annotations": [person(1, 0), person(2, 1000)]}
     found = [entry(0, 0.8), entry(1000, 0.7)]

@@ -28,7 +28,7 @@ def test_every_file_version_gives_the_test_half(tmp_path, any_writer, joints) ->
     assert (annotation["image_id"], annotation["person_id"], annotation["num_keypoints"]) == (1007, 0, 14)
     keypoints = np.array(annotation["keypoints"]).reshape(14, 3)
     assert (keypoints[:, 0] == joints[0, :, 1006]).all() and (keypoints[:, 1] == joints[1, :, 1006]).all()
-    assert (keypoints[:, 2] == 2 - joints[2, :, 1006]).all()  # 1 in the file: occluded, which is 1 here; else 2
+    assert (keypoints[:, 2] == 2 - joints[2, :, 1006]).all()  # 1 in the file: occluded, which is 1 here; otherwise 2
     low, high = joints[:2, :, 1006].min(axis=1), joints[:2, :, 1006].max(axis=1)
     assert annotation["bbox"] == [low[0], low[1], high[0] - low[0], high[1] - low[1]]
 

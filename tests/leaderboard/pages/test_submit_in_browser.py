@@ -308,7 +308,7 @@ def test_file_can_be_sent_without_scripts(open_page: Any, site: Any, alice: User
     assert "Convolutional Pose Machines" in page.inner_text(".board")
 
 
-# --- a refusal keeps the file ----------------------------------------------------------------------------------------
+# --- a submission that is not accepted keeps the file ----------------------------------------------------------------
 
 
 def chosen(page: Any) -> list[str]:
@@ -334,7 +334,7 @@ def filled_page(submit_page: Any, tmp_path: Path) -> Any:
     ],
     ids=["closed", "quota", "no annotations"],
 )
-def test_rejected_submission_keeps_the_file_and_goes_through_later(
+def test_submission_that_is_not_accepted_keeps_the_file_and_is_accepted_later(
     limits: dict[str, Any], words: str, filled_page: Any
 ) -> None:
     before = Benchmark.objects.values(*limits).get(slug="lsp-test-pc")
@@ -402,7 +402,9 @@ def test_benchmark_opens_and_closes_while_its_page_is_open(open_page: Any, site:
     assert "No more submissions are accepted" in page.inner_text("#closed")
 
 
-def test_rejection_without_scripts_keeps_the_fields(open_page: Any, site: Any, alice: User, tmp_path: Path) -> None:
+def test_form_that_is_not_accepted_keeps_its_fields_without_scripts(
+    open_page: Any, site: Any, alice: User, tmp_path: Path
+) -> None:
     page = open_page(alice, java_script_enabled=False)
     page.goto(f"{site.url}/lsp-test-pc/submit/")
     file = tmp_path / "plain.json"
