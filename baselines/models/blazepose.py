@@ -88,8 +88,8 @@ MODEL: dict[str, Any] = {
     ),
     "summary": (
         "Designed for phones. An encoder-decoder is trained with heatmaps, and a regression head on its features "
-        "predicts the coordinates; the heatmap branch is not used at test time. The output is 33 landmarks, which "
-        "include the datasets’ joints."
+        "predicts the coordinates; the heatmap branch is not used at test time. The output is 33 landmarks, from "
+        "which the datasets’ joints are derived."
     ),
     "note": "The released files contain only the regression branch, so there are no heatmaps to show.",
     "stage": "landmarks",  # what its successive outputs are called
