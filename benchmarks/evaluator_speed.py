@@ -185,7 +185,7 @@ def machine() -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The evaluator beside its peers")
+    parser = argparse.ArgumentParser(description="Compare the evaluator with other packages")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--scale", action="append", help="val2017, test-dev2017 or a number of detections; repeatable")
     parser.add_argument("--no-curve", action="store_true", help="leave out 1,000 to a million detections")

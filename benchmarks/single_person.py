@@ -20,7 +20,7 @@ UNSCORED = ("pelvis", "thorax")
 
 
 def people(count: int, seed: int = 0) -> tuple[Annotations, Predictions]:
-    """One person an image, with errors of about half a head."""
+    """One person per image, with errors of about half a head."""
     dataset, rng = load_dataset("mpii"), np.random.default_rng(seed)
     joints = len(dataset.joints)
     true = dataset.pose * [120, 240] + rng.normal(0, 8, (count, joints, 2))

@@ -1,17 +1,19 @@
 """What nobody would say in English, as patterns: checked in the sources and on every page as it is shown."""
 
-# each with what to write instead
+# each with what to write instead; in every text of the sources, docstrings too
 PHRASES = {
-    r"\bmend\b": "fix",
-    r"\bof a team a day\b|\bfor a team a day\b": "per team per day",
-    r"\b(?:one|several|many|an?) (?:entry|pose|row|box|image|person|joint|file) an? (?:image|person|method)\b": "per",
+    r"\bmend(?:s|ed|ing)?\b": "fix",
+    r"\bof a team a day\b|\bfor a team a day\b|\ba day, per team\b": "per team per day",
+    r"\b(?:one|several|many|an?) (?:entry|pose|row|box|image|person|joint|file|map|mark|line) an? "
+    r"(?:image|person|method|joint|part|board|row|column)\b": "per",
+    r"\b(?:submissions|files|detections|images) an? (?:day|hour|second|image|person|team)\b": "per",
     r"\bsame door\b": "scored like any submission",
     r"\bnobody is annotated\b": "contains no annotated people",
     r"\bfollows by itself\b": "updates automatically",
     r"\bstands? (?:there|here|on (?:a|the|no|every|any) board|beside)\b": "is listed",
     r"\bconfined in every way\b": "fully sandboxed",
     r"\bopen without an end\b": "no closing date",
-    r"\bnothing here that you may see\b": "not found, or you do not have access",
+    r"\bnothing here that you may see\b|\bstood here\b": "not found, or you do not have access",
     r"\bwhom it fails\b": "where it fails",
     r"\bnothing here says whose\b": "counts only",
     r"\bexpected a (?:image|entry|id|integer)\b": "expected an",
@@ -24,11 +26,36 @@ PHRASES = {
     r"; ?else |, else |\. Else ": "otherwise",
     r"\bas soon as visible\b|\buntil visible\b": "a whole sentence",
     r"\bkept apart\b": "shown separately",
-    r"\bstood here\b": "not found, or you do not have access",
     r"\bprinted (?:\d|{})": "reports",
     r"<dt>Truth\b": "Annotations",
     r"\ban entry for everybody\b|\bone entry a person\b": "one entry per person",
     r"\bthe document is\b": "the file contains",
-    r"\ba day, per team\b": "per day",
-    r"\bthe doorbell\b|\bdoorbell\b": "wake-up call",
+    r"\bdoorbell\b": "wake-up call",
+    r"\bimages a second\b": "images/s",
+    r"\bwas there already\b": "already registered, already submitted",
+    r"\bmade when you have none\b|\bhas none of that name\b": "created if there is none with this name",
+}
+
+# and these only where everybody reads: pages, documents, messages, help; in a comment for engineers they may be right
+SHOWN = {
+    r"\bis gone\b|\bthe definition .{0,30} gone\b": "is missing",
+    r"\bstarts? again in\b|\bgoes on (?:there|from|until|with)\b|\bscoring goes on\b": "restarting, continues, resumes",
+    r"\bgive[ns]? (?:it )?back\b|\bgave back\b": "refunded",
+    r"\bbeside\b|\bbesides:": "next to, also",
+    r"\ball the same\b": "still",
+    r"\bwhoever\b|\bwhom\b": "anyone who, a client that",
+    r"\bfor want of\b|\bever so\b|\bthat make no sense\b|\bmakes no sense\b": "too little, invalid",
+    r"\b(?:per day|in total|at once), per team\b": "per team per day",
+    r"\b(?:people|persons?) cut out\b|\bcuts? out (?:the )?(?:people|person|these)\b": "cropped",
+    r"\b(?:network|model|it) (?:answers with|believes|sees)\b|\bwhat it (?:sees|answers|is given)\b": "output, input",
+    r"\bin small letters\b": "in lower case",
+    r"\bno whole number\b": "not an integer",
+    r"\bone JSON form\b": "PoseBoard's JSON",
+    r"\b(?:is|are|was|were) said (?:once|by|in)\b|\bin one bit\b": "who does what",
+    r"\bdoes not help\b": "what is missing",
+    r"\bnumbers? of it is\b": "no reported number is listed",
+    r"\bis as it was\b": "was not changed",
+    r"\bfile of boxes\b|\bboxes of people\b": "box file, person boxes",
+    r"\bwhich (?:the )?board prints\b|\bdocument prints\b": "shows",
+    r"\brefused\b": "rejected (a file), not accepted (a request)",
 }

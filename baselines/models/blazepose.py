@@ -87,11 +87,11 @@ MODEL: dict[str, Any] = {
         "pelvis",
     ),
     "summary": (
-        "Made for phones. An encoder and decoder is trained with heatmaps, and a regression head on its features "
-        "gives the coordinates; at test time the heatmap branch is cut off. It predicts 33 landmarks, from "
+        "Designed for phones. An encoder-decoder is trained with heatmaps, and a regression head on its features "
+        "predicts the coordinates; the heatmap branch is not used at test time. The output is 33 landmarks, from "
         "which the datasets’ joints are derived."
     ),
-    "note": "The released files contain the regression branch alone, so there are no heatmaps to show.",
+    "note": "The released files contain only the regression branch, so there are no heatmaps to show.",
     "stage": "landmarks",  # what its successive outputs are called
     "reported_as": ("BlazePose",),  # how the names of its reported results begin
     "drawing": {

@@ -186,7 +186,7 @@ def _boxes(
     """The boxes of the people to cut out. Raises BaselineFailed."""
     if box_file is not None and (bottom_up or dataset.single_person):
         who = "a bottom-up network" if bottom_up else f"{dataset.title}, which lists its people,"
-        raise BaselineFailed("boxes", f"{who} takes no file of boxes")
+        raise BaselineFailed("boxes", f"{who} does not accept a box file")
     if box_file is not None:
         return box_sources.from_file(box_file, images)
     listed = box_sources.given(images)

@@ -123,7 +123,7 @@ def rows_of(truth: dict[str, Any], count: int, name: str) -> list[tuple[int, int
     try:
         return [(int(each["image_id"]), int(each.get("person_id", 0))) for each in annotations]
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise ConversionError("an annotation has no whole number 'image_id'") from None
+        raise ConversionError("an annotation has no integer 'image_id'") from None
 
 
 def joints_box(points: NDArray[np.float64], flags: NDArray[np.int64]) -> NDArray[np.float64]:

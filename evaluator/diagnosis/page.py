@@ -141,7 +141,7 @@ def _body(dataset: Dataset, diagnosis: Diagnosis) -> str:
     drawing = figures.body(dataset, diagnosis.joints)
     return (
         f'<figure class="panel"><h2>Errors on the body</h2>{_rule(diagnosis)}{_key(diagnosis)}{drawing}'
-        '<p class="note">Rings: shares clockwise from the top, in the order above. <span>Beside them percent of '
+        '<p class="note">Rings: shares clockwise from the top, in the order above. <span>The numbers are percent of '
         "inversions and misses.</span> Front view: the person's right is on your left.</p></figure>"
     )
 

@@ -1,4 +1,4 @@
-"""GPS and GPSm average precision: COCO's, over how near predicted surface points are along the body. DensePose."""
+"""GPS and GPSm average precision: COCO's, over the geodesic distance of predicted surface points. DensePose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MPJPE: how far the joints of a pose in space are from their places, on average, in millimetres."""
+"""MPJPE: the mean distance of the joints of a 3D pose from their annotations, in millimetres."""
 
 from __future__ import annotations
 

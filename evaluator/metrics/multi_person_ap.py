@@ -1,4 +1,4 @@
-"""Multi-person mAP: the average precision of each joint, poses being assigned to people by PCKh. MPII and PoseTrack."""
+"""Multi-person mAP: the average precision of each joint, with poses assigned to people by PCKh. MPII and PoseTrack."""
 
 from __future__ import annotations
 

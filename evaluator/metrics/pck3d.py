@@ -1,4 +1,4 @@
-"""3DPCK: the share of joints of a pose in space that are within some millimetres of their places, and its area."""
+"""3DPCK: the share of a 3D pose's joints within some millimetres of their annotations, and the area under its curve."""
 
 from __future__ import annotations
 

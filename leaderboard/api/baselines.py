@@ -55,7 +55,7 @@ class RunnableQuery(BaseModel):
 
 
 class RunnableOut(BaseModel):
-    """Weights that are here, and why they cannot run on the benchmark: `why_not` is empty when they can."""
+    """Available weights. `why_not` says why they cannot run on the benchmark, and is empty if they can."""
 
     __qualname__ = "ChoiceOut"
     model_config = ConfigDict(title="ChoiceOut")
@@ -75,7 +75,7 @@ class RunnablesOut(BaseModel):
 
 
 class RunOut(BaseModel):
-    """A run, to its organiser. It ends in a submission like everyone's."""
+    """A run, as the organiser sees it. Its result is an ordinary submission."""
 
     id: int
     baseline: str
@@ -101,7 +101,7 @@ class RunsOut(BaseModel):
 
 
 class AllRunsOut(BaseModel):
-    """The runs that wait now, and what was left out and why."""
+    """The queued runs, and the models left out, with the reason."""
 
     items: list[RunOut]
     left_out: list[RunnableOut]
@@ -172,14 +172,14 @@ def runs_for(user: Anyone) -> QuerySet[BaselineRun]:
 
 @router.get("", response=BaselinesOut, auth=anyone)
 def list_baselines(request: HttpRequest, response: HttpResponse) -> BaselinesOut:
-    """The reference models this site can run."""
+    """The reference models that this site can run."""
     response["Cache-Control"] = REVALIDATED
     return BaselinesOut(items=[BaselineOut(name=name) for name in runnable.available()])
 
 
 @router.get("/choices", response=RunnablesOut, auth=reads, operation_id="list_choices", summary="List Choices")
 def list_runnable(request: HttpRequest, query: Query[RunnableQuery]) -> RunnablesOut:
-    """The weights that are here, and which of them can run on a benchmark that the caller organises."""
+    """The available weights, and which of them can run on a benchmark that the caller organises."""
     found = _organised(caller(request), query.benchmark)
     return RunnablesOut(items=[_offered(each) for each in runnable.runnable(found)])
 
@@ -193,7 +193,7 @@ def list_runs(request: HttpRequest, page: Query[Page]) -> RunsOut:
 
 @router.post("/runs", response={202: RunOut}, auth=submits)
 def start_run(request: HttpRequest, response: HttpResponse, wanted: NewRun) -> Status[RunOut]:
-    """Queue a run. Repeating the request while it waits or runs returns the same run."""
+    """Queue a run. While it is queued or running, the same request returns the same run."""
     return _started(response, wanted, caller(request), None)
 
 
@@ -201,16 +201,16 @@ def start_run(request: HttpRequest, response: HttpResponse, wanted: NewRun) -> S
 def start_run_with_boxes(
     request: HttpRequest, response: HttpResponse, wanted: Form[NewRun], file: File[UploadedFile]
 ) -> Status[RunOut]:
-    """Queue a run on the people of a file: detections in COCO's format.
+    """Queue a run that crops people by the boxes of a file: detections in COCO format.
 
-    The file is checked at once and stored with the run. Benchmarks that list their people accept none.
+    The file is checked at once and stored with the run. Benchmarks that list their people do not accept one.
     """
     return _started(response, wanted, caller(request), file)
 
 
 @router.post("/runs/all", response={202: AllRunsOut}, auth=submits)
 def start_all_runs(request: HttpRequest, wanted: NewRuns) -> Status[AllRunsOut]:
-    """Queue a run of everything that can run on the benchmark, and say what cannot and why."""
+    """Queue a run of every model that can run on the benchmark, and list the others with the reason."""
     user = caller(request)
     runs, left_out = baseline_runs.request_all(benchmark=_organised(user, wanted.benchmark), by=user)
     shown = BaselineRun.objects.filter(pk__in=[run.pk for run in runs]).select_related("benchmark").order_by("pk")
@@ -219,7 +219,7 @@ def start_all_runs(request: HttpRequest, wanted: NewRuns) -> Status[AllRunsOut]:
 
 @router.get("/runs/{int:run_id}", response=RunOut, auth=reads)
 def get_run(request: HttpRequest, run_id: int) -> RunOut:
-    """One run, with its progress."""
+    """One run and its progress."""
     run = runs_for(caller(request)).filter(pk=run_id).first()
     if run is None:
         raise not_found()
@@ -228,7 +228,7 @@ def get_run(request: HttpRequest, run_id: int) -> RunOut:
 
 @router.post("/runs/{int:run_id}/cancel", response=RunOut, auth=submits)
 def cancel_run(request: HttpRequest, run_id: int) -> RunOut:
-    """Stop a run that has not ended."""
+    """Cancel a run that has not ended."""
     run = runs_for(caller(request)).filter(pk=run_id).first()
     if run is None:
         raise not_found()

@@ -27,7 +27,7 @@ router = Router(tags=["benchmarks"])
 
 
 class LimitsOut(BaseModel):
-    """Submissions of a team: per UTC day, in total, at once; and rejected files per day."""
+    """A team's limits: submissions per UTC day, in total and at once, and rejected files per day."""
 
     day: int
     total: int
@@ -73,7 +73,7 @@ class MetricOut(BaseModel):
 
 
 class BenchmarkDetails(BenchmarkOut):
-    """A benchmark with what its numbers are called and how a prediction's keypoints are ordered."""
+    """A benchmark with the names of its scores, and the order of the keypoints in a prediction."""
 
     joints: list[str]
     metrics: list[MetricOut]
@@ -82,7 +82,7 @@ class BenchmarkDetails(BenchmarkOut):
 
 
 class QuotaOut(BaseModel):
-    """What a team has used of its limits, and when the day begins anew."""
+    """What a team has used of its limits, and when the next day begins."""
 
     team: str
     day_used: int
@@ -105,7 +105,7 @@ def visible(user: Anyone, slug: str) -> Benchmark:
 
 
 def _primary(benchmark: Benchmark) -> str:
-    """Empty where the definition is gone: one benchmark does not keep the others from being listed."""
+    """Empty if the definition is missing, so that one benchmark does not keep the others from being listed."""
     try:
         return load_dataset(benchmark.dataset).primary
     except DatasetDefinitionError:
@@ -146,7 +146,7 @@ def _shown(request: HttpRequest, benchmark: Benchmark, now: datetime) -> Benchma
 
 @router.get("", response=BenchmarksOut, auth=anyone)
 def list_benchmarks(request: HttpRequest, response: HttpResponse) -> BenchmarksOut:
-    """The benchmarks the caller may see, in the order of the front page."""
+    """The benchmarks that the caller can see, in the order of the front page."""
     response["Cache-Control"] = REVALIDATED
     now = clock.now()
     return BenchmarksOut(items=[_shown(request, benchmark, now) for benchmark in benchmarks_for(request.user)])
@@ -179,7 +179,7 @@ def get_benchmark(request: HttpRequest, slug: str, response: HttpResponse) -> Be
 
 @router.get("/{benchmark:slug}/images", auth=anyone, url_name="benchmark_images", response={200: dict, 304: None})
 def get_images(request: HttpRequest, slug: str) -> HttpResponseBase:
-    """The public image list: ids, file names, sizes, people, and boxes where the benchmark gives them."""
+    """The public image list: ids, file names, sizes, people, and boxes if the benchmark provides them."""
     benchmark = visible(request.user, slug)
     if not benchmark.image_list_sha256:
         raise not_found("This benchmark has no image list yet: its organiser has not imported the annotations.")
@@ -194,6 +194,6 @@ def get_images(request: HttpRequest, slug: str) -> HttpResponseBase:
 
 @router.get("/{benchmark:slug}/quota", response=QuotaOut, auth=reads)
 def get_quota(request: HttpRequest, slug: str, team: int | None = None) -> QuotaOut:
-    """What the caller's team has used of the limits; `team` is the id of another team of theirs."""
+    """What the caller's team has used of its limits; `team` selects another of the caller's teams by id."""
     benchmark, owner = visible(request.user, slug), team_of(caller(request), team)
     return QuotaOut(team=owner.name, **asdict(quotas.usage(owner, benchmark)))

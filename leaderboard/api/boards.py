@@ -27,7 +27,7 @@ router = Router(tags=["boards"])
 
 @dataclass(frozen=True, slots=True)
 class ScoreOut:
-    """A number with its 95% interval, where there is one. Fractions, not percent, unless its metric has a unit."""
+    """A score and its 95% interval, if it has one. A fraction, not percent, unless the metric has a unit."""
 
     metric: str
     part: str
@@ -37,11 +37,12 @@ class ScoreOut:
 
 
 class EntryOut(BaseModel):
-    """A row. Only `submission` and `baseline` rows were measured here and have ranks; `reported` ones are from papers.
+    """A row. Only `submission` and `baseline` rows were measured here and have ranks; `reported` rows are from papers.
 
-    `rank` is 1 + the rows whose 95% intervals lie wholly on the better side of this row's, `worst_rank` the number of
-    measured rows minus those on the worse side; `tied` where the two differ. A number without an interval is a point.
-    `stale` rows were scored on earlier annotations than those of the board: they come last, and have no rank.
+    `rank` is 1 plus the number of rows whose 95% intervals are entirely better than this row's. `worst_rank` is the
+    number of measured rows minus those whose intervals are entirely worse. `tied` is true if the two differ. A score
+    without an interval is treated as a point. `stale` rows were scored on earlier annotations than the board's: they
+    come last and have no rank.
     """
 
     kind: str
@@ -77,7 +78,7 @@ class EntryOut(BaseModel):
 
 
 class BoardOut(BaseModel):
-    """`version` rises with every change a reader can see; the ETag holds it."""
+    """`version` increases with every visible change; the ETag contains it."""
 
     benchmark: str
     metric: str
@@ -130,7 +131,7 @@ def _entry(row: Row, address: str) -> EntryOut:
 
 @router.get("/{benchmark:slug}", auth=anyone, url_name="board", response={200: BoardOut, 304: None})
 def get_board(request: HttpRequest, slug: str, query: Query[BoardQuery]) -> HttpResponseBase:
-    """The entries, best first; reported ones are listed among them by value, without a rank."""
+    """The entries, best first. Reported results are sorted among them by value, without a rank."""
     benchmark = visible(request.user, slug)
     etag = _etag(request, benchmark.pk, benchmark.version, query)
     unchanged: HttpResponseBase | None = get_conditional_response(request, etag=etag)

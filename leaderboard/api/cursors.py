@@ -18,7 +18,7 @@ LARGEST_KEY = 2**63 - 1
 
 
 class Page(BaseModel):
-    """Which part of a list: `cursor` is the `next` from the previous page."""
+    """A page of a list: `cursor` is the `next` from the previous page."""
 
     cursor: str | None = Field(None, max_length=64, description="`next` from the previous page")
     limit: int = Field(50, ge=1, le=100)

@@ -28,7 +28,7 @@ Approach = Literal["", "top-down", "bottom-up", "one-stage", "single-person"]
 
 
 class Description(BaseModel):
-    """What a team may say of its method. What is left out stays as it is."""
+    """A team's description of its method. Fields that are left out stay as they are."""
 
     description: fields.lines(4000) = ""  # type: ignore[valid-type]
     authors: fields.line(200) = ""  # type: ignore[valid-type]
@@ -49,7 +49,7 @@ class MethodEdit(Description, fields.Strict):
 
 
 class MethodOut(BaseModel):
-    """A method, to everyone."""
+    """A method, as everyone sees it."""
 
     id: int
     name: str
@@ -71,7 +71,7 @@ class MethodOut(BaseModel):
 
 
 class OwnMethodOut(MethodOut):
-    """A method, to its team."""
+    """A method, as its team sees it."""
 
     team_id: int
     created_at: datetime
@@ -123,7 +123,7 @@ def list_methods(request: HttpRequest, page: Query[Page]) -> MethodsOut:
 
 @router.get("/{int:method_id}", response=OwnMethodOut | MethodOut, auth=reads_if_signed_in)
 def get_method(request: HttpRequest, method_id: int) -> MethodOut:
-    """A method on a board, or one of the caller's."""
+    """A method that is on a board or belongs to the caller's teams."""
     method = methods_for(request.user).filter(pk=method_id).first()
     if method is None:
         raise not_found()
@@ -134,7 +134,7 @@ def get_method(request: HttpRequest, method_id: int) -> MethodOut:
 
 @router.patch("/{int:method_id}", response=OwnMethodOut, auth=submits)
 def edit_method(request: HttpRequest, method_id: int, changes: MethodEdit) -> OwnMethodOut:
-    """Change what a method's team says of it. A new name is logged on every board that lists it."""
+    """Edit a method. A name change is recorded on every board that lists the method."""
     method = own_methods(caller(request)).filter(pk=method_id).first()
     if method is None:
         raise not_found()

@@ -45,7 +45,7 @@ class Problem(Exception):
 
 
 class FieldError(BaseModel):
-    """What is wrong with one field of the request."""
+    """An invalid field of the request, and what is wrong with it."""
 
     field: str
     message: str

@@ -56,7 +56,7 @@ def _shown(result: ReportedResult) -> ReportedOut:
 
 @router.get("", response=ReportedResultsOut, auth=anyone)
 def list_reported(request: HttpRequest, response: HttpResponse, benchmark: str | None = None) -> ReportedResultsOut:
-    """What papers report on the benchmarks the caller may see, or on one of them."""
+    """Results reported in papers, for the benchmarks that the caller can see or for one of them."""
     results = ReportedResult.objects.select_related("benchmark").order_by("benchmark__slug", "key")
     if benchmark is not None:
         results = results.filter(benchmark=visible(request.user, benchmark))

@@ -33,7 +33,7 @@ router = Router(tags=["submissions"])
 
 
 class NewSubmission(Description):
-    """The form fields beside `file`."""
+    """The form fields other than `file`."""
 
     benchmark: fields.line(60, 1) = Field(..., description="The benchmark's slug")  # type: ignore[valid-type]
     method: fields.line(80, 1) = Field(  # type: ignore[valid-type]
@@ -50,7 +50,7 @@ class MethodName(BaseModel):
 
 
 class ErrorOut(BaseModel):
-    """Why it was not scored. `problems` are the first hundred, each with its entry."""
+    """Why the file was not scored. `problems` lists the first hundred, each with the position of its entry."""
 
     code: str
     message: str
@@ -58,7 +58,7 @@ class ErrorOut(BaseModel):
 
 
 class SubmissionOut(BaseModel):
-    """A submission on a board, to everyone."""
+    """A submission on a board, as everyone sees it."""
 
     id: int
     benchmark: str
@@ -76,7 +76,7 @@ class SubmissionOut(BaseModel):
 
 
 class OwnSubmissionOut(SubmissionOut):
-    """A submission, to its team and the organiser."""
+    """A submission, as its team and the organiser see it."""
 
     file_name: str
     size: int
@@ -189,7 +189,8 @@ def create_submission(
 ) -> Status[OwnSubmissionOut]:
     """Send a prediction file: `.json`, `.json.gz`, or a zip with one such file.
 
-    The same file for the same method and benchmark returns the earlier submission and costs no quota.
+    If the same file was already submitted for the method and benchmark, the earlier submission is returned and no
+    quota is used.
     """
     user, key = caller(request), _key(request)
     benchmark = visible(user, form.benchmark)
@@ -231,7 +232,7 @@ def list_submissions(request: HttpRequest, query: Query[SubmissionsQuery]) -> Su
 
 @router.get("/{int:submission_id}", response=OwnSubmissionOut | SubmissionOut, auth=reads_if_signed_in)
 def get_submission(request: HttpRequest, submission_id: int) -> SubmissionOut:
-    """One submission: all of it for its team and the organiser; for others what its board shows while it is listed."""
+    """One submission. Its team and the organiser see all of it; others see what the board shows while it is listed."""
     submission = _found(submissions_for(request.user), submission_id)
     if may_see_details(request.user, submission):
         return _own(request, submission)
@@ -240,7 +241,7 @@ def get_submission(request: HttpRequest, submission_id: int) -> SubmissionOut:
 
 @router.get("/{int:submission_id}/file", auth=reads, response={200: bytes})
 def get_file(request: HttpRequest, submission_id: int) -> HttpResponseBase:
-    """The file as it was sent, for the team that sent it."""
+    """The uploaded file, for the team that submitted it."""
     submission = _found(own_submissions(caller(request)), submission_id)
     return FileResponse(
         blobs.path(submission.sha256).open("rb"),
@@ -252,19 +253,19 @@ def get_file(request: HttpRequest, submission_id: int) -> HttpResponseBase:
 
 @router.post("/{int:submission_id}/publish", response=OwnSubmissionOut, auth=submits)
 def publish_submission(request: HttpRequest, submission_id: int) -> OwnSubmissionOut:
-    """Put a scored submission on the board, where it replaces the method's earlier one."""
+    """Publish a scored submission. It replaces the method's earlier row."""
     return _changed(request, submission_id, submissions.publish)
 
 
 @router.post("/{int:submission_id}/withdraw", response=OwnSubmissionOut, auth=submits)
 def withdraw_submission(request: HttpRequest, submission_id: int) -> OwnSubmissionOut:
-    """Take a submission from the board. It still counts."""
+    """Withdraw a submission from the board. It still counts towards the limits."""
     return _changed(request, submission_id, submissions.withdraw)
 
 
 @router.post("/{int:submission_id}/cancel", response=OwnSubmissionOut, auth=submits)
 def cancel_submission(request: HttpRequest, submission_id: int) -> OwnSubmissionOut:
-    """Stop a submission that has not ended. Before its scoring began the quota is given back."""
+    """Cancel a submission that has not ended. The quota is refunded if scoring has not started."""
     return _changed(request, submission_id, submissions.cancel)
 
 

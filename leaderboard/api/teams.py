@@ -28,7 +28,7 @@ class MemberOut(BaseModel):
 
 
 class TeamOut(BaseModel):
-    """A team, to its members. `own`: the caller's team of one."""
+    """A team, as its members see it. `own`: the caller's personal team."""
 
     id: int
     name: str
@@ -67,7 +67,7 @@ def team_of(user: User, team_id: int | None) -> Team:
 
 @router.get("/me", response=MeOut, auth=signed_in)
 def me(request: HttpRequest) -> MeOut:
-    """Who the token belongs to, and what it may do."""
+    """The token's owner and scopes."""
     user, token = caller(request), request.auth.token  # type: ignore[attr-defined]
     return MeOut(
         username=user.username,

@@ -52,7 +52,7 @@ def list_tokens(request: HttpRequest) -> TokensOut:
 
 @router.post("/{int:token_id}/revoke", response=TokenOut, auth=signed_in)
 def revoke_token(request: HttpRequest, token_id: int) -> TokenOut:
-    """Revoke a token. A token may revoke itself only: a leaked one must not lock its owner out."""
+    """Revoke a token. A token can revoke only itself, so that a leaked token cannot lock out its owner."""
     token = ApiToken.objects.filter(user=caller(request), pk=token_id).first()
     if token is None:
         raise not_found()

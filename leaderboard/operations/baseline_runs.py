@@ -31,7 +31,7 @@ from leaderboard.queue.wake import wake
 
 TEAM = "PoseBoard baselines"
 BOXES_LIMIT = 16 << 20
-"""The largest file of boxes in a request, in bytes: the web process reads it as a whole to check it."""
+"""The largest box file in a request, in bytes: the web process reads it as a whole to check it."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class BoxFile:
 def stored_boxes(
     *, benchmark: Benchmark, chunks: Iterable[bytes] | None, name: str, limit: int = BOXES_LIMIT
 ) -> Iterator[BoxFile | None]:
-    """Check and store a file of boxes for the runs on the benchmark that are requested inside.
+    """Check and store a box file for the runs on the benchmark that are requested inside.
 
     When they are refused, nothing is stored. Without a file (`chunks` is None), None.
     """

@@ -70,7 +70,7 @@ class SubmissionRequest:
 def check(*, request: SubmissionRequest, method: Method | None, sha256: str, size: int) -> Submission | None:
     """Whether `submit` would accept the file now: called before anything of it is stored. Charges nothing.
 
-    `method` is None where the team has none of that name yet. Returns the earlier submission that `submit` would give
+    `method` is None if the team has no method of that name yet. Returns the earlier submission that `submit` would give
     back, None for a new one. Raises the `Refused` of `submit`, which may still refuse: another request may be faster.
     """
     benchmark = Benchmark.objects.get(pk=request.benchmark.pk)

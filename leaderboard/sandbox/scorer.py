@@ -359,7 +359,7 @@ class Scorer:
             code = f"killed_{name}"
             by_whom = "" if code in BY_FILE else "a signal from outside"
             if number == signal.SIGKILL and oom_kills() > killed_before:
-                by_whom = "the kernel ended a process because memory ran out: lower POSEBOARD_SCORING_MEMORY_MIB"
+                by_whom = "the kernel killed a process because memory ran out: lower POSEBOARD_SCORING_MEMORY_MIB"
             raise ScoringFailed(code, by_whom)
         if not reply:
             raise ScoringFailed("crashed", f"ended with {os.waitstatus_to_exitcode(status)} and no reply")

@@ -28,7 +28,7 @@ class MethodForm(forms.Form):
     """What a team says of its method."""
 
     name = forms.CharField(max_length=80, validators=[printable], label="Method name")
-    authors = forms.CharField(max_length=200, required=False, validators=[printable], help_text="Such as Wei et al.")
+    authors = forms.CharField(max_length=200, required=False, validators=[printable], help_text="Example: Wei et al.")
     year = forms.IntegerField(min_value=1970, max_value=2100, required=False, label="Year")
     paper_title = forms.CharField(max_length=250, required=False, validators=[printable], label="Paper title")
     paper_url = forms.CharField(
@@ -40,13 +40,13 @@ class MethodForm(forms.Form):
     approach = forms.ChoiceField(choices=Method.Approach.choices, required=False)
     backbone = forms.CharField(max_length=80, required=False, validators=[printable])
     input_size = forms.CharField(
-        max_length=40, required=False, validators=[printable], label="Input size", help_text="Such as 256 × 192."
+        max_length=40, required=False, validators=[printable], label="Input size", help_text="Example: 256 × 192."
     )
     parameters = forms.IntegerField(
         min_value=0, max_value=10**13, required=False, help_text="A whole number, not in millions."
     )
     gflops = forms.FloatField(
-        min_value=0, max_value=1e9, required=False, label="GFLOPs", help_text="For one person or image."
+        min_value=0, max_value=1e9, required=False, label="GFLOPs", help_text="Per person or image."
     )
     extra_data = forms.CharField(
         max_length=200,

@@ -69,10 +69,47 @@ def test_constraints_pin_every_direct_dependency() -> None:
     assert not names - pinned
 
 
+def named(document: str) -> list[str]:
+    """Files and folders in backticks. Capitals (`NAME.toml`) stand for the reader's own name."""
+    found = re.findall(r"`([\w.-]+(?:/[\w.-]*)+|[\w-]+\.(?:py|toml|md))`", (ROOT / document).read_text())
+    return [each for each in found if "NAME" not in each and not each.startswith("/")]
+
+
 @pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/architecture.md"])
 def test_files_and_folders_that_guides_name_exist(document: str) -> None:
-    """In backticks, from the root or from leaderboard/. Capitals (`NAME.toml`) stand for the reader's own name."""
-    named = re.findall(r"`([\w.-]+(?:/[\w.-]*)+|[\w-]+\.(?:py|toml|md))`", (ROOT / document).read_text())
-    paths = [each for each in named if "NAME" not in each and not each.startswith("/")]
+    """From the root or from leaderboard/."""
+    paths = named(document)
     assert len(paths) > 5
     assert [each for each in paths if not any((base / each).exists() for base in (ROOT, ROOT / "leaderboard"))] == []
+
+
+# the other documents name files of the reader, too: these
+EXAMPLES = {
+    "work/test.keypoints.json", "TS1/annot_data.mat", "out/annotations.json", "images/", "plain_hourglasses.py",
+}  # fmt: skip
+
+
+def test_files_and_folders_that_the_other_documents_name_exist() -> None:
+    """From the root, a package, the datasets, or the document's own folder."""
+    missing = [
+        f"{path.relative_to(ROOT)}: {each}"
+        for path in [ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")]
+        for each in sorted({*named(path.relative_to(ROOT).as_posix())} - EXAMPLES)
+        if not any(
+            (base / each).exists()
+            for base in (ROOT, ROOT / "leaderboard", ROOT / "baselines", ROOT / "evaluator/datasets", path.parent)
+        )
+    ]
+    assert missing == []
+
+
+def test_tests_that_documents_name_exist() -> None:
+    sources = "".join(path.read_text() for path in tracked() if path.match("tests/**/*.py"))
+    cited = {
+        (path.name, each)
+        for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+        for each in re.findall(r"`(test_\w+)`", path.read_text())
+        if each != "test_images"  # a failure of the training command
+    }
+    assert len(cited) > 15
+    assert [each for each in sorted(cited) if f"def {each[1]}(" not in sources] == []

@@ -81,7 +81,7 @@ def test_the_annotated_boxes_in_a_file_give_the_same_poses(
     assert {e["score"] for e in same} == {0.4} and not any("person_id" in e for e in same)
     assert run.boxes.startswith("file ")
     validate("mannequins", same)
-    with pytest.raises(BaselineFailed, match="takes no file of boxes"):
+    with pytest.raises(BaselineFailed, match="does not accept a box file"):
         predict("counting", {"images": IMAGES}, folder / "images", "lsp", box_file=file)
 
 

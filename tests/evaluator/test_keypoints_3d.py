@@ -20,7 +20,7 @@ POSE = np.random.default_rng(0).normal(0, 300, (17, 3)).round()
 
 
 def truth_of(actions: Sequence[str], points: Any = POSE) -> dict[str, Any]:
-    """One person an image, 1.., all in the same pose."""
+    """One person per image, 1.., all in the same pose."""
     return {
         "images": [{"id": number} for number, _ in enumerate(actions, 1)],
         "annotations": [

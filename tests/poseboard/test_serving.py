@@ -40,7 +40,7 @@ def test_login_stores_no_token_that_does_not_work(poseboard, server, tmp_path) -
 @pytest.mark.parametrize("token", ["", "two words", "schlüssel"])
 def test_login_rejects_what_is_no_token(poseboard, server, token) -> None:
     result = poseboard("login", server.url, stdin=token + "\n")
-    assert result.exit_code == 2 and "that is not an API token" in result.stderr and server.requests == []
+    assert result.exit_code == 2 and "this is not an API token" in result.stderr and server.requests == []
 
 
 def test_login_needs_a_server(poseboard) -> None:

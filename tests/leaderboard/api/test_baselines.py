@@ -1,4 +1,4 @@
-"""Runs over the API: what can run and why not, registered weights, all at once, a file of boxes."""
+"""Runs over the API: what can run and why not, registered weights, all at once, a box file."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_file_of_boxes_is_checked_and_stored_with_the_run(people: Benchmark, a
     [
         (b"{}", "people.json cannot be read as a list of boxes: not a list"),
         ([{**BOX, "bbox": [1, 2, 0, 4]}], "people.json, entry 0: the box has no finite size above 0"),
-        ([BOX, {"image_id": 1}], "people.json, entry 1: image_id, bbox [x, y, w, h] and score are expected"),
+        ([BOX, {"image_id": 1}], "people.json, entry 1: expected image_id, bbox [x, y, w, h] and score"),
         ([{**BOX, "image_id": 500}], "people.json has no box of a person in these images"),
     ],
 )
