@@ -26,6 +26,7 @@ from evaluator.surface.surfaces import Surface, read_surface
 from evaluator.tally import Score, Tally
 from evaluator.uncertainty import groups_of, image_weights, with_intervals
 
+NO_DATASET = "the annotations do not name their dataset: give --dataset NAME, or dataset=NAME in Python"
 Images = PublicImages | Mapping[str, Any] | str | Path | bytes
 
 
@@ -140,6 +141,16 @@ def validate(dataset: str | Dataset, predictions: Source, *, images: Images | No
     return check_upload(predictions, definition, None if images is None else read_images(images))
 
 
+def read_named(truth: str | Path | bytes | Mapping[str, Any]) -> Annotations:
+    """Annotations of the dataset that their file names. GroundTruthError where it names none."""
+    document, sha256 = (truth, "") if isinstance(truth, Mapping) else read_document(truth)
+    info = document.get("info")
+    dataset = info.get("dataset") if isinstance(info, Mapping) else None
+    if not isinstance(dataset, str):
+        raise GroundTruthError(NO_DATASET)
+    return annotations_of(document, sha256, load_dataset(dataset))
+
+
 def public_images(
     truth: str | Path | bytes | Mapping[str, Any] | Annotations,
     *,
@@ -153,15 +164,12 @@ def public_images(
     those of the file's info when not given.
     """
     if isinstance(truth, Annotations):
-        annotations, dataset = truth, dataset or truth.dataset
-    elif dataset:
-        annotations = read_truth(truth, load_dataset(dataset))
+        annotations = truth
     else:
-        document, sha256 = (truth, "") if isinstance(truth, Mapping) else read_document(truth)
-        dataset = (document.get("info") or {}).get("dataset")
-        if not dataset:
-            raise GroundTruthError("the annotations do not name their dataset")
-        annotations = annotations_of(document, sha256, load_dataset(dataset))
+        annotations = read_truth(truth, load_dataset(dataset)) if dataset else read_named(truth)
+    dataset = dataset or annotations.dataset
+    if not dataset:
+        raise GroundTruthError(NO_DATASET)
     definition = load_dataset(dataset)
     # groups are left out: only the bootstrap needs to know which images were filmed together
     images = [{key: value for key, value in image.items() if key != "group"} for image in annotations.images]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +11,6 @@ import typer
 
 from poseboard.output import (
     NUMBER,
-    Exit,
-    Failure,
     emit_json,
     heading,
     in_unit,
@@ -28,7 +24,6 @@ from poseboard.scoring import Json, Surface, existing
 if TYPE_CHECKING:
     from evaluator.uncertainty import Difference
 
-GZIP_MAGIC = b"\x1f\x8b"
 File = Annotated[Path, typer.Argument(help="Prediction JSON: .json, .json.gz, or a zip with one such member.")]
 
 
@@ -45,12 +40,14 @@ def compare(
 ) -> None:
     """Compare two prediction files: A minus B by metric and part, with paired 95% intervals and p values."""
     from evaluator import load_dataset, measure, read_predictions, read_truth
-    from evaluator.evaluation import on_surface
+    from evaluator.evaluation import on_surface, read_named
     from evaluator.reading.annotations import listed
     from evaluator.uncertainty import groups_of, image_weights, paired_differences
 
-    definition = load_dataset(dataset or _dataset(existing(truth)))
-    annotations = on_surface(read_truth(existing(truth), definition), None if surface is None else existing(surface))
+    truth = existing(truth)
+    annotations = read_truth(truth, load_dataset(dataset)) if dataset else read_named(truth)
+    definition = load_dataset(dataset or annotations.dataset)
+    annotations = on_surface(annotations, None if surface is None else existing(surface))
     images = listed(annotations, definition)
     read = [read_predictions(existing(path), definition, images) for path in (a, b)]
     groups = groups_of(annotations)
@@ -79,18 +76,6 @@ def compare(
         _show(title, differences, {spec.name: spec.unit for spec in definition.metrics})
     else:
         show_lines([(d.metric, d.part, repr(d.a), repr(d.b), d.difference, d.low, d.high, d.p) for d in differences])
-
-
-def _dataset(truth: Path) -> str:
-    """What the annotation file says in its `info`."""
-    content = truth.read_bytes()
-    try:
-        parsed = json.loads(gzip.decompress(content) if content[:2] == GZIP_MAGIC else content)
-        return str(parsed["info"]["dataset"])
-    except (ValueError, OSError, EOFError, RecursionError) as error:
-        raise Failure(Exit.BAD_FILE, f"{truth}: is not JSON: {error}") from None
-    except (KeyError, TypeError):
-        raise Failure(Exit.BAD_FILE, f"{truth}: does not name its dataset: give --dataset") from None
 
 
 def _show(title: str, differences: list[Difference], unit: Mapping[str, str]) -> None:
