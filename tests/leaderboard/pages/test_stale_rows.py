@@ -42,7 +42,7 @@ def page(address: str, client: Client | None = None) -> str:
 
 def test_the_board_lists_them_last_without_rank_and_scale(mixed: Any) -> None:
     text = page("/lsp-test-pc/")
-    summary = re.search(r'<p class="verdict">(.*?)</p>', text)
+    summary = re.search(r'<p class="conclusion">(.*?)</p>', text)
     assert summary is not None and "<strong>First leads" in summary[1]
     assert summary[1].endswith("2 rows were scored on earlier annotations and are not ranked.")
     rows = re.findall(r'<tr role="row"( class="[^"]*")?>(.*?)</tr>', text)[1:]
