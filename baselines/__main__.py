@@ -62,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_data_options(training)
     training.add_argument("--variant", help="default: narrow, where the model has it")
     training.add_argument(
-        "--boxes", type=Path, help="detections on the training images in COCO's form, for RMPE's proposals"
+        "--boxes", type=Path, help="detections on the training images in COCO format, for RMPE's proposals"
     )
     training.add_argument("--out", type=Path, default=Path("checkpoints"), help=OUT)
     training.add_argument("--input-size", type=_size, metavar="WIDTHxHEIGHT", help="default: the variant's own")
@@ -120,7 +120,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     predicting.add_argument("--device", help=DEVICE)
     predicting.add_argument(
-        "--boxes", type=Path, help="detections of people in COCO's form, instead of the person detector's"
+        "--boxes", type=Path, help="detections of people in COCO format, instead of the person detector's"
     )
     predicting.add_argument(
         "--grouping", action=argparse.BooleanOptionalAction,

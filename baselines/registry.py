@@ -224,7 +224,7 @@ def weights(name: str) -> list[dict[str, Any]]:
             "sha256": each["sha256"],
             "licence": about.published_weights["licence"],
             "claim": {},
-            "how": "fetched from a package registry",
+            "how": "downloaded from a package registry",
             "command": _fetching(name, variant),
         }
         for variant, each in about.files.items()

@@ -153,7 +153,7 @@ class Migration(migrations.Migration):
             name='Quota',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('day', 'per day'), ('total', 'in total'), ('running', 'at once'), ('rejects', 'rejected files per day')], max_length=8)),
+                ('kind', models.CharField(choices=[('day', 'a day'), ('total', 'in total'), ('running', 'at once'), ('rejects', 'rejected files a day')], max_length=8)),
                 ('window', models.CharField(blank=True, max_length=10)),
                 ('used', models.IntegerField(default=0)),
                 ('benchmark', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='quotas', to='leaderboard.benchmark')),

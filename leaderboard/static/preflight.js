@@ -571,7 +571,7 @@ function page() {
       allow(false);
     } else {
       const hinted = result.hints.length ? ` and ${many(result.hints.length, "hint")}` : "";
-      show(result.hints.length ? "warn" : "ok", `${many(result.entries, "entry").replace("entrys", "entries")}, no problem${hinted}`, "The server checks it again. It has not been sent yet.", result);
+      show(result.hints.length ? "warn" : "ok", `${many(result.entries, "entry").replace("entrys", "entries")}, no problems${hinted}`, "The server checks it again. It has not been sent yet.", result);
       allow(true);
     }
   }

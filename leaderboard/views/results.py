@@ -126,7 +126,7 @@ def steps(submission: Submission, evaluation: Evaluation) -> list[Step]:
     if state == State.ERRORED:
         return [uploaded, queued, later[0], Step("Failed", "bad", "see the message"), later[2]]
     entries = evaluation.report.get("entries")
-    checked = "no problem" if entries is None else f"{entries:,} entries, no problem"
+    checked = "no problems" if entries is None else f"{entries:,} entries, no problems"
     scoring = ", ".join(fact for fact in (seconds(evaluation.seconds), _attempt(evaluation)) if fact)
     return [
         uploaded,

@@ -73,7 +73,7 @@ def test_good_file_is_found_good_and_not_sent(packed: bool, submit_page: Any, tm
     checks = choose(
         submit_page, tmp_path, gzip.compress(content) if packed else content, "a.json.gz" if packed else "a.json"
     )
-    assert checks.locator("h3").inner_text() == f"{IMAGES} entries, no problem"
+    assert checks.locator("h3").inner_text() == f"{IMAGES} entries, no problems"
     assert "nothing has been sent" in submit_page.inner_text("#drop-fact")
     assert submit_page.is_enabled("#send")
     assert Submission.objects.count() == before
@@ -230,7 +230,7 @@ def test_sample_passes_the_check(submit_page: Any, tmp_path: Path) -> None:
     with submit_page.expect_download() as download:
         submit_page.click("text=Download a sample file")
     checks = choose(submit_page, tmp_path, Path(download.value.path()).read_bytes())
-    assert "no problem" in checks.locator("h3").inner_text()
+    assert "no problems" in checks.locator("h3").inner_text()
 
 
 # what an entry may lack, and several problems of one entry in the order in which the server lists them
