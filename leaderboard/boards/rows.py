@@ -136,7 +136,7 @@ def rank(rows: Iterable[Row], *, key: tuple[str, str], higher_is_better: bool) -
     current = [row for row in ordered if not row.stale]
     extents = [extent(row) for row in current if row.value is not None]
     # the same counts as `rank_range`, for a thousand rows at once
-    lows, highs = (sorted(ends) for ends in zip(*extents, strict=True)) if extents else ([], [])
+    lows, highs = sorted(low for low, _ in extents), sorted(high for _, high in extents)
     tops = _tops(current)
     result = []
     for row in ordered:
