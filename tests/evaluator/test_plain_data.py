@@ -7,8 +7,6 @@ import importlib
 import inspect
 import pkgutil
 
-import pytest
-
 import evaluator
 
 ARRAYS = ("Floats", "Integers", "Booleans", "NDArray", "Annotations", "Predictions", "Matches", "Tally")
@@ -29,10 +27,9 @@ def dataclasses_of_the_evaluator() -> list[type]:
     return found
 
 
-ALL = dataclasses_of_the_evaluator()
-
-
-@pytest.mark.parametrize("kind", ALL, ids=lambda kind: f"{kind.__module__}.{kind.__name__}")
-def test_data_that_holds_arrays_is_compared_by_identity(kind: type) -> None:
-    holds_arrays = any(name in str(field.type) for field in dataclasses.fields(kind) for name in ARRAYS)
-    assert (kind.__eq__ is object.__eq__) == holds_arrays
+def test_data_that_holds_arrays_is_compared_by_identity() -> None:
+    found = dataclasses_of_the_evaluator()
+    assert len(found) > 40
+    for kind in found:
+        holds_arrays = any(name in str(field.type) for field in dataclasses.fields(kind) for name in ARRAYS)
+        assert (kind.__eq__ is object.__eq__) == holds_arrays, kind
