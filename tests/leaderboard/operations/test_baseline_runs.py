@@ -333,6 +333,13 @@ def test_pictures_are_not_those_of_other_joints_or_of_unknown_weights(run: Basel
         assert baseline_runs.reuse_pictures(run) is reused
 
 
+def test_a_picture_of_more_than_a_mebibyte_is_not_stored(run: BaselineRun) -> None:
+    mebibyte = bytes(1 << 20)
+    baseline_runs.store_pictures(run, Preview(mebibyte, (96, 128), 1, ("neck",), ((0.5,),), (b"strip",)))
+    with pytest.raises(blobs.TooLarge):
+        baseline_runs.store_pictures(run, Preview(b"crop", (96, 128), 1, ("neck",), ((0.5,),), (mebibyte + b"x",)))
+
+
 def test_a_network_without_heatmaps_is_loaded_once_to_see_that(
     run: BaselineRun, middle: Middle, benchmark: Benchmark, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
