@@ -148,11 +148,9 @@ def _people(annotations: Annotations, points: SurfacePoints) -> _People:
 def _detections(annotations: Annotations, predictions: Predictions, maps: UvMaps) -> Detections:
     """The best twenty of each image. Equal scores are ordered by their boxes and then by a digest of their maps."""
     digests = [np.frombuffer(hashlib.sha256(png).digest(), dtype=">u4") for png in maps.images]
-    content = np.zeros((len(maps.images), 4, 3))
-    if len(digests):
-        content.reshape(len(digests), -1)[:, :12] = np.concatenate([maps.boxes, np.stack(digests)], axis=1)
+    content = np.concatenate([maps.boxes, np.array(digests, dtype=np.float64).reshape(-1, 8)], axis=1)
     image = np.searchsorted(annotations.image_ids, predictions.image_ids)
-    return ordered(image, predictions.scores, content, MOST_DETECTIONS)
+    return ordered(image, predictions.scores, content.reshape(-1, 4, 3), MOST_DETECTIONS)
 
 
 @dataclass(frozen=True, eq=False)
