@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db.models import QuerySet
 
 from leaderboard.models import Benchmark, Method, Team, User
 from leaderboard.operations import teams
@@ -30,3 +31,15 @@ def test_a_description_that_is_not_valid_changes_nothing(method: Method, team: T
         teams.method_named(team=team, name=method.name, paper_url="http://example.org")
     method.refresh_from_db()
     assert method.paper_url == ""
+
+
+def test_a_method_that_another_request_has_just_made_is_used(
+    method: Method, team: Team, benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # it was not there when this request looked
+    monkeypatch.setattr(QuerySet, "first", lambda _: None)
+    found = teams.method_named(team=team, name=method.name, authors="Wei et al.")
+    assert found == method
+    method.refresh_from_db()
+    assert method.authors == "Wei et al."
+    assert Method.objects.count() == 1

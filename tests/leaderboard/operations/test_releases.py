@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from evaluator import load_dataset
 from leaderboard import tasks, worker_process
 from leaderboard.boards import wording
-from leaderboard.boards.rankings import board, in_force
+from leaderboard.boards.rankings import InForce, board, in_force
 from leaderboard.boards.rows import Cell, Row, order, rank
 from leaderboard.boards.summaries import summary
 from leaderboard.files.blobs import path
@@ -291,3 +291,6 @@ def test_without_a_release_an_evaluation_counts_from_its_very_moment(
     Evaluation.objects.filter(submission=second).update(**{field: moment})
     assert in_force(benchmark, moment).truth_sha256 == "2" * 64
     assert in_force(benchmark, moment - timedelta(microseconds=1)).truth_sha256 == "1" * 64
+    # a report from before they were counted
+    Evaluation.objects.update(report={})
+    assert in_force(benchmark, moment) == InForce("2" * 64, images=0, people=0)
