@@ -32,6 +32,13 @@ def test_clear_leader_leads_and_the_rest_is_left_undecided() -> None:
     assert "The next three lie within 0.6 points" in text
 
 
+def test_numbers_up_to_nine_are_words() -> None:
+    written = "three four five six seven eight nine 10 11".split()
+    for count, word in enumerate(written, 3):
+        text = said(row("A", 0.9, 0.01), *(row(f"M{n}", 0.736 - 0.001 * n, 0.015) for n in range(count)))
+        assert f"The next {word} lie within" in text
+
+
 def test_overlapping_intervals_are_not_called_a_lead() -> None:
     text = said(row("A", 0.736, 0.015), row("B", 0.734, 0.015))
     assert "leads" not in text
