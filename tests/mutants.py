@@ -40,7 +40,11 @@ CHANGED = (
 )  # fmt: skip
 TESTS = ("tests/evaluator", "tests/leaderboard", "tests/faults")
 # what looks at definitions without executing them, asked about every line that runs at import
-LOOKING = ("tests/evaluator/test_plain_data.py", "tests/evaluator/test_metric_cards.py")
+LOOKING = (
+    "tests/evaluator/test_plain_data.py",
+    "tests/evaluator/test_metric_cards.py",
+    "tests/leaderboard/test_plain_data.py",
+)
 # what drives a browser or starts servers takes too long to be asked about every change
 LEFT_OUT = ("tests/leaderboard/pages/test_browser.py", "tests/leaderboard/pages/test_submit_in_browser.py")
 FEW, MANY, MORE_SECONDS, SECONDS = 12, 60, 60, 30
