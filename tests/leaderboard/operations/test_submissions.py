@@ -71,6 +71,26 @@ def test_fenced_out_worker_writes_nothing(send) -> None:
     assert Score.objects.count() == 1
 
 
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_fenced_out_worker_neither_rejects_nor_fails(send, team: Team, benchmark: Benchmark, attempts: int) -> None:
+    """It is told so by each operation, whatever it would have done: another attempt, an error, a rejection."""
+    send()
+    late = claim()
+    expire(late.job)
+    second = claim()
+    late.job.attempts = attempts
+    with pytest.raises(PredictionError) as wrong:
+        validate("lsp", b"[1]")
+    assert not submissions.reject(late, wrong.value)
+    assert not submissions.fail(late, code="crashed", reference="a")
+    late.job.last_failure = "memory"
+    assert not submissions.fail(late, code="memory", reference="a")
+    running = Evaluation.objects.get()
+    assert (running.state, running.fence, running.error_code) == (State.RUNNING, second.fence, "")
+    usage = quotas.usage(team, benchmark)
+    assert (usage.day_used, usage.running, usage.rejects) == (1, 1, 0)
+
+
 def test_scores_and_state_are_written_together_or_not_at_all(send) -> None:
     send()
     claimed = claim()

@@ -33,7 +33,7 @@ def test_clear_leader_leads_and_the_rest_is_left_undecided() -> None:
 
 
 def test_numbers_up_to_nine_are_words() -> None:
-    written = "three four five six seven eight nine 10 11".split()
+    written = ["three", "four", "five", "six", "seven", "eight", "nine", "10", "11"]
     for count, word in enumerate(written, 3):
         text = said(row("A", 0.9, 0.01), *(row(f"M{n}", 0.736 - 0.001 * n, 0.015) for n in range(count)))
         assert f"The next {word} lie within" in text
