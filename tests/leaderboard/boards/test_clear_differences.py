@@ -114,12 +114,21 @@ def test_order_that_is_not_settled_is_a_range_of_ranks() -> None:
 
 
 @pytest.mark.parametrize("higher", [True, False])
-@pytest.mark.parametrize(("third", "listed"), [((0.50, 0.69), False), ((0.50, 0.71), True)])
+@pytest.mark.parametrize(
+    ("group", "listed"),
+    [
+        # the first of three decides about the last: its interval begins higher than the second's
+        ([(0.70, 0.80), (0.60, 0.79), (0.50, 0.69)], False),
+        ([(0.70, 0.80), (0.60, 0.79), (0.50, 0.71)], True),
+        # the second does
+        ([(0.60, 0.90), (0.70, 0.78), (0.55, 0.69)], False),
+        ([(0.60, 0.90), (0.70, 0.78), (0.55, 0.71)], True),
+    ],
+)
 def test_a_group_ends_at_the_first_row_that_one_of_it_is_clearly_better_than(
-    third: tuple[float, float], listed: bool, higher: bool
+    group: list[tuple[float, float]], listed: bool, higher: bool
 ) -> None:
-    """The second's interval reaches further down than the first's, which decides."""
-    spans = [(0.95, 0.97), (0.70, 0.80), (0.60, 0.79), third]
+    spans = [(0.95, 0.97), *group]
     cells = []
     for low, high in spans if higher else [(1 - high, 1 - low) for low, high in spans]:
         cells.append(Cell((low + high) / 2, low, high, "" if higher else "mm", higher))
