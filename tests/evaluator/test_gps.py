@@ -94,6 +94,22 @@ def test_overlap_of_the_masks_by_hand() -> None:
     assert found["gpsm_ap"] == pytest.approx(levels / 10, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("corner", "area"),
+    [
+        ((5.7, 5.2), 16), ((-1.5, 0.0), 8), ((0.0, -3.0), 4), ((8.0, 0.0), 8), ((9.0, 9.0), 1),
+        # nothing of it lies in the image of 10 x 10
+        ((10.0, 0.0), 0), ((30.0, 0.0), 0), ((-4.0, 0.0), 0), ((-30.0, 0.0), 0), ((0.0, 10.0), 0), ((0.0, 30.0), 0),
+        ((0.0, -4.0), 0), ((0.0, -30.0), 0),
+    ],
+)  # fmt: skip
+def test_a_mask_counts_only_in_its_image(corner: tuple[float, float], area: int) -> None:
+    mask = gps._Mask.of(np.ones((4, 4), dtype=bool), np.array([*corner, 4.0, 4.0]), (10, 10))
+    everywhere = gps._Mask.of(np.ones((10, 10), dtype=bool), np.array([0.0, 0.0, 10.0, 10.0]), (10, 10))
+    assert mask.area == area
+    assert mask.overlap(everywhere) == pytest.approx(area / 100, abs=1e-12)
+
+
 def test_a_point_outside_the_box_or_on_background_is_infinitely_far() -> None:
     # Of two points one is exact and one is lost: GPS = 1/2, which only the threshold 0.50 takes.
     person = at(1, 4, 4)

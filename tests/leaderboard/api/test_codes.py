@@ -1,0 +1,39 @@
+"""docs/api.md lists every code that the API can send under its HTTP status: clients decide by them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+SENT = ("operations/*.py", "api/*.py", "web/bodies.py")
+# put together from a quota's kind, or named by an exception's class
+COMPOSED = {("429", "quota_day"), ("429", "quota_total"), ("429", "quota_running"), ("429", "rate_limited")}
+
+
+def sent() -> Iterator[tuple[str, str]]:
+    """(status, code) of every literal one in the source."""
+    for pattern in SENT:
+        for file in sorted((ROOT / "leaderboard").glob(pattern)):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if not isinstance(node, ast.Call):
+                    continue
+                name, given = ast.unparse(node.func), [ast.unparse(each) for each in node.args]
+                if name == "Refused":
+                    status = {each.arg: ast.unparse(each.value) for each in node.keywords}.get("status", "409")
+                    code = given[0]
+                elif name.rpartition(".")[2] in ("Problem", "response") and len(given) > 1:
+                    status, code = given[:2]
+                else:
+                    continue
+                if code.startswith("'") and status.isdigit():
+                    yield status, code.strip("'")
+
+
+def test_every_code_is_documented_under_its_status() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    rows = re.findall(r"^\| (\d{3}) \|.*\| (.*) \|$", text, re.MULTILINE)
+    documented = {(status, code) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)}
+    assert documented == {*sent(), *COMPOSED}
