@@ -143,7 +143,7 @@ def submit(*, request: SubmissionRequest, method: Method, blob: Blob) -> tuple[S
 
 def _earlier(request: SubmissionRequest, method: Method | None, sha256: str) -> Submission | None:
     wanted = (request.benchmark.pk, method.pk if method else 0, sha256)
-    if request.user and request.idempotency_key:
+    if request.idempotency_key:
         by_key = Submission.objects.filter(user=request.user, idempotency_key=request.idempotency_key).first()
         if by_key:
             if (by_key.benchmark_id, by_key.method_id, by_key.sha256) != wanted:
