@@ -251,6 +251,19 @@ def test_space_is_short_when_the_site_limit_is_nearly_reached(send: Callable[...
     assert storage.is_short()
 
 
+def test_limits_are_checked_before_a_file_without_making_others_wait(
+    send: Callable[..., Submission], settings: Any, monkeypatch: pytest.MonkeyPatch, alice: User
+) -> None:
+    """Only the transaction that accepts the file counts a person's uploads one after another."""
+    settings.PERSON_STORAGE = 1 << 20
+    locked: list[str] = []
+    monkeypatch.setattr(storage, "lock", lambda rows: locked.append(str(rows.get())))
+    storage.check_limits(user=alice, sha256="0" * 64, size=1)
+    assert locked == []
+    send()
+    assert locked == [str(alice)]
+
+
 @pytest.mark.usefixtures("db", "roomy")
 def test_an_orphan_that_is_stored_again_during_collection_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """The collector found it old and unreferenced; then a request reuses it and has not written its row yet."""
