@@ -81,7 +81,7 @@ def from_file(path: Path, images: list[dict[str, Any]], *, name: str = "") -> Bo
             image, score = row["image_id"], float(row.get("score", 1.0))
             wanted = row.get("category_id", 1) == 1 and image in found
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-            problem = "image_id, bbox [x, y, w, h] and score are expected"
+            problem = "expected image_id, bbox [x, y, w, h] and score"
             raise BaselineFailed("boxes", f"{name}, entry {number}: {problem}") from error
         if not all(map(math.isfinite, (x, y, w, h, score))) or max(map(abs, (x, y, w, h))) > 1e6 or min(w, h) <= 0:
             raise BaselineFailed("boxes", f"{name}, entry {number}: the box has no finite size above 0")
