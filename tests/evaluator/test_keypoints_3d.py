@@ -128,6 +128,19 @@ def test_the_area_is_the_mean_of_the_rates_up_to_its_last_threshold(last: int) -
     assert area == pooled(150, 5)
 
 
+def test_unscored_joints_count_only_where_every_joint_is_asked_for() -> None:
+    from evaluator.metrics.mpjpe import measure as mean_error
+
+    head = DHP.joint("head")
+    assert not DHP.scored[head]
+    pose = off(head, (3, 4, 12))
+    annotations, predictions = read_truth(truth_of(["sports"]), DHP), read_predictions(entries_of(pose), DHP)
+    options = {"names": ["mpjpe"], "root": "pelvis"}
+    assert mean_error(annotations, predictions, DHP, **options).scores()[-1].value == 0
+    every = mean_error(annotations, predictions, DHP, **options, every_joint=True).scores()[-1].value
+    assert every == pytest.approx(13 / len(DHP.joints), abs=1e-12)
+
+
 def test_joints_that_nobody_annotated_leave_the_mean_and_the_alignment() -> None:
     # Sixteen annotated joints, one of them off by 13 mm; the wrist that is not annotated lies anywhere.
     truth = truth_of(["walking"])

@@ -14,6 +14,7 @@ from leaderboard.files import blobs
 from leaderboard.models import Benchmark, BoardEvent, Evaluation, Method, Score, State, Submission, Team, User
 from leaderboard.operations import quotas, submissions
 from leaderboard.operations.refusals import Refused
+from leaderboard.operations.submissions import SubmissionRequest
 from leaderboard.queue.leases import claim_next
 from tests.leaderboard.conftest import claim, predictions, report
 
@@ -69,6 +70,19 @@ def test_fenced_out_worker_writes_nothing(send) -> None:
     assert Score.objects.get().value == 0.9
     assert not submissions.record(second, report(0.9), seconds=1)
     assert Score.objects.count() == 1
+
+
+def test_the_same_file_at_the_same_moment_is_accepted_once(
+    send, monkeypatch: pytest.MonkeyPatch, team: Team, benchmark: Benchmark, method: Method, alice: User
+) -> None:
+    first, look = send(), submissions._earlier
+    blob = blobs.store([predictions()], limit=1 << 20)
+    # the other request's row is not there yet when this one looks, and is there when it is inserted
+    looks = iter([lambda *_: None, look])
+    monkeypatch.setattr(submissions, "_earlier", lambda *given: next(looks)(*given))
+    request = SubmissionRequest(user=alice, team=team, benchmark=benchmark, source="api")
+    assert submissions.submit(request=request, method=method, blob=blob) == (first, False)
+    assert quotas.usage(team, benchmark).day_used == 1
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
