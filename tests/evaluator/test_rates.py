@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from evaluator import GroundTruthError, evaluate, load_dataset
+from evaluator.tally import by_image
 from tests.evaluator.pose_cases import scores_of
 
 LSP = load_dataset("lsp")
@@ -156,3 +157,10 @@ def test_nan_in_the_core_is_a_miss() -> None:
     found.keypoints[0, LSP.joint("left_shoulder"), 1] = np.inf
     tally = pck.measure(read_truth(truth, LSP), found, LSP, names=["pck@0.2"], normaliser="torso", threshold=0.2)
     assert {score.value for score in tally.scores()} == {0.0}
+
+
+def test_values_of_people_are_added_up_by_image() -> None:
+    values, image = np.array([[1.0, 0.5], [2.0, 0.25], [4.0, 0.0]]), np.array([0, 2, 2])
+    assert by_image(values, image, 4).tolist() == [[1.0, 0.5], [0.0, 0.0], [6.0, 0.25], [0.0, 0.0]]
+    assert by_image(np.zeros((3, 0)), image, 4).shape == (4, 0)
+    assert by_image(np.zeros((0, 2)), np.zeros(0, dtype=np.int64), 4).tolist() == [[0.0, 0.0]] * 4
