@@ -6,6 +6,8 @@ import random
 
 import pytest
 
+from evaluator import load_dataset
+from leaderboard.boards import rankings
 from leaderboard.boards.rankings import UnknownMetric, board
 from leaderboard.boards.rows import Cell, Row, merge, order, rank
 from leaderboard.models import Benchmark, ReportedResult
@@ -85,6 +87,12 @@ def test_what_has_no_value_comes_after_what_has_one(higher: bool) -> None:
     papers = order([row("paper", 0.5, "reported"), row("silent", None, "reported")], key=KEY, higher_is_better=higher)
     names = [each.name for each in merge(measured, papers, higher_is_better=higher)]
     assert names == ["a", "paper", "none", "silent"]
+
+
+def test_a_score_of_a_metric_that_is_gone_is_a_fraction_and_higher_is_better() -> None:
+    assert rankings._cell({}, "old@0.2", 0.5) == Cell(0.5, None, None, "", higher_is_better=True)
+    specs = {spec.name: spec for spec in load_dataset("human36m").metrics}
+    assert rankings._cell(specs, "mpjpe", 50.0, 48.0, 52.0) == Cell(50.0, 48.0, 52.0, "mm", higher_is_better=False)
 
 
 @pytest.mark.django_db
