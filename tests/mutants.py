@@ -215,7 +215,7 @@ def who_executes(folder: Path) -> tuple[dict[str, dict[int, set[str]]], dict[str
     for measured in data.measured_files():
         name = Path(measured).relative_to(tree).as_posix()
         contexts = data.contexts_by_lineno(measured)
-        found[name] = {line: {each.split("|")[0] for each in names if each} for line, names in contexts.items()}
+        found[name] = {line: {each.rpartition("|")[0] for each in names if each} for line, names in contexts.items()}
     return found, json.loads(times.read_text())
 
 

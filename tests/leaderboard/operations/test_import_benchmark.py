@@ -162,6 +162,20 @@ def test_a_failure_at_the_last_step_undoes_everything(
     assert Benchmark.objects.values().get() == before and Release.objects.count() == 1
 
 
+@pytest.mark.django_db
+def test_later_annotations_use_the_surface_that_is_there(tmp_path: Path) -> None:
+    truth, _ = on_surface("densepose", 3, images=6)
+    truth["info"].pop("surface", None)
+    file, tables = tmp_path / "densepose.json", tmp_path / "surface.npz"
+    file.write_text(json.dumps(truth))
+    with pytest.raises(CommandError, match="geodesic tables before its annotations"):
+        call_command("import_benchmark", "densepose", str(file), stdout=io.StringIO())
+    np.savez(tables, **{name: getattr(SURFACE, name) for name in ("part", "u", "v", "vertex", "distances")})
+    call_command("import_benchmark", "densepose", str(file), "--surface", str(tables), stdout=io.StringIO())
+    call_command("import_benchmark", "densepose", str(file), stdout=io.StringIO())
+    assert Benchmark.objects.get().truth_sha256
+
+
 def test_an_unusable_surface_leaves_the_stored_one(tmp_path: Path) -> None:
     truth, _ = on_surface("densepose", 3, images=6)
     file, tables = tmp_path / "densepose.json", tmp_path / "surface.npz"

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.db import OperationalError
 from PIL import Image
 
 from leaderboard import tasks, worker_process
@@ -180,6 +181,25 @@ def test_blob_that_was_there_before_a_rejected_request_stays() -> None:
 def test_blob_that_a_row_refers_to_stays(send: Callable[..., Submission]) -> None:
     blobs.path(send().sha256).unlink()  # lost
     assert refuse(predictions()).exists()
+
+
+@pytest.mark.django_db
+def test_what_cannot_be_decided_now_is_left_to_the_collection(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def away(*_: object) -> bool:
+        raise OperationalError("the database is away")
+
+    blob = store()
+    monkeypatch.setattr(storage, "_is_named", away)
+    assert storage.discard(blob) is False
+    assert blobs.path(blob.sha256).exists()
+
+    def closed(_: Path) -> bool:
+        raise PermissionError
+
+    (tmp_path / "partial-1").write_bytes(b"x")
+    assert storage._is_older(tmp_path / "partial-1", time.time() + 60)
+    monkeypatch.setattr(Path, "is_file", closed)
+    assert not storage._is_older(tmp_path / "partial-1", time.time() + 60)
 
 
 def test_an_accepted_request_finds_its_file_however_many_others_are_rejected() -> None:

@@ -91,3 +91,10 @@ def test_printed_number_is_mentioned_only_when_it_is_better() -> None:
     # one decimal is printed: a difference behind it is none
     assert reported_note(measured, [row("B", 0.8002)], higher_is_better=True) == ""
     assert reported_note([], [row("B", 0.9)], higher_is_better=True) == ""
+
+
+def test_a_submission_with_one_part_has_no_strongest_and_no_weakest() -> None:
+    assert submission_summary(worst_parts=[("head", 0.5)], best_parts=[("head", 0.5)]) is None
+    assert submission_summary(worst_parts=[], best_parts=[]) is None
+    text = str(submission_summary(worst_parts=[("wrist", 0.5)], best_parts=[("head", 0.5)]))
+    assert "Wrist is its weakest part" in text and "head is its strongest" in text
