@@ -162,7 +162,6 @@ def test_a_failure_at_the_last_step_undoes_everything(
     assert Benchmark.objects.values().get() == before and Release.objects.count() == 1
 
 
-@pytest.mark.django_db
 def test_later_annotations_use_the_surface_that_is_there(tmp_path: Path) -> None:
     truth, _ = on_surface("densepose", 3, images=6)
     truth["info"].pop("surface", None)
