@@ -47,8 +47,8 @@ def test_boxes_from_a_file_are_assigned_to_their_images(tmp_path: Path) -> None:
     [
         ("{}", "not a list"),
         ("[", "cannot be read"),
-        ('[{"image_id": 5}]', "entry 0: image_id, bbox"),
-        ('[{"image_id": 5, "bbox": [1, 2, 3]}]', "entry 0: image_id, bbox"),
+        ('[{"image_id": 5}]', "entry 0: expected image_id, bbox"),
+        ('[{"image_id": 5, "bbox": [1, 2, 3]}]', "entry 0: expected image_id, bbox"),
         ('[{"image_id": 5, "bbox": [1, 2, "x", 4]}]', "entry 0"),
         ('[{"image_id": 5, "bbox": [1, 2, NaN, 4]}]', "entry 0: the box has no finite size"),
         ('[{"image_id": 5, "bbox": [1, 2, 0, 4]}]', "entry 0: the box has no finite size"),

@@ -243,5 +243,5 @@ def test_a_wrong_value_is_refused_in_one_line(tmp_path, name, value):
         check=False,
     )
     assert refused.returncode != 0
-    assert f"{name}='{value}': write" in refused.stderr
+    assert f"{name}='{value}': must be" in refused.stderr
     assert "Traceback" not in refused.stderr
