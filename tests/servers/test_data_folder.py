@@ -21,7 +21,8 @@ import pytest
 from leaderboard.files import folders
 from leaderboard.local import system_users
 from tests.leaderboard.conftest import annotations_json, predictions
-from tests.servers.test_serve import ROOT, LocalSite, wait_until
+from tests.servers.test_serve import ROOT, LocalSite
+from tests.waiting import wait_until
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 

@@ -10,12 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from leaderboard.local import broker
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 pytestmark = [pytest.mark.processes, pytest.mark.xdist_group("processes")]
@@ -40,13 +41,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def wait_until(true: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return bool(true())
 
 
 class LocalSite:

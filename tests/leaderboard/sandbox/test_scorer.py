@@ -20,7 +20,8 @@ from leaderboard.sandbox.defences import DEFENCES
 from leaderboard.sandbox.scorer import Limits, Scorer, ScoringFailed
 from leaderboard.sandbox.watching import Lease, Watch
 from tests.leaderboard.sandbox import hostile
-from tests.leaderboard.sandbox.conftest import HERE, LIMITS, LINUX, alive, children_of, need, told, wait_until
+from tests.leaderboard.sandbox.conftest import HERE, LIMITS, LINUX, alive, children_of, need, told
+from tests.waiting import wait_until
 
 TIGHT = Limits(memory_bytes=256 << 20, cpu_seconds=1, wall_seconds=2)
 
