@@ -109,11 +109,13 @@ def test_only_its_team_publishes_a_private_submission(
 def test_withdrawing_revokes_consent(send: Any, alice: User, olga: User, benchmark: Benchmark) -> None:
     sent = send(miss=1, publish_when_scored=True)
     score()
-    with pytest.raises(Refused, match="Only the team"):
+    with pytest.raises(Refused, match="Only the team") as others:
         submissions.withdraw(submission=sent, by=olga)
+    assert (others.value.code, others.value.status) == ("not_yours", 403)
     submissions.withdraw(submission=sent, by=alice)
-    with pytest.raises(Refused, match="withdrew"):
+    with pytest.raises(Refused, match="withdrew") as withdrawn:
         submissions.publish(submission=sent, by=olga)
+    assert (withdrawn.value.code, withdrawn.value.status) == ("withdrawn", 403)
     # scored again, as after a correction of the annotations; that is not charged
     Submission.objects.update(quota_day=None)
     sent.evaluations.update(current=False)
