@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ from leaderboard.files import blobs
 from leaderboard.files.blobs import Blob
 from leaderboard.models import Benchmark, Evaluation, Membership, Method, Submission, Team, User
 from leaderboard.operations import releases, submissions
+from leaderboard.operations.refusals import Refused
 from leaderboard.operations.submissions import SubmissionRequest
 from leaderboard.operations.teams import own_team
 from leaderboard.queue.leases import Claim, claim_next
+from tests.conftest import ROOT
 
 IMAGES = 8
 JOINTS = [
@@ -75,6 +79,26 @@ def _own_folders(settings: Any, tmp_path: Path) -> None:
     settings.UPLOADS_DIR = tmp_path / "uploads"
     settings.ANNOTATIONS_DIR = tmp_path / "annotations"
     settings.DROP_DIR = tmp_path / "drop"
+
+
+@cache
+def documented_codes() -> frozenset[tuple[str, str]]:
+    """(status, code) of the table of errors in docs/api.md."""
+    rows = re.findall(r"^\| (\d{3}) \|.*\| (.*) \|$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
+    return frozenset((status, code) for status, codes in rows for code in re.findall(r"`(\w+)`", codes))
+
+
+@pytest.fixture(autouse=True)
+def _documented_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever an operation does not allow in a test has a status that docs/api.md lists for its code."""
+    real = Refused.__init__
+
+    def checked(refused: Refused, code: str, *given: Any, **options: Any) -> None:
+        real(refused, code, *given, **options)
+        statuses = {status for status, documented in documented_codes() if documented == code}
+        assert not statuses or str(refused.status) in statuses, (code, refused.status)
+
+    monkeypatch.setattr(Refused, "__init__", checked)
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.conftest import ROOT
+from tests.leaderboard.conftest import documented_codes
+
 SENT = ("operations/*.py", "api/*.py", "web/bodies.py")
 # put together from a quota's kind, or named by an exception's class
 COMPOSED = {("429", "quota_day"), ("429", "quota_total"), ("429", "quota_running"), ("429", "rate_limited")}
@@ -33,7 +33,4 @@ def sent() -> Iterator[tuple[str, str]]:
 
 
 def test_every_code_is_documented_under_its_status() -> None:
-    text = (ROOT / "docs" / "api.md").read_text()
-    rows = re.findall(r"^\| (\d{3}) \|.*\| (.*) \|$", text, re.MULTILINE)
-    documented = {(status, code) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)}
-    assert documented == {*sent(), *COMPOSED}
+    assert documented_codes() == {*sent(), *COMPOSED}
