@@ -15,7 +15,7 @@ from leaderboard.drawing.numbers import apart, interval_in_words, number, with_u
 FEWEST_PEOPLE = 200
 
 
-def board_summary(ranked: Sequence[Any], *, people: int, higher_is_better: bool = True) -> SafeString | None:
+def board_summary(ranked: Sequence[Any], *, people: int, higher_is_better: bool) -> SafeString | None:
     """The summary of the measured rows, best first. None where nothing is measured.
 
     It follows the rule of the ranks and the bold numbers: either a leader is clear of every other row, or the order is

@@ -238,6 +238,13 @@ def test_a_rejected_import_leaves_no_file(benchmark: Benchmark, alice: User, set
     assert files(settings) == [job.drop_name]
 
 
+def test_of_a_long_file_name_the_end_is_stored(benchmark: Benchmark, alice: User) -> None:
+    uploaded = SimpleNamespace(name="a" * 300 + ".json", chunks=lambda: [b"{}"])
+    job = annotation_imports.request(benchmark=benchmark, uploaded_file=uploaded, by=alice)
+    job.refresh_from_db()
+    assert job.file_name == "a" * 250 + ".json"
+
+
 def test_orphans_in_the_drop_folder_are_collected_after_an_hour(
     benchmark: Benchmark, alice: User, settings: Any
 ) -> None:

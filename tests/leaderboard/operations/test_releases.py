@@ -161,7 +161,7 @@ def test_no_summary_calls_a_stale_row_the_best(mixed: Benchmark, published: Any)
     short = summary(mixed)
     assert short is not None and short.best is not None
     assert (short.best.name, short.measured, short.stale, short.rows) == ("First", 2, 1, 3)
-    assert "Earlier" not in str(wording.board_summary(board(mixed).ranked, people=3))
+    assert "Earlier" not in str(wording.board_summary(board(mixed).ranked, people=3, higher_is_better=True))
     put(mixed, 4)
     short = summary(mixed)
     assert short is not None and (short.best, short.measured, short.stale) == (None, 0, 3)

@@ -21,6 +21,7 @@ from leaderboard import tasks, worker_process
 from leaderboard.files import blobs, writing
 from leaderboard.models import AnnotationImport, Benchmark, Evaluation, State, Submission, User
 from leaderboard.operations import annotation_imports, annotation_store, releases, storage
+from leaderboard.operations.refusals import Refused
 from leaderboard.sandbox.scorer import Limits, Scorer
 from tests.leaderboard.conftest import annotations_json, predictions
 from tests.leaderboard.sandbox import hostile
@@ -271,6 +272,12 @@ def test_space_is_short_when_the_site_limit_is_nearly_reached(send: Callable[...
     assert storage.is_short()
 
 
+def test_the_limit_is_named_in_mebibytes(settings: Any, alice: User) -> None:
+    settings.PERSON_STORAGE = 1536 << 20
+    with pytest.raises(Refused, match="may use 1,536 MiB in total"):
+        storage.check_limits(user=alice, sha256="0" * 64, size=2 << 30)
+
+
 def test_limits_are_checked_before_a_file_without_making_others_wait(
     send: Callable[..., Submission], settings: Any, monkeypatch: pytest.MonkeyPatch, alice: User
 ) -> None:
@@ -348,7 +355,9 @@ def test_the_same_annotations_and_images_again_leave_the_files_alone(benchmark: 
     source.mkdir()
     for image in annotations_json()["images"]:
         Image.fromarray(np.zeros((180, 120, 3), np.uint8)).save(source / image["file_name"])
+    version = benchmark.version
     releases.put_images(benchmark, source)
+    assert (benchmark.has_images, benchmark.version) == (True, version + 1)
     files = [
         annotation_store.truth_path(benchmark, benchmark.truth_sha256),
         blobs.path(benchmark.image_list_sha256),

@@ -18,7 +18,7 @@ def said(*rows: Any, people: int = 1000, higher: bool = True) -> str:
 
 
 def test_nothing_measured_says_nothing() -> None:
-    assert board_summary([], people=10) is None
+    assert board_summary([], people=10, higher_is_better=True) is None
 
 
 def test_one_row_has_nothing_to_be_compared_with() -> None:
@@ -98,3 +98,10 @@ def test_a_submission_with_one_part_has_no_strongest_and_no_weakest() -> None:
     assert submission_summary(worst_parts=[], best_parts=[]) is None
     text = str(submission_summary(worst_parts=[("wrist", 0.5)], best_parts=[("head", 0.5)]))
     assert "Wrist is its weakest part" in text and "head is its strongest" in text
+
+
+def test_up_to_three_names_are_listed_and_more_are_counted() -> None:
+    names = ["A", "B", "C", "D", "E"]
+    listed = [said(*(row(name, 0.7) for name in names[:count])) for count in (2, 3, 4, 5)]
+    for text, words in zip(listed, ("A and B", "A, B and C", "A, B and 2 more", "A, B and 3 more"), strict=True):
+        assert f"{words} share the highest value" in text
