@@ -1,4 +1,4 @@
-"""The person whom a crop was cut out for, by grouping: what belongs to others, or to nobody, is left out.
+"""The person at the centre of a crop, by grouping: what belongs to others, or to nobody, is left out.
 
 This is the same multicut as for whole images (`grouping`), and it also serves networks with heatmaps alone: the local
 maxima of the maps are their detections, and the other joints are expected at the mean offsets of the training people.

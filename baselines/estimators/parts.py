@@ -1,7 +1,7 @@
 """DeeperCut as an estimator: of the person in a crop, and of all people of a whole image.
 
-In an image, pairwise terms group joints into people (`bottom_up`); in a crop they do the same, and the person whom it
-was cut out for is returned (`crop_grouping`). Without grouping, that person has the best place of every part, refined
+In an image, pairwise terms group joints into people (`bottom_up`); in a crop they do the same, and the person at its
+centre is returned (`crop_grouping`). Without grouping, that person has the best place of every part, refined
 by its offset: this is how the paper scores its detectors alone, where exactly one person is known to be present.
 """
 

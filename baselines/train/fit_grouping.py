@@ -138,8 +138,8 @@ def crops_of(estimator: HeatmapEstimator, people: TrainingPeople, rows: NDArray[
 
 
 def joints_found(crops: Iterable[Crop], model: Model, size: Floats) -> dict[str, float]:
-    """The share of the joints of the people whom crops of `size` [2] were cut out for that are found within REACH, each
-    on its own (`alone`) and by grouping (`grouped`)."""
+    """The share of joints, of the people at the centres of crops of `size` [2], that are found within REACH: each on
+    its own (`alone`) and by grouping (`grouped`)."""
     near = {"alone": 0, "grouped": 0}
     there = 0
     for crop in crops:

@@ -77,7 +77,7 @@ def when(moment: datetime | None) -> SafeString | str:
 
 @register.filter
 def day(moment: datetime | None) -> SafeString | str:
-    """A moment of which the day is enough."""
+    """A moment as its day in UTC."""
     if moment is None:
         return ""
     utc = moment.astimezone(UTC)

@@ -30,7 +30,7 @@ RUNS_SHOWN = 30
 
 
 def may_create(user: Anyone) -> bool:
-    """Operators, whom they permit, and those who organise a benchmark already."""
+    """Operators, people with their permission, and those who already organise a benchmark."""
     return bool(user.is_staff or user.has_perm("leaderboard.add_benchmark") or organised_by(user).exists())
 
 

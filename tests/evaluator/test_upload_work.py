@@ -18,7 +18,7 @@ from evaluator.reading import json_documents, upload_rules
 from evaluator.reading.entries import EntryReader
 from evaluator.reading.upload_rules import NO_BENCHMARK, limits_of
 from tests.evaluator import large_file_cases
-from tests.evaluator.upload_corpus import IMAGES, entry, text
+from tests.evaluator.upload_entries import IMAGES, entry, text
 from tests.evaluator.upload_mutations import IMAGES as SIZES
 from tests.evaluator.upload_mutations import image_list, mutated, slow
 

@@ -19,7 +19,8 @@ import pytest
 
 from evaluator import CODES, PredictionError, Predictions, evaluate, load_dataset, read_predictions, validate
 from evaluator.reading.archives import unpacked
-from tests.evaluator.upload_corpus import CORPUS, IMAGES, VALID, entry, text, zipped
+from tests.evaluator.upload_corpus import CORPUS, zipped
+from tests.evaluator.upload_entries import IMAGES, VALID, entry, text
 
 
 def problem_of(dataset: str, content: Any) -> PredictionError:

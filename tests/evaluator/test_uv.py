@@ -14,7 +14,7 @@ import pytest
 from evaluator import PredictionError, load_dataset, read_predictions, validate
 from evaluator.reading import uv as uv_module
 from evaluator.surface.maps import WrongImage, decoded, encoded, packed, sized, uv_entry
-from tests.evaluator.upload_corpus import IMAGES, chunk, dense, png
+from tests.evaluator.upload_entries import IMAGES, chunk, dense, png
 
 MAP = np.stack([np.arange(24) % 25, np.arange(24) * 10, 255 - np.arange(24)]).reshape(3, 4, 6).astype(np.uint8)
 

@@ -22,8 +22,8 @@ from leaderboard.models import (
     User,
 )
 from leaderboard.queue import clock
-from tests.evaluator.upload_corpus import DOCUMENTS, ENTRIES, IN_SPACE, ON_SURFACE
-from tests.evaluator.upload_corpus import IMAGES as LISTS
+from tests.evaluator.upload_entries import DOCUMENTS, ENTRIES, IN_SPACE, ON_SURFACE
+from tests.evaluator.upload_entries import IMAGES as LISTS
 from tests.leaderboard.conftest import IMAGES, predictions
 from tests.leaderboard.pages.browser_site import RULES
 

@@ -12,8 +12,9 @@ import evaluator
 from evaluator import PredictionError, load_dataset
 from leaderboard.sandbox.report_check import check_named
 from leaderboard.sandbox.scorer import Limits, Scorer, ScoringFailed
-from tests.evaluator import upload_corpus
 from tests.evaluator.pose_cases import case
+from tests.evaluator.upload_corpus import ARCHIVES
+from tests.evaluator.upload_entries import DOCUMENTS, ENTRIES, IMAGES, IN_SPACE, ON_SURFACE
 from tests.leaderboard.sandbox import hostile
 from tests.leaderboard.sandbox.conftest import HERE, LINUX
 
@@ -148,16 +149,20 @@ def rejecting() -> Iterator[Scorer]:
         yield runner
 
 
-@pytest.mark.parametrize("cases", ["DOCUMENTS", "ENTRIES", "ARCHIVES", "IN_SPACE", "ON_SURFACE"])
+@pytest.mark.parametrize(
+    "cases",
+    [DOCUMENTS, ENTRIES, ARCHIVES, IN_SPACE, ON_SURFACE],
+    ids=["DOCUMENTS", "ENTRIES", "ARCHIVES", "IN_SPACE", "ON_SURFACE"],
+)
 def test_the_server_says_of_every_hazard_what_the_library_says(rejecting, tmp_path, cases):
     (tmp_path / "truth.json").write_text("{}")
     images, predictions = tmp_path / "images.json", tmp_path / "predictions.json"
     differing = {}
-    for name, (dataset, content, *_) in getattr(upload_corpus, cases).items():
-        images.write_text(json.dumps(upload_corpus.IMAGES[dataset]))
+    for name, (dataset, content, *_) in cases.items():
+        images.write_text(json.dumps(IMAGES[dataset]))
         predictions.write_bytes(content)
         with pytest.raises(PredictionError) as here:
-            evaluator.validate(dataset, predictions, images=upload_corpus.IMAGES[dataset])
+            evaluator.validate(dataset, predictions, images=IMAGES[dataset])
         try:
             rejecting.run(dataset=dataset, predictions=predictions, truth=tmp_path / "truth.json", images=images)
         except (PredictionError, ScoringFailed) as there:
